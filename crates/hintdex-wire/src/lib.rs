@@ -1,0 +1,58 @@
+//! The bytes on the air, and nothing else.
+//!
+//! A field device sends short one-way packets that name nobody:
+//!
+//! ```text
+//! packet = hint(16) ‖ ciphertext(len = payload) ‖ tag(8)
+//! ```
+//!
+//! The hint is the device's nonce encrypted under a key that only the device
+//! and its station can derive. This crate makes and reads those bytes on both
+//! sides: [`Sealer`] is what firmware embeds, [`Packet`] and [`PacketKey`] are
+//! what a station uses, [`ReplayWindow`] says whether a nonce is new. *Finding*
+//! the device behind a hint is the work of the crates above this one.
+//!
+//! `no_std`, no allocation, no `unsafe`. Keys are zeroized on drop and print as
+//! `[redacted]`; tags are compared in constant time, and their length is part
+//! of their type, so no packet can choose a shorter one.
+//!
+//! ```
+//! use hintdex_wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Packet, Sealer};
+//!
+//! let master = MasterKey::new(&[7; 32]);
+//! let key = KeyId::first(DeviceId(42));
+//!
+//! // On the device: seal one packet into a buffer of its own.
+//! let mut radio = [0; 64];
+//! let mut sealer = Sealer::new(
+//!     HintScheme::Aes128,
+//!     &master.hint_key(key).unwrap(),
+//!     master.packet_key(key).unwrap(),
+//!     1000, // the first nonce to use
+//! );
+//! let len = sealer.seal(b"21.5 C", &mut radio).unwrap();
+//!
+//! // At the station: the hint alone gives the nonce, once the key is guessed right.
+//! let packet = Packet::parse(HintScheme::Aes128, &radio[..len]).unwrap();
+//! let cipher = HintCipher::new(HintScheme::Aes128, &master.hint_key(key).unwrap());
+//! let nonce = cipher.nonce(packet.hint()).unwrap();
+//! let packet_key = master.packet_key(key).unwrap();
+//! let authentic = packet_key.verify(&packet).unwrap();
+//! let mut payload = [0; 40];
+//! assert_eq!(nonce, 1000);
+//! assert_eq!(authentic.decrypt(nonce, &mut payload), Some(&b"21.5 C"[..]));
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod hint;
+mod id;
+mod keys;
+mod packet;
+mod replay;
+
+pub use hint::{Hint, HintCipher, HintScheme, MAX_HINT_LEN_BYTES};
+pub use id::{DeviceId, KeyId, Nonce, Slot};
+pub use keys::{CheckValue, HintKey, KeySource, MasterKey, PacketKey};
+pub use packet::{Authentic, Packet, PacketError, SealError, Sealer, TAG_LEN_BYTES};
+pub use replay::{Freshness, REPLAY_WINDOW_NONCES, ReplayWindow};

@@ -1,0 +1,129 @@
+//! The published vectors of the symmetric scheme, made by an independent implementation.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+use hintdex_wire::{
+    DeviceId, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Packet, PacketKey, Sealer,
+    TAG_LEN_BYTES,
+};
+use serde_json::Value;
+
+const SCHEME: HintScheme = HintScheme::Aes128;
+
+fn symmetric() -> (MasterKey, Vec<Value>) {
+    let all: Value = serde_json::from_str(include_str!("data/vectors.json")).expect("vectors.json");
+    let master = bytes(&all["symmetric"]["master"]).try_into().expect("32 bytes");
+    (MasterKey::new(&master), all["symmetric"]["cases"].as_array().expect("cases").clone())
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().expect("a string")).expect("hex")
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().expect("a number")
+}
+
+#[test]
+fn keys_hints_and_packets_are_those_of_the_vectors() {
+    let (master, cases) = symmetric();
+    assert_eq!(cases.len(), 6);
+    for case in &cases {
+        let key = KeyId::first(DeviceId(number(&case["device"]).try_into().expect("u32")));
+        let nonce = number(&case["nonce"]);
+        let hint_key = master.hint_key(key).expect("derived");
+        assert_eq!(hint_key.expose()[..], bytes(&case["hint_key"]));
+
+        let dev_key = PacketKey::from_bytes(bytes(&case["dev_key"]).try_into().expect("32 bytes"));
+        let (payload, packet) = (bytes(&case["payload"]), bytes(&case["packet"]));
+        for packet_key in [master.packet_key(key).expect("derived"), dev_key] {
+            let mut sealer = Sealer::new(SCHEME, &hint_key, packet_key.clone(), nonce);
+            let mut out = vec![0; sealer.packet_len_bytes(payload.len())];
+            assert_eq!(sealer.seal(&payload, &mut out), Ok(packet.len()));
+            assert_eq!(out, packet);
+
+            let parsed = Packet::parse(SCHEME, &packet).expect("long enough");
+            let hints = HintCipher::new(SCHEME, &hint_key);
+            assert_eq!(parsed.hint().as_bytes()[..], bytes(&case["hint"]));
+            assert_eq!(hints.nonce(parsed.hint()), Some(nonce));
+            assert_eq!(hints.hint(nonce).as_ref(), Some(parsed.hint()));
+
+            let mut room = vec![0; payload.len()];
+            let authentic = packet_key.verify(&parsed).expect("the tag is right");
+            assert_eq!(authentic.decrypt(nonce, &mut room), Some(&payload[..]));
+        }
+    }
+}
+
+#[test]
+fn any_flipped_bit_is_refused() {
+    let (master, cases) = symmetric();
+    for case in &cases {
+        let key = KeyId::first(DeviceId(number(&case["device"]).try_into().expect("u32")));
+        let packet_key = master.packet_key(key).expect("derived");
+        let good = bytes(&case["packet"]);
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let packet = Packet::parse(SCHEME, &bad).expect("long enough");
+            assert!(packet_key.verify(&packet).is_none(), "bit {bit} passed");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_hold_a_hint_and_a_tag_is_no_packet() {
+    let least = SCHEME.len_bytes() + TAG_LEN_BYTES;
+    for len_bytes in 0..least {
+        let error = Packet::parse(SCHEME, &vec![0; len_bytes]).expect_err("too short");
+        assert_eq!((error.len_bytes, error.least_bytes), (len_bytes, least));
+    }
+    assert_eq!(Packet::parse(SCHEME, &vec![0; least]).map(|p| p.payload_len_bytes()), Ok(0));
+}
+
+#[test]
+fn a_foreign_hint_has_no_nonce() {
+    let (master, _) = symmetric();
+    let cipher = |id| {
+        HintCipher::new(SCHEME, &master.hint_key(KeyId::first(DeviceId(id))).expect("derived"))
+    };
+    let hint = cipher(1).hint(5).expect("a counter");
+    assert_eq!(cipher(2).nonce(&hint), None);
+}
+
+#[test]
+fn the_sealer_stops_after_the_last_nonce_and_spends_none_on_a_short_buffer() {
+    use hintdex_wire::SealError;
+    let (master, _) = symmetric();
+    let key = KeyId::first(DeviceId(9));
+    let (hint_key, packet_key) =
+        (master.hint_key(key).expect("derived"), master.packet_key(key).expect("derived"));
+    let mut sealer = Sealer::new(SCHEME, &hint_key, packet_key, u64::from(u32::MAX));
+    let mut out = [0; 64];
+    let short = sealer.seal(b"abc", &mut out[..26]);
+    assert_eq!(short, Err(SealError::BufferTooShort { needed_bytes: 27 }));
+    assert_eq!(sealer.seal(b"abc", &mut out), Ok(27));
+    assert_eq!(sealer.seal(b"abc", &mut out), Err(SealError::NoncesUsedUp));
+}
+
+#[test]
+fn keys_do_not_print() {
+    let (master, cases) = symmetric();
+    let key = KeyId::first(DeviceId(0));
+    let (hint_key, packet_key) =
+        (master.hint_key(key).expect("derived"), master.packet_key(key).expect("derived"));
+    let printed = format!(
+        "{master:?} {hint_key:?} {packet_key:?} {:?} {:?}",
+        HintCipher::new(SCHEME, &hint_key),
+        Sealer::new(SCHEME, &hint_key, packet_key.clone(), 0),
+    );
+    for field in ["dev_key", "hint_key"] {
+        let secret = bytes(&cases[0][field]);
+        assert!(!printed.contains(&hex::encode(&secret[..4])), "{printed}");
+        assert!(!printed.contains(&format!("{:?}", &secret[..4]).replace(['[', ']'], "")));
+    }
+    assert!(printed.contains("HintKey([redacted])"), "{printed}");
+}
