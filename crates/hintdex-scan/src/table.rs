@@ -23,6 +23,7 @@ pub struct Match {
 ///
 /// 16 bytes a slot and one bit for retirement. Zeroized when dropped and when it
 /// grows; [`Debug`] shows its size only.
+#[derive(Clone)]
 pub struct KeyTable {
     scheme: HintScheme,
     keys: Vec<HintKey>,

@@ -1,0 +1,62 @@
+//! Names, offsets and widths of every record, for the test that holds the
+//! document against them.
+
+use core::mem::offset_of;
+
+use crate::records::{
+    ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
+    SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
+    WindowRecord,
+};
+
+/// A field: its name, where it begins and how long it is, in bytes.
+pub type Field = (&'static str, usize, usize);
+
+/// The version this program writes.
+pub const VERSION: u16 = FORMAT_VERSION;
+
+/// What a meta record begins with.
+pub const META_MAGIC: [u8; 8] = MAGIC;
+
+/// The names of families and keys, as the document calls them.
+pub fn names() -> Vec<(&'static str, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    vec![
+        ("meta family", META_FAMILY.into()),
+        ("slots family", SLOTS_FAMILY.into()),
+        ("states family", STATES_FAMILY.into()),
+        ("window family", WINDOW_FAMILY_PREFIX.into()),
+        ("meta key", text(META_KEY)),
+        ("window key", text(WINDOW_KEY_PREFIX)),
+        ("added key", text(ADDED_KEY_PREFIX)),
+    ]
+}
+
+/// The fields of a record, each ending where the next one begins.
+fn fields(offsets: &[(&'static str, usize)], len_bytes: usize) -> Vec<Field> {
+    let ends = offsets.iter().skip(1).map(|(_, offset)| *offset).chain([len_bytes]);
+    offsets.iter().zip(ends).map(|((name, offset), end)| (*name, *offset, end - offset)).collect()
+}
+
+macro_rules! layout {
+    ($record:ty: $($field:ident),* $(,)?) => {
+        fields(&[$((stringify!($field), offset_of!($record, $field))),*], size_of::<$record>())
+    };
+}
+
+/// Every fixed-layout record and its fields.
+pub fn records() -> Vec<(&'static str, Vec<Field>)> {
+    vec![
+        (
+            "meta",
+            layout!(Meta: magic, version, hint_scheme, nonce_kind, lookahead, index_id,
+                check_value, created_unix_s, reserved),
+        ),
+        (
+            "window",
+            layout!(WindowRecord: prefix_bits, suffix_bits, reserved, slots, entries, built_unix_s),
+        ),
+        ("extent", layout!(ExtentRecord: first_device, count, generation, reserved)),
+        ("state", layout!(StateRecord: next_nonce, seen, hints_ahead, flags, reserved)),
+    ]
+}

@@ -1,0 +1,87 @@
+//! Lookups: from hints to the slots that may have made them.
+
+use hintdex_wire::{Hint, Slot};
+use smallvec::SmallVec;
+
+use crate::Error;
+use crate::bucket::Bucket;
+use crate::index::LiveIndex;
+use crate::store::Family;
+use crate::window::Window;
+
+/// The slots an index names for a hint, each to be confirmed: almost always one
+/// or none, and then without an allocation.
+pub type Candidates = SmallVec<[Slot; 4]>;
+
+impl LiveIndex {
+    /// The slots that may have made `hint`: every one that has it among its live
+    /// hints, and by chance another one in under 1 % of lookups.
+    ///
+    /// Costs one get of the store, 1 to 2 µs warm, and 50 ns on top of it.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] after a failed write, [`Error::Corrupted`] if the
+    /// bucket is damaged, or what the store says.
+    pub fn candidates(&self, hint: &Hint) -> Result<Candidates, Error> {
+        self.store.check()?;
+        let windows = self.windows();
+        let Some(window) = &windows.current else { return Ok(Candidates::new()) };
+        let (key, suffix) = window.geometry.place(hint);
+        let row = self.store.get(&self.store.family(&window.family)?, &key)?;
+        find(row.as_deref(), suffix)
+    }
+
+    /// [`candidates`](Self::candidates) of many hints, in their order, on this thread.
+    ///
+    /// The buckets are fetched together in key order: about half the cost a hint
+    /// from some dozens on.
+    ///
+    /// # Errors
+    /// Those of [`candidates`](Self::candidates).
+    pub fn candidates_batch(&self, hints: &[Hint]) -> Result<Vec<Candidates>, Error> {
+        self.store.check()?;
+        let mut all = vec![Candidates::new(); hints.len()];
+        let windows = self.windows();
+        if let Some(window) = &windows.current {
+            let family = self.store.family(&window.family)?;
+            self.find_sorted(window, &family, hints, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    fn find_sorted(
+        &self,
+        window: &Window,
+        family: &Family<'_>,
+        hints: &[Hint],
+        all: &mut [Candidates],
+    ) -> Result<(), Error> {
+        let mut places: Vec<_> = hints
+            .iter()
+            .enumerate()
+            .map(|(index, hint)| {
+                let (key, suffix) = window.geometry.place(hint);
+                (key, suffix, index)
+            })
+            .collect();
+        places.sort_unstable();
+        let rows = self.store.get_sorted(family, places.iter().map(|(key, ..)| key))?;
+        for ((_, suffix, index), row) in places.iter().zip(rows) {
+            if let Some(candidates) = all.get_mut(*index) {
+                *candidates = find(row.as_deref(), *suffix)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The slots that have `suffix` in a row, if there is one.
+fn find(row: Option<&[u8]>, suffix: u32) -> Result<Candidates, Error> {
+    let mut candidates = Candidates::new();
+    if let Some(bytes) = row {
+        let bucket = Bucket::parse(bytes)
+            .ok_or_else(|| Error::corrupted("a bucket", "its parts do not fit"))?;
+        bucket.find(suffix, |slot| candidates.push(slot));
+    }
+    Ok(candidates)
+}

@@ -1,0 +1,39 @@
+//! How far long work has come.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Told how far long work has come, from any thread: (steps done, steps in all).
+pub type Report<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// Counts the steps of one piece of work for a [`Report`].
+pub(crate) struct Progress<'a> {
+    report: Option<Report<'a>>,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) const fn new(report: Option<Report<'a>>) -> Self {
+        Self { report, done: AtomicU64::new(0), total: AtomicU64::new(0) }
+    }
+
+    /// Says how many steps there will be.
+    pub(crate) fn expect(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// Reports `steps` more.
+    pub(crate) fn advance(&self, steps: u64) {
+        let done = self.done.fetch_add(steps, Ordering::Relaxed) + steps;
+        if let Some(report) = self.report {
+            report(done, self.total.load(Ordering::Relaxed).max(done));
+        }
+    }
+}
+
+impl fmt::Debug for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").field("done", &self.done).field("total", &self.total).finish()
+    }
+}

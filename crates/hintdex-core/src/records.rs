@@ -1,0 +1,174 @@
+//! The fixed-layout records of the store, as `docs/format/live-index.md` lists them.
+//!
+//! Values are little-endian and unaligned, so a record is read in place; keys
+//! are big-endian, so that they sort by number. The byte tables in the document
+//! are held against these types by a test.
+
+use hintdex_wire::{CheckValue, DeviceId, HintScheme, ReplayWindow, Slot};
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::fleet::{DeviceRange, Extent};
+use crate::geometry::Geometry;
+
+/// The families that are always there.
+pub(crate) const META_FAMILY: &str = "default";
+pub(crate) const SLOTS_FAMILY: &str = "slots";
+pub(crate) const STATES_FAMILY: &str = "states";
+/// What the name of a window's family begins with; its epoch in hex follows.
+pub(crate) const WINDOW_FAMILY_PREFIX: &str = "hints-";
+
+/// The key of the one [`Meta`] record.
+pub(crate) const META_KEY: &[u8] = b"meta";
+/// Keys of [`WindowRecord`]s: this and the epoch, big-endian.
+pub(crate) const WINDOW_KEY_PREFIX: &[u8] = b"window:";
+/// Keys of counters of entries added since a window was built: this and the epoch.
+pub(crate) const ADDED_KEY_PREFIX: &[u8] = b"added:";
+
+/// What a [`Meta`] record begins with.
+pub(crate) const MAGIC: [u8; 8] = *b"hintdex\0";
+/// The format this version writes and reads.
+pub(crate) const FORMAT_VERSION: u16 = 1;
+/// The nonce kind of counters.
+pub(crate) const NONCE_KIND_COUNTER: u8 = 1;
+
+/// What an index is for, written once at its creation.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct Meta {
+    pub(crate) magic: [u8; 8],
+    pub(crate) version: U16,
+    pub(crate) hint_scheme: u8,
+    pub(crate) nonce_kind: u8,
+    pub(crate) lookahead: U32,
+    pub(crate) index_id: [u8; 16],
+    pub(crate) check_value: CheckValue,
+    pub(crate) created_unix_s: U64,
+    pub(crate) reserved: [u8; 8],
+}
+
+/// A declared window: a family without one of these is half-made.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct WindowRecord {
+    pub(crate) prefix_bits: u8,
+    pub(crate) suffix_bits: u8,
+    pub(crate) reserved: [u8; 2],
+    pub(crate) slots: U32,
+    pub(crate) entries: U64,
+    pub(crate) built_unix_s: U64,
+}
+
+impl WindowRecord {
+    pub(crate) fn geometry(&self) -> Option<Geometry> {
+        Geometry::from_parts(self.prefix_bits, self.suffix_bits)
+    }
+}
+
+/// A run of slots, under its first slot, big-endian.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct ExtentRecord {
+    pub(crate) first_device: U32,
+    pub(crate) count: U32,
+    pub(crate) generation: U16,
+    pub(crate) reserved: [u8; 2],
+}
+
+impl ExtentRecord {
+    pub(crate) fn range(&self) -> DeviceRange {
+        DeviceRange {
+            first: DeviceId(self.first_device.get()),
+            count: self.count.get(),
+            generation: self.generation.get(),
+        }
+    }
+}
+
+impl From<&Extent> for ExtentRecord {
+    fn from(extent: &Extent) -> Self {
+        let DeviceRange { first, count, generation } = extent.range;
+        Self {
+            first_device: first.0.into(),
+            count: count.into(),
+            generation: generation.into(),
+            reserved: [0; 2],
+        }
+    }
+}
+
+/// What is known of a slot, under the slot, big-endian. A slot that was never
+/// heard has no record: it is as [`StateRecord::fresh`] says.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub(crate) struct StateRecord {
+    pub(crate) next_nonce: U64,
+    pub(crate) seen: U64,
+    pub(crate) hints_ahead: U32,
+    pub(crate) flags: u8,
+    pub(crate) reserved: [u8; 3],
+}
+
+/// The flag of a retired slot.
+pub(crate) const RETIRED: u8 = 1;
+
+impl StateRecord {
+    /// The state of a slot whose first `lookahead` nonces are in the index.
+    pub(crate) fn fresh(lookahead: u32) -> Self {
+        Self {
+            next_nonce: 0.into(),
+            seen: 0.into(),
+            hints_ahead: lookahead.into(),
+            flags: 0,
+            reserved: [0; 3],
+        }
+    }
+
+    /// Whether every bit is one this version knows.
+    pub(crate) fn is_sound(&self, scheme: HintScheme) -> bool {
+        let end = self.next_nonce.get().checked_add(self.hints_ahead.get().into());
+        self.flags & !RETIRED == 0
+            && self.reserved == [0; 3]
+            && end.is_some_and(|end| end <= scheme.max_nonce().saturating_add(1))
+    }
+
+    pub(crate) fn window(&self) -> ReplayWindow {
+        ReplayWindow::from_parts(self.next_nonce.get(), self.seen.get())
+    }
+
+    pub(crate) fn set_window(&mut self, window: &ReplayWindow) {
+        self.next_nonce = window.next().into();
+        self.seen = window.seen().into();
+    }
+
+    pub(crate) const fn is_retired(&self) -> bool {
+        self.flags & RETIRED != 0
+    }
+}
+
+/// The key of a slot's rows.
+pub(crate) const fn slot_key(slot: Slot) -> [u8; 4] {
+    slot.0.to_be_bytes()
+}
+
+/// The slot of a row, if the key is one.
+pub(crate) fn slot_of_key(key: &[u8]) -> Option<Slot> {
+    Some(Slot(u32::from_be_bytes(key.try_into().ok()?)))
+}
+
+/// The key of a row that belongs to an epoch.
+pub(crate) fn epoch_key(prefix: &[u8], epoch: u32) -> Vec<u8> {
+    [prefix, &epoch.to_be_bytes()].concat()
+}
+
+/// The name of an epoch's family.
+pub(crate) fn window_family(epoch: u32) -> String {
+    format!("{WINDOW_FAMILY_PREFIX}{epoch:08x}")
+}
+
+/// The epoch a family's name stands for, if it is a window's.
+pub(crate) fn epoch_of_family(name: &str) -> Option<u32> {
+    u32::from_str_radix(name.strip_prefix(WINDOW_FAMILY_PREFIX)?, 16).ok()
+}

@@ -1,0 +1,157 @@
+//! What an index holds and what it costs.
+
+use std::fs;
+
+use hintdex_wire::HintScheme;
+use rocksdb::properties::{
+    CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_TABLE_READERS_MEM, TOTAL_SST_FILES_SIZE,
+};
+
+use crate::Error;
+use crate::index::LiveIndex;
+use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
+
+/// A part of an index and what it costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// What it is: `hints`, `states`, `slots`, `meta`, `log` or `other`.
+    pub name: &'static str,
+    /// Bytes of its files.
+    pub disk_bytes: u64,
+    /// Bytes of it that are in write buffers and not in its files yet; the log
+    /// has them.
+    pub buffered_bytes: u64,
+}
+
+/// What an index holds and what it costs, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The index's own random id.
+    pub index_id: [u8; 16],
+    /// How hints are computed.
+    pub scheme: HintScheme,
+    /// Hints a device has in the index.
+    pub lookahead: u32,
+    /// When the index was made, in seconds since 1970.
+    pub created_unix_s: u64,
+    /// Keys that were provisioned, retired ones included.
+    pub slots: u64,
+    /// Keys that were retired.
+    pub retired_slots: u64,
+    /// Live hints: those that an honest device may send next.
+    pub hints: u64,
+    /// Entries of the current window: live hints, stale ones, and added twice.
+    pub entries: u64,
+    /// The number of the current window; 0 before the first provisioning.
+    pub epoch: u32,
+    /// Bits of a hint that name its bucket.
+    pub prefix_bits: u8,
+    /// Bits of a hint that its entry carries.
+    pub suffix_bits: u8,
+    /// What the files hold, part by part.
+    pub sections: Vec<Section>,
+    /// Bytes of the states in memory.
+    pub states_memory_bytes: u64,
+    /// Bytes of the block cache in use, write buffers included.
+    pub cache_bytes: u64,
+    /// Bytes of the store's tables of blocks, outside the cache.
+    pub tables_memory_bytes: u64,
+    /// Rolls since the index was opened.
+    pub rolls: u64,
+}
+
+impl Stats {
+    /// Bytes of all files.
+    pub fn disk_bytes(&self) -> u64 {
+        self.sections.iter().map(|section| section.disk_bytes).sum()
+    }
+
+    /// Bytes of a section's files; 0 if there is none of that name.
+    pub fn section_bytes(&self, name: &str) -> u64 {
+        self.sections
+            .iter()
+            .filter(|section| section.name == name)
+            .map(|section| section.disk_bytes)
+            .sum()
+    }
+}
+
+impl LiveIndex {
+    /// What the index holds and what it costs. A walk over the states, 1 ms a
+    /// million slots.
+    ///
+    /// # Errors
+    /// What the store or the file system says.
+    pub fn stats(&self) -> Result<Stats, Error> {
+        let totals = self.states.totals();
+        let mut tables_memory_bytes = 0;
+        let mut sections = Vec::new();
+        let current_family = self.windows().current.as_ref().map(|window| window.family.clone());
+        let families = [META_FAMILY, SLOTS_FAMILY, STATES_FAMILY].map(String::from);
+        for family in current_family.into_iter().chain(families) {
+            let (disk_bytes, buffered_bytes) = (
+                self.property(&family, TOTAL_SST_FILES_SIZE)?,
+                self.property(&family, CUR_SIZE_ALL_MEM_TABLES)?,
+            );
+            tables_memory_bytes += self.property(&family, ESTIMATE_TABLE_READERS_MEM)?;
+            sections.push(Section { name: section_name(&family), disk_bytes, buffered_bytes });
+        }
+        let of_tables: u64 = sections.iter().map(|section| section.disk_bytes).sum();
+        let (log_bytes, all_bytes) = self.file_bytes()?;
+        let other_bytes = all_bytes.saturating_sub(log_bytes + of_tables);
+        for (name, disk_bytes) in [("log", log_bytes), ("other", other_bytes)] {
+            sections.push(Section { name, disk_bytes, buffered_bytes: 0 });
+        }
+        let windows = self.windows();
+        let current = windows.current.as_ref();
+        Ok(Stats {
+            index_id: self.index_id,
+            scheme: self.params.scheme,
+            lookahead: self.params.lookahead,
+            created_unix_s: self.created_unix_s,
+            slots: totals.slots,
+            retired_slots: totals.retired,
+            hints: totals.hints,
+            entries: current.map_or(0, |window| window.entry_count()),
+            epoch: current.map_or(0, |window| window.epoch),
+            prefix_bits: current.map_or(0, |window| window.geometry.prefix_bits()),
+            suffix_bits: current.map_or(0, |window| window.geometry.suffix_bits()),
+            sections,
+            states_memory_bytes: self.states.memory_bytes() as u64,
+            cache_bytes: self.store.cache_usage_bytes() as u64,
+            tables_memory_bytes,
+            rolls: self.rolls.load(std::sync::atomic::Ordering::Relaxed),
+        })
+    }
+
+    fn property(&self, family: &str, name: &rocksdb::properties::PropName) -> Result<u64, Error> {
+        let value = self.store.db().property_int_value_cf(&self.store.family(family)?, name);
+        Ok(value.map_err(Error::store("asking for a property"))?.unwrap_or(0))
+    }
+
+    /// Bytes of the write-ahead log and of all files of the store.
+    fn file_bytes(&self) -> Result<(u64, u64), Error> {
+        let path = self.store.path();
+        let mut totals = (0, 0);
+        for entry in fs::read_dir(path).map_err(Error::io("listing a folder", path))? {
+            let entry = entry.map_err(Error::io("listing a folder", path))?;
+            // A file the store just dropped is no longer part of the index.
+            let Ok(metadata) = entry.metadata() else { continue };
+            let is_log = entry.path().extension().is_some_and(|extension| extension == "log");
+            totals.0 += if is_log { metadata.len() } else { 0 };
+            totals.1 += metadata.len();
+        }
+        Ok(totals)
+    }
+}
+
+fn section_name(family: &str) -> &'static str {
+    match family {
+        META_FAMILY => "meta",
+        SLOTS_FAMILY => "slots",
+        STATES_FAMILY => "states",
+        name if epoch_of_family(name).is_some() => "hints",
+        _ => "other",
+    }
+}

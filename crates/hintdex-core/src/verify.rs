@@ -1,0 +1,160 @@
+//! Every check there is, over the whole index.
+//!
+//! The index is a pure function of keys and states, so it can be made again and
+//! compared: every live hint must be in its bucket. Entries beyond those are
+//! stale, which costs space and never correctness.
+
+use rocksdb::{DBRawIteratorWithThreadMode, IteratorMode, ReadOptions};
+
+use crate::Error;
+use crate::bucket::{self, Bucket, Entry};
+use crate::geometry::{BucketKey, Geometry};
+use crate::index::LiveIndex;
+use crate::progress::{Progress, Report};
+use crate::store::Db;
+
+/// What a verification went through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Slots with a sound state.
+    pub slots: u64,
+    /// Live hints, each found in its bucket.
+    pub hints: u64,
+    /// Buckets, each sound.
+    pub buckets: u64,
+    /// Entries of all buckets.
+    pub entries: u64,
+    /// Rows of all families, each read back with its checksum.
+    pub rows: u64,
+}
+
+impl LiveIndex {
+    /// Checks the whole index: every checksum, every record, every bucket, and
+    /// that every live hint of every device is there.
+    ///
+    /// Meant for an index that nobody writes to meanwhile. Costs about as much as
+    /// a roll; `report` counts slots.
+    ///
+    /// # Errors
+    /// [`Error::Corrupted`] for the first thing that is wrong, or what the store says.
+    pub fn verify(&self, report: Option<Report<'_>>) -> Result<Verified, Error> {
+        self.maintain(|| {
+            let rows_read = self.read_everything()?;
+            let fleet = self.fleet();
+            let live = self.live_in(&fleet);
+            let hints = live.count_hints();
+            let slots = fleet.slot_count();
+            let verified = Verified { rows: rows_read, slots: slots.into(), ..Verified::default() };
+            // No roll can replace the window while this runs.
+            let window = self
+                .windows()
+                .current
+                .as_ref()
+                .map(|window| (window.family.clone(), window.geometry));
+            let Some((family, geometry)) = window else { return Ok(verified) };
+            let family = self.store.family(&family)?;
+            let mut rows = self.store.db().raw_iterator_cf_opt(&family, reading_disk());
+            rows.seek_to_first();
+            let mut buckets = Buckets { rows, geometry, slots, seen: Verified::default() };
+            let progress = Progress::new(report);
+            let mut found = 0;
+            self.bulk(geometry, &progress).for_each_partition(&live, hints, |sorted| {
+                let key = |joined| geometry.split(joined).0;
+                for group in sorted.chunk_by(|a, b| key(a.0) == key(b.0)) {
+                    let Some((joined, _)) = group.first() else { continue };
+                    let stored = buckets.advance_to(key(*joined))?;
+                    for (joined, slot) in group {
+                        let wanted = bucket::entry(geometry.split(*joined).1, *slot);
+                        if stored.binary_search(&wanted).is_err() {
+                            return Err(Error::corrupted(
+                                "a bucket",
+                                format!("a hint of slot {} is missing", slot.0),
+                            ));
+                        }
+                        found += 1;
+                    }
+                }
+                Ok(())
+            })?;
+            buckets.finish()?;
+            let Verified { buckets, entries, .. } = buckets.seen;
+            Ok(Verified { hints: found, buckets, entries, ..verified })
+        })
+    }
+
+    /// Reads every row of every family from disk, which checks every checksum.
+    fn read_everything(&self) -> Result<u64, Error> {
+        let mut count = 0;
+        for name in self.store.family_names()? {
+            let family = self.store.family(&name)?;
+            for row in self.store.db().iterator_cf_opt(&family, reading_disk(), IteratorMode::Start)
+            {
+                row.map_err(Error::store("reading the database"))?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Options of a read that checks what it reads and leaves the cache as it is.
+fn reading_disk() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_verify_checksums(true);
+    options.fill_cache(false);
+    options
+}
+
+/// A walk over the buckets of a window that checks each on the way.
+struct Buckets<'a> {
+    rows: DBRawIteratorWithThreadMode<'a, Db>,
+    geometry: Geometry,
+    slots: u32,
+    seen: Verified,
+}
+
+impl Buckets<'_> {
+    /// Checks every bucket up to `key` and returns the entries of that one.
+    fn advance_to(&mut self, key: BucketKey) -> Result<Vec<Entry>, Error> {
+        while let Some((at, entries)) = self.next()? {
+            if at == key {
+                return Ok(entries);
+            }
+            if at > key {
+                break;
+            }
+        }
+        Err(Error::corrupted("the window", format!("bucket {key:02x?} is missing")))
+    }
+
+    /// Checks the buckets that are left.
+    fn finish(&mut self) -> Result<(), Error> {
+        while self.next()?.is_some() {}
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Option<(BucketKey, Vec<Entry>)>, Error> {
+        let Some((key, value)) = self.rows.item() else {
+            self.rows.status().map_err(Error::store("reading the database"))?;
+            return Ok(None);
+        };
+        let bad = |why: &str| Error::corrupted("a bucket", format!("row {key:02x?}: {why}"));
+        let name = key.try_into().map_err(|_| bad("its key is none"))?;
+        if u64::from(u32::from_be_bytes(name)) >> self.geometry.prefix_bits() != 0 {
+            return Err(bad("no hint has its prefix"));
+        }
+        let bucket = Bucket::parse(value)
+            .filter(|bucket| bucket.suffix_bits() == self.geometry.suffix_bits().into());
+        let entries = bucket
+            .and_then(|bucket| bucket.entries())
+            .ok_or_else(|| bad("its parts do not fit"))?;
+        if entries.iter().any(|entry| bucket::slot_of(*entry).0 >= self.slots) {
+            return Err(bad("it names a slot that is not there"));
+        }
+        self.seen.buckets += 1;
+        self.seen.entries += entries.len() as u64;
+        self.rows.next();
+        Ok(Some((name, entries)))
+    }
+}

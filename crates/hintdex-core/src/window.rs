@@ -1,0 +1,88 @@
+//! The windows an index answers from, and what a roll in progress must not miss.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use hintdex_wire::{Hint, Slot};
+use rocksdb::WriteBatch;
+
+use crate::bucket;
+use crate::geometry::{BucketKey, Geometry};
+use crate::records::window_family;
+use crate::store::Family;
+
+/// A declared window: a column family and how hints are cut in it.
+pub(crate) struct Window {
+    pub(crate) epoch: u32,
+    pub(crate) family: String,
+    pub(crate) geometry: Geometry,
+    /// Slots there were when it was built.
+    pub(crate) slots: u32,
+    /// Entries built in bulk and added since, stale ones included.
+    pub(crate) entries: AtomicU64,
+}
+
+impl Window {
+    pub(crate) fn new(epoch: u32, geometry: Geometry, slots: u32, entries: u64) -> Self {
+        let family = window_family(epoch);
+        Self { epoch, family, geometry, slots, entries: AtomicU64::new(entries) }
+    }
+
+    pub(crate) fn entry_count(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+}
+
+/// A hint that was added to a window.
+pub(crate) type Added = (Hint, Slot);
+
+/// What lookups and additions go by; replaced in one step at the end of a roll.
+#[derive(Default)]
+pub(crate) struct Windows {
+    /// The window of the current epoch; none before the first provisioning.
+    pub(crate) current: Option<Window>,
+    /// Additions since a roll began to read the states: its window lacks them.
+    pub(crate) missed: Option<Mutex<Vec<Added>>>,
+}
+
+impl Windows {
+    /// Remembers additions for the roll in progress, if there is one.
+    pub(crate) fn remember(&self, added: &[Added]) {
+        if let Some(missed) = &self.missed {
+            missed.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(added);
+        }
+    }
+
+    /// Takes what was remembered.
+    pub(crate) fn take_missed(&self) -> Vec<Added> {
+        let missed = self.missed.as_ref();
+        missed.map_or_else(Vec::new, |missed| {
+            std::mem::take(&mut *missed.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+    }
+}
+
+/// Adds hints to a window's family, one merge operand a bucket they fall into.
+pub(crate) fn merge_hints(
+    batch: &mut WriteBatch,
+    family: &Family<'_>,
+    geometry: Geometry,
+    added: &[Added],
+) {
+    let placed = added.iter().map(|(hint, slot)| {
+        let (key, suffix) = geometry.place(hint);
+        (key, bucket::entry(suffix, *slot))
+    });
+    let mut placed: Vec<(BucketKey, bucket::Entry)> = placed.collect();
+    placed.sort_unstable();
+    placed.dedup();
+    let (mut entries, mut operand) = (Vec::new(), Vec::new());
+    for of_bucket in placed.chunk_by(|a, b| a.0 == b.0) {
+        let Some((key, _)) = of_bucket.first() else { continue };
+        entries.clear();
+        entries.extend(of_bucket.iter().map(|(_, entry)| *entry));
+        operand.clear();
+        bucket::encode(&entries, geometry.suffix_bits().into(), &mut operand);
+        batch.merge_cf(family, key, &operand);
+    }
+}

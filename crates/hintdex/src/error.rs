@@ -1,0 +1,84 @@
+//! What can go wrong at a station.
+
+use std::path::{Path, PathBuf};
+use std::{error, fmt, io};
+
+/// Why a station did not do what it was asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The index refused or failed; its message says what to do.
+    Index(hintdex_core::Error),
+    /// A file holds no master key. Write 64 hex digits into it.
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The master key given differs from the one kept beside the index.
+    OtherMasterKey {
+        /// The one beside the index.
+        path: PathBuf,
+    },
+    /// The parameters asked for are not those the index was made with.
+    OtherParams {
+        /// What the index has.
+        has: hintdex_core::Params,
+    },
+    /// The file system failed.
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, path: path.to_owned(), source }
+    }
+}
+
+impl From<hintdex_core::Error> for Error {
+    fn from(error: hintdex_core::Error) -> Self {
+        Self::Index(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(error) => error.fmt(f),
+            Self::KeyFile { path, why } => {
+                write!(f, "{}: not a master key: {why}; it must be 64 hex digits", path.display())
+            }
+            Self::OtherMasterKey { path } => write!(
+                f,
+                "{}: the index has another master key than the one given; leave the key out or give this one",
+                path.display()
+            ),
+            Self::OtherParams { has } => write!(
+                f,
+                "the index was made with hints {} and lookahead {}; leave these options out or give the same",
+                has.scheme, has.lookahead
+            ),
+            Self::Io { doing, path, source } => {
+                write!(f, "{}: {doing} failed: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Index(error) => Some(error),
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

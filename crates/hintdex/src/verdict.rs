@@ -1,0 +1,117 @@
+//! What a station says of a packet.
+
+use std::fmt;
+
+use hintdex_wire::{DeviceId, Nonce};
+
+/// Who knew the device behind a hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// The live index.
+    Index,
+    /// The scan over all devices.
+    Scan,
+}
+
+impl Source {
+    /// Its name in the program's output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Scan => "scan",
+        }
+    }
+}
+
+/// What a station says of a packet.
+///
+/// Of a packet whose tag does not verify nothing is said but that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Authentic and new. Its state is durable, to the degree the user chose.
+    Accepted {
+        /// Who sent it.
+        device: DeviceId,
+        /// Under which nonce.
+        nonce: Nonce,
+        /// What it says.
+        payload: Vec<u8>,
+        /// Who knew the device.
+        source: Source,
+    },
+    /// Authentic, and accepted before.
+    Replay {
+        /// Who sent it.
+        device: DeviceId,
+        /// Under which nonce.
+        nonce: Nonce,
+        /// Who knew the device.
+        source: Source,
+    },
+    /// Authentic, and older than the replay window remembers.
+    Stale {
+        /// Who sent it.
+        device: DeviceId,
+        /// Under which nonce.
+        nonce: Nonce,
+        /// Who knew the device.
+        source: Source,
+    },
+    /// Its hint is a device's, its tag is not.
+    Forged,
+    /// No device of the fleet made its hint.
+    Unknown,
+    /// It is no packet.
+    Malformed(Malformed),
+}
+
+/// Why something is no packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// Too short for a hint and a tag.
+    TooShort {
+        /// How long it is.
+        len_bytes: usize,
+        /// How long the shortest packet is.
+        least_bytes: usize,
+    },
+}
+
+impl Verdict {
+    /// Its name in the program's output.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Replay { .. } => "replay",
+            Self::Stale { .. } => "stale",
+            Self::Forged => "forged",
+            Self::Unknown => "unknown",
+            Self::Malformed(_) => "malformed",
+        }
+    }
+
+    /// Why it is not accepted, in a few words; empty if it is.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Accepted { .. } => String::new(),
+            Self::Replay { .. } => "this nonce was accepted before".into(),
+            Self::Stale { .. } => "older than the replay window".into(),
+            Self::Forged => "the tag does not verify".into(),
+            Self::Unknown => "no device made this hint".into(),
+            Self::Malformed(why) => why.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort { len_bytes, least_bytes } => {
+                write!(f, "{len_bytes} bytes, the shortest packet has {least_bytes}")
+            }
+        }
+    }
+}
