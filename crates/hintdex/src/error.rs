@@ -38,6 +38,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the call was wrong, rather than the data or the system.
+    pub const fn is_usage(&self) -> bool {
+        use hintdex_core::Error as Index;
+        match self {
+            Self::KeyFile { .. } | Self::OtherMasterKey { .. } | Self::OtherParams { .. } => true,
+            Self::Io { .. } => false,
+            Self::Index(error) => !matches!(
+                error,
+                Index::NewerVersion { .. }
+                    | Index::Corrupted { .. }
+                    | Index::Poisoned { .. }
+                    | Index::Store { .. }
+                    | Index::Io { .. }
+            ),
+        }
+    }
+
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.to_owned(), source }
     }

@@ -1,0 +1,172 @@
+//! The command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use hintdex::wire::HintScheme;
+use hintdex::{Durability, StationOptions};
+
+/// The index that turns the hint at the head of a radio packet back into
+/// (device, nonce).
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// How the program runs, whatever it does.
+#[derive(Debug, ClapArgs)]
+pub struct RunArgs {
+    /// Threads to use; all there are, if not given
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Memory for the block cache and the write buffers together, like 64M or 2G
+    #[arg(long, global = true, value_name = "SIZE", default_value = "256M", value_parser = parse_size)]
+    pub memory: usize,
+}
+
+impl RunArgs {
+    /// The options of a station that runs like this.
+    pub fn station(&self, durability: Durability) -> StationOptions {
+        StationOptions { memory_bytes: self.memory, durability, ..StationOptions::default() }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an index of a fleet, or add devices to one
+    Provision(ProvisionArgs),
+    /// Decode packets, a line of hex each, to a line of JSON each
+    Decode(DecodeArgs),
+    /// Say which devices made hints
+    Resolve(ResolveArgs),
+    /// Say what an index holds, and its bytes by section
+    Inspect(InspectArgs),
+    /// Check everything there is to check; exit 0 only when all holds
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ProvisionArgs {
+    /// The folder of the fleet; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// How many devices to add
+    #[arg(long, value_name = "N")]
+    pub devices: u64,
+    /// The id of the first one; the others follow it
+    #[arg(long, value_name = "ID", default_value_t = 0)]
+    pub first_device: u64,
+    /// A file of 64 hex digits; without it, a new key is made and kept as DIR/master.key
+    #[arg(long, value_name = "FILE")]
+    pub master_key: Option<PathBuf>,
+    /// Hints of each device to hold in the index [default: 16]
+    #[arg(long, value_name = "W")]
+    pub lookahead: Option<u32>,
+    /// How hints are computed: aes128 [default: aes128]
+    #[arg(long, value_name = "SCHEME", value_parser = parse_scheme)]
+    pub hint: Option<HintScheme>,
+    /// How nonces are made: counter
+    #[arg(long, value_name = "KIND", default_value = "counter", value_parser = ["counter"])]
+    pub nonce: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct DecodeArgs {
+    /// The folder of the fleet
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// When accepted packets are safe
+    #[arg(long, value_enum, default_value_t = Sync::Batch)]
+    pub sync: Sync,
+    /// Packets, a line of hex each; standard input if not given or -
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+}
+
+/// When accepted packets are safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sync {
+    /// Each batch of verdicts survives the machine before it is written out
+    Batch,
+    /// They survive the process, not the machine
+    None,
+}
+
+impl From<Sync> for Durability {
+    fn from(sync: Sync) -> Self {
+        match sync {
+            Sync::Batch => Self::Sync,
+            Sync::None => Self::ProcessCrash,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ResolveArgs {
+    /// The folder of the fleet
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// Hints, in hex
+    #[arg(value_name = "HINT_HEX", required = true)]
+    pub hints: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct InspectArgs {
+    /// The folder of a fleet
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct VerifyArgs {
+    /// The folder of a fleet
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+}
+
+fn parse_scheme(name: &str) -> Result<HintScheme, String> {
+    HintScheme::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = HintScheme::ALL.iter().map(|scheme| scheme.name()).collect();
+        format!("this version knows {}", known.join(", "))
+    })
+}
+
+/// Reads a size like `64M`: a number and one of K, M, G, each 1,024 of the one before.
+fn parse_size(text: &str) -> Result<usize, String> {
+    let bad = || "a size is a number with K, M or G behind it, 1M at least".to_owned();
+    let (digits, unit) = match text.trim_end_matches(['b', 'B']).to_ascii_uppercase() {
+        text if text.ends_with('K') => (text.trim_end_matches('K').to_owned(), 1 << 10),
+        text if text.ends_with('M') => (text.trim_end_matches('M').to_owned(), 1 << 20),
+        text if text.ends_with('G') => (text.trim_end_matches('G').to_owned(), 1 << 30),
+        text => (text, 1),
+    };
+    let number: usize = digits.parse().map_err(|_| bad())?;
+    number.checked_mul(unit).filter(|bytes| *bytes >= 1 << 20).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes_have_units_and_a_least_value() {
+        assert_eq!(parse_size("64M"), Ok(64 << 20));
+        assert_eq!(parse_size("2g"), Ok(2 << 30));
+        assert_eq!(parse_size("4096KB"), Ok(4 << 20));
+        assert_eq!(parse_size("1048576"), Ok(1 << 20));
+        for bad in
+            ["", "M", "1", "-1M", "1.5G", "1T", "99999999999999999999G", "18446744073709551615G"]
+        {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `hintdex decode`
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hintdex::{Source, Station, Verdict};
+use indicatif::ProgressBar;
+
+use crate::args::{DecodeArgs, RunArgs};
+use crate::failure::Failure;
+use crate::input::{BadLine, Line, Lines};
+use crate::progress;
+
+pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
+    let mut lines = Lines::new(open(&args.file)?);
+    let station = Station::open(&args.index, &run.station(args.sync.into()))?;
+    let bar = if io::stderr().is_terminal() {
+        progress::bar("decoding", "packets")
+    } else {
+        ProgressBar::hidden()
+    };
+    let mut output = io::stdout().lock();
+    let mut summary = Summary::default();
+    let started = Instant::now();
+    let mut text = String::new();
+    loop {
+        let batch = lines
+            .next_batch()
+            .map_err(|error| Failure::io("reading packets", &args.file, &error))?;
+        if batch.is_empty() {
+            break;
+        }
+        let packets: Vec<&[u8]> = batch.iter().filter_map(Line::packet).collect();
+        let mut verdicts = station.decode_batch(&packets)?.into_iter();
+        text.clear();
+        for line in &batch {
+            summary.lines += 1;
+            match line {
+                Line::Bad(why) => summary.bad_line(*why, &mut text),
+                Line::Packet(_) => {
+                    verdicts.next().iter().for_each(|verdict| summary.verdict(verdict, &mut text))
+                }
+            }
+        }
+        match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                summary.closed_early = true;
+                break;
+            }
+            Err(error) => {
+                return Err(Failure::io("writing verdicts", Path::new("standard output"), &error));
+            }
+            Ok(()) => bar.inc(batch.len() as u64),
+        }
+    }
+    bar.finish_and_clear();
+    summary.print(started.elapsed());
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    match File::open(path) {
+        Ok(file) => Ok(Box::new(file)),
+        Err(error) => {
+            Err(Failure::usage(format!("{}: opening the packets failed: {error}", path.display())))
+        }
+    }
+}
+
+impl Line {
+    fn packet(&self) -> Option<&[u8]> {
+        match self {
+            Self::Packet(bytes) => Some(bytes),
+            Self::Bad(_) => None,
+        }
+    }
+}
+
+/// Counts what was said, and says it.
+#[derive(Default)]
+struct Summary {
+    lines: u64,
+    accepted: u64,
+    replay: u64,
+    stale: u64,
+    forged: u64,
+    unknown: u64,
+    malformed: u64,
+    by_index: u64,
+    by_scan: u64,
+    closed_early: bool,
+}
+
+impl Summary {
+    /// Counts a verdict and appends its line of JSON.
+    fn verdict(&mut self, verdict: &Verdict, out: &mut String) {
+        let line = self.lines;
+        let name = verdict.name();
+        *self.count(verdict) += 1;
+        let written = match verdict {
+            Verdict::Accepted { device, nonce, payload, source } => {
+                self.count_source(*source);
+                let (payload, source) = (hex::encode(payload), source.name());
+                writeln!(
+                    out,
+                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce},"payload":"{payload}","source":"{source}"}}"#
+                )
+            }
+            Verdict::Replay { device, nonce, source }
+            | Verdict::Stale { device, nonce, source } => {
+                self.count_source(*source);
+                let (source, reason) = (source.name(), verdict.reason());
+                writeln!(
+                    out,
+                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce},"source":"{source}","reason":"{reason}"}}"#
+                )
+            }
+            _ => writeln!(
+                out,
+                r#"{{"line":{line},"verdict":"{name}","reason":"{}"}}"#,
+                verdict.reason()
+            ),
+        };
+        // Writing to a string does not fail.
+        let _ = written;
+    }
+
+    fn bad_line(&mut self, why: BadLine, out: &mut String) {
+        self.malformed += 1;
+        // Writing to a string does not fail.
+        let _ =
+            writeln!(out, r#"{{"line":{},"verdict":"malformed","reason":"{why}"}}"#, self.lines);
+    }
+
+    const fn count(&mut self, verdict: &Verdict) -> &mut u64 {
+        match verdict {
+            Verdict::Accepted { .. } => &mut self.accepted,
+            Verdict::Replay { .. } => &mut self.replay,
+            Verdict::Stale { .. } => &mut self.stale,
+            Verdict::Forged => &mut self.forged,
+            Verdict::Malformed(_) => &mut self.malformed,
+            _ => &mut self.unknown,
+        }
+    }
+
+    const fn count_source(&mut self, source: Source) {
+        match source {
+            Source::Index => self.by_index += 1,
+            _ => self.by_scan += 1,
+        }
+    }
+
+    fn print(&self, elapsed: Duration) {
+        let rate = self.lines as f64 / elapsed.as_secs_f64().max(1e-9);
+        let Self {
+            lines,
+            accepted,
+            replay,
+            stale,
+            forged,
+            unknown,
+            malformed,
+            by_index,
+            by_scan,
+            ..
+        } = self;
+        eprintln!(
+            "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, \
+             {forged} forged, {unknown} unknown, {malformed} malformed; found by index {by_index}, by scan {by_scan}",
+            elapsed.as_secs_f64()
+        );
+        if self.closed_early {
+            eprintln!(
+                "hintdex: the output was closed by its reader; packets up to line {lines} were taken, \
+                 the rest of the input was not read"
+            );
+        }
+    }
+}

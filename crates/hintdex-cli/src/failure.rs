@@ -1,0 +1,55 @@
+//! How the program ends when it cannot do what it was asked.
+
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use hintdex::Error;
+
+/// One line for standard error, and an exit code.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// The data is bad, or could not be read or written: exit code 1.
+    Data,
+    /// The call is wrong: exit code 2.
+    Usage,
+}
+
+impl Failure {
+    /// The call is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Kind::Usage }
+    }
+
+    /// Reading or writing a file went wrong.
+    pub fn io(doing: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self { message: format!("{}: {doing} failed: {error}", path.display()), kind: Kind::Data }
+    }
+
+    pub fn code(&self) -> ExitCode {
+        match self.kind {
+            Kind::Data => ExitCode::from(1),
+            Kind::Usage => ExitCode::from(2),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The store's messages may have several lines; ours have one.
+        f.write_str(&self.message.replace('\n', " "))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let kind = if error.is_usage() { Kind::Usage } else { Kind::Data };
+        Self { message: error.to_string(), kind }
+    }
+}

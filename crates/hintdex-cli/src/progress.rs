@@ -1,0 +1,22 @@
+//! Progress bars: on a terminal, and nothing of the kind when piped.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar that counts `what`, with rate and time left.
+pub fn bar(doing: &'static str, what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template =
+        format!("{{msg}} {{wide_bar}} {{pos}}/{{len}} {what}, {{per_sec}}, {{eta}} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar.with_message(doing)
+}
+
+/// A reporter for the library that moves `bar`.
+pub fn reporter(bar: &ProgressBar) -> impl Fn(u64, u64) + Sync + '_ {
+    |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    }
+}

@@ -1,0 +1,43 @@
+//! `hintdex resolve`
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use hintdex::wire::Hint;
+use hintdex::{Durability, Station};
+
+use crate::args::{ResolveArgs, RunArgs};
+use crate::failure::Failure;
+
+pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
+    let station = Station::open(&args.index, &run.station(Durability::ProcessCrash))?;
+    let scheme = station.params().scheme;
+    let parse = |text: &String| {
+        let bytes = hex::decode(text).ok().filter(|bytes| bytes.len() == scheme.len_bytes());
+        bytes.and_then(|bytes| Hint::read(scheme, &bytes)).ok_or_else(|| {
+            Failure::usage(format!(
+                "{text:?} is no hint: {scheme} hints are {} hex digits",
+                2 * scheme.len_bytes()
+            ))
+        })
+    };
+    let hints = args.hints.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let mut text = String::new();
+    for (hint, devices) in args.hints.iter().zip(station.resolve(&hints)?) {
+        if devices.is_empty() {
+            text += &serde_json::json!({ "hint": hint, "device": null }).to_string();
+            text.push('\n');
+        }
+        for found in devices {
+            let (device, nonce, source) = (found.device().0, found.nonce, found.source.name());
+            text += &serde_json::json!({ "hint": hint, "device": device, "nonce": nonce, "source": source }).to_string();
+            text.push('\n');
+        }
+    }
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::io("writing answers", Path::new("standard output"), &error))
+        }
+        _ => Ok(()),
+    }
+}
