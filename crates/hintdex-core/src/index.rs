@@ -1,12 +1,13 @@
 //! An index as a whole: made, opened, asked about its slots.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fmt, fs};
 
-use hintdex_wire::{DeviceId, HintScheme, KeyId, KeySource, Slot};
+use hintdex_wire::{DeviceId, HintScheme, KeyId, KeySource, Nonce, Slot};
 use rocksdb::{IteratorMode, WriteBatch};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -177,6 +178,18 @@ impl LiveIndex {
     /// The key at `slot`.
     pub fn key(&self, slot: Slot) -> Option<KeyId> {
         self.fleet().key(slot)
+    }
+
+    /// The keys at `slots`, as far as there are any, in order.
+    pub fn keys(&self, slots: Range<Slot>) -> Vec<KeyId> {
+        self.fleet().keys(slots.start.0..slots.end.0).map(|(_, key)| key).collect()
+    }
+
+    /// The nonces of `slot` whose hints are live: those an honest device may use next.
+    /// Empty for a retired slot.
+    pub fn live_nonces(&self, slot: Slot) -> Range<Nonce> {
+        let state = self.states.get(slot).filter(|state| !state.is_retired());
+        state.map_or(0..0, |state| state.live_nonces())
     }
 
     /// The slots of every key of `device`, the oldest first.

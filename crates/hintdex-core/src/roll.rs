@@ -191,10 +191,7 @@ impl LiveSlots for FleetStates<'_> {
             .keys(slots)
             .zip(states)
             .filter(|(_, state)| !state.is_retired())
-            .map(|((slot, key), state)| {
-                let next = state.next_nonce.get();
-                LiveSlot { slot, key, nonces: next..next + u64::from(state.hints_ahead.get()) }
-            })
+            .map(|((slot, key), state)| LiveSlot { slot, key, nonces: state.live_nonces() })
             .collect()
     }
 }

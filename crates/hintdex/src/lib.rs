@@ -39,6 +39,7 @@
 
 mod decode;
 mod error;
+mod follow;
 mod keyfile;
 mod resolve;
 mod station;

@@ -10,6 +10,10 @@ use crate::{Error, Source, Station};
 /// Hints a task looks up together.
 const HINTS_PER_TASK: usize = 256;
 
+/// Hints a scan looks for together: enough that a device's key schedule does not
+/// show, few enough that what one of them tells can spare the search for others.
+const HINTS_PER_SCAN: usize = 32;
+
 /// A hint's device, confirmed by its key. Only a tag proves more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -41,20 +45,29 @@ impl Station {
     /// # Errors
     /// What the index says.
     pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<Vec<Resolved>>, Error> {
-        let table = self.table();
-        let indexed: Vec<Vec<Vec<Resolved>>> = hints
+        let table = self.table()?;
+        let mut resolved = self.look_up(&table, hints)?;
+        self.scan_for_the_rest(&table, hints, &mut resolved, |_, _| ());
+        Ok(resolved)
+    }
+
+    /// What the live index knows of `hints`, confirmed.
+    pub(crate) fn look_up(
+        &self,
+        table: &KeyTable,
+        hints: &[Hint],
+    ) -> Result<Vec<Vec<Resolved>>, Error> {
+        let looked_up: Vec<Vec<Vec<Resolved>>> = hints
             .par_chunks(HINTS_PER_TASK)
             .map(|hints| {
                 let candidates = self.index.candidates_batch(hints)?;
                 let confirmed = hints.iter().zip(candidates);
                 Ok(confirmed
-                    .map(|(hint, candidates)| self.confirm(&table, hint, &candidates))
+                    .map(|(hint, candidates)| self.confirm(table, hint, &candidates))
                     .collect())
             })
             .collect::<Result<_, hintdex_core::Error>>()?;
-        let mut resolved: Vec<_> = indexed.into_iter().flatten().collect();
-        self.scan_for_the_rest(&table, hints, &mut resolved);
-        Ok(resolved)
+        Ok(looked_up.into_iter().flatten().collect())
     }
 
     /// The candidates whose key made the hint.
@@ -63,17 +76,36 @@ impl Station {
         matches.filter_map(|found| self.named(found, Source::Index)).collect()
     }
 
-    /// Scans for the hints that nobody was found for.
-    fn scan_for_the_rest(&self, table: &KeyTable, hints: &[Hint], resolved: &mut [Vec<Resolved>]) {
-        let open = hints.iter().zip(resolved).filter(|(_, found)| found.is_empty());
-        let (unknown, places): (Vec<Hint>, Vec<_>) =
-            open.map(|(hint, place)| (*hint, place)).unzip();
-        for (place, matches) in places.into_iter().zip(table.confirm_all(&unknown)) {
-            place.extend(matches.into_iter().filter_map(|found| self.named(found, Source::Scan)));
+    /// Scans for the hints that nobody was found for, some at a time: a device
+    /// that leapt ahead is found by its first hint, and `follow` knows the others.
+    pub(crate) fn scan_for_the_rest(
+        &self,
+        table: &KeyTable,
+        hints: &[Hint],
+        resolved: &mut [Vec<Resolved>],
+        mut follow: impl FnMut(&[Resolved], &mut [Vec<Resolved>]),
+    ) {
+        let mut next = 0;
+        while next < hints.len() {
+            let open =
+                (next..hints.len()).filter(|at| resolved.get(*at).is_some_and(Vec::is_empty));
+            let places: Vec<usize> = open.take(HINTS_PER_SCAN).collect();
+            let unknown: Vec<Hint> =
+                places.iter().filter_map(|at| hints.get(*at).copied()).collect();
+            let mut found = Vec::new();
+            for (at, matches) in places.iter().zip(table.confirm_all(&unknown)) {
+                let named = matches.into_iter().filter_map(|found| self.named(found, Source::Scan));
+                if let Some(place) = resolved.get_mut(*at) {
+                    place.extend(named);
+                    found.extend_from_slice(place);
+                }
+            }
+            follow(&found, resolved);
+            next = places.last().map_or(hints.len(), |last| last + 1);
         }
     }
 
-    fn named(&self, found: Match, source: Source) -> Option<Resolved> {
+    pub(crate) fn named(&self, found: Match, source: Source) -> Option<Resolved> {
         let Match { slot, nonce } = found;
         Some(Resolved { slot, key: self.index.key(slot)?, nonce, source })
     }
