@@ -78,7 +78,7 @@ fn a_second_process_is_told_that_the_index_is_open() {
     let devices = Devices::of_capture();
     let mut first = Running::start(&fleet, &[]);
     first.send(&devices.line(7, 0, b"up"));
-    assert_eq!(first.next().verdict, "accepted");
+    assert_eq!(first.next_verdict().verdict, "accepted");
     for outcome in open_in_every_way(&fleet) {
         outcome.refused(2, &["another process", "wait"]);
     }
@@ -86,7 +86,7 @@ fn a_second_process_is_told_that_the_index_is_open() {
         .refused(2, &["another process"]);
     // The first one is not disturbed.
     first.send(&devices.line(7, 1, b"still up"));
-    assert_eq!(first.next().sender, Some((7, 1)));
+    assert_eq!(first.next_verdict().sender, Some((7, 1)));
     assert_eq!(first.end().code, Some(0));
     all_devices_are_there(&fleet, 2);
 }

@@ -69,7 +69,7 @@ fn a_packet_is_answered_as_soon_as_it_is_sent() {
     let mut running = Running::start(&fleet, &["-"]);
     for nonce in 0..50 {
         running.send(&devices.line(3, nonce, b""));
-        assert_eq!(running.next().sender, Some((3, nonce)));
+        assert_eq!(running.next_verdict().sender, Some((3, nonce)));
     }
     assert_eq!(running.end().code, Some(0));
 }
@@ -85,7 +85,7 @@ fn an_output_that_is_closed_early_loses_nothing_of_what_was_not_read() {
     let writer = std::thread::spawn(move || {
         let _ = std::io::Write::write_all(&mut stdin, lines.as_bytes());
     });
-    let read: Vec<_> = (0..10).map(|_| running.next()).collect();
+    let read: Vec<_> = (0..10).map(|_| running.next_verdict()).collect();
     capture.check(0, &read);
     let outcome = running.end();
     writer.join().expect("the writer ends");

@@ -247,7 +247,7 @@ impl Running {
     }
 
     /// The next verdict.
-    pub fn next(&mut self) -> Said {
+    pub fn next_verdict(&mut self) -> Said {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().expect("not taken");
         stdout.read_line(&mut line).expect("it writes");
