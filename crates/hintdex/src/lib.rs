@@ -53,3 +53,8 @@ pub use verdict::{Malformed, Source, Verdict};
 
 /// The bytes on the air: ids, keys, packets.
 pub use hintdex_wire as wire;
+
+/// The example in the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
