@@ -81,6 +81,7 @@ pub struct LiveIndex {
     /// Held by whoever changes the fleet or the windows.
     maintenance: Mutex<()>,
     pub(crate) rolls: AtomicU64,
+    pub(crate) retired_slots: AtomicU64,
 }
 
 impl LiveIndex {
@@ -149,6 +150,7 @@ impl LiveIndex {
         let fleet = load_fleet(&store)?;
         let states = load_states(&store, &fleet, params)?;
         let current = load_windows(&store, &fleet)?;
+        let retired = states.totals().retired;
         remove_folder(&store.path().join(BULK_FOLDER))?;
         Ok(Self {
             store,
@@ -162,6 +164,7 @@ impl LiveIndex {
             windows: RwLock::new(Windows { current, missed: None }),
             maintenance: Mutex::new(()),
             rolls: AtomicU64::new(0),
+            retired_slots: AtomicU64::new(retired),
         })
     }
 
@@ -238,6 +241,10 @@ impl LiveIndex {
         remove_folder(&folder)?;
         fs::create_dir(&folder).map_err(Error::io("making a folder", &folder))?;
         Ok(folder)
+    }
+
+    pub(crate) fn active_slots(&self) -> u64 {
+        u64::from(self.slot_count()).saturating_sub(self.retired_slots.load(Ordering::Relaxed))
     }
 
     pub(crate) fn count_roll(&self) {

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use hintdex_scan::KeyTable;
 use hintdex_wire::{Hint, HintCipher, Nonce, Slot};
 
-use crate::{Resolved, Source, Station};
+use crate::{Found, Resolved, Source, Station};
 
 /// The hints of a batch that nobody knew, and how far each device was followed.
 pub(crate) struct Follower<'a> {
@@ -29,7 +29,7 @@ impl<'a> Follower<'a> {
         station: &'a Station,
         table: &'a KeyTable,
         hints: &[Hint],
-        resolved: &[Vec<Resolved>],
+        resolved: &[Found],
     ) -> Self {
         let mut unknown: HashMap<Hint, Vec<usize>> = HashMap::new();
         let open =
@@ -42,7 +42,7 @@ impl<'a> Follower<'a> {
     /// will make live.
     ///
     /// Costs one hint and one probe a packet, and nothing if no hint is unknown.
-    pub(crate) fn follow(&mut self, found: &[Resolved], resolved: &mut [Vec<Resolved>]) {
+    pub(crate) fn follow(&mut self, found: &[Resolved], resolved: &mut [Found]) {
         if self.unknown.is_empty() {
             return;
         }

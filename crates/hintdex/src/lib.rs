@@ -47,7 +47,7 @@ mod verdict;
 
 pub use error::Error;
 pub use hintdex_core::{DeviceRange, Durability, Params, Report, Section, Stats, Verified};
-pub use resolve::Resolved;
+pub use resolve::{Found, Resolved};
 pub use station::{Station, StationOptions};
 pub use verdict::{Malformed, Source, Verdict};
 
