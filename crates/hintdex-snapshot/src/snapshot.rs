@@ -135,6 +135,12 @@ impl Snapshot {
         Ok(Self { storage, checks, header, params, shape, shards, kernel: Kernel::best() })
     }
 
+    /// Has lookups use this kernel instead of the fastest. All give the same answers.
+    pub const fn with_kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
     #[inline]
     fn view(&self) -> View<'_> {
         View { file: &self.storage, checks: &self.checks, shape: &self.shape, kernel: self.kernel }

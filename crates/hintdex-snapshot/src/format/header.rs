@@ -57,7 +57,6 @@ pub(crate) struct Manifest {
     pub shard_count: usize,
     pub block_count: usize,
     pub offset_bytes: usize,
-    pub len_bytes: usize,
 }
 
 /// How many bytes the directory and the CRCs of `data_len_bytes` take.
@@ -240,7 +239,7 @@ impl Header {
             return Err(damaged);
         }
         let block_count = (offset - DATA_OFFSET_BYTES as usize).div_ceil(BLOCK_LEN_BYTES);
-        Ok(Manifest { shard_count, block_count, offset_bytes: offset, len_bytes: bytes.len() })
+        Ok(Manifest { shard_count, block_count, offset_bytes: offset })
     }
 }
 

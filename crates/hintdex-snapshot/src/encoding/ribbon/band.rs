@@ -2,7 +2,7 @@
 
 use super::layer::{BUCKET_LEN_ROWS, Size, THRESHOLDS_ROWS, WIDTH_ROWS};
 use super::place;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, MAX_COLUMNS};
 
 /// A hash of a hint and the value the hint shall have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +132,12 @@ impl Band {
         let (coefficients, _) = self.coefficients.as_chunks::<{ WIDTH_ROWS as usize }>();
         let (values, _) = self.values.as_chunks::<{ WIDTH_ROWS as usize }>();
         // Backwards, because a row depends on the 63 after it.
-        let mut columns = [0; 32];
+        let mut columns = [0; MAX_COLUMNS];
+        let columns = columns.get_mut(..value_bits.into()).unwrap_or_default();
         for ((words, coefficients), values) in blocks.zip(coefficients).zip(values).rev() {
-            kernel.solve_block(coefficients, values, value_bits, &mut columns);
+            kernel.solve_block(coefficients, values, columns);
             let (words, _) = words.as_chunks_mut::<8>();
-            words.iter_mut().zip(columns).for_each(|(word, column)| *word = column.to_le_bytes());
+            words.iter_mut().zip(&*columns).for_each(|(word, column)| *word = column.to_le_bytes());
         }
     }
 }
