@@ -8,6 +8,7 @@ mod input;
 mod inspect;
 mod progress;
 mod provision;
+mod rebuild;
 mod resolve;
 mod verify;
 
@@ -24,7 +25,13 @@ fn main() -> ExitCode {
         let place = panic.location().map_or_else(String::new, |at| format!(" at {at}"));
         eprintln!("hintdex: internal error{place}; nothing acknowledged is lost; please report it");
     }));
-    match run(Args::parse()) {
+    let done = match Args::try_parse() {
+        Ok(args) => run(args),
+        Err(error) if error.use_stderr() => Err(Failure::usage(one_line(&error))),
+        // Asked for: the help or the version.
+        Err(error) => error.exit(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("hintdex: {failure}");
@@ -33,11 +40,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is wrong with the command line, in one line.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| {
+        !line.starts_with("Usage:") && !line.starts_with("For more information")
+    });
+    let said: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    let said = said.join(" ");
+    format!("{}; see hintdex --help", said.strip_prefix("error: ").unwrap_or(&said))
+}
+
 fn run(args: Args) -> Result<(), Failure> {
     set_threads(&args.run)?;
     match args.command {
         Command::Provision(command) => provision::run(&command, &args.run),
         Command::Decode(command) => decode::run(&command, &args.run),
+        Command::Rebuild(command) => rebuild::run(&command, &args.run),
         Command::Resolve(command) => resolve::run(&command, &args.run),
         Command::Inspect(command) => inspect::run(&command, &args.run),
         Command::Verify(command) => verify::run(&command, &args.run),

@@ -195,6 +195,22 @@ impl LiveIndex {
         state.map_or(0..0, |state| state.live_nonces())
     }
 
+    /// The next nonce of every slot, `None` for a retired one: what a snapshot is made from.
+    pub fn next_nonces(&self) -> Vec<Option<Nonce>> {
+        let states = self.states.copy(0..self.slot_count());
+        states.iter().map(|state| (!state.is_retired()).then(|| state.next_nonce.get())).collect()
+    }
+
+    /// Whether a slot from `first` on holds another key than a device's first one.
+    pub fn has_new_keys_since(&self, first: Slot) -> bool {
+        self.fleet().keys(first.0..u32::MAX).any(|(_, key)| key.generation > 0)
+    }
+
+    /// The index's own random id.
+    pub const fn id(&self) -> &[u8; 16] {
+        &self.index_id
+    }
+
     /// The slots of every key of `device`, the oldest first.
     pub fn slots(&self, device: DeviceId) -> Vec<Slot> {
         self.fleet().slots(device)

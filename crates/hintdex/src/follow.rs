@@ -6,6 +6,7 @@
 //! is followed: the hints that its admission will add are made now, and looked
 //! for among those that nobody knew.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use hintdex_scan::KeyTable;
@@ -46,7 +47,10 @@ impl<'a> Follower<'a> {
         if self.unknown.is_empty() {
             return;
         }
+        // Each device from its lowest nonce on: its hints move on with every packet,
+        // and those below the highest one would be passed over.
         let mut ahead = found.to_vec();
+        ahead.sort_unstable_by_key(|found| Reverse(found.nonce));
         while let Some(found) = ahead.pop() {
             for (nonce, places) in self.coming(&found) {
                 let next = Resolved { nonce, source: Source::Index, ..found };

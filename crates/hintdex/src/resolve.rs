@@ -42,7 +42,7 @@ impl Station {
     /// The devices that made `hints`: for each hint every one whose key confirms
     /// it, which with 16-byte hints is one or none.
     ///
-    /// The live index is asked first. Hints that it does not know are scanned for
+    /// Snapshots are asked first, then the live index. Hints they do not know are scanned for
     /// together, over all devices and on all threads: about 50 ns a device for
     /// the first of them and 10 ns for every further one.
     ///
@@ -55,19 +55,35 @@ impl Station {
         Ok(resolved)
     }
 
-    /// What the live index knows of `hints`, confirmed.
+    /// What the snapshots, and then the live index, know of `hints`, confirmed.
     pub(crate) fn look_up(&self, table: &KeyTable, hints: &[Hint]) -> Result<Vec<Found>, Error> {
-        let looked_up: Vec<Vec<Found>> = hints
-            .par_chunks(HINTS_PER_TASK)
-            .map(|hints| {
-                let candidates = self.index.candidates_batch(hints)?;
-                let confirmed = hints.iter().zip(candidates);
-                Ok(confirmed
-                    .map(|(hint, candidates)| self.confirm(table, hint, &candidates))
-                    .collect())
-            })
-            .collect::<Result<_, hintdex_core::Error>>()?;
-        Ok(looked_up.into_iter().flatten().collect())
+        let mut places = vec![Found::new(); hints.len()];
+        hints.par_chunks(HINTS_PER_TASK).zip(places.par_chunks_mut(HINTS_PER_TASK)).try_for_each(
+            |(hints, places)| {
+                self.snapshots.look_up(&self.index, table, hints, places);
+                self.look_up_live(table, hints, places)
+            },
+        )?;
+        Ok(places)
+    }
+
+    /// Resolves what the live index knows of `hints`, into the places that are empty.
+    fn look_up_live(
+        &self,
+        table: &KeyTable,
+        hints: &[Hint],
+        places: &mut [Found],
+    ) -> Result<(), Error> {
+        let (asked, places): (Vec<Hint>, Vec<&mut Found>) =
+            hints.iter().copied().zip(places).filter(|(_, place)| place.is_empty()).unzip();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let candidates = self.index.candidates_batch(&asked)?;
+        for ((hint, place), candidates) in asked.iter().zip(places).zip(candidates) {
+            *place = self.confirm(table, hint, &candidates);
+        }
+        Ok(())
     }
 
     /// The candidates whose key made the hint.
