@@ -15,6 +15,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::args::{Args, Command, RunArgs};
 use crate::failure::Failure;
@@ -25,13 +26,7 @@ fn main() -> ExitCode {
         let place = panic.location().map_or_else(String::new, |at| format!(" at {at}"));
         eprintln!("hintdex: internal error{place}; nothing acknowledged is lost; please report it");
     }));
-    let done = match Args::try_parse() {
-        Ok(args) => run(args),
-        Err(error) if error.use_stderr() => Err(Failure::usage(one_line(&error))),
-        // Asked for: the help or the version.
-        Err(error) => error.exit(),
-    };
-    match done {
+    match parse().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("hintdex: {failure}");
@@ -40,15 +35,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is wrong with the command line, in one line.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let lines = text.lines().map(str::trim).take_while(|line| {
-        !line.starts_with("Usage:") && !line.starts_with("For more information")
-    });
-    let said: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
-    let said = said.join(" ");
-    format!("{}; see hintdex --help", said.strip_prefix("error: ").unwrap_or(&said))
+/// Reads the command line. What is wrong with it is said in one line; help and
+/// version are printed as they are.
+fn parse() -> Result<Args, Failure> {
+    Args::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        _ => {
+            let text = error.to_string();
+            // What is wrong is the first paragraph; usage and hints follow it.
+            let what = text.split("\n\n").next().unwrap_or_default();
+            let words: Vec<_> =
+                what.trim_start_matches("error:").split_ascii_whitespace().collect();
+            Failure::usage(format!("{}; try hintdex --help", words.join(" ")))
+        }
+    })
 }
 
 fn run(args: Args) -> Result<(), Failure> {
