@@ -7,3 +7,4 @@ mod bad_calls;
 mod bad_input;
 mod capture;
 mod full_disk;
+mod snapshots;
