@@ -105,7 +105,10 @@ pub struct Traffic {
 impl Traffic {
     /// What `devices` devices send that sent nothing yet.
     pub fn new(devices: u32, seed: u64) -> Self {
-        Self { next_nonces: vec![0; devices as usize], random: Random::new(seed ^ 0x7261_6469_6f) }
+        Self {
+            next_nonces: vec![0; devices as usize],
+            random: Random::new(seed ^ 0x0072_6164_696f),
+        }
     }
 
     /// The next `count` packets, sealed on all threads.

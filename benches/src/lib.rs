@@ -1,19 +1,19 @@
 //! What the benches share: workloads from a fixed seed, measuring in turns, and
 //! tables that put the goal beside each figure.
 //!
-//! Every binary of this package measures ours and a peer in one run, in turns,
-//! so that a noisy machine is noisy for both; what counts is the ratio of a
+//! Every bench measures ours and a peer in one run, in turns,
+//! so that a noisy machine is noisy for both (see [`turns`]); what counts is the ratio of a
 //! round, and its median over the rounds. Answers go into a hash that is printed,
 //! so nothing is optimised away and two runs can be compared.
 //!
 //! ```
-//! use hintdex_benches::turns::{Turns, measure};
+//! use hintdex_benches::turns::{Clock, Turns, measure};
 //!
 //! let sum = |upto: u64| move |round: u64| (0..upto + round).fold(0, u64::wrapping_add);
 //! let mut arms: [(&str, Box<dyn FnMut(u64) -> u64>); 2] =
 //!     [("short", Box::new(sum(100))), ("long", Box::new(sum(10_000)))];
 //! let times = measure(&Turns { rounds: 5, work: 1 }, &mut arms);
-//! assert!(times.ratio("long", "short").unwrap().median > 0.0);
+//! assert!(times.ratio(Clock::Wall, "long", "short").unwrap().median > 0.0);
 //! ```
 #![forbid(unsafe_code)]
 

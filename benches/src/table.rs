@@ -3,7 +3,7 @@
 //! They are Markdown, so that what a bench prints can stand in the results as it is.
 
 use crate::machine;
-use crate::turns::{Spread, Times};
+use crate::turns::{Clock, Spread, Times};
 
 /// What a ratio has to be.
 #[derive(Clone, Copy, Debug)]
@@ -42,15 +42,20 @@ pub fn heading(title: &str, workload: &str, seed: u64) {
     println!("{workload}; seed {seed:#x}; {}.\n", machine::describe());
 }
 
-/// Prints what each arm took: nanoseconds a thing and things a second.
+/// Prints what each arm took: nanoseconds a thing by both clocks, things a second.
 pub fn times(times: &Times, thing: &str) {
-    println!("| arm | ns a {thing}: min | median | max | {thing}s a second (median) | hash |");
-    println!("| --- | ---: | ---: | ---: | ---: | --- |");
+    println!(
+        "| arm | CPU ns a {thing}: min | median | max | wall ns: median | {thing}s a second | hash |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | --- |");
     for name in times.names() {
-        if let Some(Spread { min, median, max }) = times.nanoseconds(name) {
-            let rate = thousands(1e9 / median);
+        let both = times.nanoseconds(Clock::Cpu, name).zip(times.nanoseconds(Clock::Wall, name));
+        if let Some((Spread { min, median, max }, wall)) = both {
+            let (wall, rate) = (wall.median, thousands(1e9 / wall.median));
             let hash = times.hash(name);
-            println!("| {name} | {min:.0} | {median:.0} | {max:.0} | {rate} | {hash:016x} |");
+            println!(
+                "| {name} | {min:.0} | {median:.0} | {max:.0} | {wall:.0} | {rate} | {hash:016x} |"
+            );
         }
     }
     println!();
@@ -64,16 +69,18 @@ pub struct Ratios {
 
 impl Ratios {
     /// Adds the ratio of two arms' times.
-    pub fn cost(&mut self, times: &Times, ours: &str, peer: &str, goal: Goal) {
-        if let Some(spread) = times.ratio(ours, peer) {
-            self.rows.push((format!("cost of {ours} / {peer}"), spread, goal));
+    pub fn cost(&mut self, clock: Clock, times: &Times, ours: &str, peer: &str, goal: Goal) {
+        if let Some(spread) = times.ratio(clock, ours, peer) {
+            let clock = clock.name();
+            self.rows.push((format!("cost of {ours} / {peer}, {clock}"), spread, goal));
         }
     }
 
     /// Adds the ratio of two arms' rates.
-    pub fn rate(&mut self, times: &Times, ours: &str, peer: &str, goal: Goal) {
-        if let Some(spread) = times.ratio(peer, ours) {
-            self.rows.push((format!("rate of {ours} / {peer}"), spread, goal));
+    pub fn rate(&mut self, clock: Clock, times: &Times, ours: &str, peer: &str, goal: Goal) {
+        if let Some(spread) = times.ratio(clock, peer, ours) {
+            let clock = clock.name();
+            self.rows.push((format!("rate of {ours} / {peer}, {clock}"), spread, goal));
         }
     }
 
