@@ -1,14 +1,16 @@
-//! `hintdex-bench costs DIR`: what an index costs, as a table.
+//! `hintdex-costs DIR`: what an index costs, as a table.
 //!
 //! DIR is a fleet's folder. Bytes a hint on disk and in memory, lookups a second
 //! one by one and in batches, packets a second on one thread and on two. The
 //! packets are synthetic, sealed with the folder's own keys from nonce 0 on, and
 //! they are accepted: afterwards the fleet has sent them. In a folder that heard
 //! packets before, some are replays, which the table says.
+#![forbid(unsafe_code)]
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::Args as ClapArgs;
+use clap::Parser;
 use hintdex::{Durability, Station, StationOptions};
 use hintdex_benches::fleet::{PACKETS_PER_BATCH, Traffic};
 use hintdex_benches::table::thousands;
@@ -23,19 +25,20 @@ const EACH: Duration = Duration::from_secs(3);
 const PACKETS_AT_ONCE: usize = 4 * PACKETS_PER_BATCH;
 
 /// Says what an index costs.
-#[derive(Debug, ClapArgs)]
-pub struct Args {
+#[derive(Debug, Parser)]
+struct Args {
     /// The folder of a fleet whose devices have ids from 0 on
     dir: PathBuf,
     /// Measure for a moment only
     #[arg(long)]
-    pub quick: bool,
+    quick: bool,
     /// What the block cache and the write buffers may take, in MiB
     #[arg(long, default_value_t = 256)]
     memory_mib: usize,
 }
 
-pub fn run(args: &Args) -> Outcome {
+fn main() -> Outcome {
+    let args = Args::parse();
     let before = machine::resident_bytes();
     let started = Instant::now();
     let options = StationOptions {

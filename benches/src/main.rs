@@ -1,7 +1,6 @@
 //! What hintdex costs, measured beside its peers: see the crate's documentation.
 #![forbid(unsafe_code)]
 
-mod costs;
 mod decode;
 mod lookup;
 mod provision;
@@ -27,8 +26,6 @@ enum Bench {
     Decode(decode::Args),
     /// Bytes on disk and in memory
     Sizes(sizes::Args),
-    /// What the index in a folder costs, as a table
-    Costs(costs::Args),
 }
 
 fn main() -> Outcome {
@@ -37,6 +34,5 @@ fn main() -> Outcome {
         Bench::Provision(args) => provision::run(&args),
         Bench::Decode(args) => decode::run(&args),
         Bench::Sizes(args) => sizes::run(&args),
-        Bench::Costs(args) => costs::run(&args),
     }
 }

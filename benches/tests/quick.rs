@@ -3,8 +3,11 @@
 
 use std::process::Command;
 
-fn bench(args: &[&str]) -> String {
-    let run = Command::new(env!("CARGO_BIN_EXE_hintdex-bench")).args(args).output();
+const BENCH: &str = env!("CARGO_BIN_EXE_hintdex-bench");
+const COSTS: &str = env!("CARGO_BIN_EXE_hintdex-costs");
+
+fn run(program: &str, args: &[&str]) -> String {
+    let run = Command::new(program).args(args).output();
     let run = run.expect("the bench starts");
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{args:?}: {said}");
@@ -19,7 +22,7 @@ fn every_bench_runs_and_shows_its_peer() {
         ("decode", "decode_batch", "PyCryptodome"),
         ("sizes", "bytes a live hint", "≤ 5.5"),
     ] {
-        let table = bench(&[name, "--quick"]);
+        let table = run(BENCH, &[name, "--quick"]);
         assert!(table.contains(ours) && table.contains(peer), "{name}:\n{table}");
     }
 }
@@ -30,7 +33,7 @@ fn costs_are_shown_of_a_folder() {
     let fleet = hintdex_benches::fleet::Fleet { devices: 3000, lookahead: 10, seed: 1 };
     let path = folder.path().join("fleet");
     drop(fleet.provision(&path, 8 << 20).expect("a fleet"));
-    let table = bench(&["costs", path.to_str().expect("text"), "--quick"]);
+    let table = run(COSTS, &[path.to_str().expect("text"), "--quick"]);
     for row in ["bytes a hint", "lookups, one by one", "packets decoded, 2 threads"] {
         assert!(table.contains(row), "{row}:\n{table}");
     }

@@ -8,12 +8,14 @@ mod input;
 mod inspect;
 mod progress;
 mod provision;
+mod rebuild;
 mod resolve;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::args::{Args, Command, RunArgs};
 use crate::failure::Failure;
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
         let place = panic.location().map_or_else(String::new, |at| format!(" at {at}"));
         eprintln!("hintdex: internal error{place}; nothing acknowledged is lost; please report it");
     }));
-    match run(Args::parse()) {
+    match parse().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("hintdex: {failure}");
@@ -33,11 +35,30 @@ fn main() -> ExitCode {
     }
 }
 
+/// Reads the command line. What is wrong with it is said in one line; help and
+/// version are printed as they are.
+fn parse() -> Result<Args, Failure> {
+    Args::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        _ => {
+            let text = error.to_string();
+            // What is wrong is the first paragraph; usage and hints follow it.
+            let what = text.split("\n\n").next().unwrap_or_default();
+            let words: Vec<_> =
+                what.trim_start_matches("error:").split_ascii_whitespace().collect();
+            Failure::usage(format!("{}; try hintdex --help", words.join(" ")))
+        }
+    })
+}
+
 fn run(args: Args) -> Result<(), Failure> {
     set_threads(&args.run)?;
     match args.command {
         Command::Provision(command) => provision::run(&command, &args.run),
         Command::Decode(command) => decode::run(&command, &args.run),
+        Command::Rebuild(command) => rebuild::run(&command, &args.run),
         Command::Resolve(command) => resolve::run(&command, &args.run),
         Command::Inspect(command) => inspect::run(&command, &args.run),
         Command::Verify(command) => verify::run(&command, &args.run),

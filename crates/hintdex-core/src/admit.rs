@@ -146,8 +146,8 @@ impl LiveIndex {
     /// The nonces whose hints a slot lacks after it moved from one state to another.
     fn new_nonces(&self, before: &StateRecord, next: Nonce) -> Range<Nonce> {
         let last = self.params.scheme.max_nonce().saturating_add(1);
-        let had = before.next_nonce.get().saturating_add(before.hints_ahead.get().into());
-        had.max(next)..next.saturating_add(self.params.lookahead.into()).min(last)
+        before.live_nonces().end.max(next)
+            ..next.saturating_add(self.params.lookahead.into()).min(last)
     }
 }
 

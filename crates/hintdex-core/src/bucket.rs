@@ -318,7 +318,11 @@ fn write_count(mut count: u64, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 mod tests {
     use std::collections::BTreeSet;
 

@@ -155,14 +155,14 @@ impl Bulk<'_> {
         for LiveSlot { slot, key, nonces } in live {
             let hint_key = self.keys.hint_key(*key).ok_or(Error::NoSuchKey(*key))?;
             let cipher = HintCipher::new(self.scheme, &hint_key);
-            for hint in nonces.clone().filter_map(|nonce| cipher.hint(nonce)) {
+            cipher.each_hint(nonces.clone(), |hint| {
                 let joined = self.geometry.joined(hint.head());
                 let partition = usize::try_from(joined >> kept_bits).unwrap_or(usize::MAX);
                 let list = partition.checked_sub(pass.start).and_then(|at| lists.get_mut(at));
                 if let Some(list) = list {
                     list.push((joined & ((1 << kept_bits) - 1)) << 32 | u64::from(slot.0));
                 }
-            }
+            });
         }
         Ok(lists)
     }

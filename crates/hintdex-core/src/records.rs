@@ -4,7 +4,9 @@
 //! are big-endian, so that they sort by number. The byte tables in the document
 //! are held against these types by a test.
 
-use hintdex_wire::{CheckValue, DeviceId, HintScheme, ReplayWindow, Slot};
+use std::ops::Range;
+
+use hintdex_wire::{CheckValue, DeviceId, HintScheme, Nonce, ReplayWindow, Slot};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -141,6 +143,12 @@ impl StateRecord {
     pub(crate) fn set_window(&mut self, window: &ReplayWindow) {
         self.next_nonce = window.next().into();
         self.seen = window.seen().into();
+    }
+
+    /// The nonces whose hints are live.
+    pub(crate) fn live_nonces(&self) -> Range<Nonce> {
+        let next = self.next_nonce.get();
+        next..next.saturating_add(self.hints_ahead.get().into())
     }
 
     pub(crate) const fn is_retired(&self) -> bool {

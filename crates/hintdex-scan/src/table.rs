@@ -129,15 +129,13 @@ impl KeyTable {
         let mut found = Vec::new();
         let numbered = slots.clone().zip(self.keys.get(slots).unwrap_or_default());
         for (index, key) in numbered {
-            let cipher = HintCipher::new(self.scheme, key);
-            for (which, hint) in hints.iter().enumerate() {
-                let Some(nonce) = cipher.nonce(hint) else { continue };
-                let Ok(slot) = u32::try_from(index).map(Slot) else { continue };
-                if !self.is_retired(slot) {
+            HintCipher::new(self.scheme, key).each_nonce(hints, |which, nonce| {
+                if let Ok(slot) = u32::try_from(index).map(Slot) {
                     found.push((which, Match { slot, nonce }));
                 }
-            }
+            });
         }
+        found.retain(|(_, found)| !self.is_retired(found.slot));
         found
     }
 }

@@ -3,11 +3,15 @@
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use core::fmt;
+use core::ops::Range;
 
 use crate::{HintKey, Nonce};
 
 /// The longest hint of any scheme, in bytes.
 pub const MAX_HINT_LEN_BYTES: usize = 16;
+
+/// Blocks that are handed to the cipher together: as many as it has in flight.
+const BLOCKS_AT_ONCE: usize = 8;
 
 /// How hints are computed from (hint key, nonce).
 ///
@@ -144,6 +148,29 @@ impl HintCipher {
         }
     }
 
+    /// Calls `made` with the hint of every nonce in `nonces`, in order, up to the
+    /// scheme's last one.
+    ///
+    /// Blocks are encrypted eight at a time, which hides their latency: 1 to 2 ns a hint.
+    pub fn each_hint(&self, nonces: Range<Nonce>, mut made: impl FnMut(Hint)) {
+        let end = nonces.end.min(self.max_nonce.saturating_add(1));
+        match &self.cipher {
+            Cipher::Aes128(aes) => {
+                let mut blocks = [Array([0; 16]); BLOCKS_AT_ONCE];
+                for first in (nonces.start..end).step_by(blocks.len()) {
+                    let mut used = 0;
+                    for (block, nonce) in blocks.iter_mut().zip(first..end) {
+                        block.0 = u128::from(nonce).to_be_bytes();
+                        used += 1;
+                    }
+                    let run = blocks.get_mut(..used).unwrap_or_default();
+                    aes.encrypt_blocks(run);
+                    run.iter().for_each(|block| made(Hint(block.0)));
+                }
+            }
+        }
+    }
+
     /// The nonce `hint` was made from, if it was made with this key.
     ///
     /// `None` says that it was not; `Some` is wrong once in 2⁹⁶ for
@@ -153,10 +180,38 @@ impl HintCipher {
             Cipher::Aes128(aes) => {
                 let mut block = Array(hint.0);
                 aes.decrypt_block(&mut block);
-                let nonce = Nonce::try_from(u128::from_be_bytes(block.0)).ok()?;
-                (nonce <= self.max_nonce).then_some(nonce)
+                self.nonce_in(block.0)
             }
         }
+    }
+
+    /// Calls `found` with the index and the nonce of every hint in `hints` that
+    /// was made with this key, in order.
+    ///
+    /// Blocks are decrypted eight at a time: 2 to 3 ns a hint.
+    pub fn each_nonce(&self, hints: &[Hint], mut found: impl FnMut(usize, Nonce)) {
+        match &self.cipher {
+            Cipher::Aes128(aes) => {
+                let mut blocks = [Array([0; 16]); BLOCKS_AT_ONCE];
+                for (run, first) in hints.chunks(BLOCKS_AT_ONCE).zip((0..).step_by(BLOCKS_AT_ONCE))
+                {
+                    let blocks = blocks.get_mut(..run.len()).unwrap_or_default();
+                    blocks.iter_mut().zip(run).for_each(|(block, hint)| block.0 = hint.0);
+                    aes.decrypt_blocks(blocks);
+                    for (block, index) in blocks.iter().zip(first..) {
+                        if let Some(nonce) = self.nonce_in(block.0) {
+                            found(index, nonce);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The nonce a decrypted hint holds, if it holds one.
+    fn nonce_in(&self, plain: [u8; MAX_HINT_LEN_BYTES]) -> Option<Nonce> {
+        let nonce = Nonce::try_from(u128::from_be_bytes(plain)).ok()?;
+        (nonce <= self.max_nonce).then_some(nonce)
     }
 }
 

@@ -95,6 +95,19 @@ fn a_foreign_hint_has_no_nonce() {
 }
 
 #[test]
+fn many_hints_at_once_are_the_hints_one_by_one() {
+    let (master, _) = symmetric();
+    let key = master.hint_key(KeyId::first(DeviceId(3))).expect("derived");
+    let cipher = HintCipher::new(SCHEME, &key);
+    let last = u64::from(u32::MAX);
+    for nonces in [0..0, 5..6, 0..7, 3..11, 100..133, last - 9..last + 1, last - 2..last + 50] {
+        let mut many = Vec::new();
+        cipher.each_hint(nonces.clone(), |hint| many.push(hint));
+        assert_eq!(many, nonces.filter_map(|nonce| cipher.hint(nonce)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn the_sealer_stops_after_the_last_nonce_and_spends_none_on_a_short_buffer() {
     use hintdex_wire::SealError;
     let (master, _) = symmetric();

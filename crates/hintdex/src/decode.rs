@@ -2,9 +2,10 @@
 
 use hintdex_core::{Admission, Arrival};
 use hintdex_scan::KeyTable;
-use hintdex_wire::{Hint, Packet, PacketError};
+use hintdex_wire::{Hint, HintKey, Packet, PacketError};
 use rayon::prelude::*;
 
+use crate::follow::Follower;
 use crate::{Error, Malformed, Resolved, Station, Verdict};
 
 impl Station {
@@ -39,11 +40,18 @@ impl Station {
         let whole: Vec<&Packet<'_>> =
             parsed.iter().filter_map(|packet| packet.as_ref().ok()).collect();
         let hints: Vec<Hint> = whole.iter().map(|packet| *packet.hint()).collect();
-        let resolved = self.resolve(&hints)?;
+        let table = self.table()?;
+        let mut resolved = self.look_up(&table, &hints)?;
+        let mut follower = Follower::new(self, &table, &hints, &resolved);
+        let known: Vec<_> = resolved.iter().flatten().copied().collect();
+        follower.follow(&known, &mut resolved);
+        self.scan_for_the_rest(&table, &hints, &mut resolved, |found, resolved| {
+            follower.follow(found, resolved)
+        });
         let opened: Vec<_> = whole
             .par_iter()
             .zip(&resolved)
-            .map(|(packet, found)| self.open_packet(packet, found))
+            .map(|(packet, found)| self.open_packet(&table, packet, found))
             .collect();
         let mut judged = self.admit(opened)?.into_iter();
         let verdict = |packet: Result<Packet<'_>, PacketError>| match packet {
@@ -58,29 +66,27 @@ impl Station {
     }
 
     /// Verifies a packet's tag under the key of each device its hint may be of.
-    fn open_packet(&self, packet: &Packet<'_>, found: &[Resolved]) -> Opened {
+    fn open_packet(&self, table: &KeyTable, packet: &Packet<'_>, found: &[Resolved]) -> Opened {
         for resolved in found {
             let Some(key) = self.key_source().packet_key(resolved.key) else { continue };
             let Some(authentic) = key.verify(packet) else { continue };
+            let Some(hint_key) = table.key(resolved.slot).cloned() else { continue };
             let mut payload = vec![0; packet.payload_len_bytes()];
             // The buffer has the payload's length, so it is always filled.
             let _ = authentic.decrypt(resolved.nonce, &mut payload);
-            return Opened::Authentic { resolved: *resolved, payload };
+            return Opened::Authentic { resolved: *resolved, hint_key, payload };
         }
         if found.is_empty() { Opened::Unknown } else { Opened::Forged }
     }
 
     /// Judges the nonces of the authentic packets, in order.
     fn admit(&self, opened: Vec<Opened>) -> Result<Vec<Verdict>, Error> {
-        let table = self.table();
-        let arrivals: Vec<_> = opened.iter().filter_map(|opened| opened.arrival(&table)).collect();
+        let arrivals: Vec<_> = opened.iter().filter_map(Opened::arrival).collect();
         let mut admissions = self.index.admit_batch(&arrivals)?.into_iter();
         let verdict = |opened: Opened| match opened {
             Opened::Unknown => Verdict::Unknown,
             Opened::Forged => Verdict::Forged,
-            // A slot that was retired since it was resolved is no longer anybody.
-            _ if opened.arrival(&table).is_none() => Verdict::Unknown,
-            Opened::Authentic { resolved, payload } => {
+            Opened::Authentic { resolved, payload, .. } => {
                 let Resolved { nonce, source, .. } = resolved;
                 let device = resolved.device();
                 match admissions.next() {
@@ -101,14 +107,17 @@ impl Station {
 enum Opened {
     Unknown,
     Forged,
-    Authentic { resolved: Resolved, payload: Vec<u8> },
+    Authentic { resolved: Resolved, hint_key: HintKey, payload: Vec<u8> },
 }
 
 impl Opened {
     /// What is to be admitted, if anything is.
-    fn arrival<'a>(&self, table: &'a KeyTable) -> Option<Arrival<'a>> {
-        let Self::Authentic { resolved, .. } = self else { return None };
-        let hint_key = table.key(resolved.slot)?;
-        Some(Arrival { slot: resolved.slot, nonce: resolved.nonce, hint_key })
+    const fn arrival(&self) -> Option<Arrival<'_>> {
+        match self {
+            Self::Authentic { resolved, hint_key, .. } => {
+                Some(Arrival { slot: resolved.slot, nonce: resolved.nonce, hint_key })
+            }
+            _ => None,
+        }
     }
 }

@@ -1,0 +1,235 @@
+//! The reader.
+
+use std::path::Path;
+
+use hintdex_wire::Hint;
+use zerocopy::FromBytes;
+
+use crate::encoding::{Shape, Shards, View};
+use crate::format::{
+    BLOCK_CRC_LEN_BYTES, Checks, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
+    SHARD_RECORD_LEN_BYTES, ShardRecord,
+};
+use crate::kernel::Kernel;
+use crate::storage::Storage;
+use crate::{CandidateBatch, Candidates, Damage, Encoding, ManifestKey, OpenError, SnapshotParams};
+
+/// How many hints of a batch are asked for before the first is looked up.
+const BATCH_LEN_HINTS: usize = 32;
+
+/// A snapshot, open for lookups. Shared by reference between threads.
+#[derive(Debug)]
+pub struct Snapshot {
+    storage: Storage,
+    checks: Checks,
+    header: Header,
+    params: SnapshotParams,
+    shape: Shape,
+    shards: Shards,
+    kernel: Kernel,
+}
+
+/// A part of the file and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// What the part is.
+    pub name: &'static str,
+    /// How long it is.
+    pub bytes: u64,
+}
+
+impl Section {
+    /// Adds `bytes` to the section called `name`.
+    pub(crate) fn add(sections: &mut Vec<Self>, name: &'static str, bytes: usize) {
+        match sections.iter_mut().find(|section| section.name == name) {
+            Some(section) => section.bytes += bytes as u64,
+            None if bytes == 0 => {}
+            None => sections.push(Self { name, bytes: bytes as u64 }),
+        }
+    }
+}
+
+/// What a snapshot holds and what it costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotStats {
+    /// How hints are stored.
+    pub encoding: Encoding,
+    /// Bits of a value.
+    pub value_bits: u8,
+    /// Slots tried a lookup.
+    pub tries: u32,
+    /// Slots the snapshot covers.
+    pub slots: u32,
+    /// Hints it was built from.
+    pub hints: u64,
+    /// Hints that several groups have, an entry for each group.
+    pub duplicates: u64,
+    /// The length of the file.
+    pub bytes: u64,
+    /// The same in bits, for each hint.
+    pub bits_per_hint: f64,
+    /// log2(slots / tries): what any index takes that leaves so many tries.
+    pub bound_bits_per_hint: f64,
+    /// What the bytes are spent on; they add up.
+    pub sections: Vec<Section>,
+}
+
+impl Snapshot {
+    /// Maps the file and checks everything but the data, whose blocks are
+    /// checked when first touched.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: impl AsRef<Path>, key: &ManifestKey) -> Result<Self, OpenError> {
+        Self::load(Storage::map(path.as_ref()).map_err(OpenError::Io)?, Some(key))
+    }
+
+    /// Reads the file into memory instead.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_in_memory(path: impl AsRef<Path>, key: &ManifestKey) -> Result<Self, OpenError> {
+        Self::load(Storage::read(path.as_ref()).map_err(OpenError::Io)?, Some(key))
+    }
+
+    /// A snapshot whose file is in memory already.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn from_bytes(bytes: impl Into<Box<[u8]>>, key: &ManifestKey) -> Result<Self, OpenError> {
+        Self::load(Storage::Owned(bytes.into()), Some(key))
+    }
+
+    /// Maps the file without knowing whose it is: for inspection.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_unauthenticated(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::load(Storage::map(path.as_ref()).map_err(OpenError::Io)?, None)
+    }
+
+    fn load(storage: Storage, key: Option<&ManifestKey>) -> Result<Self, OpenError> {
+        let header = Header::read(&storage)?;
+        if let Some(key) = key {
+            header.authenticate(key)?;
+        }
+        let params = header.params()?;
+        let manifest = header.manifest(&storage)?;
+        let shape = Shape::new(&params, &header);
+        let directory_len = manifest.shard_count * SHARD_RECORD_LEN_BYTES;
+        let directory_end = manifest.offset_bytes + directory_len;
+        let damaged = |at: usize| OpenError::Damaged {
+            what: "shard directory",
+            offset_bytes: (manifest.offset_bytes + at * SHARD_RECORD_LEN_BYTES) as u64,
+        };
+        let directory = storage.get(manifest.offset_bytes..directory_end).ok_or(damaged(0))?;
+        let records = <[ShardRecord]>::ref_from_bytes(directory).map_err(|_| damaged(0))?;
+        check_places(records, header.data_len_bytes.get()).map_err(damaged)?;
+        let shards = Shards::open(params.encoding, &shape, records).map_err(damaged)?;
+        let data_at = DATA_OFFSET_BYTES as usize;
+        let checks = Checks::new(
+            header.file_id,
+            data_at..manifest.offset_bytes,
+            directory_end..directory_end + manifest.block_count * BLOCK_CRC_LEN_BYTES,
+        );
+        Ok(Self { storage, checks, header, params, shape, shards, kernel: Kernel::best() })
+    }
+
+    /// Has lookups use this kernel instead of the fastest. All give the same answers.
+    pub const fn with_kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    #[inline]
+    fn view(&self) -> View<'_> {
+        View { file: &self.storage, checks: &self.checks, shape: &self.shape, kernel: self.kernel }
+    }
+
+    /// The slots to try for a hint.
+    ///
+    /// # Errors
+    /// [`Damage`].
+    #[inline]
+    pub fn candidates(&self, hint: &Hint) -> Result<Candidates<'_>, Damage> {
+        self.shards.find(&self.view(), hint.head())
+    }
+
+    /// The slots to try for many hints.
+    ///
+    /// # Errors
+    /// [`Damage`].
+    pub fn candidates_batch(&self, hints: &[Hint], out: &mut CandidateBatch) -> Result<(), Damage> {
+        out.clear();
+        let view = self.view();
+        let mut heads = [0; BATCH_LEN_HINTS];
+        for hints in hints.chunks(BATCH_LEN_HINTS) {
+            heads.iter_mut().zip(hints).for_each(|(head, hint)| *head = hint.head());
+            let heads = heads.get(..hints.len()).unwrap_or_default();
+            self.shards.find_batch(&view, heads, out)?;
+        }
+        Ok(())
+    }
+
+    /// Checks every block now.
+    ///
+    /// # Errors
+    /// [`Damage`].
+    pub fn verify(&self) -> Result<(), Damage> {
+        (0..self.checks.block_count()).try_for_each(|block| self.checks.check(&self.storage, block))
+    }
+
+    /// What the snapshot holds and what it costs.
+    pub fn stats(&self) -> SnapshotStats {
+        let bytes = self.storage.len() as u64;
+        let hints = self.header.hint_count.get();
+        let mut sections = self.shards.sections(&self.shape);
+        let named: u64 = sections.iter().map(|section| section.bytes).sum();
+        let checks = self.checks.block_count() * BLOCK_CRC_LEN_BYTES;
+        let directory = self.header.manifest_len_bytes.get() - checks as u64;
+        let data = self.header.data_len_bytes.get();
+        sections.extend([
+            Section { name: "padding", bytes: data - named },
+            Section { name: "header", bytes: DATA_OFFSET_BYTES },
+            Section { name: "directory", bytes: directory },
+            Section { name: "block checks", bytes: checks as u64 },
+        ]);
+        let slots = self.params.slot_count();
+        let bits = |bytes: u64| bytes as f64 * 8.0 / (hints as f64).max(1.0);
+        SnapshotStats {
+            encoding: self.params.encoding,
+            value_bits: self.params.value_bits(),
+            tries: self.params.tries(),
+            slots,
+            hints,
+            duplicates: self.shards.duplicate_count(),
+            bytes,
+            bits_per_hint: bits(bytes),
+            bound_bits_per_hint: (f64::from(slots) / f64::from(self.params.tries()))
+                .log2()
+                .max(0.0),
+            sections,
+        }
+    }
+
+    /// What the snapshot was built from and for.
+    pub const fn params(&self) -> &SnapshotParams {
+        &self.params
+    }
+}
+
+/// Whether the shards fill the data, one after the other.
+fn check_places(records: &[ShardRecord], data_len_bytes: u64) -> Result<(), usize> {
+    let mut end = 0_u64;
+    for (at, record) in records.iter().enumerate() {
+        if record.offset_bytes.get() != end {
+            return Err(at);
+        }
+        let len = record.len_bytes.get();
+        end = len
+            .checked_next_multiple_of(SHARD_ALIGN_BYTES)
+            .and_then(|len| len.checked_add(end))
+            .ok_or(at)?;
+    }
+    if end == data_len_bytes { Ok(()) } else { Err(0) }
+}

@@ -1,0 +1,10 @@
+//! What is shown through the libraries: the model, threads, damaged files, and
+//! the document of the format.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod format;

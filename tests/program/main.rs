@@ -1,0 +1,9 @@
+//! What is shown through the program alone: the capture, bad input, full disks,
+//! and 400 violent deaths.
+#![forbid(unsafe_code)]
+#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+mod bad_calls;
+mod bad_input;
+mod capture;
+mod full_disk;

@@ -1,0 +1,66 @@
+//! The reference capture: 30,000 packets of 20,000 devices made by an
+//! independent implementation, with what a correct decoder says of each.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::program::Said;
+
+/// The capture's files and lines.
+#[derive(Debug)]
+pub struct Capture {
+    /// Packets, a line of hex each, without line ends.
+    pub packets: Vec<String>,
+    /// What is to be said of each: `accepted`, device, nonce, payload, or
+    /// `rejected` and the verdict, separated by tabs.
+    pub expected: Vec<String>,
+}
+
+/// How many devices the capture's fleet has.
+pub const DEVICES: u32 = 20_000;
+
+impl Capture {
+    /// Reads the capture.
+    pub fn load() -> Self {
+        let lines = |name: &str| -> Vec<String> {
+            let text = fs::read_to_string(folder().join(name)).expect("a file of the capture");
+            text.lines().map(String::from).collect()
+        };
+        let capture = Self { packets: lines("packets.hex"), expected: lines("expected.tsv") };
+        assert_eq!((capture.packets.len(), capture.expected.len()), (30_000, 30_000));
+        capture
+    }
+
+    /// The file with the fleet's master key.
+    pub fn master_key_file() -> PathBuf {
+        folder().join("master.key")
+    }
+
+    /// The fleet's master key in hex.
+    pub fn master_key_hex() -> String {
+        let text = fs::read_to_string(Self::master_key_file()).expect("a file of the capture");
+        text.trim().to_owned()
+    }
+
+    /// Compares verdicts with those of the lines from `first` on.
+    pub fn check(&self, first: usize, said: &[Said]) {
+        let expected = self.expected.iter().skip(first);
+        for ((position, expected), said) in (first..).zip(expected).zip(said) {
+            assert_eq!(&as_expected(said), expected, "line {} of the capture", position + 1);
+        }
+    }
+}
+
+/// A verdict in the words of `expected.tsv`.
+pub fn as_expected(said: &Said) -> String {
+    if said.verdict == "accepted" {
+        let (device, nonce) = said.sender.expect("an accepted packet has a sender");
+        format!("accepted\t{device}\t{nonce}\t{}", said.payload)
+    } else {
+        format!("rejected\t{}", said.verdict)
+    }
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/reference")
+}

@@ -1,0 +1,77 @@
+//! Devices that send packets: the other side of the air.
+
+use hintdex_wire::{
+    DeviceId, HintScheme, KeyId, KeySource, MasterKey, Nonce, PacketKey, Sealer, TAG_LEN_BYTES,
+};
+
+use crate::capture::Capture;
+
+/// All devices under one master key.
+#[derive(Clone, Debug)]
+pub struct Devices {
+    keys: MasterKey,
+}
+
+impl Devices {
+    /// The devices of a master secret.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        Self { keys: MasterKey::new(secret) }
+    }
+
+    /// The devices of the capture's master key.
+    pub fn of_capture() -> Self {
+        let mut secret = [0; 32];
+        hex::decode_to_slice(Capture::master_key_hex(), &mut secret).expect("64 hex digits");
+        Self::new(&secret)
+    }
+
+    /// The packet that `device` sends under `nonce`.
+    pub fn packet(&self, device: u32, nonce: Nonce, payload: &[u8]) -> Vec<u8> {
+        let id = KeyId::first(DeviceId(device));
+        let hint_key = self.keys.hint_key(id).expect("every device has keys");
+        let packet_key: PacketKey = self.keys.packet_key(id).expect("every device has keys");
+        let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, nonce);
+        let mut packet = vec![0; sealer.packet_len_bytes(payload.len())];
+        sealer.seal(payload, &mut packet).expect("the buffer fits");
+        packet
+    }
+
+    /// The same in hex, with a line end.
+    pub fn line(&self, device: u32, nonce: Nonce, payload: &[u8]) -> String {
+        let mut line = hex::encode(self.packet(device, nonce, payload));
+        line.push('\n');
+        line
+    }
+
+    /// Hex of keys that nobody may ever see: of the devices `0..count`.
+    pub fn secrets(&self, count: u32) -> Vec<[u8; 16]> {
+        let of_device = |device| {
+            let id = KeyId::first(DeviceId(device));
+            *self.keys.hint_key(id).expect("every device has keys").expose()
+        };
+        (0..count).map(of_device).collect()
+    }
+}
+
+/// A payload that says who sent it.
+pub fn payload(device: u32, nonce: Nonce) -> Vec<u8> {
+    let mut payload = device.to_be_bytes().to_vec();
+    payload.extend(nonce.to_be_bytes());
+    payload.truncate(usize::try_from(nonce % 13).unwrap_or(0));
+    payload
+}
+
+/// A packet with one bit of its tag, ciphertext or hint turned.
+pub fn damaged(mut packet: Vec<u8>, at_bit: usize) -> Vec<u8> {
+    let bit = at_bit % (packet.len() * 8);
+    if let Some(byte) = packet.get_mut(bit / 8) {
+        *byte ^= 1 << (bit % 8);
+    }
+    packet
+}
+
+/// Where the part of a packet begins whose damage leaves its hint whole.
+pub const BEHIND_THE_HINT_BITS: usize = 16 * 8;
+
+/// The length of the shortest packet in bytes.
+pub const LEAST_PACKET_LEN_BYTES: usize = 16 + TAG_LEN_BYTES;

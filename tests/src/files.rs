@@ -1,0 +1,44 @@
+//! Folders copied, and files found in them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Copies a folder and everything in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).expect("the folder can be listed") {
+        let entry = entry.expect("the folder can be listed");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("its type is known").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a file can be copied");
+        }
+    }
+}
+
+/// Replaces a folder by a copy of another.
+pub fn replace_folder(from: &Path, to: &Path) {
+    if to.exists() {
+        fs::remove_dir_all(to).expect("the folder can be removed");
+    }
+    copy_folder(from, to);
+}
+
+/// The files of a folder whose names `wanted` takes, in the order of their names.
+pub fn files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder can be listed");
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("the folder can be listed").path())
+        .filter(|path| path.is_file())
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// The store's write-ahead log that was begun last.
+pub fn newest_log(fleet: &Path) -> PathBuf {
+    let logs = files(&fleet.join("index"), |name| name.ends_with(".log"));
+    logs.last().expect("an open index has a log").clone()
+}

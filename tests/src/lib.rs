@@ -1,0 +1,21 @@
+//! The harness of the tests that cross crates: the program run and judged, the
+//! capture, a fleet of devices to send packets, and the ledger of a crash test.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test stops at the first surprise"
+)]
+
+pub mod capture;
+pub mod devices;
+pub mod files;
+pub mod ledger;
+pub mod program;
+pub mod random;
+
+pub use capture::Capture;
+pub use devices::Devices;
+pub use ledger::{Breach, Ledger};
+pub use program::{Outcome, Running, Said, decode, provision, run};
+pub use random::Random;
