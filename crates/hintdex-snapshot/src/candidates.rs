@@ -51,9 +51,21 @@ impl Iterator for Candidates<'_> {
                 let slots = core::mem::replace(slots, 0..0);
                 (!slots.is_empty()).then_some(slots)
             }
-            Found::Listed { entries, shape } => entries
-                .map(|entry| shape.slots_of(duplicate_group(entry)))
-                .find(|slots| !slots.is_empty()),
+            several => several.next(),
+        }
+    }
+}
+
+impl Found<'_> {
+    /// Kept apart, so that a single range costs no call.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Range<u32>> {
+        match self {
+            Found::One(_) => None,
+            Found::Listed { entries, shape } => {
+                let mut groups = entries.map(|entry| shape.slots_of(duplicate_group(entry)));
+                groups.find(|slots| !slots.is_empty())
+            }
             Found::Bucket(bucket) => bucket.next(),
         }
     }

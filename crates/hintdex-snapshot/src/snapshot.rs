@@ -7,10 +7,10 @@ use zerocopy::FromBytes;
 
 use crate::encoding::{Shape, Shards, View};
 use crate::format::{
-    BLOCK_CRC_LEN_BYTES, Checks, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
+    BLOCK_CRC_LEN_BYTES, Checked, Checks, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
     SHARD_RECORD_LEN_BYTES, ShardRecord,
 };
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Retrieve, Work};
 use crate::storage::Storage;
 use crate::{CandidateBatch, Candidates, Damage, Encoding, ManifestKey, OpenError, SnapshotParams};
 
@@ -92,12 +92,12 @@ impl Snapshot {
         Self::load(Storage::read(path.as_ref()).map_err(OpenError::Io)?, Some(key))
     }
 
-    /// A snapshot whose file is in memory already.
+    /// A snapshot whose file is in memory already; it is copied.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn from_bytes(bytes: impl Into<Box<[u8]>>, key: &ManifestKey) -> Result<Self, OpenError> {
-        Self::load(Storage::Owned(bytes.into()), Some(key))
+    pub fn from_bytes(mut bytes: &[u8], key: &ManifestKey) -> Result<Self, OpenError> {
+        Self::load(Storage::copy(bytes.len(), &mut bytes).map_err(OpenError::Io)?, Some(key))
     }
 
     /// Maps the file without knowing whose it is: for inspection.
@@ -127,12 +127,11 @@ impl Snapshot {
         check_places(records, header.data_len_bytes.get()).map_err(damaged)?;
         let shards = Shards::open(params.encoding, &shape, records).map_err(damaged)?;
         let data_at = DATA_OFFSET_BYTES as usize;
-        let checks = Checks::new(
-            header.file_id,
-            data_at..manifest.offset_bytes,
-            directory_end..directory_end + manifest.block_count * BLOCK_CRC_LEN_BYTES,
-        );
-        Ok(Self { storage, checks, header, params, shape, shards, kernel: Kernel::best() })
+        let data = data_at..manifest.offset_bytes;
+        let crcs = directory_end..directory_end + manifest.block_count * BLOCK_CRC_LEN_BYTES;
+        let checks = Checks::new(header.file_id, data, crcs);
+        let kernel = Kernel::best();
+        Ok(Self { storage, checks, header, params, shape, shards, kernel })
     }
 
     /// Has lookups use this kernel instead of the fastest. All give the same answers.
@@ -143,7 +142,7 @@ impl Snapshot {
 
     #[inline]
     fn view(&self) -> View<'_> {
-        View { file: &self.storage, checks: &self.checks, shape: &self.shape, kernel: self.kernel }
+        View { bytes: Checked::new(&self.storage, &self.checks), shape: &self.shape }
     }
 
     /// The slots to try for a hint.
@@ -152,7 +151,7 @@ impl Snapshot {
     /// [`Damage`].
     #[inline]
     pub fn candidates(&self, hint: &Hint) -> Result<Candidates<'_>, Damage> {
-        self.shards.find(&self.view(), hint.head())
+        self.kernel.run(Find { snapshot: self, head: hint.head() })
     }
 
     /// The slots to try for many hints.
@@ -161,14 +160,7 @@ impl Snapshot {
     /// [`Damage`].
     pub fn candidates_batch(&self, hints: &[Hint], out: &mut CandidateBatch) -> Result<(), Damage> {
         out.clear();
-        let view = self.view();
-        let mut heads = [0; BATCH_LEN_HINTS];
-        for hints in hints.chunks(BATCH_LEN_HINTS) {
-            heads.iter_mut().zip(hints).for_each(|(head, hint)| *head = hint.head());
-            let heads = heads.get(..hints.len()).unwrap_or_default();
-            self.shards.find_batch(&view, heads, out)?;
-        }
-        Ok(())
+        self.kernel.run(FindBatch { snapshot: self, hints, out })
     }
 
     /// Checks every block now.
@@ -176,7 +168,8 @@ impl Snapshot {
     /// # Errors
     /// [`Damage`].
     pub fn verify(&self) -> Result<(), Damage> {
-        (0..self.checks.block_count()).try_for_each(|block| self.checks.check(&self.storage, block))
+        let bytes = self.view().bytes;
+        (0..self.checks.block_count()).try_for_each(|block| bytes.check(block))
     }
 
     /// What the snapshot holds and what it costs.
@@ -215,6 +208,44 @@ impl Snapshot {
     /// What the snapshot was built from and for.
     pub const fn params(&self) -> &SnapshotParams {
         &self.params
+    }
+}
+
+/// A lookup, compiled for each kernel.
+struct Find<'s> {
+    snapshot: &'s Snapshot,
+    head: u64,
+}
+
+impl<'s> Work for Find<'s> {
+    type Output = Result<Candidates<'s>, Damage>;
+
+    #[inline(always)]
+    fn run<P: Retrieve>(self, path: P) -> Self::Output {
+        self.snapshot.shards.find(&self.snapshot.view(), path, self.head)
+    }
+}
+
+/// Lookups of many hints, compiled for each kernel.
+struct FindBatch<'s> {
+    snapshot: &'s Snapshot,
+    hints: &'s [Hint],
+    out: &'s mut CandidateBatch,
+}
+
+impl Work for FindBatch<'_> {
+    type Output = Result<(), Damage>;
+
+    #[inline(always)]
+    fn run<P: Retrieve>(self, path: P) -> Self::Output {
+        let view = self.snapshot.view();
+        let mut heads = [0; BATCH_LEN_HINTS];
+        for hints in self.hints.chunks(BATCH_LEN_HINTS) {
+            heads.iter_mut().zip(hints).for_each(|(head, hint)| *head = hint.head());
+            let heads = heads.get(..hints.len()).unwrap_or_default();
+            self.snapshot.shards.find_batch(&view, path, heads, self.out)?;
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,8 @@ use core::ops::Range;
 
 use super::View;
 use super::bits::{BitReader, BitWriter};
-use crate::format::ShardRecord;
+use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
+use crate::kernel;
 use crate::snapshot::Section;
 use crate::{BuildError, Damage};
 
@@ -52,7 +53,7 @@ impl Buckets {
         if bucket_count > u64::from(u32::MAX) || codes_bits > u64::from(u32::MAX) {
             return None;
         }
-        let start = record.offset_bytes.get();
+        let start = DATA_OFFSET_BYTES + record.offset_bytes.get();
         let absolute = start + codes_bits.div_ceil(8).next_multiple_of(PART_ALIGN_BYTES);
         let relative = absolute
             + (bucket_count.div_ceil(GROUP_LEN_BUCKETS) * ABSOLUTE_LEN_BYTES)
@@ -89,7 +90,7 @@ impl Buckets {
         let start = self.offset(view, bucket)?;
         let end = self.offset(view, bucket + 1)?.max(start);
         let at = Range { start: start / 8, end: end.div_ceil(8) };
-        let bytes = view.touch(self.codes_at + at.start..self.codes_at + at.end)?;
+        let bytes = view.bytes.touch(self.codes_at + at.start..self.codes_at + at.end)?;
         Ok(BitReader::new(bytes, start % 8, end - at.start * 8))
     }
 
@@ -102,12 +103,12 @@ impl Buckets {
         }
         let at =
             self.absolute_at + bucket / GROUP_LEN_BUCKETS as usize * ABSOLUTE_LEN_BYTES as usize;
-        let absolute = view.touch(at..at + ABSOLUTE_LEN_BYTES as usize)?;
+        let absolute = view.bytes.touch(at..at + ABSOLUTE_LEN_BYTES as usize)?;
         let absolute = absolute.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
         let bit = bucket * self.relative_bits as usize;
         let at = self.relative_at + bit / 8;
         let last = self.relative_at + (bit + self.relative_bits as usize).div_ceil(8);
-        let packed = view.touch(at..last)?;
+        let packed = view.bytes.touch(at..last)?;
         let relative = BitReader::new(packed, bit % 8, packed.len() * 8).take(self.relative_bits);
         let offset = u64::from(absolute) + relative.unwrap_or(0);
         // An offset past the codes can only be a builder's fault; it reads nothing.
@@ -120,11 +121,11 @@ impl Buckets {
         #[expect(clippy::cast_possible_truncation, reason = "a bucket's number is below 2³²")]
         let bucket = bucket as usize;
         let at = self.relative_at + bucket * self.relative_bits as usize / 8;
-        view.kernel.prefetch(view.data(at..at + 8));
+        kernel::prefetch(view.bytes.peek(at..at + 8));
         // The codes are where the average says, give or take a line or two.
         let mean_bits = self.codes_bits as usize / (self.bucket_count as usize).max(1);
         let at = self.codes_at + bucket * mean_bits / 8;
-        view.kernel.prefetch(view.data(at..at + mean_bits / 8));
+        kernel::prefetch(view.bytes.peek(at..at + mean_bits / 8));
     }
 
     /// Adds the bytes of the parts to `sections`.

@@ -9,6 +9,7 @@ use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
 use super::{BucketCandidates, Entry, Shape, Shard, View};
 use crate::format::ShardRecord;
+use crate::kernel::Retrieve;
 use crate::snapshot::Section;
 use crate::{BuildError, Candidates, Damage};
 
@@ -67,7 +68,12 @@ impl Shard for DenseShard {
         self.buckets.prefetch(view, head << view.shape.shard_bits);
     }
 
-    fn find<'f>(&self, view: &View<'f>, head: u64) -> Result<Candidates<'f>, Damage> {
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        _: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
         let (bucket, _) = self.buckets.bucket_of(head << view.shape.shard_bits);
         let codes = self.buckets.codes(view, bucket)?;
         let low_bits = self.buckets.low_bits;

@@ -11,8 +11,8 @@ mod sorted;
 use core::fmt;
 use core::ops::Range;
 
-use crate::format::{Checks, Header, ShardRecord, shard_of};
-use crate::kernel::Kernel;
+use crate::format::{Checked, Header, ShardRecord, shard_of};
+use crate::kernel::Retrieve;
 use crate::snapshot::Section;
 use crate::{BuildError, CandidateBatch, Candidates, Damage, SnapshotParams};
 
@@ -147,24 +147,8 @@ impl Shape {
 /// The file as a lookup sees it: bytes are given out once they are checked.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'f> {
-    pub file: &'f [u8],
-    pub checks: &'f Checks,
+    pub bytes: Checked<'f>,
     pub shape: &'f Shape,
-    pub kernel: Kernel,
-}
-
-impl<'f> View<'f> {
-    /// The bytes `at`, from the beginning of the data.
-    #[inline]
-    pub fn touch(&self, at: Range<usize>) -> Result<&'f [u8], Damage> {
-        self.checks.touch(self.file, at)
-    }
-
-    /// The same bytes, unchecked: a place to prefetch, never to read.
-    #[inline]
-    pub fn data(&self, at: Range<usize>) -> &'f [u8] {
-        self.checks.unchecked(self.file, at)
-    }
 }
 
 /// One shard of an encoding: how it is packed, and how a hint is looked up in it.
@@ -189,7 +173,12 @@ pub(crate) trait Shard: Sized + Send + Sync {
     fn prefetch(&self, view: &View<'_>, head: u64);
 
     /// The candidates of a hint.
-    fn find<'f>(&self, view: &View<'f>, head: u64) -> Result<Candidates<'f>, Damage>;
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        path: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage>;
 
     /// Adds the shard's bytes to `sections`, by name.
     fn measure(&self, shape: &Shape, sections: &mut Vec<Section>);
@@ -225,20 +214,27 @@ impl Shards {
     }
 
     /// The candidates of a hint.
-    #[inline]
-    pub fn find<'f>(&self, view: &View<'f>, head: u64) -> Result<Candidates<'f>, Damage> {
+    #[inline(always)]
+    pub fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        path: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
         let shard = shard_of(head, view.shape.shard_bits);
         for_encoding!(self, shards => match shards.get(shard) {
-            Some(shard) => shard.find(view, head),
+            Some(shard) => shard.find(view, path, head),
             None => Ok(Candidates::none()),
         })
     }
 
     /// The candidates of many hints: first every hint's bytes are asked for,
     /// then each hint is looked up, so that the memory works while we do.
-    pub fn find_batch(
+    #[inline(always)]
+    pub fn find_batch<P: Retrieve>(
         &self,
         view: &View<'_>,
+        path: P,
         heads: &[u64],
         out: &mut CandidateBatch,
     ) -> Result<(), Damage> {
@@ -251,7 +247,7 @@ impl Shards {
             }
             for &head in heads {
                 match shard(head) {
-                    Some(shard) => out.push(shard.find(view, head)?),
+                    Some(shard) => out.push(shard.find(view, path, head)?),
                     None => out.push(Candidates::none()),
                 }
             }

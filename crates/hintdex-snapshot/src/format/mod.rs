@@ -24,7 +24,7 @@ mod checks;
 mod directory;
 mod header;
 
-pub(crate) use checks::{Checks, block_crcs};
+pub(crate) use checks::{Checked, Checks, block_crcs};
 pub(crate) use directory::{ShardRecord, shard_of};
 pub(crate) use header::Header;
 

@@ -1,11 +1,13 @@
 //! One layer: rows in columns of 64, and the thresholds that bump.
 
+use core::num::NonZeroUsize;
 use core::ops::Range;
 
 use super::place;
 use crate::Damage;
 use crate::encoding::{Shape, View};
 use crate::format::ShardRecord;
+use crate::kernel::{self, Retrieve, UNIT_LEN_ROWS, window_len_bytes};
 use crate::snapshot::Section;
 
 /// The most layers a shard has.
@@ -23,6 +25,13 @@ pub(super) const BUCKET_LEN_ROWS: u32 = 128;
 /// What the two bits of a bucket mean: hints that begin below this many rows
 /// into the bucket are bumped.
 pub(super) const THRESHOLDS_ROWS: [u32; 4] = [0, 16, 40, BUCKET_LEN_ROWS];
+
+/// The thresholds as the bytes of a word, so that choosing one is a shift: a
+/// branch on it would be mispredicted for one hint in six.
+const THRESHOLD_BYTES: u32 = {
+    let [none, first, second, all] = THRESHOLDS_ROWS;
+    none | first << 8 | second << 16 | all << 24
+};
 
 /// How many buckets' thresholds a byte holds.
 const BUCKETS_PER_BYTE: u32 = 4;
@@ -61,16 +70,16 @@ impl Size {
     }
 }
 
-/// A layer, ready to be asked.
+/// A layer, ready to be asked. An absent one has no places.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Layer {
     seed: u64,
+    starts: u32,
+    blocks: u32,
     /// Where the rows begin in the data.
     rows_at: usize,
-    /// Where the thresholds begin, unless nothing is bumped.
-    thresholds_at: usize,
-    blocks: u32,
-    bumps: bool,
+    /// Where the thresholds begin; `None` if nothing is bumped.
+    thresholds_at: Option<NonZeroUsize>,
 }
 
 impl Layer {
@@ -95,14 +104,18 @@ impl Layer {
             if blocks == 0 || blocks > MAX_BLOCKS {
                 return None;
             }
-            layer.blocks = blocks;
-            layer.seed = place::layer_seed(shape.seed, shard, number, attempt);
-            layer.bumps = number + 1 < layer_count;
-            layer.rows_at = at;
+            *layer = Self {
+                seed: place::layer_seed(shape.seed, shard, number, attempt),
+                starts: Size { blocks }.starts(),
+                blocks,
+                rows_at: at,
+                thresholds_at: None,
+            };
             at = at.checked_add(Size { blocks }.rows_len_bytes(shape.value_bits))?;
         }
-        for layer in layers.iter_mut().filter(|layer| layer.bumps) {
-            layer.thresholds_at = at;
+        // All but the last layer bump. Thresholds follow rows, so not at 0.
+        for layer in layers.iter_mut().take(layer_count.saturating_sub(1)) {
+            layer.thresholds_at = NonZeroUsize::new(at);
             at = at.checked_add(layer.size().thresholds_len_bytes())?;
         }
         (at == place.end).then_some(layers)
@@ -113,59 +126,59 @@ impl Layer {
     }
 
     /// The group of a hint; `None` if the hint was bumped or there is no such layer.
-    #[inline]
-    pub fn find(&self, view: &View<'_>, head: u64) -> Result<Option<u32>, Damage> {
-        if self.blocks == 0 {
-            return Ok(None);
-        }
+    #[inline(always)]
+    pub fn find<P: Retrieve>(
+        &self,
+        view: &View<'_>,
+        path: P,
+        head: u64,
+    ) -> Result<Option<u32>, Damage> {
         let hash = place::hash(head, self.seed);
-        let start = place::start(hash, self.size().starts());
-        if self.bumps && start % BUCKET_LEN_ROWS < self.threshold(view, start / BUCKET_LEN_ROWS)? {
+        let start = place::start(hash, self.starts);
+        if let Some(at) = self.thresholds_at {
+            let bucket = start / BUCKET_LEN_ROWS;
+            let at = at.get() + (bucket / BUCKETS_PER_BYTE) as usize;
+            let byte = view.bytes.touch(at..at + 1)?.first().copied().unwrap_or(0);
+            let code = u32::from(byte >> (bucket % BUCKETS_PER_BYTE * 2) & 3);
+            if start % BUCKET_LEN_ROWS < THRESHOLD_BYTES >> (code * 8) & 0xff {
+                return Ok(None);
+            }
+        } else if self.starts == 0 {
             return Ok(None);
         }
-        let rows = view.touch(self.window(view, start))?;
-        let shift = start % WIDTH_ROWS;
-        Ok(Some(view.kernel.retrieve(
+        let columns = view.shape.value_bits;
+        let at = self.window(columns, start);
+        // The kernel may read more than the window, though nothing comes of
+        // it; the manifest, longer than that, always follows the last rows.
+        let rows = view.bytes.touch_some(at.clone(), window_len_bytes(columns.into()))?;
+        Ok(Some(path.retrieve(
             rows,
-            view.shape.value_bits,
-            shift,
+            columns,
+            start % UNIT_LEN_ROWS as u32,
             place::coefficients(hash),
         )))
     }
 
-    /// The block of rows where a ribbon begins and the one after it, if there is one.
-    #[inline]
-    fn window(&self, view: &View<'_>, start: u32) -> Range<usize> {
-        let block = start / WIDTH_ROWS;
-        let end = self.blocks.min(block + 2);
-        let len = view.shape.value_bits as usize * 8;
-        self.rows_at + block as usize * len..self.rows_at + end as usize * len
-    }
-
-    #[inline]
-    fn threshold(&self, view: &View<'_>, bucket: u32) -> Result<u32, Damage> {
-        let at = self.thresholds_at + (bucket / BUCKETS_PER_BYTE) as usize;
-        let byte = view.touch(at..at + 1)?.first().copied().unwrap_or(0);
-        let [none, first, second, all] = THRESHOLDS_ROWS;
-        Ok(match byte >> (bucket % BUCKETS_PER_BYTE * 2) & 3 {
-            0 => none,
-            1 => first,
-            2 => second,
-            _ => all,
-        })
+    /// The eight units of rows from the one where a ribbon begins, and the
+    /// ninth unless the ribbon fills eight.
+    #[inline(always)]
+    fn window(&self, columns: u8, start: u32) -> Range<usize> {
+        let first = start as usize / UNIT_LEN_ROWS;
+        let end = (start as usize + WIDTH_ROWS as usize).div_ceil(UNIT_LEN_ROWS);
+        self.rows_at + first * usize::from(columns)..self.rows_at + end * usize::from(columns)
     }
 
     /// Starts loading the rows of a hint.
     #[inline]
     pub fn prefetch(&self, view: &View<'_>, head: u64) {
-        let start = place::start(place::hash(head, self.seed), self.size().starts());
-        view.kernel.prefetch(view.data(self.window(view, start)));
+        let start = place::start(place::hash(head, self.seed), self.starts);
+        kernel::prefetch(view.bytes.peek(self.window(view.shape.value_bits, start)));
     }
 
     /// Adds the layer's bytes to `sections`.
     pub fn measure(&self, shape: &Shape, sections: &mut Vec<Section>) {
         Section::add(sections, "rows", self.size().rows_len_bytes(shape.value_bits));
-        if self.bumps {
+        if self.thresholds_at.is_some() {
             Section::add(sections, "thresholds", self.size().thresholds_len_bytes());
         }
     }

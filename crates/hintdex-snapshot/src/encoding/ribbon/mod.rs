@@ -25,9 +25,10 @@ mod place;
 
 use core::ops::Range;
 
-use super::duplicates::{self, DUPLICATE_LEN_BYTES, Duplicate};
+use super::duplicates::{self, DUPLICATE_LEN_BYTES};
 use super::{Entry, Shape, Shard, View};
-use crate::format::ShardRecord;
+use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
+use crate::kernel::Retrieve;
 use crate::snapshot::Section;
 use crate::{BuildError, Candidates, Damage};
 
@@ -45,6 +46,28 @@ impl RibbonShard {
     pub fn duplicate_count(&self) -> u64 {
         (self.duplicates.len() / DUPLICATE_LEN_BYTES) as u64
     }
+
+    /// For the few hints of which the first layer says nothing: those listed as
+    /// duplicates, and the 4 % that were bumped.
+    #[inline(never)]
+    fn find_further<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        path: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
+        let list = view.bytes.touch(self.duplicates.clone())?.as_chunks::<DUPLICATE_LEN_BYTES>().0;
+        let same = duplicates::of(list, head);
+        if !same.is_empty() {
+            return Ok(Candidates::listed(same, view.shape));
+        }
+        for layer in &self.layers {
+            if let Some(group) = layer.find(view, path, head)? {
+                return Ok(Candidates::one(view.shape.slots_of(group)));
+            }
+        }
+        Ok(Candidates::none())
+    }
 }
 
 impl Shard for RibbonShard {
@@ -58,7 +81,7 @@ impl Shard for RibbonShard {
     }
 
     fn open(shape: &Shape, shard: usize, record: &ShardRecord) -> Option<Self> {
-        let start = usize::try_from(record.offset_bytes.get()).ok()?;
+        let start = usize::try_from(DATA_OFFSET_BYTES + record.offset_bytes.get()).ok()?;
         let end = start.checked_add(usize::try_from(record.len_bytes.get()).ok()?)?;
         let duplicates = duplicates::place(record, &(start..end))?;
         let layers = Layer::read_all(shape, shard, record, start..duplicates.start)?;
@@ -71,21 +94,20 @@ impl Shard for RibbonShard {
         layer.prefetch(view, head);
     }
 
-    #[inline]
-    fn find<'f>(&self, view: &View<'f>, head: u64) -> Result<Candidates<'f>, Damage> {
-        if !self.duplicates.is_empty() {
-            let (list, _) = view.touch(self.duplicates.clone())?.as_chunks::<DUPLICATE_LEN_BYTES>();
-            let same: &[Duplicate] = duplicates::of(list, head);
-            if !same.is_empty() {
-                return Ok(Candidates::listed(same, view.shape));
-            }
+    #[inline(always)]
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        path: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
+        let [layer, ..] = &self.layers;
+        if self.duplicates.is_empty()
+            && let Some(group) = layer.find(view, path, head)?
+        {
+            return Ok(Candidates::one(view.shape.slots_of(group)));
         }
-        for layer in &self.layers {
-            if let Some(group) = layer.find(view, head)? {
-                return Ok(Candidates::one(view.shape.slots_of(group)));
-            }
-        }
-        Ok(Candidates::none())
+        self.find_further(view, path, head)
     }
 
     fn measure(&self, shape: &Shape, sections: &mut Vec<Section>) {
