@@ -109,7 +109,16 @@ impl CandidateBatch {
         self.ends.clear();
     }
 
-    #[inline]
+    /// Adds the candidates of a hint that has one range of them, or an empty one.
+    #[inline(always)]
+    pub(crate) fn push_one(&mut self, slots: Range<u32>) {
+        if !slots.is_empty() {
+            self.ranges.push(slots);
+        }
+        self.ends.push(self.ranges.len());
+    }
+
+    /// Adds the candidates of a hint.
     pub(crate) fn push(&mut self, candidates: Candidates<'_>) {
         self.ranges.extend(candidates);
         self.ends.push(self.ranges.len());

@@ -7,6 +7,10 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapMut};
 
+/// The length of a huge page; a shorter copy gets none.
+#[cfg(target_os = "linux")]
+const HUGE_PAGE_LEN_BYTES: usize = 2 << 20;
+
 /// A snapshot's bytes in memory: pages of the file, shared by everybody who has
 /// it mapped, or a copy that nobody can take away.
 #[derive(Debug)]
@@ -46,7 +50,9 @@ impl Storage {
         // Lookups go everywhere, so pages of 2 MiB spare most of them a walk of
         // the page table. Where the system has none, nothing is lost.
         #[cfg(target_os = "linux")]
-        let _ = copy.advise(memmap2::Advice::HugePage);
+        if len_bytes >= HUGE_PAGE_LEN_BYTES {
+            let _ = copy.advise(memmap2::Advice::HugePage);
+        }
         let bytes = copy.get_mut(..len_bytes).unwrap_or_default();
         from.read_exact(bytes)?;
         Ok(Self(copy.make_read_only()?))

@@ -84,32 +84,46 @@ impl<'f> Checked<'f> {
         Self { file, checks, all_whole: checks.left.load(Ordering::Relaxed) == 0 }
     }
 
+    /// The file, if no block of it is left to check.
+    #[inline(always)]
+    pub fn all(&self) -> Option<&'f [u8]> {
+        self.all_whole.then_some(self.file)
+    }
+
     /// The bytes `at`, once the blocks they lie in have been found whole.
     ///
     /// Costs a branch when all blocks have been; before that a bit a block, and
     /// the first touch of a block its CRC, about a microsecond.
     #[inline(always)]
     pub fn touch(&self, at: Range<usize>) -> Result<&'f [u8], Damage> {
+        self.touch_window(at.start, at.len(), at.len())
+    }
+
+    /// The bytes from `start` on, `len_bytes` in all, of which the first
+    /// `checked_bytes` are checked like those of [`touch`](Self::touch).
+    #[inline(always)]
+    pub fn touch_window(
+        &self,
+        start: usize,
+        checked_bytes: usize,
+        len_bytes: usize,
+    ) -> Result<&'f [u8], Damage> {
         if !self.all_whole {
-            self.check_all(&at)?;
+            self.check_all(start, checked_bytes)?;
         }
-        match self.file.get(at.clone()) {
+        match self.file.get(start..start + len_bytes) {
             Some(bytes) => Ok(bytes),
-            None => Err(Damage::of_block(block_of(at.start))),
+            None => Err(Damage::of_block(block_of(start))),
         }
     }
 
-    /// The bytes `at` like [`touch`](Self::touch), and those that follow them,
-    /// checked or not, `len_bytes` in all.
+    /// One byte, like [`touch`](Self::touch).
     #[inline(always)]
-    pub fn touch_some(&self, at: Range<usize>, len_bytes: usize) -> Result<&'f [u8], Damage> {
+    pub fn touch_byte(&self, at: usize) -> Result<u8, Damage> {
         if !self.all_whole {
-            self.check_all(&at)?;
+            self.check_all(at, 1)?;
         }
-        match self.file.get(at.start..at.start + len_bytes) {
-            Some(bytes) => Ok(bytes),
-            None => Err(Damage::of_block(block_of(at.start))),
-        }
+        self.file.get(at).copied().ok_or(Damage::of_block(block_of(at)))
     }
 
     /// The same bytes, unchecked, or none: a place to prefetch, never to read.
@@ -118,10 +132,14 @@ impl<'f> Checked<'f> {
         self.file.get(at).unwrap_or_default()
     }
 
-    /// Checks those blocks of `at` that have not been found whole.
+    /// Checks those blocks of the bytes from `start` on that have not been
+    /// found whole.
     #[inline(never)]
-    fn check_all(&self, at: &Range<usize>) -> Result<(), Damage> {
-        let mut blocks = block_of(at.start)..=block_of(at.end.saturating_sub(1));
+    fn check_all(&self, start: usize, len_bytes: usize) -> Result<(), Damage> {
+        if len_bytes == 0 {
+            return Ok(());
+        }
+        let mut blocks = block_of(start)..=block_of(start + len_bytes - 1);
         blocks.try_for_each(
             |block| {
                 if self.checks.is_whole(block) { Ok(()) } else { self.check(block) }
@@ -149,12 +167,12 @@ impl<'f> Checked<'f> {
 
 /// The block a byte of the file lies in.
 const fn block_of(at: usize) -> usize {
-    at.saturating_sub(DATA_OFFSET_BYTES as usize) / BLOCK_LEN_BYTES
+    at.saturating_sub(DATA_OFFSET_BYTES) / BLOCK_LEN_BYTES
 }
 
 impl Damage {
     const fn of_block(block: usize) -> Self {
         let block = block as u64;
-        Self { block, offset_bytes: DATA_OFFSET_BYTES + block * BLOCK_LEN_BYTES as u64 }
+        Self { block, offset_bytes: DATA_OFFSET_BYTES as u64 + block * BLOCK_LEN_BYTES as u64 }
     }
 }

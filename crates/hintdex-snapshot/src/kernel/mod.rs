@@ -20,7 +20,7 @@ mod tests;
 use core::fmt;
 
 /// How many rows of a column make a byte.
-pub(crate) const UNIT_LEN_ROWS: usize = 8;
+pub(crate) const UNIT_LEN_ROWS: u32 = 8;
 
 /// How many units a ribbon of 64 rows touches.
 pub(crate) const WINDOW_LEN_UNITS: usize = 9;
@@ -102,22 +102,22 @@ pub(crate) trait Work {
 
 /// The inner loop of a lookup, as one path does it.
 pub(crate) trait Retrieve: Copy {
-    /// Bit *i* of the result is the parity of all bits of
-    /// `rows[k * columns + i] & masks[k]`, *k* from 0 to 8.
-    ///
-    /// `rows` is at least [`window_len_bytes`] long; what is in it past the
-    /// ninth unit changes nothing.
-    fn parities(self, rows: &[u8], columns: usize, masks: [u8; 16]) -> u32;
-
     /// The value a ribbon gives: bit *i* is the parity of those rows of column
     /// *i* that `coefficients` choose, the first of them `shift` rows (up to
-    /// seven) into `rows`. 0 if `rows` are fewer than [`window_len_bytes`].
+    /// seven) into `rows`. `columns` is at most [`MAX_COLUMNS`]; bits past it
+    /// are anything.
+    ///
+    /// `rows` must be [`window_len_bytes`] long, or the value is 0; what is in
+    /// it past the ninth unit changes nothing.
+    fn parities(self, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32;
+
+    /// The same without the bits past the last column.
     #[inline(always)]
-    fn retrieve(self, rows: &[u8], columns: u8, shift: u32, coefficients: u64) -> u32 {
-        let columns = usize::from(columns).clamp(1, MAX_COLUMNS);
-        let Some(rows) = rows.get(..window_len_bytes(columns)) else { return 0 };
-        let masks = (u128::from(coefficients) << (shift % 8)).to_le_bytes();
-        self.parities(rows, columns, masks) & u32::MAX >> (MAX_COLUMNS - columns)
+    fn retrieve(self, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+        let value = self.parities(rows, columns, shift, coefficients);
+        #[expect(clippy::cast_possible_truncation, reason = "32 bits at most are left")]
+        let value = (u64::from(value) & ((1 << columns) - 1)) as u32;
+        value
     }
 }
 

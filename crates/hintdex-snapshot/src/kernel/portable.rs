@@ -1,6 +1,6 @@
 //! The portable path: words, no instruction set assumed.
 
-use super::{BLOCK_LEN_ROWS, Retrieve, WINDOW_LEN_UNITS};
+use super::{BLOCK_LEN_ROWS, Retrieve, WINDOW_LEN_UNITS, window_len_bytes};
 
 /// How many columns a word holds, a byte each.
 const WORD_LEN_COLUMNS: usize = 8;
@@ -14,7 +14,13 @@ pub(super) struct Portable;
 
 impl Retrieve for Portable {
     #[inline(always)]
-    fn parities(self, rows: &[u8], columns: usize, masks: [u8; 16]) -> u32 {
+    fn parities(self, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+        if rows.len() < window_len_bytes(columns) {
+            return 0;
+        }
+        // A mask for each unit, for all columns of a word.
+        let masks: [u8; 16] = (u128::from(coefficients) << (shift % 8)).to_le_bytes();
+        let masks = masks.map(|mask| u64::from(mask) * ONES);
         let mut value = 0;
         for word in 0..columns.div_ceil(WORD_LEN_COLUMNS) {
             let at = word * WORD_LEN_COLUMNS;
@@ -23,7 +29,7 @@ impl Retrieve for Portable {
                 let start = unit * columns + at;
                 let bytes = rows.get(start..).and_then(|rest| rest.first_chunk());
                 let bytes = bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
-                sum ^= bytes & u64::from(*mask) * ONES;
+                sum ^= bytes & mask;
             }
             value |= u32::from(byte_parities(sum)) << at;
         }
@@ -39,9 +45,7 @@ const fn byte_parities(bytes: u64) -> u8 {
     let bits = (bytes ^ bytes >> 1) & ONES;
     // The product moves the bit of byte i to bit 56 + i; below that, no two
     // meet in a way that carries.
-    #[expect(clippy::cast_possible_truncation, reason = "the upper eight bits")]
-    let gathered = (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
-    gathered
+    (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
 /// See [`solve_block`](super::solve_block).

@@ -7,8 +7,8 @@ use super::{Kernel, MAX_COLUMNS, Retrieve, UNIT_LEN_ROWS, Work, solve_block, win
 /// The value by its definition, row by row.
 fn by_rows(rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
     let bit = |column: usize, row: usize| {
-        let byte = rows[row / UNIT_LEN_ROWS * columns + column];
-        u32::from(byte >> (row % UNIT_LEN_ROWS) & 1)
+        let byte = rows[row / UNIT_LEN_ROWS as usize * columns + column];
+        u32::from(byte >> (row % UNIT_LEN_ROWS as usize) & 1)
     };
     (0..columns).fold(0, |value, column| {
         let rows = (0..64).filter(|row| coefficients >> row & 1 == 1);
@@ -20,7 +20,7 @@ fn by_rows(rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
 /// One retrieval.
 struct One<'r> {
     rows: &'r [u8],
-    columns: u8,
+    columns: usize,
     shift: u32,
     coefficients: u64,
 }
@@ -34,7 +34,7 @@ impl Work for One<'_> {
     }
 }
 
-fn retrieve(kernel: Kernel, rows: &[u8], columns: u8, shift: u32, coefficients: u64) -> u32 {
+fn retrieve(kernel: Kernel, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
     kernel.run(One { rows, columns, shift, coefficients })
 }
 
@@ -53,12 +53,12 @@ proptest! {
     #[test]
     fn every_kernel_gives_the_value_of_the_definition(
         rows in prop::collection::vec(any::<u8>(), window_len_bytes(MAX_COLUMNS)),
-        columns in 1_u8..=32,
+        columns in 1_usize..=32,
         shift in 0_u32..8,
         coefficients: u64,
     ) {
-        let rows = &rows[..window_len_bytes(columns.into())];
-        let expected = by_rows(rows, columns.into(), shift, coefficients);
+        let rows = &rows[..window_len_bytes(columns)];
+        let expected = by_rows(rows, columns, shift, coefficients);
         for kernel in Kernel::all() {
             prop_assert_eq!(retrieve(kernel, rows, columns, shift, coefficients), expected, "{:?}", kernel);
             prop_assert_eq!(retrieve(kernel, &rows[1..], columns, shift, coefficients), 0, "too few");
@@ -71,13 +71,13 @@ proptest! {
         coefficients in prop::array::uniform32(any::<u64>()),
         values in prop::array::uniform32(any::<u32>()),
         after in prop::collection::vec(any::<u64>(), 32),
-        columns in 1_u8..=32,
+        columns in 1_usize..=32,
     ) {
         // Every second row has an equation.
         let pick = |row: usize| (row % 2 == 1).then_some(row / 2);
         let coefficients: [u64; 64] = std::array::from_fn(|row| pick(row).map_or(0, |at| coefficients[at] | 1));
         let values: [u32; 64] = std::array::from_fn(|row| pick(row).map_or(0, |at| values[at]));
-        let after = &after[..columns.into()];
+        let after = &after[..columns];
         let mut solved = after.to_vec();
         solve_block(&coefficients, &values, &mut solved);
         let bytes = |block: &[u64], unit: usize| -> Vec<u8> { block.iter().map(|word| word.to_le_bytes()[unit]).collect() };
@@ -87,7 +87,7 @@ proptest! {
         for kernel in Kernel::all() {
             for (row, shift) in (0..64).zip(0..) {
                 if coefficients[row] != 0 {
-                    let from = &rows[row / UNIT_LEN_ROWS * usize::from(columns)..];
+                    let from = &rows[row / UNIT_LEN_ROWS as usize * columns..];
                     let value = retrieve(kernel, from, columns, shift % 8, coefficients[row]);
                     prop_assert_eq!(value, values[row] & mask, "{:?}, row {}", kernel, row);
                 }

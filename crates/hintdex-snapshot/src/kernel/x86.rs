@@ -3,9 +3,10 @@
 #![expect(unsafe_code, reason = "intrinsics")]
 
 use core::arch::x86_64::{
-    _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_and_si256, _mm256_broadcastsi128_si256,
-    _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setr_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_xor_si256,
+    _MM_HINT_T0, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_prefetch, _mm_sll_epi64, _mm_srl_epi64,
+    _mm_unpacklo_epi64, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_loadu_si256,
+    _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setr_epi8, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_xor_si256,
 };
 
 use super::{BLOCK_LEN_ROWS, Retrieve, WINDOW_LEN_UNITS, Work, portable, window_len_bytes};
@@ -79,38 +80,43 @@ impl Avx2 {
 }
 
 impl Retrieve for Avx2 {
+    /// All columns in a register, a byte each.
     #[inline(always)]
-    fn parities(self, rows: &[u8], columns: usize, masks: [u8; 16]) -> u32 {
-        // SAFETY: `self` exists only where the processor was found to have AVX2.
-        unsafe { parities_avx2(rows, columns, masks) }
+    fn parities(self, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+        /// The sign of a byte.
+        const O: i8 = i8::MIN;
+        if rows.len() < window_len_bytes(columns) {
+            return 0;
+        }
+        // SAFETY: all but the load are unsafe only where the processor may lack
+        // AVX2, and `self` exists only where it was found to have it. (This is
+        // no `target_feature` function because such a one is not always inlined;
+        // it becomes part of `with_avx2`, which is one.) The load: `unit` is at
+        // most 8, so its 32 bytes end at most `window_len_bytes(columns)` into
+        // `rows`, which are that long as was just checked; it needs no alignment.
+        unsafe {
+            // The masks of the nine units are nine bytes: the coefficients,
+            // shifted, over two words.
+            let shift = shift.cast_signed();
+            let coefficients = _mm_cvtsi64_si128(coefficients.cast_signed());
+            let first = _mm_sll_epi64(coefficients, _mm_cvtsi32_si128(shift));
+            let ninth = _mm_srl_epi64(coefficients, _mm_cvtsi32_si128(64 - shift));
+            let masks = _mm256_broadcastsi128_si256(_mm_unpacklo_epi64(first, ninth));
+            let mut sum = _mm256_setzero_si256();
+            for (unit, number) in (0..WINDOW_LEN_UNITS).zip(0..) {
+                let bytes = _mm256_loadu_si256(rows.as_ptr().add(unit * columns).cast());
+                let mask = _mm256_shuffle_epi8(masks, _mm256_set1_epi8(number));
+                sum = _mm256_xor_si256(sum, _mm256_and_si256(bytes, mask));
+            }
+            // Nibble onto nibble, and the parity of a nibble in its byte's sign.
+            #[rustfmt::skip]
+            let odd = _mm256_setr_epi8(
+                0, O, O, 0, O, 0, 0, O, O, 0, 0, O, 0, O, O, 0,
+                0, O, O, 0, O, 0, 0, O, O, 0, 0, O, 0, O, O, 0,
+            );
+            let sum = _mm256_xor_si256(sum, _mm256_srli_epi16::<4>(sum));
+            let nibbles = _mm256_and_si256(sum, _mm256_set1_epi8(0x0f));
+            _mm256_movemask_epi8(_mm256_shuffle_epi8(odd, nibbles)).cast_unsigned()
+        }
     }
-}
-
-/// All columns in a register, a byte each.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn parities_avx2(rows: &[u8], columns: usize, masks: [u8; 16]) -> u32 {
-    assert!(rows.len() >= window_len_bytes(columns), "the caller has checked");
-    // SAFETY: `masks` is 16 bytes long, and the load needs no alignment.
-    let masks = unsafe { _mm_loadu_si128(masks.as_ptr().cast()) };
-    let masks = _mm256_broadcastsi128_si256(masks);
-    let mut sum = _mm256_setzero_si256();
-    for unit in 0..WINDOW_LEN_UNITS {
-        // SAFETY: unit is at most 8, so the 32 bytes end at most
-        // `window_len_bytes(columns)` into `rows`, which are that long: the
-        // assertion above. The load needs no alignment.
-        let bytes = unsafe { _mm256_loadu_si256(rows.as_ptr().add(unit * columns).cast()) };
-        let mask = _mm256_shuffle_epi8(masks, _mm256_set1_epi8(unit as i8));
-        sum = _mm256_xor_si256(sum, _mm256_and_si256(bytes, mask));
-    }
-    // Nibble onto nibble, and the parity of a nibble in the sign of its byte.
-    const O: i8 = i8::MIN;
-    #[rustfmt::skip]
-    let odd = _mm256_setr_epi8(
-        0, O, O, 0, O, 0, 0, O, O, 0, 0, O, 0, O, O, 0,
-        0, O, O, 0, O, 0, 0, O, O, 0, 0, O, 0, O, O, 0,
-    );
-    let sum = _mm256_xor_si256(sum, _mm256_srli_epi16::<4>(sum));
-    let nibbles = _mm256_and_si256(sum, _mm256_set1_epi8(0x0f));
-    _mm256_movemask_epi8(_mm256_shuffle_epi8(odd, nibbles)).cast_unsigned()
 }

@@ -123,25 +123,23 @@ impl Band {
     }
 
     /// Solves the equations and appends the rows: for each eight of them a byte
-    /// for each value bit. Rows that nothing asks for are zero.
-    pub fn solve(&self, value_bits: u8, out: &mut Vec<u8>) {
+    /// for each of `width` columns. Rows that nothing asks for are zero.
+    pub fn solve(&self, width: usize, out: &mut Vec<u8>) {
         let base = out.len();
-        out.resize(base + self.size.rows_len_bytes(value_bits), 0);
-        let block_len = usize::from(value_bits) * BLOCK_LEN_ROWS / UNIT_LEN_ROWS;
+        out.resize(base + self.size.rows_len_bytes(width), 0);
+        let block_len = width * BLOCK_LEN_ROWS / UNIT_LEN_ROWS as usize;
         let blocks = out.get_mut(base..).unwrap_or_default().chunks_exact_mut(block_len);
         let (coefficients, _) = self.coefficients.as_chunks::<BLOCK_LEN_ROWS>();
         let (values, _) = self.values.as_chunks::<BLOCK_LEN_ROWS>();
         let mut columns = [0; MAX_COLUMNS];
-        let columns = columns.get_mut(..value_bits.into()).unwrap_or_default();
+        let columns = columns.get_mut(..width).unwrap_or_default();
         // Backwards, because a row depends on the 63 after it.
         for ((block, coefficients), values) in blocks.zip(coefficients).zip(values).rev() {
             kernel::solve_block(coefficients, values, columns);
-            for (unit, bytes) in block.chunks_exact_mut(value_bits.into()).enumerate() {
-                for (byte, column) in bytes.iter_mut().zip(&*columns) {
-                    #[expect(clippy::cast_possible_truncation, reason = "one byte of eight")]
-                    let rows = (column >> (unit * UNIT_LEN_ROWS)) as u8;
-                    *byte = rows;
-                }
+            for (unit, bytes) in block.chunks_exact_mut(width).enumerate() {
+                let rows = columns.iter().map(|column| column.to_le_bytes());
+                let rows = rows.filter_map(|rows| rows.get(unit).copied());
+                bytes.iter_mut().zip(rows).for_each(|(byte, rows)| *byte = rows);
             }
         }
     }

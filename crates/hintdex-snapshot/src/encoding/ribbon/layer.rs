@@ -7,7 +7,7 @@ use super::place;
 use crate::Damage;
 use crate::encoding::{Shape, View};
 use crate::format::ShardRecord;
-use crate::kernel::{self, Retrieve, UNIT_LEN_ROWS, window_len_bytes};
+use crate::kernel::{self, Retrieve, UNIT_LEN_ROWS, WINDOW_LEN_UNITS, window_len_bytes};
 use crate::snapshot::Section;
 
 /// The most layers a shard has.
@@ -60,8 +60,8 @@ impl Size {
     }
 
     /// How many bytes the rows take: a word for each block and value bit.
-    pub const fn rows_len_bytes(self, value_bits: u8) -> usize {
-        self.blocks as usize * value_bits as usize * 8
+    pub const fn rows_len_bytes(self, columns: usize) -> usize {
+        self.blocks as usize * columns * 8
     }
 
     /// How many bytes the thresholds take, filled up to a word.
@@ -111,7 +111,7 @@ impl Layer {
                 rows_at: at,
                 thresholds_at: None,
             };
-            at = at.checked_add(Size { blocks }.rows_len_bytes(shape.value_bits))?;
+            at = at.checked_add(Size { blocks }.rows_len_bytes(shape.columns()))?;
         }
         // All but the last layer bump. Thresholds follow rows, so not at 0.
         for layer in layers.iter_mut().take(layer_count.saturating_sub(1)) {
@@ -119,6 +119,11 @@ impl Layer {
             at = at.checked_add(layer.size().thresholds_len_bytes())?;
         }
         (at == place.end).then_some(layers)
+    }
+
+    /// Whether the shard has this layer.
+    pub const fn is_there(&self) -> bool {
+        self.starts != 0
     }
 
     const fn size(&self) -> Size {
@@ -133,54 +138,101 @@ impl Layer {
         path: P,
         head: u64,
     ) -> Result<Option<u32>, Damage> {
-        let hash = place::hash(head, self.seed);
-        let start = place::start(hash, self.starts);
-        if let Some(at) = self.thresholds_at {
-            let bucket = start / BUCKET_LEN_ROWS;
-            let at = at.get() + (bucket / BUCKETS_PER_BYTE) as usize;
-            let byte = view.bytes.touch(at..at + 1)?.first().copied().unwrap_or(0);
-            let code = u32::from(byte >> (bucket % BUCKETS_PER_BYTE * 2) & 3);
-            if start % BUCKET_LEN_ROWS < THRESHOLD_BYTES >> (code * 8) & 0xff {
-                return Ok(None);
-            }
-        } else if self.starts == 0 {
+        if !self.is_there() {
             return Ok(None);
         }
-        let columns = view.shape.value_bits;
-        let at = self.window(columns, start);
-        // The kernel may read more than the window, though nothing comes of
-        // it; the manifest, longer than that, always follows the last rows.
-        let rows = view.bytes.touch_some(at.clone(), window_len_bytes(columns.into()))?;
-        Ok(Some(path.retrieve(
-            rows,
-            columns,
-            start % UNIT_LEN_ROWS as u32,
-            place::coefficients(hash),
-        )))
+        let spot = Spot::of(self, view.shape.columns(), head);
+        if let Some(at) = spot.threshold_at
+            && spot.is_bumped(view.bytes.touch_byte(at)?)
+        {
+            return Ok(None);
+        }
+        let rows =
+            view.bytes.touch_window(spot.rows_at, spot.rows_len_bytes, spot.window_len_bytes)?;
+        Ok(Some(spot.retrieve(path, rows)))
     }
 
-    /// The eight units of rows from the one where a ribbon begins, and the
-    /// ninth unless the ribbon fills eight.
+    /// The same of a `file` whose blocks have all been found whole, and of the
+    /// first layer, where nearly all hints are: `None` leaves it to `find`.
     #[inline(always)]
-    fn window(&self, columns: u8, start: u32) -> Range<usize> {
-        let first = start as usize / UNIT_LEN_ROWS;
-        let end = (start as usize + WIDTH_ROWS as usize).div_ceil(UNIT_LEN_ROWS);
-        self.rows_at + first * usize::from(columns)..self.rows_at + end * usize::from(columns)
+    pub fn find_quick<P: Retrieve>(
+        &self,
+        file: &[u8],
+        shape: &Shape,
+        path: P,
+        head: u64,
+    ) -> Option<u32> {
+        let spot = Spot::of(self, shape.columns(), head);
+        if spot.is_bumped(*file.get(spot.threshold_at?)?) {
+            return None;
+        }
+        let rows = file.get(spot.rows_at..spot.rows_at + spot.window_len_bytes)?;
+        Some(spot.retrieve(path, rows))
     }
 
     /// Starts loading the rows of a hint.
     #[inline]
     pub fn prefetch(&self, view: &View<'_>, head: u64) {
         let start = place::start(place::hash(head, self.seed), self.starts);
-        kernel::prefetch(view.bytes.peek(self.window(view.shape.value_bits, start)));
+        let columns = view.shape.columns();
+        let at = self.rows_at + (start / UNIT_LEN_ROWS) as usize * columns;
+        kernel::prefetch(view.bytes.peek(at..at + WINDOW_LEN_UNITS * columns));
     }
 
     /// Adds the layer's bytes to `sections`.
     pub fn measure(&self, shape: &Shape, sections: &mut Vec<Section>) {
-        Section::add(sections, "rows", self.size().rows_len_bytes(shape.value_bits));
+        Section::add(sections, "rows", self.size().rows_len_bytes(shape.columns()));
         if self.thresholds_at.is_some() {
             Section::add(sections, "thresholds", self.size().thresholds_len_bytes());
         }
+    }
+}
+
+/// Where a hint's ribbon is.
+struct Spot {
+    hash: u64,
+    start: u32,
+    columns: usize,
+    /// The byte with the threshold of the ribbon's bucket, unless nothing is bumped.
+    threshold_at: Option<usize>,
+    rows_at: usize,
+    /// The units the ribbon touches: nine, or eight if it begins with one.
+    rows_len_bytes: usize,
+    /// What the kernel may read, though nothing comes of the rest. It is there:
+    /// after the last rows there always is the manifest, which is longer.
+    window_len_bytes: usize,
+}
+
+impl Spot {
+    #[inline(always)]
+    fn of(layer: &Layer, columns: usize, head: u64) -> Self {
+        let hash = place::hash(head, layer.seed);
+        let start = place::start(hash, layer.starts);
+        let bytes_before = start / (BUCKET_LEN_ROWS * BUCKETS_PER_BYTE);
+        let units = WINDOW_LEN_UNITS - usize::from(start.is_multiple_of(UNIT_LEN_ROWS));
+        Self {
+            hash,
+            start,
+            columns,
+            threshold_at: layer.thresholds_at.map(|at| at.get() + bytes_before as usize),
+            rows_at: layer.rows_at + (start / UNIT_LEN_ROWS) as usize * columns,
+            rows_len_bytes: units * columns,
+            window_len_bytes: window_len_bytes(columns),
+        }
+    }
+
+    /// Whether the hint was bumped, by the byte at `threshold_at`.
+    #[inline(always)]
+    const fn is_bumped(&self, byte: u8) -> bool {
+        let code = byte as u32 >> (self.start / BUCKET_LEN_ROWS % BUCKETS_PER_BYTE * 2) & 3;
+        self.start % BUCKET_LEN_ROWS < THRESHOLD_BYTES >> (code * 8) & 0xff
+    }
+
+    /// The value in the rows at `rows_at`.
+    #[inline(always)]
+    fn retrieve<P: Retrieve>(&self, path: P, rows: &[u8]) -> u32 {
+        let shift = self.start % UNIT_LEN_ROWS;
+        path.retrieve(rows, self.columns, shift, place::coefficients(self.hash))
     }
 }
 
