@@ -143,7 +143,7 @@ fn every_bit_flip_of_a_large_snapshot() {
 }
 
 fn flips_of_a_large_snapshot(one_in: usize) {
-    let whole = Whole::new(Encoding::Ribbon, Dial::Tries(1), 135_000, 16);
+    let whole = Whole::new(Encoding::Ribbon, Dial::Tries(1), 124_000, 16);
     assert!((0xf_f000..0x12_0000).contains(&whole.bytes.len()), "{} bytes", whole.bytes.len());
     let bits = (0..whole.bytes.len() * 8 / one_in).into_par_iter();
     bits.for_each(|at| {
