@@ -11,7 +11,7 @@ use hintdex::wire::{
 use hintdex_core::{
     Admission, Arrival, DeviceRange, Durability, Error, LiveIndex, Options, Params,
 };
-use hintdex_tests::Random;
+use hintdex_tests::{EndOnDrop, Random};
 
 use crate::fleet::{Judge, LAST_NONCE, Model, SECRET};
 
@@ -185,6 +185,7 @@ fn a_live_hint_is_never_missed_while_the_index_rolls() {
     world.add(500);
     let (world, done, rolls) = (&world, &AtomicBool::new(false), &AtomicU64::new(0));
     std::thread::scope(|scope| {
+        let end = EndOnDrop(done);
         let rolling = scope.spawn(move || {
             while !done.load(Ordering::Relaxed) {
                 world.index.roll(None).expect("it rolls");
@@ -208,7 +209,7 @@ fn a_live_hint_is_never_missed_while_the_index_rolls() {
                 );
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         rolling.join().expect("it does not panic");
     });
     assert!(rolls.load(Ordering::Relaxed) > 3);

@@ -8,7 +8,7 @@ use std::thread;
 use hintdex::wire::DeviceId;
 use hintdex::{DeviceRange, Source, Verdict};
 use hintdex_tests::devices::payload;
-use hintdex_tests::{Devices, Random};
+use hintdex_tests::{Devices, EndOnDrop, Random};
 
 use crate::fleet::{Fleet, SECRET};
 
@@ -79,6 +79,7 @@ fn devices_are_found_by_the_index_while_it_rolls_and_grows() {
     let done = AtomicBool::new(false);
     let (fleet_now, devices, done) = (&fleet, &devices, &done);
     thread::scope(|scope| {
+        let end = EndOnDrop(done);
         let rolling = scope.spawn(move || {
             let mut rolls = 0;
             while !done.load(Ordering::Relaxed) {
@@ -110,7 +111,7 @@ fn devices_are_found_by_the_index_while_it_rolls_and_grows() {
                 assert_eq!(verdict, Verdict::Accepted { device, nonce, payload, source });
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         let rolls = rolling.join().expect("it does not panic");
         growing.join().expect("it does not panic");
         assert!(rolls > 3, "{rolls} rolls only");

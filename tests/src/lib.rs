@@ -15,8 +15,20 @@ pub mod ledger;
 pub mod program;
 pub mod random;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 pub use capture::Capture;
 pub use devices::Devices;
 pub use ledger::{Breach, Ledger};
 pub use program::{Outcome, Running, Said, decode, provision, run};
 pub use random::Random;
+
+/// Tells other threads to end when it goes, also when the test fails.
+#[derive(Debug)]
+pub struct EndOnDrop<'a>(pub &'a AtomicBool);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
