@@ -10,6 +10,8 @@
 mod support;
 
 use core::ops::Range;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
 
 use hintdex_snapshot::{Damage, Dial, Encoding, OpenError, Snapshot};
 use rayon::prelude::*;
@@ -35,26 +37,36 @@ impl Whole {
         Self { bytes, heads, answers }
     }
 
-    /// What a reader makes of `bytes`: an error, or the same answers or errors.
-    fn assert_harmless(&self, bytes: &[u8], what: impl Fn() -> String) -> Result<(), OpenError> {
-        let snapshot = Snapshot::from_bytes(bytes, &key())?;
+    /// A damaged snapshot gives the same answers or tells the damage.
+    fn assert_harmless(&self, snapshot: &Snapshot, what: impl Fn() -> String) {
         for (&head, expected) in self.heads.iter().zip(&self.answers) {
-            // Or the damage is told, which is as good.
-            if let Ok(got) = answer(&snapshot, head) {
+            if let Ok(got) = answer(snapshot, head) {
                 assert_eq!(got, *expected, "hint {head:016x}, {}", what());
             }
         }
         assert!(snapshot.verify().is_err(), "nobody noticed: {}", what());
-        Ok(())
     }
 
-    fn assert_flip_is_harmless(&self, bit: usize) {
-        let mut bytes = self.bytes.clone();
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        let opened = self.assert_harmless(&bytes, || format!("bit {bit}"));
-        let data = 4096..self.bytes.len() - manifest_len(&self.bytes);
+    /// Flips each of `bits` in turn, in a file of each thread's own.
+    fn assert_flips_are_harmless(&self, bits: impl IndexedParallelIterator<Item = usize>) {
         // Only the data are checked later than at opening.
-        assert_eq!(opened.is_ok(), data.contains(&(bit / 8)), "bit {bit}: {opened:?}");
+        let data = 4096..self.bytes.len() - manifest_len(&self.bytes);
+        let copy = || {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(&self.bytes).expect("written");
+            file
+        };
+        bits.for_each_init(copy, |file, bit| {
+            let at = bit as u64 / 8;
+            let byte = self.bytes[bit / 8];
+            file.as_file().write_all_at(&[byte ^ 1 << (bit % 8)], at).expect("written");
+            let opened = Snapshot::open(file.path(), &key());
+            assert_eq!(opened.is_ok(), data.contains(&(bit / 8)), "bit {bit}: {opened:?}");
+            if let Ok(snapshot) = opened {
+                self.assert_harmless(&snapshot, || format!("bit {bit}"));
+            }
+            file.as_file().write_all_at(&[byte], at).expect("written");
+        });
     }
 
     fn assert_cut_is_refused(&self, len: usize) {
@@ -93,7 +105,7 @@ fn bit_flips_of_a_small_snapshot() {
         // the others one in seven.
         let one_in = if encoding == Encoding::Ribbon { 1 } else { 7 };
         let bits = (0..whole.bytes.len() * 8 / one_in).into_par_iter();
-        bits.for_each(|at| whole.assert_flip_is_harmless(at * one_in));
+        whole.assert_flips_are_harmless(bits.map(|at| at * one_in));
     }
 }
 
@@ -122,11 +134,13 @@ fn every_block_out_of_place() {
         for from in (0..blocks).filter(|&from| from != to) {
             let mut bytes = whole.bytes.clone();
             bytes.copy_within(place(from), place(to).start);
-            whole.assert_harmless(&bytes, || format!("block {from} at {to}")).expect("opened");
+            let snapshot = Snapshot::from_bytes(&bytes, &key()).expect("opened");
+            whole.assert_harmless(&snapshot, || format!("block {from} at {to}"));
         }
         let mut bytes = whole.bytes.clone();
         bytes[place(to)].copy_from_slice(&other[place(to)]);
-        whole.assert_harmless(&bytes, || format!("a foreign block at {to}")).expect("opened");
+        let snapshot = Snapshot::from_bytes(&bytes, &key()).expect("opened");
+        whole.assert_harmless(&snapshot, || format!("a foreign block at {to}"));
     }
 }
 
@@ -146,10 +160,8 @@ fn flips_of_a_large_snapshot(one_in: usize) {
     let whole = Whole::new(Encoding::Ribbon, Dial::Tries(1), 124_000, 16);
     assert!((0xf_f000..0x12_0000).contains(&whole.bytes.len()), "{} bytes", whole.bytes.len());
     let bits = (0..whole.bytes.len() * 8 / one_in).into_par_iter();
-    bits.for_each(|at| {
-        let within = scramble(at as u64) % one_in as u64;
-        whole.assert_flip_is_harmless(at * one_in + within as usize);
-    });
+    let within = |at: usize| (scramble(at as u64) % one_in as u64) as usize;
+    whole.assert_flips_are_harmless(bits.map(|at| at * one_in + within(at)));
     let cuts = (0..whole.bytes.len() / one_in).into_par_iter();
     cuts.for_each(|at| whole.assert_cut_is_refused(at * one_in));
 }
@@ -188,6 +200,18 @@ fn another_key_is_told_from_damage() {
     let whole = small(Encoding::Ribbon);
     let other = hintdex_snapshot::ManifestKey::from_bytes([8; 32]);
     assert!(matches!(Snapshot::from_bytes(&whole.bytes, &other), Err(OpenError::WrongKey)));
+}
+
+/// A header whose CRC is right and whose HMAC is not: somebody else's work.
+#[test]
+fn a_forged_header_is_refused() {
+    let whole = small(Encoding::Ribbon);
+    let mut bytes = whole.bytes.clone();
+    bytes[48] ^= 1;
+    let crc = crc32fast::hash(&bytes[..220]);
+    bytes[220..224].copy_from_slice(&crc.to_le_bytes());
+    let opened = Snapshot::from_bytes(&bytes, &key());
+    assert!(matches!(opened, Err(OpenError::Damaged { what: "header (HMAC)", .. })));
 }
 
 #[test]
