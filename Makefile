@@ -7,7 +7,7 @@
 # outside the tree, and ccache behind it (docs/decisions/0002-one-rocksdb-build.md).
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hintdex/target
 CARGO ?= cargo
-LIGHT := -p hintdex-wire -p hintdex-scan
+LIGHT := -p hintdex-wire -p hintdex-scan -p hintdex-snapshot
 
 .PHONY: help demo test test-long lint build bench setup clean
 

@@ -6,6 +6,8 @@ missing=()
 command -v c++ >/dev/null || missing+=(g++)
 command -v make >/dev/null || missing+=(make)
 command -v ccache >/dev/null || missing+=(ccache)
+# The tests kill the program at chosen system calls.
+command -v strace >/dev/null || missing+=(strace)
 # RocksDB's bindings are made from its header by libclang.
 if [ -z "${LIBCLANG_PATH:-}" ] &&
     ! compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null &&

@@ -7,4 +7,10 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod damage;
+mod fleet;
 mod format;
+mod live_index;
+mod model;
+mod newer;
+mod threads;

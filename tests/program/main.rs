@@ -6,4 +6,7 @@
 mod bad_calls;
 mod bad_input;
 mod capture;
+mod crash_decode;
+mod crash_provision;
 mod full_disk;
+mod snapshots;

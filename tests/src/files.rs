@@ -42,3 +42,15 @@ pub fn newest_log(fleet: &Path) -> PathBuf {
     let logs = files(&fleet.join("index"), |name| name.ends_with(".log"));
     logs.last().expect("an open index has a log").clone()
 }
+
+/// The number of the window that was made last, declared or not: the store names
+/// every family it makes in its manifest.
+pub fn newest_window(fleet: &Path) -> u64 {
+    let manifests = files(&fleet.join("index"), |name| name.starts_with("MANIFEST-"));
+    let bytes = fs::read(manifests.last().expect("a store has a manifest")).expect("a file");
+    let names = bytes.windows(14).filter_map(|window| {
+        let digits = std::str::from_utf8(window.strip_prefix(b"hints-")?).ok()?;
+        u64::from_str_radix(digits, 16).ok()
+    });
+    names.max().unwrap_or(0)
+}

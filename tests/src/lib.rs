@@ -10,6 +10,7 @@
 pub mod capture;
 pub mod devices;
 pub mod files;
+pub mod killing;
 pub mod ledger;
 pub mod program;
 pub mod random;

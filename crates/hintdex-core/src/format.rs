@@ -1,8 +1,12 @@
-//! Names, offsets and widths of every record, for the test that holds the
-//! document against them.
+//! Names, offsets and widths of every record, and the bytes of a bucket, for the
+//! test that holds the document against them.
 
 use core::mem::offset_of;
 
+use hintdex_wire::{Hint, Slot};
+
+use crate::bucket::{self, Bucket};
+use crate::geometry::Geometry;
 use crate::records::{
     ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
     SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
@@ -59,4 +63,25 @@ pub fn records() -> Vec<(&'static str, Vec<Field>)> {
         ("extent", layout!(ExtentRecord: first_device, count, generation, reserved)),
         ("state", layout!(StateRecord: next_nonce, seen, hints_ahead, flags, reserved)),
     ]
+}
+
+/// The bucket of entries (suffix, slot), which are sorted and distinct.
+pub fn encode_bucket(suffix_bits: u8, entries: &[(u32, u32)]) -> Vec<u8> {
+    let entries: Vec<_> =
+        entries.iter().map(|(suffix, slot)| bucket::entry(*suffix, Slot(*slot))).collect();
+    let mut bytes = Vec::new();
+    bucket::encode(&entries, suffix_bits.into(), &mut bytes);
+    bytes
+}
+
+/// The entries of a bucket; `None` if the bytes are none.
+pub fn decode_bucket(bytes: &[u8]) -> Option<Vec<(u32, u32)>> {
+    let entries = Bucket::parse(bytes)?.entries()?;
+    let suffix = |entry: u64| u32::try_from(entry >> 32).ok();
+    entries.into_iter().map(|entry| Some((suffix(entry)?, bucket::slot_of(entry).0))).collect()
+}
+
+/// The bucket's key and the suffix in it of a hint, in a window of these bits.
+pub fn place(prefix_bits: u8, suffix_bits: u8, hint: &Hint) -> Option<([u8; 4], u32)> {
+    Some(Geometry::from_parts(prefix_bits, suffix_bits)?.place(hint))
 }

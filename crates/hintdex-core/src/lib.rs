@@ -44,6 +44,7 @@ mod fleet;
 mod geometry;
 mod index;
 mod lookup;
+mod manifest;
 mod progress;
 mod provision;
 mod records;

@@ -18,7 +18,7 @@ use rocksdb::{
 };
 
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX};
-use crate::{Durability, Error, bucket};
+use crate::{Durability, Error, bucket, manifest};
 
 /// RocksDB with families that can be made and dropped while it is shared.
 pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
@@ -147,6 +147,7 @@ impl Store {
         if !path.join("CURRENT").is_file() {
             return Err(Error::NotAnIndex { path: path.to_owned() });
         }
+        manifest::check(path)?;
         let options = tuning.database(false);
         let families =
             Db::list_cf(&options, path).map_err(Error::store("listing the column families"))?;

@@ -51,9 +51,21 @@ impl Iterator for Candidates<'_> {
                 let slots = core::mem::replace(slots, 0..0);
                 (!slots.is_empty()).then_some(slots)
             }
-            Found::Listed { entries, shape } => entries
-                .map(|entry| shape.slots_of(duplicate_group(entry)))
-                .find(|slots| !slots.is_empty()),
+            several => several.next(),
+        }
+    }
+}
+
+impl Found<'_> {
+    /// Kept apart, so that a single range costs no call.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Range<u32>> {
+        match self {
+            Found::One(_) => None,
+            Found::Listed { entries, shape } => {
+                let mut groups = entries.map(|entry| shape.slots_of(duplicate_group(entry)));
+                groups.find(|slots| !slots.is_empty())
+            }
             Found::Bucket(bucket) => bucket.next(),
         }
     }
@@ -97,7 +109,16 @@ impl CandidateBatch {
         self.ends.clear();
     }
 
-    #[inline]
+    /// Adds the candidates of a hint that has one range of them, or an empty one.
+    #[inline(always)]
+    pub(crate) fn push_one(&mut self, slots: Range<u32>) {
+        if !slots.is_empty() {
+            self.ranges.push(slots);
+        }
+        self.ends.push(self.ranges.len());
+    }
+
+    /// Adds the candidates of a hint.
     pub(crate) fn push(&mut self, candidates: Candidates<'_>) {
         self.ranges.extend(candidates);
         self.ends.push(self.ranges.len());

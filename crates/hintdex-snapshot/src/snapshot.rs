@@ -7,15 +7,16 @@ use zerocopy::FromBytes;
 
 use crate::encoding::{Shape, Shards, View};
 use crate::format::{
-    BLOCK_CRC_LEN_BYTES, Checks, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
+    BLOCK_CRC_LEN_BYTES, Checked, Checks, DATA_OFFSET_BYTES, Header, Manifest, SHARD_ALIGN_BYTES,
     SHARD_RECORD_LEN_BYTES, ShardRecord,
 };
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Retrieve, Work};
 use crate::storage::Storage;
 use crate::{CandidateBatch, Candidates, Damage, Encoding, ManifestKey, OpenError, SnapshotParams};
 
-/// How many hints of a batch are asked for before the first is looked up.
-const BATCH_LEN_HINTS: usize = 32;
+/// How many hints ahead of the one looked up a batch asks for memory: enough to
+/// hide its latency, few enough that nothing is evicted unused.
+const AHEAD_LEN_HINTS: usize = 16;
 
 /// A snapshot, open for lookups. Shared by reference between threads.
 #[derive(Debug)]
@@ -92,12 +93,12 @@ impl Snapshot {
         Self::load(Storage::read(path.as_ref()).map_err(OpenError::Io)?, Some(key))
     }
 
-    /// A snapshot whose file is in memory already.
+    /// A snapshot whose file is in memory already; it is copied.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn from_bytes(bytes: impl Into<Box<[u8]>>, key: &ManifestKey) -> Result<Self, OpenError> {
-        Self::load(Storage::Owned(bytes.into()), Some(key))
+    pub fn from_bytes(mut bytes: &[u8], key: &ManifestKey) -> Result<Self, OpenError> {
+        Self::load(Storage::copy(bytes.len(), &mut bytes).map_err(OpenError::Io)?, Some(key))
     }
 
     /// Maps the file without knowing whose it is: for inspection.
@@ -114,25 +115,20 @@ impl Snapshot {
             header.authenticate(key)?;
         }
         let params = header.params()?;
-        let manifest = header.manifest(&storage)?;
+        let Manifest { directory, crcs } = header.manifest(&storage)?;
         let shape = Shape::new(&params, &header);
-        let directory_len = manifest.shard_count * SHARD_RECORD_LEN_BYTES;
-        let directory_end = manifest.offset_bytes + directory_len;
+        let data = DATA_OFFSET_BYTES..directory.start;
         let damaged = |at: usize| OpenError::Damaged {
             what: "shard directory",
-            offset_bytes: (manifest.offset_bytes + at * SHARD_RECORD_LEN_BYTES) as u64,
+            offset_bytes: (directory.start + at * SHARD_RECORD_LEN_BYTES) as u64,
         };
-        let directory = storage.get(manifest.offset_bytes..directory_end).ok_or(damaged(0))?;
-        let records = <[ShardRecord]>::ref_from_bytes(directory).map_err(|_| damaged(0))?;
-        check_places(records, header.data_len_bytes.get()).map_err(damaged)?;
+        let records = storage.get(directory.clone()).unwrap_or_default();
+        let records = <[ShardRecord]>::ref_from_bytes(records).map_err(|_| damaged(0))?;
+        check_places(records, data.len() as u64).map_err(damaged)?;
         let shards = Shards::open(params.encoding, &shape, records).map_err(damaged)?;
-        let data_at = DATA_OFFSET_BYTES as usize;
-        let checks = Checks::new(
-            header.file_id,
-            data_at..manifest.offset_bytes,
-            directory_end..directory_end + manifest.block_count * BLOCK_CRC_LEN_BYTES,
-        );
-        Ok(Self { storage, checks, header, params, shape, shards, kernel: Kernel::best() })
+        let checks = Checks::new(header.file_id, data, crcs);
+        let kernel = Kernel::best();
+        Ok(Self { storage, checks, header, params, shape, shards, kernel })
     }
 
     /// Has lookups use this kernel instead of the fastest. All give the same answers.
@@ -143,7 +139,7 @@ impl Snapshot {
 
     #[inline]
     fn view(&self) -> View<'_> {
-        View { file: &self.storage, checks: &self.checks, shape: &self.shape, kernel: self.kernel }
+        View { bytes: Checked::new(&self.storage, &self.checks), shape: &self.shape }
     }
 
     /// The slots to try for a hint.
@@ -152,7 +148,18 @@ impl Snapshot {
     /// [`Damage`].
     #[inline]
     pub fn candidates(&self, hint: &Hint) -> Result<Candidates<'_>, Damage> {
-        self.shards.find(&self.view(), hint.head())
+        let head = hint.head();
+        // A group comes back in a register, and whoever asked turns it into
+        // slots; the way through memory would cost as much as the lookup.
+        match self.kernel.run(FindQuick { snapshot: self, head }) {
+            Some(group) => Ok(Candidates::one(self.shape.slots_of(group))),
+            None => self.find(head),
+        }
+    }
+
+    #[inline(never)]
+    fn find(&self, head: u64) -> Result<Candidates<'_>, Damage> {
+        self.kernel.run(Find { snapshot: self, head })
     }
 
     /// The slots to try for many hints.
@@ -161,14 +168,7 @@ impl Snapshot {
     /// [`Damage`].
     pub fn candidates_batch(&self, hints: &[Hint], out: &mut CandidateBatch) -> Result<(), Damage> {
         out.clear();
-        let view = self.view();
-        let mut heads = [0; BATCH_LEN_HINTS];
-        for hints in hints.chunks(BATCH_LEN_HINTS) {
-            heads.iter_mut().zip(hints).for_each(|(head, hint)| *head = hint.head());
-            let heads = heads.get(..hints.len()).unwrap_or_default();
-            self.shards.find_batch(&view, heads, out)?;
-        }
-        Ok(())
+        self.kernel.run(FindBatch { snapshot: self, hints, out })
     }
 
     /// Checks every block now.
@@ -176,7 +176,8 @@ impl Snapshot {
     /// # Errors
     /// [`Damage`].
     pub fn verify(&self) -> Result<(), Damage> {
-        (0..self.checks.block_count()).try_for_each(|block| self.checks.check(&self.storage, block))
+        let bytes = self.view().bytes;
+        (0..self.checks.block_count()).try_for_each(|block| bytes.check(block))
     }
 
     /// What the snapshot holds and what it costs.
@@ -190,7 +191,7 @@ impl Snapshot {
         let data = self.header.data_len_bytes.get();
         sections.extend([
             Section { name: "padding", bytes: data - named },
-            Section { name: "header", bytes: DATA_OFFSET_BYTES },
+            Section { name: "header", bytes: DATA_OFFSET_BYTES as u64 },
             Section { name: "directory", bytes: directory },
             Section { name: "block checks", bytes: checks as u64 },
         ]);
@@ -218,6 +219,68 @@ impl Snapshot {
     }
 }
 
+/// A lookup of a hint that is easily found, compiled for each kernel.
+struct FindQuick<'s> {
+    snapshot: &'s Snapshot,
+    head: u64,
+}
+
+impl Work for FindQuick<'_> {
+    type Output = Option<u32>;
+
+    #[inline(always)]
+    fn run<P: Retrieve>(self, path: P) -> Self::Output {
+        self.snapshot.shards.find_quick(&self.snapshot.view(), path, self.head)
+    }
+}
+
+/// A lookup of any hint, compiled for each kernel.
+struct Find<'s> {
+    snapshot: &'s Snapshot,
+    head: u64,
+}
+
+impl<'s> Work for Find<'s> {
+    type Output = Result<Candidates<'s>, Damage>;
+
+    #[inline(always)]
+    fn run<P: Retrieve>(self, path: P) -> Self::Output {
+        self.snapshot.shards.find(&self.snapshot.view(), path, self.head)
+    }
+}
+
+/// Lookups of many hints, compiled for each kernel.
+struct FindBatch<'s> {
+    snapshot: &'s Snapshot,
+    hints: &'s [Hint],
+    out: &'s mut CandidateBatch,
+}
+
+impl Work for FindBatch<'_> {
+    type Output = Result<(), Damage>;
+
+    /// Asks for the bytes of some hints ahead of the one being looked up, so
+    /// that the memory works while we do.
+    #[inline(always)]
+    fn run<P: Retrieve>(self, path: P) -> Self::Output {
+        let Self { snapshot, hints, out } = self;
+        let view = snapshot.view();
+        let prefetch = |hint: &Hint| snapshot.shards.prefetch(&view, hint.head());
+        hints.iter().take(AHEAD_LEN_HINTS).for_each(prefetch);
+        for (at, hint) in hints.iter().enumerate() {
+            if let Some(hint) = hints.get(at + AHEAD_LEN_HINTS) {
+                prefetch(hint);
+            }
+            let head = hint.head();
+            match snapshot.shards.find_quick(&view, path, head) {
+                Some(group) => out.push_one(snapshot.shape.slots_of(group)),
+                None => out.push(snapshot.find(head)?),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether the shards fill the data, one after the other.
 fn check_places(records: &[ShardRecord], data_len_bytes: u64) -> Result<(), usize> {
     let mut end = 0_u64;
@@ -227,7 +290,7 @@ fn check_places(records: &[ShardRecord], data_len_bytes: u64) -> Result<(), usiz
         }
         let len = record.len_bytes.get();
         end = len
-            .checked_next_multiple_of(SHARD_ALIGN_BYTES)
+            .checked_next_multiple_of(SHARD_ALIGN_BYTES as u64)
             .and_then(|len| len.checked_add(end))
             .ok_or(at)?;
     }

@@ -5,16 +5,16 @@ use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 
-/// A file mapped, or read, into memory.
+/// The length of a huge page; a shorter copy gets none.
+#[cfg(target_os = "linux")]
+const HUGE_PAGE_LEN_BYTES: usize = 2 << 20;
+
+/// A snapshot's bytes in memory: pages of the file, shared by everybody who has
+/// it mapped, or a copy that nobody can take away.
 #[derive(Debug)]
-pub(crate) enum Storage {
-    /// Pages of the file, shared by everybody who has it mapped.
-    Mapped(Mmap),
-    /// A copy that nobody can take away.
-    Owned(Box<[u8]>),
-}
+pub(crate) struct Storage(Mmap);
 
 impl Storage {
     /// Maps the file.
@@ -22,9 +22,9 @@ impl Storage {
         let file = File::open(path)?;
         // An empty file cannot be mapped, and is no snapshot either.
         if file.metadata()?.len() == 0 {
-            return Ok(Self::Owned(Box::default()));
+            return Self::copy(0, &mut io::empty());
         }
-        #[expect(unsafe_code, reason = "the one mapping of the crate")]
+        #[expect(unsafe_code, reason = "the one mapping of a file in the crate")]
         // SAFETY: the mapped bytes are a `&[u8]` for as long as the mapping
         // lives, so they must not change under it. A snapshot is never changed
         // in place: it is written under another name, synced and renamed, and
@@ -33,19 +33,29 @@ impl Storage {
         // outside; `Snapshot::open` says so and names `open_in_memory`, which
         // asks for no such promise.
         let map = unsafe { Mmap::map(&file) }?;
-        Ok(Self::Mapped(map))
+        Ok(Self(map))
     }
 
     /// Reads the file.
     pub fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        let mut bytes = Vec::new();
-        // To the byte, where the length is known: growing as it goes would
-        // take up to twice the memory.
         let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        bytes.try_reserve_exact(len).map_err(io::Error::other)?;
-        Read::by_ref(&mut file).take(len as u64).read_to_end(&mut bytes)?;
-        Ok(Self::Owned(bytes.into_boxed_slice()))
+        Self::copy(len, &mut file)
+    }
+
+    /// Reads `len_bytes`, to the byte: no more memory than the snapshot is long.
+    pub fn copy(len_bytes: usize, from: &mut impl Read) -> io::Result<Self> {
+        // A mapping cannot be empty, and one byte is no snapshot either.
+        let mut copy = MmapMut::map_anon(len_bytes.max(1))?;
+        // Lookups go everywhere, so pages of 2 MiB spare most of them a walk of
+        // the page table. Where the system has none, nothing is lost.
+        #[cfg(target_os = "linux")]
+        if len_bytes >= HUGE_PAGE_LEN_BYTES {
+            let _ = copy.advise(memmap2::Advice::HugePage);
+        }
+        let bytes = copy.get_mut(..len_bytes).unwrap_or_default();
+        from.read_exact(bytes)?;
+        Ok(Self(copy.make_read_only()?))
     }
 }
 
@@ -54,9 +64,6 @@ impl Deref for Storage {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map,
-            Self::Owned(bytes) => bytes,
-        }
+        &self.0
     }
 }

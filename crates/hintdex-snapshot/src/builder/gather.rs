@@ -11,8 +11,11 @@ use super::HintSource;
 use crate::encoding::Entry;
 use crate::format::shard_of;
 
-/// How many slots a thread asks for at a time.
+/// How many slots a thread asks for at a time, unless that makes too many chunks.
 const CHUNK_LEN_SLOTS: u32 = 4096;
+
+/// How many chunks are enough to keep all threads busy to the end.
+const ENOUGH_CHUNKS: u32 = 4096;
 
 /// How many hints a thread keeps for a shard before it hands them over.
 const STAGED_LEN_HINTS: usize = 256;
@@ -33,7 +36,9 @@ pub(super) fn gather(
         let mut shard = shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         shard.append(staged);
     };
-    let chunk_count = (slots.end - slots.start).div_ceil(CHUNK_LEN_SLOTS);
+    let slot_count = slots.end - slots.start;
+    let chunk_len = CHUNK_LEN_SLOTS.max(slot_count / ENOUGH_CHUNKS);
+    let chunk_count = slot_count.div_ceil(chunk_len);
     (0..chunk_count).into_par_iter().for_each_init(
         || Staging {
             shards: &shards,
@@ -41,8 +46,8 @@ pub(super) fn gather(
             hand_over: &hand_over,
         },
         |staging, chunk| {
-            let start = slots.start + chunk * CHUNK_LEN_SLOTS;
-            let end = slots.end.min(start.saturating_add(CHUNK_LEN_SLOTS));
+            let start = slots.start + chunk * chunk_len;
+            let end = slots.end.min(start.saturating_add(chunk_len));
             let mut hints = 0;
             source.hints(start..end, &mut |head: u64, Slot(slot)| {
                 hints += 1;

@@ -124,7 +124,7 @@ impl<'b> Builder<'b> {
             len_bytes: 0,
             file_id: header.file_id,
         };
-        data.draft.seek(DATA_OFFSET_BYTES)?;
+        data.draft.seek(DATA_OFFSET_BYTES as u64)?;
 
         let hints_a_shard = hint_count.div_ceil(shard_count as u64);
         let pass_len = self.pass_len_shards(hints_a_shard);
@@ -214,10 +214,10 @@ impl Data {
     fn append(&mut self, mut record: ShardRecord, bytes: &[u8]) -> Result<(), BuildError> {
         record.offset_bytes = self.len_bytes.into();
         self.records.push(record);
+        let padded = bytes.len().next_multiple_of(SHARD_ALIGN_BYTES);
+        self.len_bytes += padded as u64;
         self.tail.extend_from_slice(bytes);
-        self.len_bytes = (self.len_bytes + bytes.len() as u64).next_multiple_of(SHARD_ALIGN_BYTES);
-        let padding = self.len_bytes - record.offset_bytes.get() - bytes.len() as u64;
-        self.tail.resize(self.tail.len() + padding as usize, 0);
+        self.tail.resize(self.tail.len() + padded - bytes.len(), 0);
         self.flush(self.tail.len() / BLOCK_LEN_BYTES * BLOCK_LEN_BYTES)
     }
 
@@ -240,6 +240,6 @@ impl Data {
         self.draft.seek(0)?;
         self.draft.write(header.as_bytes())?;
         self.draft.publish()?;
-        Ok(DATA_OFFSET_BYTES + self.len_bytes + manifest.len() as u64)
+        Ok(DATA_OFFSET_BYTES as u64 + self.len_bytes + manifest.len() as u64)
     }
 }

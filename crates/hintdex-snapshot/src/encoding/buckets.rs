@@ -9,28 +9,27 @@
 //! codes, bucket after bucket │ an offset for every 16 buckets (u32) │ a packed offset a bucket
 //! ```
 
-use core::ops::Range;
-
 use super::View;
 use super::bits::{BitReader, BitWriter};
-use crate::format::ShardRecord;
+use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
+use crate::kernel;
 use crate::snapshot::Section;
 use crate::{BuildError, Damage};
 
 /// How many buckets share an absolute offset.
-const GROUP_LEN_BUCKETS: u64 = 16;
+const GROUP_LEN_BUCKETS: usize = 16;
 
 /// The length of an absolute offset in bytes.
-const ABSOLUTE_LEN_BYTES: u64 = 4;
+const ABSOLUTE_LEN_BYTES: usize = 4;
 
 /// Each part of a shard begins on a word.
-const PART_ALIGN_BYTES: u64 = 8;
+const PART_ALIGN_BYTES: usize = 8;
 
 /// The bucketed codes of a shard, as its record describes them.
 #[derive(Clone, Debug)]
 pub(super) struct Buckets {
-    bucket_count: u64,
-    codes_bits: u64,
+    bucket_count: u32,
+    codes_bits: u32,
     /// The low bits of the Rice codes.
     pub low_bits: u32,
     relative_bits: u32,
@@ -43,25 +42,24 @@ pub(super) struct Buckets {
 impl Buckets {
     /// Reads the numbers of a record; `None` if they do not fit together.
     pub fn open(record: &ShardRecord) -> Option<Self> {
-        let [bucket_count, codes_bits, widths, _, reserved] = record.parts.map(|part| part.get());
-        let [relative_bits, low_bits, 0, 0, 0, 0, 0, 0] = widths.to_le_bytes() else { return None };
-        if relative_bits > 32 || low_bits > 56 || reserved != 0 || record.duplicate_count.get() != 0
-        {
+        let [bucket_count, codes_bits, widths, 0, 0] = record.parts.map(|part| part.get()) else {
+            return None;
+        };
+        let [relative_bits, low_bits, 0, 0, 0, 0, 0, 0] = widths.to_le_bytes() else {
+            return None;
+        };
+        if relative_bits > 32 || low_bits > 56 || record.duplicate_count.get() != 0 {
             return None;
         }
-        if bucket_count > u64::from(u32::MAX) || codes_bits > u64::from(u32::MAX) {
-            return None;
-        }
-        let start = record.offset_bytes.get();
-        let absolute = start + codes_bits.div_ceil(8).next_multiple_of(PART_ALIGN_BYTES);
-        let relative = absolute
-            + (bucket_count.div_ceil(GROUP_LEN_BUCKETS) * ABSOLUTE_LEN_BYTES)
-                .next_multiple_of(PART_ALIGN_BYTES);
-        let end = relative
-            + (bucket_count * u64::from(relative_bits))
-                .div_ceil(8)
-                .next_multiple_of(PART_ALIGN_BYTES);
-        if end != start + record.len_bytes.get() {
+        let (bucket_count, codes_bits) =
+            (u32::try_from(bucket_count).ok()?, u32::try_from(codes_bits).ok()?);
+        let codes_at = DATA_OFFSET_BYTES + usize::try_from(record.offset_bytes.get()).ok()?;
+        let groups = (bucket_count as usize).div_ceil(GROUP_LEN_BUCKETS);
+        let absolute_at = codes_at + padded(codes_bits.div_ceil(8) as usize);
+        let relative_at = absolute_at + padded(groups * ABSOLUTE_LEN_BYTES);
+        let packed = bucket_count as usize * usize::from(relative_bits);
+        let end = relative_at + padded(packed.div_ceil(8));
+        if (end - codes_at) as u64 != record.len_bytes.get() {
             return None;
         }
         Some(Self {
@@ -69,62 +67,51 @@ impl Buckets {
             codes_bits,
             low_bits: low_bits.into(),
             relative_bits: relative_bits.into(),
-            codes_at: usize::try_from(start).ok()?,
-            absolute_at: usize::try_from(absolute).ok()?,
-            relative_at: usize::try_from(relative).ok()?,
-            end: usize::try_from(end).ok()?,
+            codes_at,
+            absolute_at,
+            relative_at,
+            end,
         })
     }
 
-    /// The bucket of a hint, and where in the bucket it is as a fraction of 2⁶⁴.
-    /// `local` is the hint's head without the bits that chose the shard.
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the product")]
-    pub fn bucket_of(&self, local: u64) -> (u64, u64) {
-        let product = u128::from(local) * u128::from(self.bucket_count);
-        ((product >> 64) as u64, product as u64)
-    }
-
     /// The codes of a bucket.
-    pub fn codes<'f>(&self, view: &View<'f>, bucket: u64) -> Result<BitReader<'f>, Damage> {
-        let start = self.offset(view, bucket)?;
-        let end = self.offset(view, bucket + 1)?.max(start);
-        let at = Range { start: start / 8, end: end.div_ceil(8) };
-        let bytes = view.touch(self.codes_at + at.start..self.codes_at + at.end)?;
-        Ok(BitReader::new(bytes, start % 8, end - at.start * 8))
+    pub fn codes<'f>(&self, view: &View<'f>, bucket: u32) -> Result<BitReader<'f>, Damage> {
+        let start = self.offset(view, bucket)? as usize;
+        let end = (self.offset(view, bucket.saturating_add(1))? as usize).max(start);
+        let at = self.codes_at + start / 8;
+        let bytes = view.bytes.touch(at..self.codes_at + end.div_ceil(8))?;
+        Ok(BitReader::new(bytes, start % 8, end - start / 8 * 8))
     }
 
     /// The first bit of a bucket; the end of the codes past the last bucket.
-    fn offset(&self, view: &View<'_>, bucket: u64) -> Result<usize, Damage> {
-        #[expect(clippy::cast_possible_truncation, reason = "`open` saw both below 2³²")]
-        let (bucket, codes_bits) = (bucket as usize, self.codes_bits as usize);
-        if bucket as u64 >= self.bucket_count {
-            return Ok(codes_bits);
+    fn offset(&self, view: &View<'_>, bucket: u32) -> Result<u32, Damage> {
+        if bucket >= self.bucket_count {
+            return Ok(self.codes_bits);
         }
-        let at =
-            self.absolute_at + bucket / GROUP_LEN_BUCKETS as usize * ABSOLUTE_LEN_BYTES as usize;
-        let absolute = view.touch(at..at + ABSOLUTE_LEN_BYTES as usize)?;
+        let bucket = bucket as usize;
+        let at = self.absolute_at + bucket / GROUP_LEN_BUCKETS * ABSOLUTE_LEN_BYTES;
+        let absolute = view.bytes.touch(at..at + ABSOLUTE_LEN_BYTES)?;
         let absolute = absolute.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let bit = bucket * self.relative_bits as usize;
-        let at = self.relative_at + bit / 8;
-        let last = self.relative_at + (bit + self.relative_bits as usize).div_ceil(8);
-        let packed = view.touch(at..last)?;
-        let relative = BitReader::new(packed, bit % 8, packed.len() * 8).take(self.relative_bits);
-        let offset = u64::from(absolute) + relative.unwrap_or(0);
+        let relative_bits = self.relative_bits as usize;
+        let bit = bucket * relative_bits;
+        let last = self.relative_at + (bit + relative_bits).div_ceil(8);
+        let packed = view.bytes.touch(self.relative_at + bit / 8..last)?;
+        let mut packed = BitReader::new(packed, bit % 8, packed.len() * 8);
+        let relative = packed.take(self.relative_bits).unwrap_or(0);
         // An offset past the codes can only be a builder's fault; it reads nothing.
-        Ok(usize::try_from(offset).unwrap_or(codes_bits).min(codes_bits))
+        let offset = u32::try_from(u64::from(absolute) + relative).unwrap_or(u32::MAX);
+        Ok(offset.min(self.codes_bits))
     }
 
-    /// Starts loading the offsets of a hint's bucket.
-    pub fn prefetch(&self, view: &View<'_>, local: u64) {
-        let (bucket, _) = self.bucket_of(local);
-        #[expect(clippy::cast_possible_truncation, reason = "a bucket's number is below 2³²")]
+    /// Starts loading the offset of a bucket and its codes.
+    pub fn prefetch(&self, view: &View<'_>, bucket: u32) {
         let bucket = bucket as usize;
         let at = self.relative_at + bucket * self.relative_bits as usize / 8;
-        view.kernel.prefetch(view.data(at..at + 8));
+        kernel::prefetch(view.bytes.peek(at..at + 8));
         // The codes are where the average says, give or take a line or two.
-        let mean_bits = self.codes_bits as usize / (self.bucket_count as usize).max(1);
+        let mean_bits = (self.codes_bits / self.bucket_count.max(1)) as usize;
         let at = self.codes_at + bucket * mean_bits / 8;
-        view.kernel.prefetch(view.data(at..at + mean_bits / 8));
+        kernel::prefetch(view.bytes.peek(at..at + mean_bits / 8));
     }
 
     /// Adds the bytes of the parts to `sections`.
@@ -134,9 +121,14 @@ impl Buckets {
     }
 
     /// How many buckets there are.
-    pub fn bucket_count(&self) -> u64 {
+    pub const fn bucket_count(&self) -> u32 {
         self.bucket_count
     }
+}
+
+/// The length of a part with the zeros up to the next word.
+const fn padded(len_bytes: usize) -> usize {
+    len_bytes.next_multiple_of(PART_ALIGN_BYTES)
 }
 
 /// Writes what [`Buckets`] reads.
@@ -148,54 +140,51 @@ pub(super) struct BucketsBuilder {
 }
 
 impl BucketsBuilder {
-    pub fn new(low_bits: u32, bucket_count: usize) -> Self {
-        Self { codes: BitWriter::default(), low_bits, starts: Vec::with_capacity(bucket_count) }
+    pub fn new(low_bits: u32, bucket_count: u32) -> Self {
+        let starts = Vec::with_capacity(bucket_count as usize);
+        Self { codes: BitWriter::default(), low_bits, starts }
     }
 
-    /// What is written to `codes` from now on belongs to the next bucket.
-    pub fn next_bucket(&mut self) {
-        self.starts.push(self.codes.len_bits());
+    /// What is written to `codes` from now on belongs to `bucket`, which no
+    /// earlier one was behind; those between are empty.
+    pub fn begin(&mut self, bucket: u32) {
+        while self.starts.len() <= bucket as usize {
+            self.starts.push(self.codes.len_bits());
+        }
     }
 
     /// Appends the shard to `out`.
-    #[expect(clippy::cast_possible_truncation, reason = "offsets were seen to be below 2³²")]
     pub fn finish(
         self,
         shard: usize,
         hint_count: u32,
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
+        let too_large = BuildError::ShardTooLarge { shard, hints: hint_count.into() };
         let codes_bits = self.codes.len_bits();
-        if u32::try_from(codes_bits).is_err() {
-            return Err(BuildError::ShardTooLarge { shard, hints: hint_count.into() });
-        }
+        let Ok(_) = u32::try_from(codes_bits) else { return Err(too_large) };
         let base = out.len();
         append(out, base, &self.codes.finish());
-        let group_starts = || {
-            self.starts
-                .chunks(GROUP_LEN_BUCKETS as usize)
-                .map(|group| (group.first().copied().unwrap_or(0), group))
-        };
-        let absolute: Vec<u8> =
-            group_starts().flat_map(|(first, _)| (first as u32).to_le_bytes()).collect();
+        let mut absolute = Vec::new();
+        let mut widest = 0;
+        for group in self.starts.chunks(GROUP_LEN_BUCKETS) {
+            let first = group.first().copied().unwrap_or(0);
+            widest = widest.max(group.last().copied().unwrap_or(0) - first);
+            absolute.extend(u32::try_from(first).unwrap_or(u32::MAX).to_le_bytes());
+        }
         append(out, base, &absolute);
-        let widest = group_starts()
-            .filter_map(|(first, group)| Some(group.last()? - first))
-            .max()
-            .unwrap_or(0);
         let relative_bits = u64::BITS - widest.leading_zeros();
         let mut relative = BitWriter::default();
-        for (first, group) in group_starts() {
+        for group in self.starts.chunks(GROUP_LEN_BUCKETS) {
+            let first = group.first().copied().unwrap_or(0);
             group.iter().for_each(|start| relative.put(start - first, relative_bits));
         }
         append(out, base, &relative.finish());
-        let widths =
-            u64::from_le_bytes([relative_bits as u8, self.low_bits as u8, 0, 0, 0, 0, 0, 0]);
-        let parts = [self.starts.len() as u64, codes_bits, widths, 0, 0];
+        let widths = u64::from(relative_bits) | u64::from(self.low_bits) << 8;
         Ok(ShardRecord {
             len_bytes: ((out.len() - base) as u64).into(),
             hint_count: hint_count.into(),
-            parts: parts.map(Into::into),
+            parts: [self.starts.len() as u64, codes_bits, widths, 0, 0].map(Into::into),
             ..ShardRecord::default()
         })
     }
@@ -204,6 +193,5 @@ impl BucketsBuilder {
 /// Appends a part and zeros up to the next word of the shard that begins at `base`.
 fn append(out: &mut Vec<u8>, base: usize, part: &[u8]) {
     out.extend_from_slice(part);
-    let len = (out.len() - base).next_multiple_of(PART_ALIGN_BYTES as usize);
-    out.resize(base + len, 0);
+    out.resize(base + padded(out.len() - base), 0);
 }

@@ -9,12 +9,26 @@ use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
 use super::{BucketCandidates, Entry, Shape, Shard, View};
 use crate::format::ShardRecord;
+use crate::kernel::Retrieve;
 use crate::snapshot::Section;
 use crate::{BuildError, Candidates, Damage};
 
 #[derive(Debug)]
 pub(crate) struct DenseShard {
     buckets: Buckets,
+}
+
+impl DenseShard {
+    fn bucket(&self, shape: &Shape, head: u64) -> u32 {
+        bucket_of(head << shape.shard_bits, self.buckets.bucket_count())
+    }
+}
+
+/// The bucket of a hint whose head, without its shard's bits, is `local`: the
+/// buckets are of equal width, and as many as are wanted.
+#[expect(clippy::cast_possible_truncation, reason = "less than `bucket_count`")]
+const fn bucket_of(local: u64, bucket_count: u32) -> u32 {
+    ((local as u128 * bucket_count as u128) >> 64) as u32
 }
 
 impl Shard for DenseShard {
@@ -25,37 +39,32 @@ impl Shard for DenseShard {
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
         let hint_count = super::hint_count(shard, entries)?;
-        // A hint of the set shares its bucket with (its bucket's mean) others.
-        let mean = u64::from(shape.tries.saturating_sub(1).max(1));
-        let bucket_count = u64::from(hint_count).div_ceil(mean);
-        let bucket_of = |entry: &Entry| {
-            let local = entry.head() << shape.shard_bits;
-            #[expect(clippy::cast_possible_truncation, reason = "the upper half of the product")]
-            let bucket = (u128::from(local) * u128::from(bucket_count) >> 64) as u64;
-            bucket
+        // A hint of the set shares its bucket with (the bucket's mean) others.
+        let bucket_count = hint_count.div_ceil(shape.tries.saturating_sub(1).max(1));
+        let key = |entry: &Entry| {
+            let bucket = bucket_of(entry.head() << shape.shard_bits, bucket_count);
+            (bucket, shape.group(entry.slot))
         };
-        entries.sort_unstable_by_key(|entry| (bucket_of(entry), entry.slot));
-        entries.dedup_by_key(|entry| (bucket_of(entry), entry.slot));
+        entries.sort_unstable_by_key(key);
+        entries.dedup_by_key(|entry| key(entry));
 
         let gaps = || {
             let mut before = None;
             entries.iter().map(move |entry| {
-                let (bucket, group) = (bucket_of(entry), shape.group(entry.slot));
+                let (bucket, group) = key(entry);
                 let previous = before.replace((bucket, group)).filter(|&(of, _)| of == bucket);
                 (bucket, u64::from(previous.map_or(group, |(_, previous)| group - previous - 1)))
             })
         };
         let low_bits = best_low_bits(gaps().map(|(_, gap)| gap));
-        let mut builder = BucketsBuilder::new(low_bits, bucket_count as usize);
-        let mut buckets_begun = 0;
+        let mut builder = BucketsBuilder::new(low_bits, bucket_count);
         for (bucket, gap) in gaps() {
-            while buckets_begun <= bucket {
-                builder.next_bucket();
-                buckets_begun += 1;
-            }
+            builder.begin(bucket);
             builder.codes.put_rice(gap, low_bits);
         }
-        (buckets_begun..bucket_count).for_each(|_| builder.next_bucket());
+        if let Some(last) = bucket_count.checked_sub(1) {
+            builder.begin(last);
+        }
         builder.finish(shard, hint_count, out)
     }
 
@@ -64,12 +73,16 @@ impl Shard for DenseShard {
     }
 
     fn prefetch(&self, view: &View<'_>, head: u64) {
-        self.buckets.prefetch(view, head << view.shape.shard_bits);
+        self.buckets.prefetch(view, self.bucket(view.shape, head));
     }
 
-    fn find<'f>(&self, view: &View<'f>, head: u64) -> Result<Candidates<'f>, Damage> {
-        let (bucket, _) = self.buckets.bucket_of(head << view.shape.shard_bits);
-        let codes = self.buckets.codes(view, bucket)?;
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        _: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
+        let codes = self.buckets.codes(view, self.bucket(view.shape, head))?;
         let low_bits = self.buckets.low_bits;
         let slots = DenseCandidates { codes, low_bits, next_group: 0, shape: view.shape };
         Ok(Candidates::bucket(BucketCandidates::Dense(slots)))

@@ -11,10 +11,10 @@ mod sorted;
 use core::fmt;
 use core::ops::Range;
 
-use crate::format::{Checks, Header, ShardRecord, shard_of};
-use crate::kernel::Kernel;
+use crate::format::{Checked, Header, ShardRecord, shard_of};
+use crate::kernel::Retrieve;
 use crate::snapshot::Section;
-use crate::{BuildError, CandidateBatch, Candidates, Damage, SnapshotParams};
+use crate::{BuildError, Candidates, Damage, SnapshotParams};
 
 use dense::DenseShard;
 pub(crate) use duplicates::{Duplicate, group as duplicate_group};
@@ -105,7 +105,8 @@ pub(crate) struct Shape {
     pub tries: u32,
     pub group_len_slots: u32,
     pub group_count: u32,
-    pub value_bits: u8,
+    /// Bits of a value, 1 to 32.
+    pub value_bits: u32,
     pub check_bits: u8,
     pub shard_bits: u8,
     pub seed: u64,
@@ -119,11 +120,17 @@ impl Shape {
             tries: params.tries(),
             group_len_slots: params.group_len_slots(),
             group_count: params.group_count(),
-            value_bits: params.value_bits(),
+            value_bits: params.value_bits().into(),
             check_bits: params.check_bits,
             shard_bits: header.shard_bits,
             seed: header.seed.get(),
         }
+    }
+
+    /// The same as the number of columns the ribbon's rows have.
+    #[inline(always)]
+    pub const fn columns(&self) -> usize {
+        self.value_bits as usize
     }
 
     /// The group of a slot of the snapshot.
@@ -147,24 +154,8 @@ impl Shape {
 /// The file as a lookup sees it: bytes are given out once they are checked.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'f> {
-    pub file: &'f [u8],
-    pub checks: &'f Checks,
+    pub bytes: Checked<'f>,
     pub shape: &'f Shape,
-    pub kernel: Kernel,
-}
-
-impl<'f> View<'f> {
-    /// The bytes `at`, from the beginning of the data.
-    #[inline]
-    pub fn touch(&self, at: Range<usize>) -> Result<&'f [u8], Damage> {
-        self.checks.touch(self.file, at)
-    }
-
-    /// The same bytes, unchecked: a place to prefetch, never to read.
-    #[inline]
-    pub fn data(&self, at: Range<usize>) -> &'f [u8] {
-        self.checks.unchecked(self.file, at)
-    }
 }
 
 /// One shard of an encoding: how it is packed, and how a hint is looked up in it.
@@ -189,7 +180,12 @@ pub(crate) trait Shard: Sized + Send + Sync {
     fn prefetch(&self, view: &View<'_>, head: u64);
 
     /// The candidates of a hint.
-    fn find<'f>(&self, view: &View<'f>, head: u64) -> Result<Candidates<'f>, Damage>;
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        path: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage>;
 
     /// Adds the shard's bytes to `sections`, by name.
     fn measure(&self, shape: &Shape, sections: &mut Vec<Section>);
@@ -225,38 +221,36 @@ impl Shards {
     }
 
     /// The candidates of a hint.
-    #[inline]
-    pub fn find<'f>(&self, view: &View<'f>, head: u64) -> Result<Candidates<'f>, Damage> {
+    #[inline(always)]
+    pub fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        path: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
         let shard = shard_of(head, view.shape.shard_bits);
         for_encoding!(self, shards => match shards.get(shard) {
-            Some(shard) => shard.find(view, head),
+            Some(shard) => shard.find(view, path, head),
             None => Ok(Candidates::none()),
         })
     }
 
-    /// The candidates of many hints: first every hint's bytes are asked for,
-    /// then each hint is looked up, so that the memory works while we do.
-    pub fn find_batch(
-        &self,
-        view: &View<'_>,
-        heads: &[u64],
-        out: &mut CandidateBatch,
-    ) -> Result<(), Damage> {
-        for_encoding!(self, shards => {
-            let shard = |head| shards.get(shard_of(head, view.shape.shard_bits));
-            for &head in heads {
-                if let Some(shard) = shard(head) {
-                    shard.prefetch(view, head);
-                }
-            }
-            for &head in heads {
-                match shard(head) {
-                    Some(shard) => out.push(shard.find(view, head)?),
-                    None => out.push(Candidates::none()),
-                }
-            }
+    /// The group of a hint, where it takes no more than a few instructions to
+    /// find it; else `None`, and [`find`](Self::find) knows.
+    #[inline(always)]
+    pub fn find_quick<P: Retrieve>(&self, view: &View<'_>, path: P, head: u64) -> Option<u32> {
+        let Self::Ribbon(shards) = self else { return None };
+        let shard = shards.get(shard_of(head, view.shape.shard_bits))?;
+        shard.find_quick(view.bytes.all()?, view.shape, path, head)
+    }
+
+    /// Starts loading what a lookup of this hint will need.
+    #[inline(always)]
+    pub fn prefetch(&self, view: &View<'_>, head: u64) {
+        let shard = shard_of(head, view.shape.shard_bits);
+        for_encoding!(self, shards => if let Some(shard) = shards.get(shard) {
+            shard.prefetch(view, head);
         });
-        Ok(())
     }
 
     /// How many entries the lists of duplicate hints have.
@@ -276,7 +270,12 @@ impl Shards {
 }
 
 fn open_all<S: Shard>(shape: &Shape, records: &[ShardRecord]) -> Result<Box<[S]>, usize> {
-    records.iter().enumerate().map(|(at, record)| S::open(shape, at, record).ok_or(at)).collect()
+    // To the byte: a collected `Result` grows as it goes.
+    let mut shards = Vec::with_capacity(records.len());
+    for (at, record) in records.iter().enumerate() {
+        shards.push(S::open(shape, at, record).ok_or(at)?);
+    }
+    Ok(shards.into_boxed_slice())
 }
 
 /// Builds one shard in the encoding of the snapshot.

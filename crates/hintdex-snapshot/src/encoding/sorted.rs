@@ -10,8 +10,13 @@ use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
 use super::{BucketCandidates, Entry, Shape, Shard, View};
 use crate::format::ShardRecord;
+use crate::kernel::Retrieve;
 use crate::snapshot::Section;
 use crate::{BuildError, Candidates, Damage};
+
+/// The most bits that choose a bucket: shards have no more than 2²⁰ hints unless
+/// there are more shards than there can be.
+const MAX_BUCKET_BITS: u32 = 20;
 
 /// The fewest hints a bucket has on average; twice as many are too many.
 const BUCKET_LEN_HINTS: u64 = 24;
@@ -25,7 +30,8 @@ pub(crate) struct SortedShard {
 /// How the bits of a hint are divided.
 #[derive(Clone, Copy, Debug)]
 struct Widths {
-    /// Choose the bucket, after those that chose the shard.
+    /// Choose the bucket, after those that chose the shard; at most
+    /// [`MAX_BUCKET_BITS`].
     bucket_bits: u32,
     /// Are coded in the bucket.
     suffix_bits: u32,
@@ -37,16 +43,21 @@ impl Widths {
         let apart = u64::BITS - shape.hint_count.saturating_sub(1).leading_zeros();
         let kept = (apart + u32::from(shape.check_bits)).clamp(shard_bits, u64::BITS);
         let steering = (shape.hint_count / BUCKET_LEN_HINTS).checked_ilog2().unwrap_or(0);
-        let bucket_bits = steering.clamp(shard_bits, kept) - shard_bits;
+        let bucket_bits = (steering.clamp(shard_bits, kept) - shard_bits).min(MAX_BUCKET_BITS);
         Self { bucket_bits, suffix_bits: kept - shard_bits - bucket_bits }
     }
 
+    /// How many buckets a shard has.
+    const fn bucket_count(self) -> u32 {
+        1 << self.bucket_bits
+    }
+
     /// The bucket and the suffix of a hint without its shard's bits.
-    const fn split(self, local: u64) -> (u64, u64) {
+    const fn split(self, local: u64) -> (u32, u64) {
         // Two shifts each, so that no bits at all give 0.
-        let bucket = local >> 1 >> (u64::BITS - 1 - self.bucket_bits);
-        let rest = if self.bucket_bits < u64::BITS { local << self.bucket_bits } else { 0 };
-        (bucket, rest >> 1 >> (u64::BITS - 1 - self.suffix_bits))
+        #[expect(clippy::cast_possible_truncation, reason = "`bucket_bits` are left")]
+        let bucket = (local >> 1 >> (u64::BITS - 1 - self.bucket_bits)) as u32;
+        (bucket, local << self.bucket_bits >> 1 >> (u64::BITS - 1 - self.suffix_bits))
     }
 }
 
@@ -75,31 +86,32 @@ impl Shard for SortedShard {
             })
         };
         let low_bits = best_low_bits(gaps().map(|(_, gap, _)| gap));
-        let bucket_count = 1_u64 << widths.bucket_bits;
-        let mut builder = BucketsBuilder::new(low_bits, bucket_count as usize);
-        let mut buckets_begun = 0;
+        let bucket_count = widths.bucket_count();
+        let mut builder = BucketsBuilder::new(low_bits, bucket_count);
         for (bucket, gap, group) in gaps() {
-            while buckets_begun <= bucket {
-                builder.next_bucket();
-                buckets_begun += 1;
-            }
+            builder.begin(bucket);
             builder.codes.put_rice(gap, low_bits);
-            builder.codes.put(group.into(), shape.value_bits.into());
+            builder.codes.put(group.into(), shape.value_bits);
         }
-        (buckets_begun..bucket_count).for_each(|_| builder.next_bucket());
+        builder.begin(bucket_count - 1);
         builder.finish(shard, hint_count, out)
     }
 
     fn open(shape: &Shape, _: usize, record: &ShardRecord) -> Option<Self> {
         let (buckets, widths) = (Buckets::open(record)?, Widths::of(shape));
-        (buckets.bucket_count() == 1 << widths.bucket_bits).then_some(Self { buckets, widths })
+        (buckets.bucket_count() == widths.bucket_count()).then_some(Self { buckets, widths })
     }
 
     fn prefetch(&self, view: &View<'_>, head: u64) {
-        self.buckets.prefetch(view, head << view.shape.shard_bits);
+        self.buckets.prefetch(view, self.widths.split(head << view.shape.shard_bits).0);
     }
 
-    fn find<'f>(&self, view: &View<'f>, head: u64) -> Result<Candidates<'f>, Damage> {
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        _: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
         let (bucket, wanted) = self.widths.split(head << view.shape.shard_bits);
         let codes = self.buckets.codes(view, bucket)?;
         let low_bits = self.buckets.low_bits;
@@ -128,7 +140,7 @@ impl SortedCandidates<'_> {
     pub fn next(&mut self) -> Option<Range<u32>> {
         loop {
             self.suffix = self.suffix.checked_add(self.codes.take_rice(self.low_bits)?)?;
-            let group = self.codes.take(self.shape.value_bits.into())?;
+            let group = self.codes.take(self.shape.value_bits)?;
             if self.suffix > self.wanted {
                 return None;
             }

@@ -29,9 +29,7 @@ const _: () = assert!(size_of::<ShardRecord>() == SHARD_RECORD_LEN_BYTES, "no pa
 #[inline]
 pub(crate) const fn shard_of(head: u64, shard_bits: u8) -> usize {
     // Two shifts, so that no bits at all is a shift by 64 and gives 0.
-    #[expect(clippy::cast_possible_truncation, reason = "at most MAX_SHARD_BITS bits are left")]
-    let shard = (head >> 1 >> (63 - shard_bits)) as usize;
-    shard
+    (head >> 1 >> (63 - shard_bits)) as usize
 }
 
 /// Every field of a record: what the format's table is held against.

@@ -1,6 +1,7 @@
 //! The header: what the file is, and what vouches for the rest of it.
 
 use core::mem::{offset_of, size_of};
+use core::ops::Range;
 
 use hintdex_wire::HintScheme;
 use sha2::{Digest, Sha256};
@@ -51,18 +52,23 @@ const _: () = assert!(size_of::<Header>() == HEADER_LEN_BYTES, "no padding, no d
 const CRC_AT: usize = offset_of!(Header, header_crc32);
 const HMAC_AT: usize = offset_of!(Header, header_hmac);
 
-/// Where a length of the file comes from, checked against the file's length.
-#[derive(Clone, Copy, Debug)]
+/// Where the parts of the manifest are in the file.
+#[derive(Clone, Debug)]
 pub(crate) struct Manifest {
-    pub shard_count: usize,
-    pub block_count: usize,
-    pub offset_bytes: usize,
+    /// A record for each shard.
+    pub directory: Range<usize>,
+    /// A CRC for each block.
+    pub crcs: Range<usize>,
 }
 
-/// How many bytes the directory and the CRCs of `data_len_bytes` take.
-fn manifest_len_bytes(shard_count: u64, data_len_bytes: u64) -> u64 {
-    let blocks = data_len_bytes.div_ceil(BLOCK_LEN_BYTES as u64);
-    shard_count * SHARD_RECORD_LEN_BYTES as u64 + blocks * BLOCK_CRC_LEN_BYTES as u64
+impl Manifest {
+    /// The manifest of a file whose data end at `start`.
+    const fn new(start: usize, shard_bits: u8) -> Self {
+        let directory_end = start + (SHARD_RECORD_LEN_BYTES << shard_bits);
+        let block_count = (start - DATA_OFFSET_BYTES).div_ceil(BLOCK_LEN_BYTES);
+        let crcs = directory_end..directory_end + block_count * BLOCK_CRC_LEN_BYTES;
+        Self { directory: start..directory_end, crcs }
+    }
 }
 
 impl Header {
@@ -124,11 +130,13 @@ impl Header {
     /// Reads the header of `file` and believes nothing in it yet but its CRC.
     pub fn read(file: &[u8]) -> Result<Self, OpenError> {
         let magic_len = MAGIC.len().min(file.len());
-        if file.get(..magic_len) != MAGIC.get(..magic_len) || file.is_empty() {
+        if file.is_empty() || file.get(..magic_len) != MAGIC.get(..magic_len) {
             return Err(OpenError::NotASnapshot);
         }
-        let too_short =
-            OpenError::TooShort { got_bytes: file.len() as u64, expected_bytes: DATA_OFFSET_BYTES };
+        let too_short = OpenError::TooShort {
+            got_bytes: file.len() as u64,
+            expected_bytes: DATA_OFFSET_BYTES as u64,
+        };
         let Ok((header, _)) = Self::read_from_prefix(file) else { return Err(too_short) };
         // The version goes first: a newer header may keep its CRC elsewhere.
         if header.format_version.get() > FORMAT_VERSION {
@@ -137,18 +145,16 @@ impl Header {
                 newest: FORMAT_VERSION,
             });
         }
+        let damaged = |what, at: usize| OpenError::Damaged { what, offset_bytes: at as u64 };
         let (covered, _) = header.as_bytes().split_at(CRC_AT);
         if crc32fast::hash(covered) != header.header_crc32.get() {
-            return Err(OpenError::Damaged { what: "header", offset_bytes: 0 });
+            return Err(damaged("header", 0));
         }
-        let gap =
-            usize::try_from(DATA_OFFSET_BYTES).ok().and_then(|end| file.get(HEADER_LEN_BYTES..end));
-        let Some(gap) = gap else { return Err(too_short) };
+        let Some(gap) = file.get(HEADER_LEN_BYTES..DATA_OFFSET_BYTES) else {
+            return Err(too_short);
+        };
         if gap.iter().any(|&byte| byte != 0) {
-            return Err(OpenError::Damaged {
-                what: "zeros after the header",
-                offset_bytes: HEADER_LEN_BYTES as u64,
-            });
+            return Err(damaged("gap of zeros after the header", HEADER_LEN_BYTES));
         }
         Ok(header)
     }
@@ -205,41 +211,31 @@ impl Header {
         Ok(params)
     }
 
-    /// The manifest's place, when the lengths in the header are those of a file
-    /// of `file_len_bytes`, and `file` holds the manifest the header vouches for.
+    /// Where the manifest of `file` is, if the file is as long as the header
+    /// says and holds the manifest the header vouches for.
     pub fn manifest(&self, file: &[u8]) -> Result<Manifest, OpenError> {
-        let shard_count = 1_u64 << self.shard_bits.min(MAX_SHARD_BITS);
-        let data_len_bytes = self.data_len_bytes.get();
+        let (data_len, manifest_len) = (self.data_len_bytes.get(), self.manifest_len_bytes.get());
         let got_bytes = file.len() as u64;
-        let expected_bytes = DATA_OFFSET_BYTES
-            .saturating_add(data_len_bytes)
-            .saturating_add(self.manifest_len_bytes.get());
+        let offset_bytes = (DATA_OFFSET_BYTES as u64).saturating_add(data_len);
+        let expected_bytes = offset_bytes.saturating_add(manifest_len);
         if got_bytes < expected_bytes {
             return Err(OpenError::TooShort { got_bytes, expected_bytes });
         }
         if got_bytes > expected_bytes {
             return Err(OpenError::TooLong { got_bytes, expected_bytes });
         }
-        if manifest_len_bytes(shard_count, data_len_bytes) != self.manifest_len_bytes.get() {
-            return Err(OpenError::Field {
-                field: "manifest_len_bytes",
-                got: self.manifest_len_bytes.get(),
-            });
-        }
-        let offset_bytes = DATA_OFFSET_BYTES + data_len_bytes;
         let damaged = OpenError::Damaged { what: "manifest", offset_bytes };
-        // The lengths are those of the file in memory, so they fit a `usize`.
-        let (Ok(offset), Ok(shard_count)) =
-            (usize::try_from(offset_bytes), usize::try_from(shard_count))
-        else {
-            return Err(damaged);
-        };
-        let bytes = file.get(offset..).unwrap_or_default();
+        // No more than the file's length, which is a `usize` already.
+        let Ok(start) = usize::try_from(offset_bytes) else { return Err(damaged) };
+        let manifest = Manifest::new(start, self.shard_bits);
+        if manifest.crcs.end != file.len() {
+            return Err(OpenError::Field { field: "manifest_len_bytes", got: manifest_len });
+        }
+        let bytes = file.get(start..).unwrap_or_default();
         if <[u8; 32]>::from(Sha256::digest(bytes)) != self.manifest_sha256 {
             return Err(damaged);
         }
-        let block_count = (offset - DATA_OFFSET_BYTES as usize).div_ceil(BLOCK_LEN_BYTES);
-        Ok(Manifest { shard_count, block_count, offset_bytes: offset })
+        Ok(manifest)
     }
 }
 

@@ -20,13 +20,21 @@ macro_rules! fields {
 #[cfg(test)]
 use fields;
 
+#[cfg(test)]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+mod tests;
+
 mod checks;
 mod directory;
 mod header;
 
-pub(crate) use checks::{Checks, block_crcs};
+pub(crate) use checks::{Checked, Checks, block_crcs};
 pub(crate) use directory::{ShardRecord, shard_of};
-pub(crate) use header::Header;
+pub(crate) use header::{Header, Manifest};
 
 /// The first eight bytes of every snapshot. A byte above 127 and both kinds of
 /// line ending, so that a transfer that takes the file for text is noticed.
@@ -40,14 +48,14 @@ pub const HEADER_LEN_BYTES: usize = 256;
 
 /// Where the data begin: blocks of the data are pages of the file, so that
 /// checking a block maps in its own pages and no other.
-pub const DATA_OFFSET_BYTES: u64 = 4096;
+pub const DATA_OFFSET_BYTES: usize = 4096;
 
 /// The length of a check block. CRC-32 finds every error of up to three bits in
 /// a block of 8 KiB; in one of 16 KiB it does not.
 pub const BLOCK_LEN_BYTES: usize = 8192;
 
 /// Shards begin on cache lines.
-pub const SHARD_ALIGN_BYTES: u64 = 64;
+pub const SHARD_ALIGN_BYTES: usize = 64;
 
 /// The length of a shard's record in the directory.
 pub const SHARD_RECORD_LEN_BYTES: usize = 64;

@@ -1,10 +1,11 @@
 //! The inner loops of the ribbon, picked for the processor at run time.
 //!
 //! A value is one parity for each of its bits: of the rows of a column that 64
-//! coefficients choose. The columns of 64 rows lie side by side as words, so
-//! that the wide paths fetch four or eight of them at once. A block of rows is
-//! shorter than a page and the coefficients are two masks, one for the block
-//! where the ribbon begins and one for the next, so nothing is shifted.
+//! coefficients choose. Eight rows of a column are a byte, and the bytes of all
+//! columns lie side by side, so a lookup masks nine neighbouring strings of
+//! bytes, adds them up, and ends with one byte a column whose parity is the
+//! bit. For 20 columns that is 180 bytes: four cache lines, and one instruction
+//! for each string and step.
 //!
 //! All paths give the same answers; the tests run each that the processor has.
 
@@ -18,10 +19,16 @@ mod tests;
 
 use core::fmt;
 
-/// How many rows a block of a column holds, a bit for each.
+/// How many rows of a column make a byte.
+pub(crate) const UNIT_LEN_ROWS: u32 = 8;
+
+/// How many units a ribbon of 64 rows touches.
+pub(crate) const WINDOW_LEN_UNITS: usize = 9;
+
+/// How many rows are solved at once.
 pub(crate) const BLOCK_LEN_ROWS: usize = 64;
 
-/// The most columns a block has: the most bits of a value.
+/// The most columns there are: the most bits of a value.
 pub(crate) const MAX_COLUMNS: usize = 32;
 
 /// Which instructions the ribbon's loops use.
@@ -35,11 +42,7 @@ pub struct Kernel(Path);
 enum Path {
     Portable,
     #[cfg(target_arch = "x86_64")]
-    Popcnt(x86::Popcnt),
-    #[cfg(target_arch = "x86_64")]
     Avx2(x86::Avx2),
-    #[cfg(target_arch = "x86_64")]
-    Avx512(x86::Avx512),
 }
 
 impl Kernel {
@@ -48,11 +51,7 @@ impl Kernel {
     pub fn all() -> impl Iterator<Item = Self> {
         let portable = [Some(Path::Portable)];
         #[cfg(target_arch = "x86_64")]
-        let detected = [
-            x86::Popcnt::detect().map(Path::Popcnt),
-            x86::Avx2::detect().map(Path::Avx2),
-            x86::Avx512::detect().map(Path::Avx512),
-        ];
+        let detected = [x86::Avx2::detect().map(Path::Avx2)];
         #[cfg(not(target_arch = "x86_64"))]
         let detected = [];
         portable.into_iter().chain(detected).flatten().map(Self)
@@ -63,72 +62,25 @@ impl Kernel {
         Self::all().last().unwrap_or(Self(Path::Portable))
     }
 
-    /// What the kernel is called: `portable`, `popcnt`, `avx2` or `avx512`.
+    /// What the kernel is called: `portable` or `avx2`.
     pub const fn name(self) -> &'static str {
         match self.0 {
             Path::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
-            Path::Popcnt(_) => "popcnt",
-            #[cfg(target_arch = "x86_64")]
             Path::Avx2(_) => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx512(_) => "avx512",
         }
     }
 
-    /// Asks for the cache lines of `bytes`.
-    #[inline]
-    pub(crate) fn prefetch(self, bytes: &[u8]) {
-        #[cfg(target_arch = "x86_64")]
-        x86::prefetch(bytes);
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = bytes;
-    }
-
-    /// The value a ribbon gives: bit *i* is the parity of those rows of column
-    /// *i* that `coefficients` choose, the first of them `shift` rows into the
-    /// first block. `rows` holds that block and the next, `columns` words each;
-    /// a next block that is not there counts as zeros.
-    #[inline]
-    pub(crate) fn retrieve(self, rows: &[u8], columns: u8, shift: u32, coefficients: u64) -> u32 {
-        let masks = [coefficients << shift, coefficients >> 1 >> (63 - shift)];
-        let (words, _) = rows.as_chunks::<8>();
-        let columns = usize::from(columns).min(MAX_COLUMNS);
-        let Some((first, next)) = words.split_at_checked(columns) else { return 0 };
-        // Without a next block the ribbon ends with this one, and its mask is 0:
-        // any words will do.
-        let next = next.get(..columns).unwrap_or(first);
-        match self.0 {
-            Path::Portable => portable::retrieve(first, next, masks),
-            #[cfg(target_arch = "x86_64")]
-            Path::Popcnt(path) => path.retrieve(first, next, masks),
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx2(path) => path.retrieve(first, next, masks),
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx512(path) => path.retrieve(first, next, masks),
-        }
-    }
-
-    /// Solves the 64 rows of a block from the last to the first. `columns` is
-    /// the block after it, and then the block itself.
+    /// Does `work` with this kernel's instructions.
     ///
-    /// The equation of a row says that the row, and those of the 63 after it
-    /// that `coefficients` choose (bit 0 is the row itself), add up to the
-    /// row's value.
-    pub(crate) fn solve_block(
-        self,
-        coefficients: &[u64; BLOCK_LEN_ROWS],
-        values: &[u32; BLOCK_LEN_ROWS],
-        columns: &mut [u64],
-    ) {
+    /// Everything that inlines into `work` is compiled for them, so that a
+    /// lookup is one function for each kernel and its inner loop costs no call.
+    #[inline]
+    pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
         match self.0 {
-            Path::Portable => portable::solve_block(coefficients, values, columns),
+            Path::Portable => work.run(portable::Portable),
             #[cfg(target_arch = "x86_64")]
-            Path::Popcnt(popcnt)
-            | Path::Avx2(x86::Avx2(popcnt))
-            | Path::Avx512(x86::Avx512(popcnt)) => {
-                popcnt.solve_block(coefficients, values, columns);
-            }
+            Path::Avx2(path) => path.run(work),
         }
     }
 }
@@ -137,4 +89,67 @@ impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Kernel({})", self.name())
     }
+}
+
+/// What a [`Kernel`] runs: a closure that is compiled for each path.
+pub(crate) trait Work {
+    /// What comes of it.
+    type Output;
+
+    /// Does the work. Must be `#[inline(always)]`.
+    fn run<P: Retrieve>(self, path: P) -> Self::Output;
+}
+
+/// The inner loop of a lookup, as one path does it.
+pub(crate) trait Retrieve: Copy {
+    /// The value a ribbon gives: bit *i* is the parity of those rows of column
+    /// *i* that `coefficients` choose, the first of them `shift` rows (up to
+    /// seven) into `rows`. `columns` is at most [`MAX_COLUMNS`]; bits past it
+    /// are anything.
+    ///
+    /// `rows` must be [`window_len_bytes`] long, or the value is 0; what is in
+    /// it past the ninth unit changes nothing.
+    fn parities(self, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32;
+
+    /// The same without the bits past the last column.
+    #[inline(always)]
+    fn retrieve(self, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+        let value = self.parities(rows, columns, shift, coefficients);
+        #[expect(clippy::cast_possible_truncation, reason = "32 bits at most are left")]
+        let value = (u64::from(value) & ((1 << columns) - 1)) as u32;
+        value
+    }
+}
+
+/// How many bytes a path may read, from the unit where a ribbon begins: eight
+/// units, and the ninth as if it had all columns there can be.
+#[inline]
+pub(crate) const fn window_len_bytes(columns: usize) -> usize {
+    (WINDOW_LEN_UNITS - 1) * columns + MAX_COLUMNS
+}
+
+/// Asks for the cache lines of `bytes`.
+#[inline]
+pub(crate) fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    x86::prefetch(bytes);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
+
+/// Solves the 64 rows of a block from the last to the first. `columns` is the
+/// block after it, and then the block itself.
+///
+/// The equation of a row says that the row, and those of the 63 after it that
+/// `coefficients` choose (bit 0 is the row itself), add up to the row's value.
+pub(crate) fn solve_block(
+    coefficients: &[u64; BLOCK_LEN_ROWS],
+    values: &[u32; BLOCK_LEN_ROWS],
+    columns: &mut [u64],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(popcnt) = x86::Popcnt::detect() {
+        return popcnt.solve_block(coefficients, values, columns);
+    }
+    portable::solve_block(coefficients, values, columns);
 }

@@ -1,73 +1,63 @@
-//! The portable path: words and rotations, no instruction set assumed.
+//! The portable path: words, no instruction set assumed.
 
-use super::BLOCK_LEN_ROWS;
+use super::{BLOCK_LEN_ROWS, Retrieve, WINDOW_LEN_UNITS, window_len_bytes};
 
-/// How many columns are folded at once: one for each byte of a word.
-const COLUMNS_AT_ONCE: usize = 8;
+/// How many columns a word holds, a byte each.
+const WORD_LEN_COLUMNS: usize = 8;
 
-/// See [`Kernel::retrieve`](super::Kernel::retrieve).
-#[inline]
-pub(super) fn retrieve(first: &[[u8; 8]], next: &[[u8; 8]], masks: [u64; 2]) -> u32 {
-    let mut value = 0;
-    let columns = first.chunks(COLUMNS_AT_ONCE).zip(next.chunks(COLUMNS_AT_ONCE));
-    for (number, (first, next)) in columns.enumerate() {
-        let mut sums = [0; COLUMNS_AT_ONCE];
-        for ((sum, first), next) in sums.iter_mut().zip(first).zip(next) {
-            *sum = masked(first, next, masks);
+/// The lowest bit of every byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// No instructions beyond the target's own.
+#[derive(Clone, Copy)]
+pub(super) struct Portable;
+
+impl Retrieve for Portable {
+    #[inline(always)]
+    fn parities(self, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+        if rows.len() < window_len_bytes(columns) {
+            return 0;
         }
-        value |= u32::from(parities(sums)) << (number * COLUMNS_AT_ONCE);
+        // A mask for each unit, for all columns of a word.
+        let masks: [u8; 16] = (u128::from(coefficients) << (shift % 8)).to_le_bytes();
+        let masks = masks.map(|mask| u64::from(mask) * ONES);
+        let mut value = 0;
+        for word in 0..columns.div_ceil(WORD_LEN_COLUMNS) {
+            let at = word * WORD_LEN_COLUMNS;
+            let mut sum = 0;
+            for (unit, mask) in masks.iter().take(WINDOW_LEN_UNITS).enumerate() {
+                let start = unit * columns + at;
+                let bytes = rows.get(start..).and_then(|rest| rest.first_chunk());
+                let bytes = bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+                sum ^= bytes & mask;
+            }
+            value |= u32::from(byte_parities(sum)) << at;
+        }
+        value
     }
-    value
 }
 
-/// The rows of a column that the coefficients choose, first and next block added.
-#[inline]
-pub(super) const fn masked(first: &[u8; 8], next: &[u8; 8], [lower, upper]: [u64; 2]) -> u64 {
-    u64::from_le_bytes(*first) & lower ^ u64::from_le_bytes(*next) & upper
-}
-
-/// The parities of eight words, the first in bit 0.
-///
-/// Three rounds merge words in pairs: half of each word's lanes stay where they
-/// are, the others are rotated onto them, and the two words share one. A lane
-/// is a byte, then two, then four, so that in the end every byte is the sum of
-/// the eight bytes of one word.
-#[inline]
-const fn parities([a, b, c, d, e, f, g, h]: [u64; COLUMNS_AT_ONCE]) -> u8 {
-    const BYTES: u64 = 0x00ff_00ff_00ff_00ff;
-    const PAIRS: u64 = 0x0000_ffff_0000_ffff;
-    const HALVES: u64 = 0x0000_0000_ffff_ffff;
-    let (ab, cd) = (merge(a, b, BYTES, 8), merge(c, d, BYTES, 8));
-    let (ef, gh) = (merge(e, f, BYTES, 8), merge(g, h, BYTES, 8));
-    let bytes = merge(merge(ab, cd, PAIRS, 16), merge(ef, gh, PAIRS, 16), HALVES, 32);
+/// The parities of the bytes of a word, the lowest byte's in bit 0.
+#[inline(always)]
+const fn byte_parities(bytes: u64) -> u8 {
     let bytes = bytes ^ bytes >> 4;
     let bytes = bytes ^ bytes >> 2;
-    let bits = (bytes ^ bytes >> 1) & 0x0101_0101_0101_0101;
-    // The product moves the bit of byte i to bit 56 + i; no two meet elsewhere
-    // in a way that carries.
-    #[expect(clippy::cast_possible_truncation, reason = "the upper eight bits")]
-    let gathered = (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
-    gathered
+    let bits = (bytes ^ bytes >> 1) & ONES;
+    // The product moves the bit of byte i to bit 56 + i; below that, no two
+    // meet in a way that carries.
+    (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
-/// `one`'s lanes under `mask` and `other`'s beside them, each with the lane of
-/// its own word that a rotation by `lane_bits` brings.
-#[inline]
-const fn merge(one: u64, other: u64, mask: u64, lane_bits: u32) -> u64 {
-    let swapped = (one ^ other) & mask;
-    (other ^ swapped) ^ (one ^ swapped).rotate_left(lane_bits)
-}
-
-/// See [`Kernel::solve_block`](super::Kernel::solve_block).
-#[inline]
+/// See [`solve_block`](super::solve_block).
+#[inline(always)]
 pub(super) fn solve_block(
     coefficients: &[u64; BLOCK_LEN_ROWS],
     values: &[u32; BLOCK_LEN_ROWS],
     columns: &mut [u64],
 ) {
     for (coefficients, value) in coefficients.iter().zip(values).rev() {
-        // A row with no equation is free, and zero for the file's bytes to
-        // depend on nothing else.
+        // A row with no equation is free. It becomes zero, so that the file
+        // depends on nothing else.
         let (coefficients, value) = (coefficients >> 1, *value);
         for (bit, column) in columns.iter_mut().enumerate() {
             let sum = (coefficients & *column).count_ones() ^ value >> bit;

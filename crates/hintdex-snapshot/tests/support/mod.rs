@@ -1,10 +1,19 @@
 //! Fleets for the tests: hints that look like a cipher's, made by a small
 //! generator, so that ten million of them cost nothing.
-#![expect(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+pub mod repair;
 
 use std::ops::Range;
 
-use hintdex_snapshot::{Dial, Encoding, HintSource, ManifestKey, SnapshotParams};
+use hintdex_snapshot::{
+    Builder, Dial, Encoding, HintSource, ManifestKey, Snapshot, SnapshotParams,
+};
 use hintdex_wire::{Hint, HintScheme, Slot};
 
 /// Every slot of `slots` has `per_slot` hints, cut to `hint_len_bytes`.
@@ -48,6 +57,47 @@ impl HintSource for Fleet {
             (0..self.per_slot).for_each(|number| each(self.head(slot, number), Slot(slot)));
         }
     }
+}
+
+/// Hints as they are listed.
+pub struct Listed {
+    pub slots: Range<u32>,
+    pub entries: Vec<(u64, u32)>,
+}
+
+impl Listed {
+    pub fn new(slots: Range<u32>, mut entries: Vec<(u64, u32)>) -> Self {
+        entries.sort_unstable_by_key(|&(head, slot)| (slot, head));
+        Self { slots, entries }
+    }
+}
+
+impl HintSource for Listed {
+    fn hint_count(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
+        let start = self.entries.partition_point(|&(_, slot)| slot < slots.start);
+        let rest = self.entries.iter().skip(start).take_while(|&&(_, slot)| slot < slots.end);
+        rest.for_each(|&(head, slot)| each(head, Slot(slot)));
+    }
+}
+
+/// The snapshot of `source`, in memory.
+pub fn build(source: &dyn HintSource, params: SnapshotParams) -> Snapshot {
+    Snapshot::from_bytes(&build_bytes(source, params), &key()).expect("opened")
+}
+
+/// The bytes of the snapshot of `source`.
+pub fn build_bytes(source: &dyn HintSource, params: SnapshotParams) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("fleet.hdx");
+    let report = Builder::new(params, &key()).threads(2).build(source, &path).expect("built");
+    let bytes = std::fs::read(&path).expect("published");
+    assert_eq!(report.bytes, bytes.len() as u64);
+    assert_eq!(report.hints, source.hint_count());
+    bytes
 }
 
 /// Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.

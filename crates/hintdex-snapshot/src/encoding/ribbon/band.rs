@@ -2,7 +2,7 @@
 
 use super::layer::{BUCKET_LEN_ROWS, Size, THRESHOLDS_ROWS, WIDTH_ROWS};
 use super::place;
-use crate::kernel::{Kernel, MAX_COLUMNS};
+use crate::kernel::{self, BLOCK_LEN_ROWS, MAX_COLUMNS, UNIT_LEN_ROWS};
 
 /// A hash of a hint and the value the hint shall have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,22 +122,25 @@ impl Band {
         }
     }
 
-    /// Solves the equations and appends the rows: for each block of 64 rows a
-    /// word for each value bit. Rows that nothing asks for are zero.
-    pub fn solve(&self, value_bits: u8, kernel: Kernel, out: &mut Vec<u8>) {
+    /// Solves the equations and appends the rows: for each eight of them a byte
+    /// for each of `width` columns. Rows that nothing asks for are zero.
+    pub fn solve(&self, width: usize, out: &mut Vec<u8>) {
         let base = out.len();
-        let block_len = value_bits as usize * 8;
-        out.resize(base + self.size.rows_len_bytes(value_bits), 0);
+        out.resize(base + self.size.rows_len_bytes(width), 0);
+        let block_len = width * BLOCK_LEN_ROWS / UNIT_LEN_ROWS as usize;
         let blocks = out.get_mut(base..).unwrap_or_default().chunks_exact_mut(block_len);
-        let (coefficients, _) = self.coefficients.as_chunks::<{ WIDTH_ROWS as usize }>();
-        let (values, _) = self.values.as_chunks::<{ WIDTH_ROWS as usize }>();
-        // Backwards, because a row depends on the 63 after it.
+        let (coefficients, _) = self.coefficients.as_chunks::<BLOCK_LEN_ROWS>();
+        let (values, _) = self.values.as_chunks::<BLOCK_LEN_ROWS>();
         let mut columns = [0; MAX_COLUMNS];
-        let columns = columns.get_mut(..value_bits.into()).unwrap_or_default();
-        for ((words, coefficients), values) in blocks.zip(coefficients).zip(values).rev() {
-            kernel.solve_block(coefficients, values, columns);
-            let (words, _) = words.as_chunks_mut::<8>();
-            words.iter_mut().zip(&*columns).for_each(|(word, column)| *word = column.to_le_bytes());
+        let columns = columns.get_mut(..width).unwrap_or_default();
+        // Backwards, because a row depends on the 63 after it.
+        for ((block, coefficients), values) in blocks.zip(coefficients).zip(values).rev() {
+            kernel::solve_block(coefficients, values, columns);
+            for (unit, bytes) in block.chunks_exact_mut(width).enumerate() {
+                let rows = columns.iter().map(|column| column.to_le_bytes());
+                let rows = rows.filter_map(|rows| rows.get(unit).copied());
+                bytes.iter_mut().zip(rows).for_each(|(byte, rows)| *byte = rows);
+            }
         }
     }
 }

@@ -7,7 +7,6 @@ use crate::BuildError;
 use crate::encoding::duplicates::{self, Duplicate};
 use crate::encoding::{Entry, Shape, hint_count};
 use crate::format::ShardRecord;
-use crate::kernel::Kernel;
 
 /// Of a thousand hints, this many more than there are rows: enough that hardly
 /// a row stays empty, few enough that most hints are found at the first try.
@@ -22,7 +21,7 @@ const MAX_ATTEMPTS: u32 = 64;
 pub(super) fn build(
     shape: &Shape,
     shard: usize,
-    entries: &mut Vec<Entry>,
+    entries: &[Entry],
     out: &mut Vec<u8>,
 ) -> Result<ShardRecord, BuildError> {
     let hint_count = hint_count(shard, entries)?;
@@ -42,7 +41,7 @@ pub(super) fn build(
         let size = Size::of_rows(rows).ok_or(too_large(shard, hint_count))?;
         let (mut band, mut bumped) = (Band::new(size), Vec::new());
         let codes = band.fill(&keys, &mut bumped);
-        band.solve(shape.value_bits, Kernel::best(), out);
+        band.solve(shape.columns(), out);
         *part = pack(size, 0);
         if !bumped.is_empty() {
             thresholds.extend(pack_thresholds(&codes));
@@ -124,7 +123,7 @@ fn build_last(
         let (mut band, mut bumped) = (Band::new(size), Vec::new());
         band.fill(&keys, &mut bumped);
         if bumped.is_empty() {
-            band.solve(shape.value_bits, Kernel::best(), out);
+            band.solve(shape.columns(), out);
             return Ok(pack(size, attempt));
         }
     }

@@ -1,11 +1,13 @@
 //! One layer: rows in columns of 64, and the thresholds that bump.
 
+use core::num::NonZeroUsize;
 use core::ops::Range;
 
 use super::place;
 use crate::Damage;
 use crate::encoding::{Shape, View};
 use crate::format::ShardRecord;
+use crate::kernel::{self, Retrieve, UNIT_LEN_ROWS, WINDOW_LEN_UNITS, window_len_bytes};
 use crate::snapshot::Section;
 
 /// The most layers a shard has.
@@ -23,6 +25,13 @@ pub(super) const BUCKET_LEN_ROWS: u32 = 128;
 /// What the two bits of a bucket mean: hints that begin below this many rows
 /// into the bucket are bumped.
 pub(super) const THRESHOLDS_ROWS: [u32; 4] = [0, 16, 40, BUCKET_LEN_ROWS];
+
+/// The thresholds as the bytes of a word, so that choosing one is a shift: a
+/// branch on it would be mispredicted for one hint in six.
+const THRESHOLD_BYTES: u32 = {
+    let [none, first, second, all] = THRESHOLDS_ROWS;
+    none | first << 8 | second << 16 | all << 24
+};
 
 /// How many buckets' thresholds a byte holds.
 const BUCKETS_PER_BYTE: u32 = 4;
@@ -51,8 +60,8 @@ impl Size {
     }
 
     /// How many bytes the rows take: a word for each block and value bit.
-    pub const fn rows_len_bytes(self, value_bits: u8) -> usize {
-        self.blocks as usize * value_bits as usize * 8
+    pub const fn rows_len_bytes(self, columns: usize) -> usize {
+        self.blocks as usize * columns * 8
     }
 
     /// How many bytes the thresholds take, filled up to a word.
@@ -61,16 +70,16 @@ impl Size {
     }
 }
 
-/// A layer, ready to be asked.
+/// A layer, ready to be asked. An absent one has no places.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Layer {
     seed: u64,
+    starts: u32,
+    blocks: u32,
     /// Where the rows begin in the data.
     rows_at: usize,
-    /// Where the thresholds begin, unless nothing is bumped.
-    thresholds_at: usize,
-    blocks: u32,
-    bumps: bool,
+    /// Where the thresholds begin; `None` if nothing is bumped.
+    thresholds_at: Option<NonZeroUsize>,
 }
 
 impl Layer {
@@ -95,17 +104,26 @@ impl Layer {
             if blocks == 0 || blocks > MAX_BLOCKS {
                 return None;
             }
-            layer.blocks = blocks;
-            layer.seed = place::layer_seed(shape.seed, shard, number, attempt);
-            layer.bumps = number + 1 < layer_count;
-            layer.rows_at = at;
-            at = at.checked_add(Size { blocks }.rows_len_bytes(shape.value_bits))?;
+            *layer = Self {
+                seed: place::layer_seed(shape.seed, shard, number, attempt),
+                starts: Size { blocks }.starts(),
+                blocks,
+                rows_at: at,
+                thresholds_at: None,
+            };
+            at = at.checked_add(Size { blocks }.rows_len_bytes(shape.columns()))?;
         }
-        for layer in layers.iter_mut().filter(|layer| layer.bumps) {
-            layer.thresholds_at = at;
+        // All but the last layer bump. Thresholds follow rows, so not at 0.
+        for layer in layers.iter_mut().take(layer_count.saturating_sub(1)) {
+            layer.thresholds_at = NonZeroUsize::new(at);
             at = at.checked_add(layer.size().thresholds_len_bytes())?;
         }
         (at == place.end).then_some(layers)
+    }
+
+    /// Whether the shard has this layer.
+    pub const fn is_there(&self) -> bool {
+        self.starts != 0
     }
 
     const fn size(&self) -> Size {
@@ -113,61 +131,108 @@ impl Layer {
     }
 
     /// The group of a hint; `None` if the hint was bumped or there is no such layer.
-    #[inline]
-    pub fn find(&self, view: &View<'_>, head: u64) -> Result<Option<u32>, Damage> {
-        if self.blocks == 0 {
+    #[inline(always)]
+    pub fn find<P: Retrieve>(
+        &self,
+        view: &View<'_>,
+        path: P,
+        head: u64,
+    ) -> Result<Option<u32>, Damage> {
+        if !self.is_there() {
             return Ok(None);
         }
-        let hash = place::hash(head, self.seed);
-        let start = place::start(hash, self.size().starts());
-        if self.bumps && start % BUCKET_LEN_ROWS < self.threshold(view, start / BUCKET_LEN_ROWS)? {
+        let spot = Spot::of(self, view.shape.columns(), head);
+        if let Some(at) = spot.threshold_at
+            && spot.is_bumped(view.bytes.touch_byte(at)?)
+        {
             return Ok(None);
         }
-        let rows = view.touch(self.window(view, start))?;
-        let shift = start % WIDTH_ROWS;
-        Ok(Some(view.kernel.retrieve(
-            rows,
-            view.shape.value_bits,
-            shift,
-            place::coefficients(hash),
-        )))
+        let rows =
+            view.bytes.touch_window(spot.rows_at, spot.rows_len_bytes, spot.window_len_bytes)?;
+        Ok(Some(spot.retrieve(path, rows)))
     }
 
-    /// The block of rows where a ribbon begins and the one after it, if there is one.
-    #[inline]
-    fn window(&self, view: &View<'_>, start: u32) -> Range<usize> {
-        let block = start / WIDTH_ROWS;
-        let end = self.blocks.min(block + 2);
-        let len = view.shape.value_bits as usize * 8;
-        self.rows_at + block as usize * len..self.rows_at + end as usize * len
-    }
-
-    #[inline]
-    fn threshold(&self, view: &View<'_>, bucket: u32) -> Result<u32, Damage> {
-        let at = self.thresholds_at + (bucket / BUCKETS_PER_BYTE) as usize;
-        let byte = view.touch(at..at + 1)?.first().copied().unwrap_or(0);
-        let [none, first, second, all] = THRESHOLDS_ROWS;
-        Ok(match byte >> (bucket % BUCKETS_PER_BYTE * 2) & 3 {
-            0 => none,
-            1 => first,
-            2 => second,
-            _ => all,
-        })
+    /// The same of a `file` whose blocks have all been found whole, and of the
+    /// first layer, where nearly all hints are: `None` leaves it to `find`.
+    #[inline(always)]
+    pub fn find_quick<P: Retrieve>(
+        &self,
+        file: &[u8],
+        shape: &Shape,
+        path: P,
+        head: u64,
+    ) -> Option<u32> {
+        let spot = Spot::of(self, shape.columns(), head);
+        if spot.is_bumped(*file.get(spot.threshold_at?)?) {
+            return None;
+        }
+        let rows = file.get(spot.rows_at..spot.rows_at + spot.window_len_bytes)?;
+        Some(spot.retrieve(path, rows))
     }
 
     /// Starts loading the rows of a hint.
     #[inline]
     pub fn prefetch(&self, view: &View<'_>, head: u64) {
-        let start = place::start(place::hash(head, self.seed), self.size().starts());
-        view.kernel.prefetch(view.data(self.window(view, start)));
+        let start = place::start(place::hash(head, self.seed), self.starts);
+        let columns = view.shape.columns();
+        let at = self.rows_at + (start / UNIT_LEN_ROWS) as usize * columns;
+        kernel::prefetch(view.bytes.peek(at..at + WINDOW_LEN_UNITS * columns));
     }
 
     /// Adds the layer's bytes to `sections`.
     pub fn measure(&self, shape: &Shape, sections: &mut Vec<Section>) {
-        Section::add(sections, "rows", self.size().rows_len_bytes(shape.value_bits));
-        if self.bumps {
+        Section::add(sections, "rows", self.size().rows_len_bytes(shape.columns()));
+        if self.thresholds_at.is_some() {
             Section::add(sections, "thresholds", self.size().thresholds_len_bytes());
         }
+    }
+}
+
+/// Where a hint's ribbon is.
+struct Spot {
+    hash: u64,
+    start: u32,
+    columns: usize,
+    /// The byte with the threshold of the ribbon's bucket, unless nothing is bumped.
+    threshold_at: Option<usize>,
+    rows_at: usize,
+    /// The units the ribbon touches: nine, or eight if it begins with one.
+    rows_len_bytes: usize,
+    /// What the kernel may read, though nothing comes of the rest. It is there:
+    /// after the last rows there always is the manifest, which is longer.
+    window_len_bytes: usize,
+}
+
+impl Spot {
+    #[inline(always)]
+    fn of(layer: &Layer, columns: usize, head: u64) -> Self {
+        let hash = place::hash(head, layer.seed);
+        let start = place::start(hash, layer.starts);
+        let bytes_before = start / (BUCKET_LEN_ROWS * BUCKETS_PER_BYTE);
+        let units = WINDOW_LEN_UNITS - usize::from(start.is_multiple_of(UNIT_LEN_ROWS));
+        Self {
+            hash,
+            start,
+            columns,
+            threshold_at: layer.thresholds_at.map(|at| at.get() + bytes_before as usize),
+            rows_at: layer.rows_at + (start / UNIT_LEN_ROWS) as usize * columns,
+            rows_len_bytes: units * columns,
+            window_len_bytes: window_len_bytes(columns),
+        }
+    }
+
+    /// Whether the hint was bumped, by the byte at `threshold_at`.
+    #[inline(always)]
+    const fn is_bumped(&self, byte: u8) -> bool {
+        let code = byte as u32 >> (self.start / BUCKET_LEN_ROWS % BUCKETS_PER_BYTE * 2) & 3;
+        self.start % BUCKET_LEN_ROWS < THRESHOLD_BYTES >> (code * 8) & 0xff
+    }
+
+    /// The value in the rows at `rows_at`.
+    #[inline(always)]
+    fn retrieve<P: Retrieve>(&self, path: P, rows: &[u8]) -> u32 {
+        let shift = self.start % UNIT_LEN_ROWS;
+        path.retrieve(rows, self.columns, shift, place::coefficients(self.hash))
     }
 }
 

@@ -25,25 +25,51 @@ mod place;
 
 use core::ops::Range;
 
-use super::duplicates::{self, DUPLICATE_LEN_BYTES, Duplicate};
+use super::duplicates::{self, DUPLICATE_LEN_BYTES};
 use super::{Entry, Shape, Shard, View};
-use crate::format::ShardRecord;
+use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
+use crate::kernel::Retrieve;
 use crate::snapshot::Section;
 use crate::{BuildError, Candidates, Damage};
 
-use layer::{Layer, MAX_LAYERS};
+use layer::Layer;
 
 /// The shard's layers and its list of duplicate hints.
 #[derive(Debug)]
 pub(crate) struct RibbonShard {
-    layers: [Layer; MAX_LAYERS],
+    first: Layer,
+    /// Those that hold what the first bumped; apart, so that a shard is a cache
+    /// line and a file of empty shards takes no more memory than it is long.
+    rest: Option<Box<[Layer]>>,
     duplicates: Range<usize>,
 }
 
 impl RibbonShard {
+    fn layers(&self) -> impl Iterator<Item = &Layer> {
+        [&self.first].into_iter().chain(self.rest.iter().flatten())
+    }
+
     /// How many entries the list of duplicate hints has.
     pub fn duplicate_count(&self) -> u64 {
         (self.duplicates.len() / DUPLICATE_LEN_BYTES) as u64
+    }
+
+    /// The group of a hint that is in the first layer and no duplicate, in a
+    /// `file` whose blocks have all been found whole. `None` leaves it to
+    /// [`find`](Shard::find): 4 % of the hints, and no other, as a rule.
+    #[inline(always)]
+    pub fn find_quick<P: Retrieve>(
+        &self,
+        file: &[u8],
+        shape: &Shape,
+        path: P,
+        head: u64,
+    ) -> Option<u32> {
+        if self.duplicates.is_empty() {
+            self.first.find_quick(file, shape, path, head)
+        } else {
+            None
+        }
     }
 }
 
@@ -58,30 +84,34 @@ impl Shard for RibbonShard {
     }
 
     fn open(shape: &Shape, shard: usize, record: &ShardRecord) -> Option<Self> {
-        let start = usize::try_from(record.offset_bytes.get()).ok()?;
+        let start = DATA_OFFSET_BYTES + usize::try_from(record.offset_bytes.get()).ok()?;
         let end = start.checked_add(usize::try_from(record.len_bytes.get()).ok()?)?;
         let duplicates = duplicates::place(record, &(start..end))?;
         let layers = Layer::read_all(shape, shard, record, start..duplicates.start)?;
-        Some(Self { layers, duplicates })
+        let [first, rest @ ..] = layers;
+        let rest = rest.iter().any(Layer::is_there).then(|| Box::from(rest));
+        Some(Self { first, rest, duplicates })
     }
 
     #[inline]
     fn prefetch(&self, view: &View<'_>, head: u64) {
-        let [layer, ..] = &self.layers;
-        layer.prefetch(view, head);
+        self.first.prefetch(view, head);
     }
 
-    #[inline]
-    fn find<'f>(&self, view: &View<'f>, head: u64) -> Result<Candidates<'f>, Damage> {
-        if !self.duplicates.is_empty() {
-            let (list, _) = view.touch(self.duplicates.clone())?.as_chunks::<DUPLICATE_LEN_BYTES>();
-            let same: &[Duplicate] = duplicates::of(list, head);
-            if !same.is_empty() {
-                return Ok(Candidates::listed(same, view.shape));
-            }
+    #[inline(always)]
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        path: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
+        let list = view.bytes.touch(self.duplicates.clone())?.as_chunks::<DUPLICATE_LEN_BYTES>().0;
+        let same = duplicates::of(list, head);
+        if !same.is_empty() {
+            return Ok(Candidates::listed(same, view.shape));
         }
-        for layer in &self.layers {
-            if let Some(group) = layer.find(view, head)? {
+        for layer in self.layers() {
+            if let Some(group) = layer.find(view, path, head)? {
                 return Ok(Candidates::one(view.shape.slots_of(group)));
             }
         }
@@ -89,7 +119,7 @@ impl Shard for RibbonShard {
     }
 
     fn measure(&self, shape: &Shape, sections: &mut Vec<Section>) {
-        for layer in &self.layers {
+        for layer in self.layers() {
             layer.measure(shape, sections);
         }
         Section::add(sections, "duplicates", self.duplicates.len());

@@ -1,0 +1,231 @@
+//! The lookup layer alone against a plain model: the candidates of every live hint
+//! have its slot, other hints have almost none, and admission says what SCHEME says.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hintdex::wire::{
+    DeviceId, Hint, HintCipher, HintKey, HintScheme, KeyId, KeySource, MasterKey, Slot,
+};
+use hintdex_core::{
+    Admission, Arrival, DeviceRange, Durability, Error, LiveIndex, Options, Params,
+};
+use hintdex_tests::Random;
+
+use crate::fleet::{Judge, LAST_NONCE, Model, SECRET};
+
+const LOOKAHEAD: u32 = 5;
+
+/// An index, and the keys and model of its slots.
+struct World {
+    index: LiveIndex,
+    keys: Arc<MasterKey>,
+    model: Model,
+    hint_keys: Vec<HintKey>,
+}
+
+fn options(random: &mut Random) -> Options {
+    Options { memory_bytes: 1 << (20 + random.place(4)), durability: Durability::ProcessCrash }
+}
+
+impl World {
+    fn create(path: &Path, random: &mut Random) -> Self {
+        let keys = Arc::new(MasterKey::new(&SECRET));
+        let params = Params { scheme: HintScheme::Aes128, lookahead: LOOKAHEAD };
+        let index = LiveIndex::create(path, keys.clone(), params, &options(random));
+        let index = index.expect("it can be made");
+        Self { index, keys, model: Model::new(LOOKAHEAD), hint_keys: Vec::new() }
+    }
+
+    fn reopen(self, path: &Path, random: &mut Random) -> Self {
+        let Self { index, keys, model, hint_keys } = self;
+        drop(index);
+        let index = LiveIndex::open(path, keys.clone(), &options(random)).expect("it opens");
+        Self { index, keys, model, hint_keys }
+    }
+
+    /// Adds devices; their slots are their ids, which come in ascending order.
+    fn add(&mut self, count: u32) {
+        let first = self.index.slot_count();
+        let range = DeviceRange::new(DeviceId(first), count);
+        let slots = self.index.provision(&[range], None).expect("ids are free");
+        assert_eq!((slots.start.0, slots.end.0), (first, first + count));
+        assert!(self.model.add(&[range]));
+        let keys: Vec<_> = (first..first + count).map(|device| self.hint_key(device)).collect();
+        self.hint_keys.extend(keys);
+    }
+
+    fn hint_key(&self, device: u32) -> HintKey {
+        self.keys.hint_key(KeyId::first(DeviceId(device))).expect("every device has one")
+    }
+
+    fn hint(&self, slot: u32, nonce: u64) -> Hint {
+        let cipher = HintCipher::new(HintScheme::Aes128, &self.hint_keys[slot as usize]);
+        cipher.hint(nonce).expect("a nonce that has one")
+    }
+
+    /// Every live hint of every device, looked up together and one by one.
+    fn check_candidates(&self, random: &mut Random) {
+        let slots = 0..self.index.slot_count();
+        let live: Vec<(u32, u64)> = slots
+            .filter(|slot| self.model.is_known(*slot))
+            .flat_map(|slot| {
+                let next = self.model.next(slot);
+                (next..next + u64::from(LOOKAHEAD)).map(move |nonce| (slot, nonce))
+            })
+            .filter(|(_, nonce)| *nonce <= LAST_NONCE)
+            .filter(|(slot, nonce)| self.model.was_live(*slot, *nonce))
+            .collect();
+        let hints: Vec<Hint> = live.iter().map(|(slot, nonce)| self.hint(*slot, *nonce)).collect();
+        let together = self.index.candidates_batch(&hints).expect("it can be asked");
+        for (((slot, nonce), hint), candidates) in live.iter().zip(&hints).zip(&together) {
+            assert!(candidates.contains(&Slot(*slot)), "nonce {nonce} of slot {slot}");
+            if random.chance(5) {
+                assert_eq!(&self.index.candidates(hint).expect("it can be asked"), candidates);
+            }
+        }
+        let foreign: Vec<Hint> = (0..2000).map(|_| foreign_hint(random)).collect();
+        let named = self.index.candidates_batch(&foreign).expect("it can be asked");
+        let named: usize = named.iter().map(|candidates| candidates.len()).sum();
+        assert!(named < 2000 * 4 / 100, "{named} candidates of 2,000 foreign hints");
+    }
+
+    fn admit(&mut self, random: &mut Random) {
+        self.model.begin_batch();
+        let chosen: Vec<(u32, u64)> = (0..1 + random.place(400))
+            .map(|_| {
+                let slot = random.below_u32(self.index.slot_count());
+                let next = self.model.next(slot);
+                let nonce = match random.below(100) {
+                    0..80 => next + random.below(3),
+                    80..95 => next.saturating_sub(random.below(80)),
+                    95..99 => next + random.below(1000),
+                    _ => LAST_NONCE - random.below(20),
+                };
+                (slot, nonce.min(LAST_NONCE))
+            })
+            .collect();
+        let arrivals: Vec<_> = chosen
+            .iter()
+            .map(|(slot, nonce)| Arrival {
+                slot: Slot(*slot),
+                nonce: *nonce,
+                hint_key: &self.hint_keys[*slot as usize],
+            })
+            .collect();
+        let admissions = self.index.admit_batch(&arrivals).expect("it can be written");
+        for ((slot, nonce), admission) in chosen.into_iter().zip(admissions) {
+            let expected = if !self.model.is_known(slot) {
+                Admission::Retired
+            } else {
+                match self.model.judge_and_take(slot, nonce) {
+                    Judge::Fresh => Admission::Accepted,
+                    Judge::Replay => Admission::Replay,
+                    Judge::Stale => Admission::Stale,
+                }
+            };
+            assert_eq!(admission, expected, "nonce {nonce} of slot {slot}");
+        }
+        self.model.begin_batch();
+    }
+}
+
+fn foreign_hint(random: &mut Random) -> Hint {
+    Hint::read(HintScheme::Aes128, &random.bytes(16)).expect("16 bytes")
+}
+
+fn run(seed: u64, rounds: u64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("index");
+    let mut random = Random::new(seed);
+    let mut world = World::create(&path, &mut random);
+    world.add(200);
+    for _ in 0..rounds {
+        match random.below(100) {
+            0..4 if world.model.slots() < 3000 => {
+                let most = if random.chance(20) { 800 } else { 10 };
+                world.add(1 + random.below_u32(most));
+            }
+            4..7 => {
+                let id = random.below_u32(world.index.slot_count());
+                world.index.retire(DeviceId(id)).expect("it is there");
+                world.model.retire(id);
+            }
+            7..11 => world.index.roll(None).expect("it rolls"),
+            11..14 => world = world.reopen(&path, &mut random),
+            14..24 => world.check_candidates(&mut random),
+            _ => world.admit(&mut random),
+        }
+        if world.index.needs_roll() && random.chance(50) {
+            world.index.roll(None).expect("it rolls");
+        }
+    }
+    world.check_candidates(&mut random);
+    let verified = world.index.verify(None).expect("it is sound");
+    assert_eq!(verified.hints, world.model.live_hints());
+}
+
+#[test]
+fn every_live_hint_has_its_slot_among_its_candidates() {
+    (1..=4).for_each(|seed| run(seed, 150));
+}
+
+#[test]
+#[ignore = "a minute"]
+fn every_live_hint_has_its_slot_among_its_candidates_for_long() {
+    (10..40).for_each(|seed| run(seed, 600));
+}
+
+#[test]
+fn a_live_hint_is_never_missed_while_the_index_rolls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut random = Random::new(5);
+    let mut world = World::create(&folder.path().join("index"), &mut random);
+    world.add(500);
+    let (world, done, rolls) = (&world, &AtomicBool::new(false), &AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let rolling = scope.spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                world.index.roll(None).expect("it rolls");
+                rolls.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for nonce in 0..400 {
+            for slot in (0..500).step_by(7) {
+                let hint = world.hint(slot, nonce);
+                let candidates = world.index.candidates(&hint).expect("it can be asked");
+                assert!(candidates.contains(&Slot(slot)), "nonce {nonce} of slot {slot}");
+                let hint_key = &world.hint_keys[slot as usize];
+                let arrival = Arrival { slot: Slot(slot), nonce, hint_key };
+                let admission = world.index.admit(&arrival).expect("it can be written");
+                assert_eq!(admission, Admission::Accepted);
+                let ahead = world.hint(slot, nonce + u64::from(LOOKAHEAD));
+                let candidates = world.index.candidates(&ahead).expect("it can be asked");
+                assert!(
+                    candidates.contains(&Slot(slot)),
+                    "what nonce {nonce} of slot {slot} added"
+                );
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        rolling.join().expect("it does not panic");
+    });
+    assert!(rolls.load(Ordering::Relaxed) > 3);
+    world.index.verify(None).expect("it is sound");
+}
+
+#[test]
+fn arrivals_nobody_could_have_sent_are_refused_as_a_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut random = Random::new(6);
+    let mut world = World::create(&folder.path().join("index"), &mut random);
+    world.add(3);
+    let hint_key = &world.hint_keys[0];
+    let good = Arrival { slot: Slot(0), nonce: 0, hint_key };
+    let beyond = world.index.admit_batch(&[good, Arrival { slot: Slot(3), ..good }]);
+    assert!(matches!(beyond, Err(Error::UnknownSlot(Slot(3)))), "{beyond:?}");
+    let past = world.index.admit_batch(&[good, Arrival { nonce: LAST_NONCE + 1, ..good }]);
+    assert!(matches!(past, Err(Error::NoncePastTheLast { .. })), "{past:?}");
+    assert_eq!(world.index.admit(&good).expect("it can be written"), Admission::Accepted);
+}

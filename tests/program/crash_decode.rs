@@ -1,0 +1,149 @@
+//! `decode` killed with SIGKILL at random moments, rolls and openings included:
+//! nothing acknowledged is accepted again, whatever is new is accepted, and the
+//! index opens each time.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hintdex_tests::killing::{Kill, Senders, Sent, decode_and_kill, judge, lines};
+use hintdex_tests::program::{inspect, verify};
+use hintdex_tests::{Breach, Devices, Ledger, Random, decode, files, provision};
+use tempfile::TempDir;
+
+const DEVICES: usize = 300;
+const PACKETS_A_RUN: usize = 1800;
+
+/// A fleet whose index, with a lookahead of 2, rolls every 600 packets or so.
+fn fleet(lookahead: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleet = folder.path().join("fleet");
+    provision(&fleet, &["--devices", &DEVICES.to_string(), "--lookahead", lookahead]).done();
+    (folder, fleet)
+}
+
+/// A moment to die: while the index is opened, soon after, or after a roll or two.
+fn moment(random: &mut Random) -> Kill {
+    let (longest_us, opening) = match random.below(8) {
+        0 | 1 => (40_000, true),
+        2 => (800_000, false),
+        _ => (120_000, false),
+    };
+    let after = Duration::from_micros(random.below(longest_us));
+    if opening { Kill::AfterStart(after) } else { Kill::AfterFirstVerdict(after) }
+}
+
+/// The number of the declared window.
+fn epoch(fleet: &Path) -> u64 {
+    inspect(fleet).get("epoch").and_then(serde_json::Value::as_u64).expect("an index has a window")
+}
+
+/// Sends every packet that was ever acknowledged once more.
+fn replay_everything(fleet: &Path, ledger: &mut Ledger) -> Result<(), Breach> {
+    let all = ledger.all().into_iter();
+    let all: Vec<_> = all.map(|(device, nonce)| Sent { device, nonce, is_new: false }).collect();
+    let said = decode(fleet, &[], lines(&Devices::of_capture(), &all)).done().verdicts();
+    assert_eq!(said.len(), all.len());
+    judge(ledger, &all, &said)
+}
+
+fn killed_while_decoding(kills: u64, seed: u64) {
+    let (_folder, fleet) = fleet("2");
+    let (devices, mut random) = (Devices::of_capture(), Random::new(seed));
+    let (mut senders, mut ledger) = (Senders::new(DEVICES), Ledger::default());
+    let mut before: Vec<Sent> = Vec::new();
+    let (mut decoding, mut rolling) = (0, 0);
+    for kill in 0..kills {
+        // First whatever was in flight when it died, then what is new.
+        let new = senders.packets(PACKETS_A_RUN, &mut random);
+        let again = before.iter().map(|sent| Sent { is_new: false, ..*sent });
+        let packets: Vec<_> = again.chain(new.iter().copied()).collect();
+        let sync = if kill % 3 == 2 { "none" } else { "batch" };
+        let moment = moment(&mut random);
+        let said = decode_and_kill(&fleet, &["--sync", sync], lines(&devices, &packets), moment);
+        if let Err(breach) = judge(&mut ledger, &packets, &said) {
+            panic!("kill {kill} of seed {seed}: {breach}");
+        }
+        decoding += u64::from(!said.is_empty() && said.len() < packets.len());
+        before = new;
+        if kill % 2 == 0 {
+            let made = files::newest_window(&fleet);
+            rolling += u64::from(made > epoch(&fleet));
+        }
+        if kill % 20 == 19 {
+            verify(&fleet);
+        }
+    }
+    if let Err(breach) = replay_everything(&fleet, &mut ledger) {
+        panic!("after {kills} kills of seed {seed}: {breach}");
+    }
+    verify(&fleet);
+    let epoch = epoch(&fleet);
+    eprintln!(
+        "{kills} kills, {decoding} of them between two verdicts, {rolling} of half of them with a \
+         window half-made; {} acknowledged, none lost; {epoch} windows",
+        ledger.count()
+    );
+    assert!(decoding > kills / 4, "{decoding} of {kills} kills fell between two verdicts");
+    assert!(epoch > 1 + kills / 40 && rolling > kills / 20, "it hardly rolled: {epoch} windows");
+}
+
+#[test]
+fn forty_kills_while_decoding_lose_nothing_and_accept_nothing_twice() {
+    killed_while_decoding(40, 1);
+}
+
+#[test]
+#[ignore = "two minutes"]
+fn two_hundred_kills_while_decoding_lose_nothing_and_accept_nothing_twice() {
+    killed_while_decoding(200, 2);
+}
+
+/// Decodes, dies, has something done to its folder, and is asked again: what the
+/// ledger says then.
+fn after_a_planted_loss(plant: impl Fn(&Path, &Path)) -> Result<(), Breach> {
+    let (folder, fleet) = fleet("64");
+    let backup = folder.path().join("backup");
+    let (devices, mut random) = (Devices::of_capture(), Random::new(3));
+    let (mut senders, mut ledger) = (Senders::new(DEVICES), Ledger::default());
+    for run in 0..3 {
+        let packets = senders.packets(400, &mut random);
+        let said = decode_and_kill(&fleet, &[], lines(&devices, &packets), Kill::AtTheEnd);
+        assert_eq!(said.len(), packets.len());
+        judge(&mut ledger, &packets, &said).expect("nothing was planted yet");
+        if run == 1 {
+            files::copy_folder(&fleet, &backup);
+        }
+    }
+    plant(&fleet, &backup);
+    replay_everything(&fleet, &mut ledger)
+}
+
+#[test]
+fn the_ledger_is_content_when_nothing_was_planted() {
+    assert_eq!(after_a_planted_loss(|_, _| ()), Ok(()));
+}
+
+#[test]
+fn a_folder_put_back_to_an_older_state_is_noticed_by_the_ledger() {
+    let restored = after_a_planted_loss(|fleet, backup| files::replace_folder(backup, fleet));
+    assert!(matches!(restored, Err(Breach::AcceptedAgain { .. })), "{restored:?}");
+}
+
+#[test]
+fn a_log_that_is_gone_is_noticed_by_the_ledger() {
+    let lost = after_a_planted_loss(|fleet, _| {
+        std::fs::remove_file(files::newest_log(fleet)).expect("it is there");
+    });
+    assert!(matches!(lost, Err(Breach::AcceptedAgain { .. })), "{lost:?}");
+}
+
+#[test]
+fn a_log_cut_in_half_is_noticed_by_the_ledger() {
+    let lost = after_a_planted_loss(|fleet, _| {
+        let log = std::fs::File::options().write(true).open(files::newest_log(fleet));
+        let log = log.expect("it is there");
+        let len_bytes = log.metadata().expect("it has a length").len();
+        log.set_len(len_bytes / 2).expect("it can be cut");
+    });
+    assert!(matches!(lost, Err(Breach::AcceptedAgain { .. })), "{lost:?}");
+}
