@@ -21,6 +21,7 @@ fn quiet() -> StationOptions {
         memory_bytes: 4 << 20,
         durability: Durability::ProcessCrash,
         roll_in_background: false,
+        snapshot_at_roll: false,
     }
 }
 

@@ -62,6 +62,7 @@ fn options(random: &mut Random) -> StationOptions {
         memory_bytes: [1 << 20, 4 << 20, 64 << 20][random.place(3)],
         durability,
         roll_in_background: random.chance(50),
+        snapshot_at_roll: random.chance(50),
     }
 }
 

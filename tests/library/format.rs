@@ -7,7 +7,7 @@ use std::path::Path;
 
 use hintdex::wire::{Hint, HintScheme};
 use hintdex_core::format::{
-    Field, META_MAGIC, VERSION, decode_bucket, encode_bucket, names, place, records,
+    Field, META_MAGIC, VERSION, decode_bucket, encode_bucket, encode_operand, names, place, records,
 };
 
 fn document() -> String {
@@ -113,6 +113,12 @@ fn the_example_of_the_document_is_what_the_program_writes() {
     assert_eq!((entries.len(), bytes.len()), (5, 20));
     assert_eq!(encode_bucket(15, &entries), bytes);
     assert_eq!(decode_bucket(&bytes), Some(entries));
+    let operand: Vec<_> =
+        encode_operand(15, &[(0x2abc, 9)]).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(
+        document.contains(&format!("as a merge operand: `{}`", operand.join(" "))),
+        "{operand:?}"
+    );
 
     let hint = Hint::read(HintScheme::Aes128, &hex::decode("abcd8001".repeat(4)).expect("hex"));
     let (key, suffix) = place(8, 15, &hint.expect("16 bytes")).expect("a geometry");

@@ -160,7 +160,8 @@ impl World {
         for (sent, verdict) in sent.iter().zip(verdicts) {
             let (said, source) = told(verdict);
             assert_eq!(said, sent.expected, "step {}", self.steps);
-            assert!(!sent.live || source == Some(Source::Index), "step {}: {said:?}", self.steps);
+            let known = matches!(source, Some(Source::Index | Source::Snapshot));
+            assert!(!sent.live || known, "step {}: {said:?}", self.steps);
         }
     }
 

@@ -13,3 +13,4 @@ mod capture;
 mod crash_decode;
 mod crash_provision;
 mod full_disk;
+mod snapshots;

@@ -195,7 +195,11 @@ impl Said {
         let authentic = matches!(said.verdict.as_str(), "accepted" | "replay" | "stale");
         assert_eq!(said.sender.is_some(), authentic, "{line}");
         assert_eq!(value.get("payload").is_some(), said.verdict == "accepted", "{line}");
-        assert_eq!(matches!(said.source.as_str(), "index" | "scan"), authentic, "{line}");
+        assert_eq!(
+            matches!(said.source.as_str(), "snapshot" | "index" | "scan"),
+            authentic,
+            "{line}"
+        );
         said
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use hintdex::snapshot::Encoding;
 use hintdex::wire::HintScheme;
 use hintdex::{Durability, StationOptions};
 
@@ -42,6 +43,8 @@ pub enum Command {
     Provision(ProvisionArgs),
     /// Decode packets, a line of hex each, to a line of JSON each
     Decode(DecodeArgs),
+    /// Write a snapshot: the coming hints of every device in one small file
+    Rebuild(RebuildArgs),
     /// Say which devices made hints
     Resolve(ResolveArgs),
     /// Say what an index holds, and its bytes by section
@@ -80,6 +83,9 @@ pub struct DecodeArgs {
     /// The folder of the fleet
     #[arg(long, value_name = "DIR")]
     pub index: PathBuf,
+    /// A snapshot to ask before the index; twice for two, the newer one first
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Vec<PathBuf>,
     /// When accepted packets are safe
     #[arg(long, value_enum, default_value_t = Sync::Batch)]
     pub sync: Sync,
@@ -111,6 +117,9 @@ pub struct ResolveArgs {
     /// The folder of the fleet
     #[arg(long, value_name = "DIR")]
     pub index: PathBuf,
+    /// A snapshot to ask before the index
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Vec<PathBuf>,
     /// Hints, in hex
     #[arg(value_name = "HINT_HEX", required = true)]
     pub hints: Vec<String>,
@@ -118,7 +127,7 @@ pub struct ResolveArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct InspectArgs {
-    /// The folder of a fleet
+    /// The folder of a fleet, or a snapshot file
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
     /// One JSON object instead of a table
@@ -128,9 +137,38 @@ pub struct InspectArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct VerifyArgs {
-    /// The folder of a fleet
+    /// The folder of a fleet, or a snapshot file
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
+    /// For a snapshot: the folder of its fleet, whose key authenticates it
+    #[arg(long, value_name = "DIR")]
+    pub index: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RebuildArgs {
+    /// The folder of the fleet
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// The file to write; one that is there is replaced by a whole one
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Bits a hint: more of them, fewer tries
+    #[arg(long, value_name = "R", conflicts_with = "tries", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub bits: Option<u8>,
+    /// Devices tried a lookup: more of them, fewer bytes [default: 32]
+    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tries: Option<u32>,
+    /// How many coming nonces of each device it holds
+    #[arg(long, value_name = "H", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    pub horizon: u64,
+    /// How hints are stored
+    #[arg(long, value_name = "ENCODING", default_value = "ribbon", value_parser = parse_encoding)]
+    pub encoding: Encoding,
+}
+
+fn parse_encoding(name: &str) -> Result<Encoding, String> {
+    Encoding::from_name(name).ok_or_else(|| "this version knows ribbon, dense, sorted".into())
 }
 
 fn parse_scheme(name: &str) -> Result<HintScheme, String> {

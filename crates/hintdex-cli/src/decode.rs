@@ -17,6 +17,10 @@ use crate::progress;
 pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut lines = Lines::new(open(&args.file)?);
     let station = Station::open(&args.index, &run.station(args.sync.into()))?;
+    args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
+    if let Some(refused) = station.refused_snapshot() {
+        eprintln!("hintdex: the fleet's own snapshot is not used: {refused}");
+    }
     let bar = if io::stderr().is_terminal() {
         progress::bar("decoding", "packets")
     } else {
@@ -92,6 +96,7 @@ struct Summary {
     forged: u64,
     unknown: u64,
     malformed: u64,
+    by_snapshot: u64,
     by_index: u64,
     by_scan: u64,
     closed_early: bool,
@@ -151,6 +156,7 @@ impl Summary {
 
     const fn count_source(&mut self, source: Source) {
         match source {
+            Source::Snapshot => self.by_snapshot += 1,
             Source::Index => self.by_index += 1,
             _ => self.by_scan += 1,
         }
@@ -166,13 +172,14 @@ impl Summary {
             forged,
             unknown,
             malformed,
+            by_snapshot,
             by_index,
             by_scan,
             ..
         } = self;
         eprintln!(
             "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, \
-             {forged} forged, {unknown} unknown, {malformed} malformed; found by index {by_index}, by scan {by_scan}",
+             {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}",
             elapsed.as_secs_f64()
         );
         if self.closed_early {

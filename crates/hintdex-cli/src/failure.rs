@@ -32,6 +32,11 @@ impl Failure {
         Self { message: format!("{}: {doing} failed: {error}", path.display()), kind: Kind::Data }
     }
 
+    /// A file holds bad data.
+    pub fn data(path: &Path, error: &dyn fmt::Display) -> Self {
+        Self { message: format!("{}: {error}", path.display()), kind: Kind::Data }
+    }
+
     pub fn code(&self) -> ExitCode {
         match self.kind {
             Kind::Data => ExitCode::from(1),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use hintdex::snapshot::{self, Snapshot};
 use hintdex::{Durability, Section, Station, Stats};
 use serde_json::json;
 
@@ -9,9 +10,70 @@ use crate::args::{InspectArgs, RunArgs};
 use crate::failure::Failure;
 
 pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
+    if args.path.is_file() {
+        return inspect_snapshot(args);
+    }
     let station = Station::open(&args.path, &run.station(Durability::ProcessCrash))?;
     let stats = station.stats()?;
     let text = if args.json { to_json(&stats, &station) } else { to_table(&stats, &station) };
+    // A reader that closed the pipe wanted no more.
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
+    let snapshot = Snapshot::open_unauthenticated(&args.path);
+    let snapshot = snapshot.map_err(|error| Failure::data(&args.path, &error))?;
+    let (stats, params) = (snapshot.stats(), snapshot.params());
+    let text = if args.json {
+        let section =
+            |section: &snapshot::Section| json!({ "name": section.name, "bytes": section.bytes });
+        let object = json!({
+            "kind": "snapshot",
+            "devices": stats.slots,
+            "hints": stats.hints,
+            "bytes": stats.bytes,
+            "bits_per_hint": stats.bits_per_hint,
+            "bound_bits_per_hint": stats.bound_bits_per_hint,
+            "encoding": stats.encoding.name(),
+            "value_bits": stats.value_bits,
+            "tries": stats.tries,
+            "duplicates": stats.duplicates,
+            "horizon": params.horizon_nonces,
+            "hint_scheme": params.hint_scheme.name(),
+            "index_id": hex::encode(params.fleet_id),
+            "built_unix_s": params.built_at_unix_s,
+            "sections": stats.sections.iter().map(section).collect::<Vec<_>>(),
+        });
+        format!("{object}\n")
+    } else {
+        let per_hint = |bytes: u64| bytes as f64 * 8.0 / stats.hints.max(1) as f64;
+        let row = |(name, bytes): (&str, u64)| {
+            format!("{name:<16}{bytes:>16}{:>16.4}\n", per_hint(bytes))
+        };
+        let mut text = format!(
+            "snapshot of index {}\n\
+             hints             {} of {} devices, {} ahead of each\n\
+             encoding          {}, {} value bits, {} tries\n\
+             bits a hint       {:.4}, the bound for so many tries is {:.4}\n\n\
+             {:<16}{:>16}{:>16}\n",
+            hex::encode(params.fleet_id),
+            stats.hints,
+            stats.slots,
+            params.horizon_nonces,
+            stats.encoding.name(),
+            stats.value_bits,
+            stats.tries,
+            stats.bits_per_hint,
+            stats.bound_bits_per_hint,
+            "in the file",
+            "bytes",
+            "bits a hint",
+        );
+        text.extend(stats.sections.iter().map(|section| row((section.name, section.bytes))));
+        text += &row(("the file", stats.bytes));
+        text
+    };
     // A reader that closed the pipe wanted no more.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())

@@ -8,6 +8,7 @@ mod input;
 mod inspect;
 mod progress;
 mod provision;
+mod rebuild;
 mod resolve;
 mod verify;
 
@@ -57,6 +58,7 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Provision(command) => provision::run(&command, &args.run),
         Command::Decode(command) => decode::run(&command, &args.run),
+        Command::Rebuild(command) => rebuild::run(&command, &args.run),
         Command::Resolve(command) => resolve::run(&command, &args.run),
         Command::Inspect(command) => inspect::run(&command, &args.run),
         Command::Verify(command) => verify::run(&command, &args.run),

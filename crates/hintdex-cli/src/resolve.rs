@@ -11,6 +11,7 @@ use crate::failure::Failure;
 
 pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = Station::open(&args.index, &run.station(Durability::ProcessCrash))?;
+    args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     let scheme = station.params().scheme;
     let parse = |text: &String| {
         let bytes = hex::decode(text).ok().filter(|bytes| bytes.len() == scheme.len_bytes());

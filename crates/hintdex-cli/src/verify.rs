@@ -1,5 +1,6 @@
 //! `hintdex verify`
 
+use hintdex::snapshot::Snapshot;
 use hintdex::{Durability, Station};
 
 use crate::args::{RunArgs, VerifyArgs};
@@ -7,6 +8,9 @@ use crate::failure::Failure;
 use crate::progress;
 
 pub fn run(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
+    if args.path.is_file() {
+        return verify_snapshot(args, run);
+    }
     let station = Station::open(&args.path, &run.station(Durability::ProcessCrash))?;
     let bar = progress::bar("verifying", "devices");
     let verified = station.verify(Some(&progress::reporter(&bar)))?;
@@ -19,6 +23,26 @@ pub fn run(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
         verified.buckets,
         verified.entries,
         verified.rows,
+    );
+    Ok(())
+}
+
+fn verify_snapshot(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
+    let snapshot = Snapshot::open_unauthenticated(&args.path);
+    let snapshot = snapshot.map_err(|error| Failure::data(&args.path, &error))?;
+    snapshot.verify().map_err(|error| Failure::data(&args.path, &error))?;
+    let said = match &args.index {
+        None => "not authenticated: give --index DIR for that",
+        Some(index) => {
+            let station = Station::open(index, &run.station(Durability::ProcessCrash))?;
+            station.attach(&args.path)?;
+            "authentic, and this fleet's"
+        }
+    };
+    println!(
+        "{}: sound: {} hints, every block; {said}",
+        args.path.display(),
+        snapshot.stats().hints
     );
     Ok(())
 }

@@ -1,20 +1,24 @@
-//! Buckets: the hints that share a radix prefix, packed.
+//! Buckets: the hints that share a radix prefix, in one row.
 //!
-//! A bucket is a sorted set of (hint suffix, slot). The suffixes are uniform, so
-//! they are kept as an Elias–Fano sequence (Elias 1974, Fano 1971): with `n`
-//! entries the upper log₂ n bits of a suffix are coded in unary, about two bits
-//! an entry, the lower ones stand as they are, and the slots follow in the same
-//! order. An entry costs two bits above the information in it, and the entries
-//! of one suffix are found by counting zeros in a few words.
+//! A bucket is a set of (hint suffix, slot) in two parts. The *packed* part is
+//! sorted. Its suffixes are uniform, so they are kept as an Elias–Fano sequence
+//! (Elias 1974, Fano 1971): with `n` entries the upper log₂ n bits of a suffix are
+//! coded in unary, about two bits an entry, the lower ones stand as they are, and
+//! the slots follow in the same order. An entry costs two bits above the
+//! information in it, and the entries of one suffix are found by counting zeros in
+//! a few words. The *loose* part is what was added since: whole words, in no order.
 //!
 //! ```text
-//! count (LEB128) · suffix_bits (u8) · slot_bits (u8) · unary · low bits · slots
+//! count (LEB128) · suffix_bits (u8) · [slot_bits (u8) · unary · low bits · slots] · loose entries (u64)*
 //! ```
 //!
-//! Each part starts on a byte; bit *i* of a part is bit *i* mod 8 of its byte
-//! *i* / 8. A set has one encoding only: `slot_bits` is the width of its largest
-//! slot. A merge operand is a bucket too, and merging is set union, so the same
-//! function serves as full and as partial merge.
+//! The bracket is there when `count`, the number of packed entries, is not 0. Each
+//! part starts on a byte; bit *i* of a part is bit *i* mod 8 of its byte *i* / 8.
+//! A packed set has one encoding only: `slot_bits` is the width of its largest slot.
+//!
+//! A merge operand is a bucket of loose entries, and merging appends them, which
+//! costs a lookup that meets operands next to nothing. Only when the loose part has
+//! grown large beside the packed one are the two packed anew.
 
 use hintdex_wire::Slot;
 
@@ -40,7 +44,13 @@ pub(crate) const fn slot_of(entry: Entry) -> Slot {
     Slot((entry & 0xffff_ffff) as u32)
 }
 
-/// How the parts of a bucket lie, as its first bytes say.
+/// The length of a loose entry.
+const LOOSE_LEN_BYTES: usize = size_of::<Entry>();
+
+/// Loose entries a bucket may have without being packed anew, whatever its size.
+const MAX_FEW_LOOSE: usize = 64;
+
+/// How the packed part of a bucket lies, as its first bytes say.
 #[derive(Clone, Copy)]
 struct Layout {
     count: u64,
@@ -58,9 +68,29 @@ impl Layout {
         Self { count, high_bits, low_bits: suffix_bits - high_bits, slot_bits, header_len_bytes }
     }
 
-    /// Where the parts lie in the bucket and where it ends, in bytes.
+    /// Reads the first bytes of a bucket; `None` when they are none.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (count, count_len) = read_count(bytes)?;
+        let header = bytes.get(count_len..)?;
+        let (suffix_bits, slot_bits) = match (count, header) {
+            (0, [suffix_bits, ..]) => (*suffix_bits, 0),
+            (_, [suffix_bits, slot_bits, ..]) => (*suffix_bits, *slot_bits),
+            _ => return None,
+        };
+        if u32::from(suffix_bits) > MAX_SUFFIX_BITS || slot_bits > 32 {
+            return None;
+        }
+        let header_len_bytes = count_len + 1 + usize::from(count > 0);
+        Some(Self::new(count.into(), suffix_bits.into(), slot_bits.into(), header_len_bytes))
+    }
+
+    const fn suffix_bits(&self) -> u32 {
+        self.high_bits + self.low_bits
+    }
+
+    /// Where the unary part, the low bits and the slots end, in bytes.
     fn part_ends(&self) -> [usize; 3] {
-        let unary_bits = self.count + (1 << self.high_bits);
+        let unary_bits = if self.count == 0 { 0 } else { self.count + (1 << self.high_bits) };
         let widths = [
             unary_bits,
             self.count * u64::from(self.low_bits),
@@ -81,38 +111,41 @@ pub(crate) struct Bucket<'a> {
     unary: &'a [u8],
     low: &'a [u8],
     slots: &'a [u8],
+    loose: &'a [[u8; LOOSE_LEN_BYTES]],
 }
 
 impl<'a> Bucket<'a> {
     /// Reads a bucket; `None` when the bytes are none.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (count, count_len) = read_count(bytes)?;
-        let [suffix_bits, slot_bits] = *bytes.get(count_len..)?.first_chunk::<2>()?;
-        let (suffix_bits, slot_bits) = (u32::from(suffix_bits), u32::from(slot_bits));
-        if suffix_bits > MAX_SUFFIX_BITS || slot_bits > 32 || count == 0 {
-            return None;
-        }
-        let layout = Layout::new(u64::from(count), suffix_bits, slot_bits, count_len + 2);
-        let [unary_end, low_end, end] = layout.part_ends();
-        (bytes.len() == end).then_some(())?;
+        let layout = Layout::read(bytes)?;
+        let [unary_end, low_end, packed_end] = layout.part_ends();
+        let (loose, rest) = bytes.get(packed_end..)?.as_chunks();
+        rest.is_empty().then_some(())?;
         Some(Self {
             layout,
             unary: bytes.get(layout.header_len_bytes..unary_end)?,
             low: bytes.get(unary_end..low_end)?,
-            slots: bytes.get(low_end..end)?,
+            slots: bytes.get(low_end..packed_end)?,
+            loose,
         })
     }
 
     /// How many bits of suffix its entries carry.
     pub(crate) const fn suffix_bits(&self) -> u32 {
-        self.layout.high_bits + self.layout.low_bits
+        self.layout.suffix_bits()
     }
 
     /// Calls `found` with the slot of every entry that has this suffix.
     ///
-    /// Costs a walk over `count / 32` words and one or two comparisons.
+    /// Costs a walk over `count / 16` words and the loose entries. A slot that is
+    /// both packed and loose is found twice.
     pub(crate) fn find(&self, suffix: u32, mut found: impl FnMut(Slot)) {
         let suffix = u64::from(suffix);
+        for entry in self.loose.iter().map(|bytes| Entry::from_le_bytes(*bytes)) {
+            if suffix_of(entry) == suffix {
+                found(slot_of(entry));
+            }
+        }
         let high = suffix >> self.layout.low_bits;
         let low = suffix & mask(self.layout.low_bits);
         let mut at_bit = self.after_zeros(high);
@@ -125,8 +158,20 @@ impl<'a> Bucket<'a> {
         }
     }
 
-    /// Every entry in order; `None` if the parts contradict each other.
+    /// Every entry in order, each once; `None` if the parts contradict each other.
     pub(crate) fn entries(&self) -> Option<Vec<Entry>> {
+        let mut entries = self.packed_entries()?;
+        if !self.loose.is_empty() {
+            entries.extend(self.loose.iter().map(|bytes| Entry::from_le_bytes(*bytes)));
+            entries.sort();
+            entries.dedup();
+            let last = entries.last().copied().unwrap_or(0);
+            (suffix_of(last) >> self.suffix_bits() == 0).then_some(())?;
+        }
+        Some(entries)
+    }
+
+    fn packed_entries(&self) -> Option<Vec<Entry>> {
         let mut entries: Vec<Entry> = Vec::with_capacity(self.unary.len().saturating_mul(8));
         let (mut high, mut at_bit) = (0, 0);
         while (entries.len() as u64) < self.layout.count {
@@ -225,21 +270,40 @@ pub(crate) fn encode(entries: &[Entry], suffix_bits: u32, out: &mut Vec<u8>) {
     slots.finish();
 }
 
+/// Appends the bucket of `entries` with all of them loose: a merge operand.
+pub(crate) fn encode_loose(entries: &[Entry], suffix_bits: u32, out: &mut Vec<u8>) {
+    write_count(0, out);
+    out.push(low_byte(u64::from(suffix_bits)));
+    out.extend(entries.iter().flat_map(|entry| entry.to_le_bytes()));
+}
+
 /// The union of buckets that share their prefix; `None` if one is damaged.
-pub(crate) fn union<'a>(buckets: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
-    let mut all: Vec<Entry> = Vec::new();
-    let mut suffix_bits = None;
+///
+/// The loose entries of all go behind the packed ones of the first, and are packed
+/// with them when they have become many.
+pub(crate) fn union<'a>(mut buckets: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let base = buckets.next()?;
+    let first = Bucket::parse(base)?;
+    let mut all = base.to_vec();
+    let mut loose_count = first.loose.len();
+    let mut others_packed: Vec<Entry> = Vec::new();
     for bytes in buckets {
         let bucket = Bucket::parse(bytes)?;
-        if *suffix_bits.get_or_insert(bucket.suffix_bits()) != bucket.suffix_bits() {
-            return None;
-        }
-        all.extend(bucket.entries()?);
+        (bucket.suffix_bits() == first.suffix_bits()).then_some(())?;
+        others_packed.extend(bucket.packed_entries()?);
+        all.extend_from_slice(bucket.loose.as_flattened());
+        loose_count += bucket.loose.len();
     }
-    all.sort();
-    all.dedup();
-    let mut out = Vec::with_capacity(all.len() * 5 + MAX_COUNT_LEN_BYTES + 2);
-    encode(&all, suffix_bits?, &mut out);
+    let packed_count = usize::try_from(first.layout.count).unwrap_or(usize::MAX);
+    if others_packed.is_empty() && loose_count <= MAX_FEW_LOOSE.max(packed_count / 2) {
+        return Some(all);
+    }
+    let mut entries = Bucket::parse(&all)?.entries()?;
+    entries.extend(others_packed);
+    entries.sort();
+    entries.dedup();
+    let mut out = Vec::with_capacity(entries.len() * 5 + MAX_COUNT_LEN_BYTES + 2);
+    encode(&entries, first.suffix_bits(), &mut out);
     Some(out)
 }
 
@@ -318,7 +382,11 @@ fn write_count(mut count: u64, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 mod tests {
     use std::collections::BTreeSet;
 
@@ -330,6 +398,13 @@ mod tests {
         let entries: Vec<_> = set.iter().copied().collect();
         let mut out = Vec::new();
         encode(&entries, suffix_bits, &mut out);
+        out
+    }
+
+    fn loosely(set: &BTreeSet<Entry>, suffix_bits: u32) -> Vec<u8> {
+        let entries: Vec<_> = set.iter().copied().collect();
+        let mut out = Vec::new();
+        encode_loose(&entries, suffix_bits, &mut out);
         out
     }
 
@@ -366,7 +441,8 @@ mod tests {
 
         #[test]
         fn union_is_set_union_in_any_grouping(
-            (suffix_bits, set) in sets(120), cut in any::<prop::sample::Index>(), again in any::<bool>()
+            (suffix_bits, set) in sets(300), cut in any::<prop::sample::Index>(), again in any::<bool>(),
+            loose in any::<[bool; 3]>(), partial in any::<bool>()
         ) {
             let cut = cut.index(set.len());
             let mut parts: Vec<BTreeSet<Entry>> = vec![
@@ -374,8 +450,25 @@ mod tests {
             ];
             if again { parts.push(set.iter().copied().step_by(3).collect()); }
             parts.retain(|part| !part.is_empty());
-            let parts: Vec<_> = parts.iter().map(|part| packed(part, suffix_bits)).collect();
-            prop_assert_eq!(union(parts.iter().map(Vec::as_slice)), Some(packed(&set, suffix_bits)));
+            let parts = parts.iter().zip(loose).map(|(part, loose)| {
+                if loose { loosely(part, suffix_bits) } else { packed(part, suffix_bits) }
+            });
+            let mut parts: Vec<_> = parts.collect();
+            if partial {
+                let tail = parts.split_off(parts.len() / 2);
+                parts.push(union(tail.iter().map(Vec::as_slice)).expect("sound"));
+            }
+            let all = union(parts.iter().map(Vec::as_slice)).expect("sound");
+            let bucket = Bucket::parse(&all).expect("just made");
+            prop_assert_eq!(bucket.entries(), Some(set.iter().copied().collect::<Vec<_>>()));
+            prop_assert!(bucket.loose.len() <= MAX_FEW_LOOSE.max(set.len() / 2) || parts.len() == 1);
+            for entry in &set {
+                let mut found = BTreeSet::new();
+                bucket.find(u32::try_from(suffix_of(*entry)).expect("31 bits"), |slot| { found.insert(slot); });
+                let range = *entry >> 32 << 32..=*entry | mask(32);
+                let expected: BTreeSet<_> = set.range(range).map(|entry| slot_of(*entry)).collect();
+                prop_assert_eq!(found, expected);
+            }
         }
 
         #[test]
@@ -383,6 +476,7 @@ mod tests {
             (suffix_bits, set) in sets(60), bit in any::<prop::sample::Index>(), keep in any::<prop::sample::Index>()
         ) {
             let good = packed(&set, suffix_bits);
+            let _either = union([&good[..], &good[..keep.index(good.len())]].into_iter());
             let mut flipped = good.clone();
             let bit = bit.index(good.len() * 8);
             if let Some(byte) = flipped.get_mut(bit / 8) { *byte ^= 1 << (bit % 8); }

@@ -67,11 +67,20 @@ pub fn records() -> Vec<(&'static str, Vec<Field>)> {
 
 /// The bucket of entries (suffix, slot), which are sorted and distinct.
 pub fn encode_bucket(suffix_bits: u8, entries: &[(u32, u32)]) -> Vec<u8> {
-    let entries: Vec<_> =
-        entries.iter().map(|(suffix, slot)| bucket::entry(*suffix, Slot(*slot))).collect();
     let mut bytes = Vec::new();
-    bucket::encode(&entries, suffix_bits.into(), &mut bytes);
+    bucket::encode(&to_entries(entries), suffix_bits.into(), &mut bytes);
     bytes
+}
+
+/// The merge operand that adds entries (suffix, slot).
+pub fn encode_operand(suffix_bits: u8, entries: &[(u32, u32)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bucket::encode_loose(&to_entries(entries), suffix_bits.into(), &mut bytes);
+    bytes
+}
+
+fn to_entries(entries: &[(u32, u32)]) -> Vec<bucket::Entry> {
+    entries.iter().map(|(suffix, slot)| bucket::entry(*suffix, Slot(*slot))).collect()
 }
 
 /// The entries of a bucket; `None` if the bytes are none.

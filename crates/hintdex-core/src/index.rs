@@ -81,6 +81,7 @@ pub struct LiveIndex {
     /// Held by whoever changes the fleet or the windows.
     maintenance: Mutex<()>,
     pub(crate) rolls: AtomicU64,
+    pub(crate) retired_slots: AtomicU64,
 }
 
 impl LiveIndex {
@@ -149,6 +150,7 @@ impl LiveIndex {
         let fleet = load_fleet(&store)?;
         let states = load_states(&store, &fleet, params)?;
         let current = load_windows(&store, &fleet)?;
+        let retired = states.totals().retired;
         remove_folder(&store.path().join(BULK_FOLDER))?;
         Ok(Self {
             store,
@@ -162,6 +164,7 @@ impl LiveIndex {
             windows: RwLock::new(Windows { current, missed: None }),
             maintenance: Mutex::new(()),
             rolls: AtomicU64::new(0),
+            retired_slots: AtomicU64::new(retired),
         })
     }
 
@@ -190,6 +193,22 @@ impl LiveIndex {
     pub fn live_nonces(&self, slot: Slot) -> Range<Nonce> {
         let state = self.states.get(slot).filter(|state| !state.is_retired());
         state.map_or(0..0, |state| state.live_nonces())
+    }
+
+    /// The next nonce of every slot, `None` for a retired one: what a snapshot is made from.
+    pub fn next_nonces(&self) -> Vec<Option<Nonce>> {
+        let states = self.states.copy(0..self.slot_count());
+        states.iter().map(|state| (!state.is_retired()).then(|| state.next_nonce.get())).collect()
+    }
+
+    /// Whether a slot from `first` on holds another key than a device's first one.
+    pub fn has_new_keys_since(&self, first: Slot) -> bool {
+        self.fleet().keys(first.0..u32::MAX).any(|(_, key)| key.generation > 0)
+    }
+
+    /// The index's own random id.
+    pub const fn id(&self) -> &[u8; 16] {
+        &self.index_id
     }
 
     /// The slots of every key of `device`, the oldest first.
@@ -238,6 +257,10 @@ impl LiveIndex {
         remove_folder(&folder)?;
         fs::create_dir(&folder).map_err(Error::io("making a folder", &folder))?;
         Ok(folder)
+    }
+
+    pub(crate) fn active_slots(&self) -> u64 {
+        u64::from(self.slot_count()).saturating_sub(self.retired_slots.load(Ordering::Relaxed))
     }
 
     pub(crate) fn count_roll(&self) {

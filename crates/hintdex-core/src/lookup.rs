@@ -81,7 +81,11 @@ fn find(row: Option<&[u8]>, suffix: u32) -> Result<Candidates, Error> {
     if let Some(bytes) = row {
         let bucket = Bucket::parse(bytes)
             .ok_or_else(|| Error::corrupted("a bucket", "its parts do not fit"))?;
-        bucket.find(suffix, |slot| candidates.push(slot));
+        bucket.find(suffix, |slot| {
+            if !candidates.contains(&slot) {
+                candidates.push(slot);
+            }
+        });
     }
     Ok(candidates)
 }

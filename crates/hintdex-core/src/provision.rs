@@ -119,6 +119,10 @@ impl LiveIndex {
             }
             let states = self.store.family(STATES_FAMILY)?;
             for slot in &slots {
+                if self.is_retired(*slot) {
+                    continue;
+                }
+                self.retired_slots.fetch_add(1, Ordering::Relaxed);
                 self.states
                     .update(*slot, |state| {
                         state.flags |= RETIRED;

@@ -36,7 +36,9 @@ impl LiveIndex {
     /// would halve it.
     pub fn needs_roll(&self) -> bool {
         let entries = self.windows().current.as_ref().map_or(0, Window::entry_count);
-        entries > 2 * self.states.totals().hints + u64::from(self.params.lookahead)
+        let lookahead = u64::from(self.params.lookahead);
+        // Every active slot has its whole lookahead, but for the last nonces there are.
+        entries > (2 * self.active_slots() + 1) * lookahead
     }
 
     /// Builds the next window from keys and states and drops the old one.

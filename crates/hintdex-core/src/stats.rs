@@ -1,6 +1,7 @@
 //! What an index holds and what it costs.
 
 use std::fs;
+use std::sync::atomic::Ordering;
 
 use hintdex_wire::HintScheme;
 use rocksdb::properties::{
@@ -121,7 +122,7 @@ impl LiveIndex {
             states_memory_bytes: self.states.memory_bytes() as u64,
             cache_bytes: self.store.cache_usage_bytes() as u64,
             tables_memory_bytes,
-            rolls: self.rolls.load(std::sync::atomic::Ordering::Relaxed),
+            rolls: self.rolls.load(Ordering::Relaxed),
         })
     }
 

@@ -12,9 +12,9 @@ use std::sync::{Arc, OnceLock};
 
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType,
-    DBPinnableSlice, DBRecoveryMode, DBWithThreadMode, IngestExternalFileOptions, MergeOperands,
-    MultiThreaded, Options as RocksOptions, ReadOptions, WriteBatch, WriteBufferManager,
-    WriteOptions,
+    DBPinnableSlice, DBRecoveryMode, DBWithThreadMode, IngestExternalFileOptions, LogLevel,
+    MergeOperands, MultiThreaded, Options as RocksOptions, ReadOptions, WriteBatch,
+    WriteBufferManager, WriteOptions,
 };
 
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX};
@@ -61,6 +61,10 @@ impl Tuning {
         options.set_max_total_wal_size(4 * self.buffer_len_bytes as u64);
         options.set_max_background_jobs(2);
         options.set_keep_log_file_num(2);
+        // What it does every day is not worth a line, nor a thread that counts it.
+        options.set_log_level(LogLevel::Warn);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
         options.set_max_log_file_size(1 << 20);
         options
     }

@@ -82,7 +82,7 @@ pub(crate) fn merge_hints(
         entries.clear();
         entries.extend(of_bucket.iter().map(|(_, entry)| *entry));
         operand.clear();
-        bucket::encode(&entries, geometry.suffix_bits().into(), &mut operand);
+        bucket::encode_loose(&entries, geometry.suffix_bits().into(), &mut operand);
         batch.merge_cf(family, key, &operand);
     }
 }

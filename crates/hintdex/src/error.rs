@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
+use hintdex_snapshot::{BuildError, OpenError};
+
 /// Why a station did not do what it was asked.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -26,6 +28,22 @@ pub enum Error {
         /// What the index has.
         has: hintdex_core::Params,
     },
+    /// A file is no snapshot that can be used; its message says what to do.
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: OpenError,
+    },
+    /// A snapshot is sound and cannot serve this fleet. Rebuild it.
+    SnapshotRefused {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
+    /// No snapshot was built.
+    Rebuild(BuildError),
     /// The file system failed.
     Io {
         /// What was being done.
@@ -43,7 +61,9 @@ impl Error {
         use hintdex_core::Error as Index;
         match self {
             Self::KeyFile { .. } | Self::OtherMasterKey { .. } | Self::OtherParams { .. } => true,
-            Self::Io { .. } => false,
+            Self::SnapshotRefused { .. } | Self::Rebuild(BuildError::Params { .. }) => true,
+            Self::Snapshot { source, .. } => matches!(source, OpenError::WrongKey),
+            Self::Rebuild(_) | Self::Io { .. } => false,
             Self::Index(error) => !matches!(
                 error,
                 Index::NewerVersion { .. }
@@ -83,6 +103,11 @@ impl fmt::Display for Error {
                 "the index was made with hints {} and lookahead {}; leave these options out or give the same",
                 has.scheme, has.lookahead
             ),
+            Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::SnapshotRefused { path, why } => {
+                write!(f, "{}: {why}; make a new one with rebuild", path.display())
+            }
+            Self::Rebuild(error) => error.fmt(f),
             Self::Io { doing, path, source } => {
                 write!(f, "{}: {doing} failed: {source}", path.display())
             }
@@ -94,6 +119,8 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Index(error) => Some(error),
+            Self::Snapshot { source, .. } => Some(source),
+            Self::Rebuild(error) => Some(error),
             Self::Io { source, .. } => Some(source),
             _ => None,
         }

@@ -6,12 +6,13 @@
 //! is followed: the hints that its admission will add are made now, and looked
 //! for among those that nobody knew.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use hintdex_scan::KeyTable;
 use hintdex_wire::{Hint, HintCipher, Nonce, Slot};
 
-use crate::{Resolved, Source, Station};
+use crate::{Found, Resolved, Source, Station};
 
 /// The hints of a batch that nobody knew, and how far each device was followed.
 pub(crate) struct Follower<'a> {
@@ -29,7 +30,7 @@ impl<'a> Follower<'a> {
         station: &'a Station,
         table: &'a KeyTable,
         hints: &[Hint],
-        resolved: &[Vec<Resolved>],
+        resolved: &[Found],
     ) -> Self {
         let mut unknown: HashMap<Hint, Vec<usize>> = HashMap::new();
         let open =
@@ -42,11 +43,14 @@ impl<'a> Follower<'a> {
     /// will make live.
     ///
     /// Costs one hint and one probe a packet, and nothing if no hint is unknown.
-    pub(crate) fn follow(&mut self, found: &[Resolved], resolved: &mut [Vec<Resolved>]) {
+    pub(crate) fn follow(&mut self, found: &[Resolved], resolved: &mut [Found]) {
         if self.unknown.is_empty() {
             return;
         }
+        // Each device from its lowest nonce on: its hints move on with every packet,
+        // and those below the highest one would be passed over.
         let mut ahead = found.to_vec();
+        ahead.sort_unstable_by_key(|found| Reverse(found.nonce));
         while let Some(found) = ahead.pop() {
             for (nonce, places) in self.coming(&found) {
                 let next = Resolved { nonce, source: Source::Index, ..found };

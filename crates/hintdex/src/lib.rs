@@ -42,14 +42,23 @@ mod error;
 mod follow;
 mod keyfile;
 mod resolve;
+mod snapshots;
 mod station;
 mod verdict;
 
 pub use error::Error;
 pub use hintdex_core::{DeviceRange, Durability, Params, Report, Section, Stats, Verified};
-pub use resolve::Resolved;
+pub use resolve::{Found, Resolved};
+pub use snapshots::RebuildOptions;
 pub use station::{Station, StationOptions};
 pub use verdict::{Malformed, Source, Verdict};
 
+/// Static files of hints: their encodings, dials and readers.
+pub use hintdex_snapshot as snapshot;
 /// The bytes on the air: ids, keys, packets.
 pub use hintdex_wire as wire;
+
+/// The example in the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;

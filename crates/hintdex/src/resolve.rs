@@ -4,6 +4,7 @@ use hintdex_core::Candidates;
 use hintdex_scan::{KeyTable, Match};
 use hintdex_wire::{DeviceId, Hint, KeyId, Nonce, Slot};
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use crate::{Error, Source, Station};
 
@@ -27,6 +28,9 @@ pub struct Resolved {
     pub source: Source,
 }
 
+/// The devices that made a hint: almost always one, and then without an allocation.
+pub type Found = SmallVec<[Resolved; 1]>;
+
 impl Resolved {
     /// Whose hint it is.
     pub const fn device(&self) -> DeviceId {
@@ -38,40 +42,52 @@ impl Station {
     /// The devices that made `hints`: for each hint every one whose key confirms
     /// it, which with 16-byte hints is one or none.
     ///
-    /// The live index is asked first. Hints that it does not know are scanned for
+    /// Snapshots are asked first, then the live index. Hints they do not know are scanned for
     /// together, over all devices and on all threads: about 50 ns a device for
     /// the first of them and 10 ns for every further one.
     ///
     /// # Errors
     /// What the index says.
-    pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<Vec<Resolved>>, Error> {
+    pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<Found>, Error> {
         let table = self.table()?;
         let mut resolved = self.look_up(&table, hints)?;
         self.scan_for_the_rest(&table, hints, &mut resolved, |_, _| ());
         Ok(resolved)
     }
 
-    /// What the live index knows of `hints`, confirmed.
-    pub(crate) fn look_up(
+    /// What the snapshots, and then the live index, know of `hints`, confirmed.
+    pub(crate) fn look_up(&self, table: &KeyTable, hints: &[Hint]) -> Result<Vec<Found>, Error> {
+        let mut places = vec![Found::new(); hints.len()];
+        hints.par_chunks(HINTS_PER_TASK).zip(places.par_chunks_mut(HINTS_PER_TASK)).try_for_each(
+            |(hints, places)| {
+                self.snapshots.look_up(&self.index, table, hints, places);
+                self.look_up_live(table, hints, places)
+            },
+        )?;
+        Ok(places)
+    }
+
+    /// Resolves what the live index knows of `hints`, into the places that are empty.
+    fn look_up_live(
         &self,
         table: &KeyTable,
         hints: &[Hint],
-    ) -> Result<Vec<Vec<Resolved>>, Error> {
-        let looked_up: Vec<Vec<Vec<Resolved>>> = hints
-            .par_chunks(HINTS_PER_TASK)
-            .map(|hints| {
-                let candidates = self.index.candidates_batch(hints)?;
-                let confirmed = hints.iter().zip(candidates);
-                Ok(confirmed
-                    .map(|(hint, candidates)| self.confirm(table, hint, &candidates))
-                    .collect())
-            })
-            .collect::<Result<_, hintdex_core::Error>>()?;
-        Ok(looked_up.into_iter().flatten().collect())
+        places: &mut [Found],
+    ) -> Result<(), Error> {
+        let (asked, places): (Vec<Hint>, Vec<&mut Found>) =
+            hints.iter().copied().zip(places).filter(|(_, place)| place.is_empty()).unzip();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let candidates = self.index.candidates_batch(&asked)?;
+        for ((hint, place), candidates) in asked.iter().zip(places).zip(candidates) {
+            *place = self.confirm(table, hint, &candidates);
+        }
+        Ok(())
     }
 
     /// The candidates whose key made the hint.
-    fn confirm(&self, table: &KeyTable, hint: &Hint, candidates: &Candidates) -> Vec<Resolved> {
+    fn confirm(&self, table: &KeyTable, hint: &Hint, candidates: &Candidates) -> Found {
         let matches = candidates.iter().filter_map(|slot| table.confirm_slot(*slot, hint));
         matches.filter_map(|found| self.named(found, Source::Index)).collect()
     }
@@ -82,17 +98,17 @@ impl Station {
         &self,
         table: &KeyTable,
         hints: &[Hint],
-        resolved: &mut [Vec<Resolved>],
-        mut follow: impl FnMut(&[Resolved], &mut [Vec<Resolved>]),
+        resolved: &mut [Found],
+        mut follow: impl FnMut(&[Resolved], &mut [Found]),
     ) {
         let mut next = 0;
         while next < hints.len() {
-            let open =
-                (next..hints.len()).filter(|at| resolved.get(*at).is_some_and(Vec::is_empty));
+            let open = (next..hints.len())
+                .filter(|at| resolved.get(*at).is_some_and(|found| found.is_empty()));
             let places: Vec<usize> = open.take(HINTS_PER_SCAN).collect();
             let unknown: Vec<Hint> =
                 places.iter().filter_map(|at| hints.get(*at).copied()).collect();
-            let mut found = Vec::new();
+            let mut found: Vec<Resolved> = Vec::new();
             for (at, matches) in places.iter().zip(table.confirm_all(&unknown)) {
                 let named = matches.into_iter().filter_map(|found| self.named(found, Source::Scan));
                 if let Some(place) = resolved.get_mut(*at) {

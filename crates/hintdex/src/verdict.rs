@@ -8,6 +8,8 @@ use hintdex_wire::{DeviceId, Nonce};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
+    /// An attached snapshot.
+    Snapshot,
     /// The live index.
     Index,
     /// The scan over all devices.
@@ -18,6 +20,7 @@ impl Source {
     /// Its name in the program's output.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Snapshot => "snapshot",
             Self::Index => "index",
             Self::Scan => "scan",
         }

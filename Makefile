@@ -1,0 +1,48 @@
+# make demo    installs what is missing, builds, and runs the main job
+# make test    installs what is missing and passes the tests
+# make help    the rest
+
+# RocksDB is 20 to 30 minutes of C++ on two cores. Every target below, every
+# clone and CI share one build of it: same profile, same flags, one folder
+# outside the tree, and ccache behind it (docs/decisions/0002-one-rocksdb-build.md).
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hintdex/target
+CARGO ?= cargo
+LIGHT := -p hintdex-wire -p hintdex-scan -p hintdex-snapshot
+
+.PHONY: help demo test test-long lint build bench setup clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
+
+setup:
+	@tools/setup.sh
+
+# make build   the program, at $CARGO_TARGET_DIR/release/hintdex
+build: setup
+	@tools/with-ccache.sh $(CARGO) build --release -p hintdex-cli -p hintdex-benches
+
+demo: build
+	@tools/demo.sh
+
+# make lint    formatting, clippy without a warning, the sizes of files and functions
+lint: setup
+	$(CARGO) fmt --all --check
+	tools/with-ccache.sh $(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	tools/check-sizes.sh
+
+# The crates without RocksDB run in the dev profile, too: there arithmetic that
+# overflows panics.
+test: lint build
+	$(CARGO) test $(LIGHT)
+	tools/with-ccache.sh $(CARGO) test --release --workspace
+
+# make test-long  what takes longer than a change should wait: run before a release
+test-long: test
+	tools/with-ccache.sh $(CARGO) test --release --workspace -- --ignored
+
+# make bench   every figure of docs/results, beside its peer in the same run
+bench: build
+	tools/bench.sh
+
+clean:
+	rm -rf $(CARGO_TARGET_DIR)

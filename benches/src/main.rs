@@ -1,0 +1,38 @@
+//! What hintdex costs, measured beside its peers: see the crate's documentation.
+#![forbid(unsafe_code)]
+
+mod decode;
+mod lookup;
+mod provision;
+mod sizes;
+
+use clap::{Parser, Subcommand};
+use hintdex_benches::Outcome;
+
+/// Measures hintdex beside its peers, in turns.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// A lookup, beside a bare RocksDB get and beside a row a hint
+    Lookup(lookup::Args),
+    /// Provisioning, beside a hash map that takes ready-made hints
+    Provision(provision::Args),
+    /// A packet, beside the same scheme in Python
+    Decode(decode::Args),
+    /// Bytes on disk and in memory
+    Sizes(sizes::Args),
+}
+
+fn main() -> Outcome {
+    match Cli::parse().bench {
+        Bench::Lookup(args) => lookup::run(&args),
+        Bench::Provision(args) => provision::run(&args),
+        Bench::Decode(args) => decode::run(&args),
+        Bench::Sizes(args) => sizes::run(&args),
+    }
+}

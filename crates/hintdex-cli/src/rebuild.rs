@@ -1,0 +1,40 @@
+//! `hintdex rebuild`
+
+use std::time::Instant;
+
+use hintdex::snapshot::Dial;
+use hintdex::{Durability, RebuildOptions, Station};
+
+use crate::args::{RebuildArgs, RunArgs};
+use crate::failure::Failure;
+use crate::progress;
+
+const DEFAULT_TRIES: u32 = 32;
+
+pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
+    let dial = match (args.bits, args.tries) {
+        (Some(bits), _) => Dial::Bits(bits),
+        (None, tries) => Dial::Tries(tries.unwrap_or(DEFAULT_TRIES)),
+    };
+    let options = RebuildOptions {
+        encoding: args.encoding,
+        dial,
+        horizon_nonces: args.horizon,
+        memory_bytes: run.memory,
+        ..RebuildOptions::default()
+    };
+    let started = Instant::now();
+    let station = Station::open(&args.index, &run.station(Durability::ProcessCrash))?;
+    let bar = progress::bar("rebuilding", "hints");
+    let built = station.rebuild(&args.out, &options, Some(&progress::reporter(&bar)))?;
+    bar.finish_and_clear();
+    println!(
+        "wrote {}: {} hints in {} bytes, {:.3} bytes a hint, in {:.2} s",
+        args.out.display(),
+        built.hints,
+        built.bytes,
+        built.bytes as f64 / built.hints.max(1) as f64,
+        started.elapsed().as_secs_f64(),
+    );
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! A sparse directory over the hints into a dense string of bits.
+//!
+//! The hints of a shard are cut into buckets of equal width, each bucket a
+//! string of codes; a lookup finds where its bucket begins and ends, and
+//! decodes it. What the codes say is the business of [`dense`](super::dense)
+//! and [`sorted`](super::sorted).
+//!
+//! ```text
+//! codes, bucket after bucket │ an offset for every 16 buckets (u32) │ a packed offset a bucket
+//! ```
+
+use super::View;
+use super::bits::{BitReader, BitWriter};
+use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
+use crate::kernel;
+use crate::snapshot::Section;
+use crate::{BuildError, Damage};
+
+/// How many buckets share an absolute offset.
+const GROUP_LEN_BUCKETS: usize = 16;
+
+/// The length of an absolute offset in bytes.
+const ABSOLUTE_LEN_BYTES: usize = 4;
+
+/// Each part of a shard begins on a word.
+const PART_ALIGN_BYTES: usize = 8;
+
+/// The bucketed codes of a shard, as its record describes them.
+#[derive(Clone, Debug)]
+pub(super) struct Buckets {
+    bucket_count: u32,
+    codes_bits: u32,
+    /// The low bits of the Rice codes.
+    pub low_bits: u32,
+    relative_bits: u32,
+    codes_at: usize,
+    absolute_at: usize,
+    relative_at: usize,
+    end: usize,
+}
+
+impl Buckets {
+    /// Reads the numbers of a record; `None` if they do not fit together.
+    pub fn open(record: &ShardRecord) -> Option<Self> {
+        let [bucket_count, codes_bits, widths, 0, 0] = record.parts.map(|part| part.get()) else {
+            return None;
+        };
+        let [relative_bits, low_bits, 0, 0, 0, 0, 0, 0] = widths.to_le_bytes() else {
+            return None;
+        };
+        if relative_bits > 32 || low_bits > 56 || record.duplicate_count.get() != 0 {
+            return None;
+        }
+        let (bucket_count, codes_bits) =
+            (u32::try_from(bucket_count).ok()?, u32::try_from(codes_bits).ok()?);
+        let codes_at = DATA_OFFSET_BYTES + usize::try_from(record.offset_bytes.get()).ok()?;
+        let groups = (bucket_count as usize).div_ceil(GROUP_LEN_BUCKETS);
+        let absolute_at = codes_at + padded(codes_bits.div_ceil(8) as usize);
+        let relative_at = absolute_at + padded(groups * ABSOLUTE_LEN_BYTES);
+        let packed = bucket_count as usize * usize::from(relative_bits);
+        let end = relative_at + padded(packed.div_ceil(8));
+        if (end - codes_at) as u64 != record.len_bytes.get() {
+            return None;
+        }
+        Some(Self {
+            bucket_count,
+            codes_bits,
+            low_bits: low_bits.into(),
+            relative_bits: relative_bits.into(),
+            codes_at,
+            absolute_at,
+            relative_at,
+            end,
+        })
+    }
+
+    /// The codes of a bucket.
+    pub fn codes<'f>(&self, view: &View<'f>, bucket: u32) -> Result<BitReader<'f>, Damage> {
+        let start = self.offset(view, bucket)? as usize;
+        let end = (self.offset(view, bucket.saturating_add(1))? as usize).max(start);
+        let at = self.codes_at + start / 8;
+        let bytes = view.bytes.touch(at..self.codes_at + end.div_ceil(8))?;
+        Ok(BitReader::new(bytes, start % 8, end - start / 8 * 8))
+    }
+
+    /// The first bit of a bucket; the end of the codes past the last bucket.
+    fn offset(&self, view: &View<'_>, bucket: u32) -> Result<u32, Damage> {
+        if bucket >= self.bucket_count {
+            return Ok(self.codes_bits);
+        }
+        let bucket = bucket as usize;
+        let at = self.absolute_at + bucket / GROUP_LEN_BUCKETS * ABSOLUTE_LEN_BYTES;
+        let absolute = view.bytes.touch(at..at + ABSOLUTE_LEN_BYTES)?;
+        let absolute = absolute.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let relative_bits = self.relative_bits as usize;
+        let bit = bucket * relative_bits;
+        let last = self.relative_at + (bit + relative_bits).div_ceil(8);
+        let packed = view.bytes.touch(self.relative_at + bit / 8..last)?;
+        let mut packed = BitReader::new(packed, bit % 8, packed.len() * 8);
+        let relative = packed.take(self.relative_bits).unwrap_or(0);
+        // An offset past the codes can only be a builder's fault; it reads nothing.
+        let offset = u32::try_from(u64::from(absolute) + relative).unwrap_or(u32::MAX);
+        Ok(offset.min(self.codes_bits))
+    }
+
+    /// Starts loading the offset of a bucket and its codes.
+    pub fn prefetch(&self, view: &View<'_>, bucket: u32) {
+        let bucket = bucket as usize;
+        let at = self.relative_at + bucket * self.relative_bits as usize / 8;
+        kernel::prefetch(view.bytes.peek(at..at + 8));
+        // The codes are where the average says, give or take a line or two.
+        let mean_bits = (self.codes_bits / self.bucket_count.max(1)) as usize;
+        let at = self.codes_at + bucket * mean_bits / 8;
+        kernel::prefetch(view.bytes.peek(at..at + mean_bits / 8));
+    }
+
+    /// Adds the bytes of the parts to `sections`.
+    pub fn measure(&self, sections: &mut Vec<Section>) {
+        Section::add(sections, "codes", self.absolute_at - self.codes_at);
+        Section::add(sections, "bucket offsets", self.end - self.absolute_at);
+    }
+
+    /// How many buckets there are.
+    pub const fn bucket_count(&self) -> u32 {
+        self.bucket_count
+    }
+}
+
+/// The length of a part with the zeros up to the next word.
+const fn padded(len_bytes: usize) -> usize {
+    len_bytes.next_multiple_of(PART_ALIGN_BYTES)
+}
+
+/// Writes what [`Buckets`] reads.
+#[derive(Debug)]
+pub(super) struct BucketsBuilder {
+    pub codes: BitWriter,
+    pub low_bits: u32,
+    starts: Vec<u64>,
+}
+
+impl BucketsBuilder {
+    pub fn new(low_bits: u32, bucket_count: u32) -> Self {
+        let starts = Vec::with_capacity(bucket_count as usize);
+        Self { codes: BitWriter::default(), low_bits, starts }
+    }
+
+    /// What is written to `codes` from now on belongs to `bucket`, which no
+    /// earlier one was behind; those between are empty.
+    pub fn begin(&mut self, bucket: u32) {
+        while self.starts.len() <= bucket as usize {
+            self.starts.push(self.codes.len_bits());
+        }
+    }
+
+    /// Appends the shard to `out`.
+    pub fn finish(
+        self,
+        shard: usize,
+        hint_count: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<ShardRecord, BuildError> {
+        let too_large = BuildError::ShardTooLarge { shard, hints: hint_count.into() };
+        let codes_bits = self.codes.len_bits();
+        let Ok(_) = u32::try_from(codes_bits) else { return Err(too_large) };
+        let base = out.len();
+        append(out, base, &self.codes.finish());
+        let mut absolute = Vec::new();
+        let mut widest = 0;
+        for group in self.starts.chunks(GROUP_LEN_BUCKETS) {
+            let first = group.first().copied().unwrap_or(0);
+            widest = widest.max(group.last().copied().unwrap_or(0) - first);
+            absolute.extend(u32::try_from(first).unwrap_or(u32::MAX).to_le_bytes());
+        }
+        append(out, base, &absolute);
+        let relative_bits = u64::BITS - widest.leading_zeros();
+        let mut relative = BitWriter::default();
+        for group in self.starts.chunks(GROUP_LEN_BUCKETS) {
+            let first = group.first().copied().unwrap_or(0);
+            group.iter().for_each(|start| relative.put(start - first, relative_bits));
+        }
+        append(out, base, &relative.finish());
+        let widths = u64::from(relative_bits) | u64::from(self.low_bits) << 8;
+        Ok(ShardRecord {
+            len_bytes: ((out.len() - base) as u64).into(),
+            hint_count: hint_count.into(),
+            parts: [self.starts.len() as u64, codes_bits, widths, 0, 0].map(Into::into),
+            ..ShardRecord::default()
+        })
+    }
+}
+
+/// Appends a part and zeros up to the next word of the shard that begins at `base`.
+fn append(out: &mut Vec<u8>, base: usize, part: &[u8]) {
+    out.extend_from_slice(part);
+    out.resize(base + padded(out.len() - base), 0);
+}

@@ -1,0 +1,114 @@
+//! `dense`: hints only steer into an array of slots.
+//!
+//! Nothing of a hint is stored but the bucket it falls into. A bucket is the set
+//! of the slots of its hints: sorted, and each coded as the gap to the one
+//! before (Rice). For 32 slots of a million a gap takes 16.4 bits, and the
+//! bucket's offset another half bit a hint.
+
+use super::bits::{BitReader, best_low_bits};
+use super::buckets::{Buckets, BucketsBuilder};
+use super::{BucketCandidates, Entry, Shape, Shard, View};
+use crate::format::ShardRecord;
+use crate::kernel::Retrieve;
+use crate::snapshot::Section;
+use crate::{BuildError, Candidates, Damage};
+
+#[derive(Debug)]
+pub(crate) struct DenseShard {
+    buckets: Buckets,
+}
+
+impl DenseShard {
+    fn bucket(&self, shape: &Shape, head: u64) -> u32 {
+        bucket_of(head << shape.shard_bits, self.buckets.bucket_count())
+    }
+}
+
+/// The bucket of a hint whose head, without its shard's bits, is `local`: the
+/// buckets are of equal width, and as many as are wanted.
+#[expect(clippy::cast_possible_truncation, reason = "less than `bucket_count`")]
+const fn bucket_of(local: u64, bucket_count: u32) -> u32 {
+    ((local as u128 * bucket_count as u128) >> 64) as u32
+}
+
+impl Shard for DenseShard {
+    fn build(
+        shape: &Shape,
+        shard: usize,
+        entries: &mut Vec<Entry>,
+        out: &mut Vec<u8>,
+    ) -> Result<ShardRecord, BuildError> {
+        let hint_count = super::hint_count(shard, entries)?;
+        // A hint of the set shares its bucket with (the bucket's mean) others.
+        let bucket_count = hint_count.div_ceil(shape.tries.saturating_sub(1).max(1));
+        let key = |entry: &Entry| {
+            let bucket = bucket_of(entry.head() << shape.shard_bits, bucket_count);
+            (bucket, shape.group(entry.slot))
+        };
+        entries.sort_unstable_by_key(key);
+        entries.dedup_by_key(|entry| key(entry));
+
+        let gaps = || {
+            let mut before = None;
+            entries.iter().map(move |entry| {
+                let (bucket, group) = key(entry);
+                let previous = before.replace((bucket, group)).filter(|&(of, _)| of == bucket);
+                (bucket, u64::from(previous.map_or(group, |(_, previous)| group - previous - 1)))
+            })
+        };
+        let low_bits = best_low_bits(gaps().map(|(_, gap)| gap));
+        let mut builder = BucketsBuilder::new(low_bits, bucket_count);
+        for (bucket, gap) in gaps() {
+            builder.begin(bucket);
+            builder.codes.put_rice(gap, low_bits);
+        }
+        if let Some(last) = bucket_count.checked_sub(1) {
+            builder.begin(last);
+        }
+        builder.finish(shard, hint_count, out)
+    }
+
+    fn open(_: &Shape, _: usize, record: &ShardRecord) -> Option<Self> {
+        Some(Self { buckets: Buckets::open(record)? })
+    }
+
+    fn prefetch(&self, view: &View<'_>, head: u64) {
+        self.buckets.prefetch(view, self.bucket(view.shape, head));
+    }
+
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        _: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
+        let codes = self.buckets.codes(view, self.bucket(view.shape, head))?;
+        let low_bits = self.buckets.low_bits;
+        let slots = DenseCandidates { codes, low_bits, next_group: 0, shape: view.shape };
+        Ok(Candidates::bucket(BucketCandidates::Dense(slots)))
+    }
+
+    fn measure(&self, _: &Shape, sections: &mut Vec<Section>) {
+        self.buckets.measure(sections);
+    }
+}
+
+/// The slots of a bucket, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct DenseCandidates<'f> {
+    codes: BitReader<'f>,
+    low_bits: u32,
+    /// The least group that the next code can mean.
+    next_group: u64,
+    shape: &'f Shape,
+}
+
+impl DenseCandidates<'_> {
+    #[inline]
+    pub fn next(&mut self) -> Option<core::ops::Range<u32>> {
+        let group = self.next_group.checked_add(self.codes.take_rice(self.low_bits)?)?;
+        self.next_group = group.checked_add(1)?;
+        let slots = self.shape.slots_of(u32::try_from(group).ok()?);
+        (!slots.is_empty()).then_some(slots)
+    }
+}

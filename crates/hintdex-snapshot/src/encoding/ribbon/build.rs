@@ -1,0 +1,131 @@
+//! Building a shard: duplicates aside, then layer after layer.
+
+use super::band::{Band, Keyed};
+use super::layer::{MAX_LAYERS, Size, WIDTH_ROWS, pack, pack_thresholds};
+use super::place;
+use crate::BuildError;
+use crate::encoding::duplicates::{self, Duplicate};
+use crate::encoding::{Entry, Shape, hint_count};
+use crate::format::ShardRecord;
+
+/// Of a thousand hints, this many more than there are rows: enough that hardly
+/// a row stays empty, few enough that most hints are found at the first try.
+const OVERLOAD_PER_MILLE: u64 = 40;
+
+/// Up to this many hints are a layer that bumps nothing.
+const LAST_LAYER_HINTS: usize = 2048;
+
+/// How many seeds a last layer tries. One works in about three of four cases.
+const MAX_ATTEMPTS: u32 = 64;
+
+pub(super) fn build(
+    shape: &Shape,
+    shard: usize,
+    entries: &[Entry],
+    out: &mut Vec<u8>,
+) -> Result<ShardRecord, BuildError> {
+    let hint_count = hint_count(shard, entries)?;
+    let base = out.len();
+    let seed = |layer, attempt| place::layer_seed(shape.seed, shard, layer, attempt);
+    let (mut keys, duplicates) = keys_of(shape, entries, seed(0, 0));
+    let (mut parts, mut thresholds) = ([0; 5], Vec::new());
+    for (layer, part) in parts.iter_mut().take(MAX_LAYERS).enumerate() {
+        if keys.is_empty() {
+            break;
+        }
+        if keys.len() <= LAST_LAYER_HINTS || layer + 1 == MAX_LAYERS {
+            *part = build_last(shape, shard, layer, keys, out)?;
+            break;
+        }
+        let rows = keys.len() as u64 * (1000 - OVERLOAD_PER_MILLE) / 1000;
+        let size = Size::of_rows(rows).ok_or(too_large(shard, hint_count))?;
+        let (mut band, mut bumped) = (Band::new(size), Vec::new());
+        let codes = band.fill(&keys, &mut bumped);
+        band.solve(shape.columns(), out);
+        *part = pack(size, 0);
+        if !bumped.is_empty() {
+            thresholds.extend(pack_thresholds(&codes));
+        }
+        rehash(&mut bumped, seed(layer, 0), seed(layer + 1, 0));
+        keys = bumped;
+    }
+    out.extend(&thresholds);
+    out.extend(duplicates.as_flattened());
+    let duplicate_count =
+        u32::try_from(duplicates.len()).map_err(|_| too_large(shard, hint_count))?;
+    Ok(ShardRecord {
+        len_bytes: ((out.len() - base) as u64).into(),
+        hint_count: hint_count.into(),
+        duplicate_count: duplicate_count.into(),
+        parts: parts.map(Into::into),
+        ..ShardRecord::default()
+    })
+}
+
+const fn too_large(shard: usize, hints: u32) -> BuildError {
+    BuildError::ShardTooLarge { shard, hints: hints as u64 }
+}
+
+/// The keys of a shard in the order of their hashes, each once, and the entries
+/// of hints that have several groups.
+fn keys_of(shape: &Shape, entries: &[Entry], seed: u64) -> (Vec<Keyed>, Vec<Duplicate>) {
+    let mut keys: Vec<Keyed> = entries
+        .iter()
+        .map(|entry| Keyed {
+            hash: place::hash(entry.head(), seed),
+            value: shape.group(entry.slot),
+        })
+        .collect();
+    keys.sort_unstable_by_key(|key| (key.hash, key.value));
+    keys.dedup();
+    let mut several: Vec<(u64, u32)> = keys
+        .chunk_by(|one, other| one.hash == other.hash)
+        .filter(|same| same.len() > 1)
+        .flatten()
+        .map(|key| (place::unhash(key.hash, seed), key.value))
+        .collect();
+    if !several.is_empty() {
+        several.sort_unstable();
+        // What is listed is never asked of the rows.
+        let listed = |hash| {
+            let head = place::unhash(hash, seed);
+            several.binary_search_by_key(&head, |&(head, _)| head).is_ok()
+        };
+        keys.retain(|key| !listed(key.hash));
+    }
+    (keys, several.iter().map(|&(head, group)| duplicates::encode(head, group)).collect())
+}
+
+/// Gives keys the hashes of another seed, and the order of those.
+fn rehash(keys: &mut [Keyed], from: u64, to: u64) {
+    keys.iter_mut().for_each(|key| key.hash = place::hash(place::unhash(key.hash, from), to));
+    keys.sort_unstable_by_key(|key| key.hash);
+}
+
+/// Builds a layer that bumps nothing and gives its part of the record.
+fn build_last(
+    shape: &Shape,
+    shard: usize,
+    layer: usize,
+    mut keys: Vec<Keyed>,
+    out: &mut Vec<u8>,
+) -> Result<u64, BuildError> {
+    let hint_count = keys.len() as u64;
+    let seed = |attempt| place::layer_seed(shape.seed, shard, layer, attempt);
+    for attempt in 0..MAX_ATTEMPTS {
+        if let Some(before) = attempt.checked_sub(1) {
+            rehash(&mut keys, seed(before), seed(attempt));
+        }
+        // Room for all, and more of it when the first seeds did not do.
+        let spare = hint_count / 12 * u64::from(1 + attempt / 4);
+        let size = Size::of_rows(hint_count + spare + u64::from(WIDTH_ROWS));
+        let size = size.ok_or(BuildError::ShardTooLarge { shard, hints: hint_count })?;
+        let (mut band, mut bumped) = (Band::new(size), Vec::new());
+        band.fill(&keys, &mut bumped);
+        if bumped.is_empty() {
+            band.solve(shape.columns(), out);
+            return Ok(pack(size, attempt));
+        }
+    }
+    Err(BuildError::SeedsUsedUp { shard, attempts: MAX_ATTEMPTS })
+}

@@ -1,0 +1,153 @@
+//! `sorted`: the hints in order, cut short, each with its group.
+//!
+//! Of a hint as many bits are kept as tell the snapshot's hints apart, and the
+//! check bits. The upper ones choose the bucket; what is left is coded as the
+//! gap to the hint before (Rice), the group follows in `value_bits` bits.
+
+use core::ops::Range;
+
+use super::bits::{BitReader, best_low_bits};
+use super::buckets::{Buckets, BucketsBuilder};
+use super::{BucketCandidates, Entry, Shape, Shard, View};
+use crate::format::ShardRecord;
+use crate::kernel::Retrieve;
+use crate::snapshot::Section;
+use crate::{BuildError, Candidates, Damage};
+
+/// The most bits that choose a bucket: shards have no more than 2²⁰ hints unless
+/// there are more shards than there can be.
+const MAX_BUCKET_BITS: u32 = 20;
+
+/// The fewest hints a bucket has on average; twice as many are too many.
+const BUCKET_LEN_HINTS: u64 = 24;
+
+#[derive(Debug)]
+pub(crate) struct SortedShard {
+    buckets: Buckets,
+    widths: Widths,
+}
+
+/// How the bits of a hint are divided.
+#[derive(Clone, Copy, Debug)]
+struct Widths {
+    /// Choose the bucket, after those that chose the shard; at most
+    /// [`MAX_BUCKET_BITS`].
+    bucket_bits: u32,
+    /// Are coded in the bucket.
+    suffix_bits: u32,
+}
+
+impl Widths {
+    fn of(shape: &Shape) -> Self {
+        let shard_bits = u32::from(shape.shard_bits);
+        let apart = u64::BITS - shape.hint_count.saturating_sub(1).leading_zeros();
+        let kept = (apart + u32::from(shape.check_bits)).clamp(shard_bits, u64::BITS);
+        let steering = (shape.hint_count / BUCKET_LEN_HINTS).checked_ilog2().unwrap_or(0);
+        let bucket_bits = (steering.clamp(shard_bits, kept) - shard_bits).min(MAX_BUCKET_BITS);
+        Self { bucket_bits, suffix_bits: kept - shard_bits - bucket_bits }
+    }
+
+    /// How many buckets a shard has.
+    const fn bucket_count(self) -> u32 {
+        1 << self.bucket_bits
+    }
+
+    /// The bucket and the suffix of a hint without its shard's bits.
+    const fn split(self, local: u64) -> (u32, u64) {
+        // Two shifts each, so that no bits at all give 0.
+        #[expect(clippy::cast_possible_truncation, reason = "`bucket_bits` are left")]
+        let bucket = (local >> 1 >> (u64::BITS - 1 - self.bucket_bits)) as u32;
+        (bucket, local << self.bucket_bits >> 1 >> (u64::BITS - 1 - self.suffix_bits))
+    }
+}
+
+impl Shard for SortedShard {
+    fn build(
+        shape: &Shape,
+        shard: usize,
+        entries: &mut Vec<Entry>,
+        out: &mut Vec<u8>,
+    ) -> Result<ShardRecord, BuildError> {
+        let hint_count = super::hint_count(shard, entries)?;
+        let widths = Widths::of(shape);
+        let key = |entry: &Entry| {
+            let (bucket, suffix) = widths.split(entry.head() << shape.shard_bits);
+            (bucket, suffix, shape.group(entry.slot))
+        };
+        entries.sort_unstable_by_key(key);
+        entries.dedup_by_key(|entry| key(entry));
+
+        let gaps = || {
+            let mut before = None;
+            entries.iter().map(move |entry| {
+                let (bucket, suffix, group) = key(entry);
+                let previous = before.replace((bucket, suffix)).filter(|&(of, _)| of == bucket);
+                (bucket, suffix - previous.map_or(0, |(_, previous)| previous), group)
+            })
+        };
+        let low_bits = best_low_bits(gaps().map(|(_, gap, _)| gap));
+        let bucket_count = widths.bucket_count();
+        let mut builder = BucketsBuilder::new(low_bits, bucket_count);
+        for (bucket, gap, group) in gaps() {
+            builder.begin(bucket);
+            builder.codes.put_rice(gap, low_bits);
+            builder.codes.put(group.into(), shape.value_bits);
+        }
+        builder.begin(bucket_count - 1);
+        builder.finish(shard, hint_count, out)
+    }
+
+    fn open(shape: &Shape, _: usize, record: &ShardRecord) -> Option<Self> {
+        let (buckets, widths) = (Buckets::open(record)?, Widths::of(shape));
+        (buckets.bucket_count() == widths.bucket_count()).then_some(Self { buckets, widths })
+    }
+
+    fn prefetch(&self, view: &View<'_>, head: u64) {
+        self.buckets.prefetch(view, self.widths.split(head << view.shape.shard_bits).0);
+    }
+
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        _: P,
+        head: u64,
+    ) -> Result<Candidates<'f>, Damage> {
+        let (bucket, wanted) = self.widths.split(head << view.shape.shard_bits);
+        let codes = self.buckets.codes(view, bucket)?;
+        let low_bits = self.buckets.low_bits;
+        let groups = SortedCandidates { codes, low_bits, suffix: 0, wanted, shape: view.shape };
+        Ok(Candidates::bucket(BucketCandidates::Sorted(groups)))
+    }
+
+    fn measure(&self, _: &Shape, sections: &mut Vec<Section>) {
+        self.buckets.measure(sections);
+    }
+}
+
+/// The groups of the hints of a bucket that look like the one wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct SortedCandidates<'f> {
+    codes: BitReader<'f>,
+    low_bits: u32,
+    /// Of the hint read last.
+    suffix: u64,
+    wanted: u64,
+    shape: &'f Shape,
+}
+
+impl SortedCandidates<'_> {
+    #[inline]
+    pub fn next(&mut self) -> Option<Range<u32>> {
+        loop {
+            self.suffix = self.suffix.checked_add(self.codes.take_rice(self.low_bits)?)?;
+            let group = self.codes.take(self.shape.value_bits)?;
+            if self.suffix > self.wanted {
+                return None;
+            }
+            if self.suffix == self.wanted {
+                let slots = self.shape.slots_of(u32::try_from(group).ok()?);
+                return (!slots.is_empty()).then_some(slots);
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The shard directory: one fixed record for each shard, in the order of hints.
+
+use core::mem::size_of;
+
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::SHARD_RECORD_LEN_BYTES;
+
+/// Where a shard lies and the numbers its encoding needs to read it.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct ShardRecord {
+    /// From the beginning of the data.
+    pub offset_bytes: U64,
+    /// Without the zeros up to the next shard.
+    pub len_bytes: U64,
+    /// Hints the shard was built from, duplicates included.
+    pub hint_count: U32,
+    /// Entries of the shard's list of duplicate hints.
+    pub duplicate_count: U32,
+    /// Five numbers whose meaning belongs to the encoding.
+    pub parts: [U64; 5],
+}
+
+const _: () = assert!(size_of::<ShardRecord>() == SHARD_RECORD_LEN_BYTES, "no padding, no drift");
+
+/// The shard a hint belongs to: the upper `shard_bits` of its head.
+#[inline]
+pub(crate) const fn shard_of(head: u64, shard_bits: u8) -> usize {
+    // Two shifts, so that no bits at all is a shift by 64 and gives 0.
+    (head >> 1 >> (63 - shard_bits)) as usize
+}
+
+/// Every field of a record: what the format's table is held against.
+#[cfg(test)]
+pub(crate) const SHARD_RECORD_FIELDS: &[(&str, usize)] =
+    super::fields!(ShardRecord: offset_bytes, len_bytes, hint_count, duplicate_count, parts);

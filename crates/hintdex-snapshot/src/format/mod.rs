@@ -1,0 +1,67 @@
+//! The bytes of a snapshot file, version 1.
+//!
+//! ```text
+//! header (256 bytes) │ zeros up to 4096 │ data: shards by radix │ manifest: directory ‖ block CRCs
+//! ```
+//!
+//! `docs/format/snapshot-v1.md` is the normative table; a test holds it against
+//! the constants here. Trust runs down a chain: the key vouches for the header
+//! (HMAC), the header for the manifest (SHA-256), the manifest for every block
+//! of the data (CRC-32 each). So opening costs the manifest, 0.05 % of the
+//! file, and a block is checked when it is first touched.
+
+/// Names and offsets of a struct's fields.
+#[cfg(test)]
+macro_rules! fields {
+    ($record:ident: $($field:ident),*) => {
+        &[$((stringify!($field), core::mem::offset_of!($record, $field))),*]
+    };
+}
+#[cfg(test)]
+use fields;
+
+#[cfg(test)]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+mod tests;
+
+mod checks;
+mod directory;
+mod header;
+
+pub(crate) use checks::{Checked, Checks, block_crcs};
+pub(crate) use directory::{ShardRecord, shard_of};
+pub(crate) use header::{Header, Manifest};
+
+/// The first eight bytes of every snapshot. A byte above 127 and both kinds of
+/// line ending, so that a transfer that takes the file for text is noticed.
+pub const MAGIC: [u8; 8] = *b"\x89HDX\r\n\x1a\n";
+
+/// The version of the format that this crate writes, and the newest it reads.
+pub const FORMAT_VERSION: u16 = 1;
+
+/// The length of the header in bytes.
+pub const HEADER_LEN_BYTES: usize = 256;
+
+/// Where the data begin: blocks of the data are pages of the file, so that
+/// checking a block maps in its own pages and no other.
+pub const DATA_OFFSET_BYTES: usize = 4096;
+
+/// The length of a check block. CRC-32 finds every error of up to three bits in
+/// a block of 8 KiB; in one of 16 KiB it does not.
+pub const BLOCK_LEN_BYTES: usize = 8192;
+
+/// Shards begin on cache lines.
+pub const SHARD_ALIGN_BYTES: usize = 64;
+
+/// The length of a shard's record in the directory.
+pub const SHARD_RECORD_LEN_BYTES: usize = 64;
+
+/// The length of a block's CRC in the manifest.
+pub const BLOCK_CRC_LEN_BYTES: usize = 4;
+
+/// The most hint bits that choose a shard: 2²⁰ shards of 2²⁰ hints.
+pub const MAX_SHARD_BITS: u8 = 20;

@@ -1,0 +1,97 @@
+//! Each kernel of this processor against the definition.
+
+use proptest::prelude::*;
+
+use super::{Kernel, MAX_COLUMNS, Retrieve, UNIT_LEN_ROWS, Work, solve_block, window_len_bytes};
+
+/// The value by its definition, row by row.
+fn by_rows(rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+    let bit = |column: usize, row: usize| {
+        let byte = rows[row / UNIT_LEN_ROWS as usize * columns + column];
+        u32::from(byte >> (row % UNIT_LEN_ROWS as usize) & 1)
+    };
+    (0..columns).fold(0, |value, column| {
+        let rows = (0..64).filter(|row| coefficients >> row & 1 == 1);
+        let parity = rows.fold(0, |sum, row| sum ^ bit(column, shift as usize + row));
+        value | parity << column
+    })
+}
+
+/// One retrieval.
+struct One<'r> {
+    rows: &'r [u8],
+    columns: usize,
+    shift: u32,
+    coefficients: u64,
+}
+
+impl Work for One<'_> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn run<P: Retrieve>(self, path: P) -> u32 {
+        path.retrieve(self.rows, self.columns, self.shift, self.coefficients)
+    }
+}
+
+fn retrieve(kernel: Kernel, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+    kernel.run(One { rows, columns, shift, coefficients })
+}
+
+#[test]
+fn there_is_a_portable_kernel_and_no_two_of_a_name() {
+    let names: Vec<_> = Kernel::all().map(Kernel::name).collect();
+    assert_eq!(names.first(), Some(&"portable"));
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), names.len());
+    println!("kernels of this processor: {names:?}");
+}
+
+proptest! {
+    #[test]
+    fn every_kernel_gives_the_value_of_the_definition(
+        rows in prop::collection::vec(any::<u8>(), window_len_bytes(MAX_COLUMNS)),
+        columns in 1_usize..=32,
+        shift in 0_u32..8,
+        coefficients: u64,
+    ) {
+        let rows = &rows[..window_len_bytes(columns)];
+        let expected = by_rows(rows, columns, shift, coefficients);
+        for kernel in Kernel::all() {
+            prop_assert_eq!(retrieve(kernel, rows, columns, shift, coefficients), expected, "{:?}", kernel);
+            prop_assert_eq!(retrieve(kernel, &rows[1..], columns, shift, coefficients), 0, "too few");
+        }
+    }
+
+    /// What was solved gives back the values.
+    #[test]
+    fn every_kernel_reads_what_was_solved(
+        coefficients in prop::array::uniform32(any::<u64>()),
+        values in prop::array::uniform32(any::<u32>()),
+        after in prop::collection::vec(any::<u64>(), 32),
+        columns in 1_usize..=32,
+    ) {
+        // Every second row has an equation.
+        let pick = |row: usize| (row % 2 == 1).then_some(row / 2);
+        let coefficients: [u64; 64] = std::array::from_fn(|row| pick(row).map_or(0, |at| coefficients[at] | 1));
+        let values: [u32; 64] = std::array::from_fn(|row| pick(row).map_or(0, |at| values[at]));
+        let after = &after[..columns];
+        let mut solved = after.to_vec();
+        solve_block(&coefficients, &values, &mut solved);
+        let bytes = |block: &[u64], unit: usize| -> Vec<u8> { block.iter().map(|word| word.to_le_bytes()[unit]).collect() };
+        let mut rows: Vec<u8> = [&solved[..], after].iter().flat_map(|block| (0..8).flat_map(|unit| bytes(block, unit))).collect();
+        rows.resize(rows.len() + MAX_COLUMNS, 0xff);
+        let mask = u32::MAX >> (32 - columns);
+        for kernel in Kernel::all() {
+            for (row, shift) in (0..64).zip(0..) {
+                if coefficients[row] != 0 {
+                    let from = &rows[row / UNIT_LEN_ROWS as usize * columns..];
+                    let value = retrieve(kernel, from, columns, shift % 8, coefficients[row]);
+                    prop_assert_eq!(value, values[row] & mask, "{:?}, row {}", kernel, row);
+                }
+            }
+        }
+    }
+}

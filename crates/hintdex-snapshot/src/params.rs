@@ -1,0 +1,113 @@
+//! What a snapshot is made of and for: the part of the header its owner chooses.
+
+use core::ops::Range;
+
+use hintdex_wire::HintScheme;
+
+use crate::BuildError;
+use crate::encoding::Encoding;
+
+/// The dial between bytes and tries.
+///
+/// A hint's value is the *group* of its slot: `slot / tries`, counted from the
+/// snapshot's first slot. `r` bits tell 2^r groups apart, which is the
+/// information bound for slots / 2^r tries; more bits, fewer tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dial {
+    /// At most this many bits a value, 1 to 32: as few tries as they allow.
+    Bits(u8),
+    /// At most this many slots tried a lookup, at least 1.
+    Tries(u32),
+}
+
+/// The parameters of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotParams {
+    /// How hints are stored.
+    pub encoding: Encoding,
+    /// Bytes or tries.
+    pub dial: Dial,
+    /// [`Encoding::Sorted`]: how many bits of a hint are stored beyond those
+    /// that tell the snapshot's hints apart, so that a foreign hint finds a
+    /// candidate once in 2^`check_bits`. At most [`MAX_CHECK_BITS`]; others ignore it.
+    pub check_bits: u8,
+    /// The cipher that made the hints.
+    pub hint_scheme: HintScheme,
+    /// How nonces are made, by the numbers of whoever builds the snapshot.
+    pub nonce_kind: u8,
+    /// How many coming nonces of a slot have their hints here.
+    pub horizon_nonces: u64,
+    /// The slots whose hints are here; not empty.
+    pub slots: Range<u32>,
+    /// Whose slots they are.
+    pub fleet_id: [u8; 16],
+    /// The state of the fleet they were built from, named by whoever builds.
+    pub origin: [u8; 16],
+    /// When that state was, in seconds since 1970.
+    pub built_at_unix_s: u64,
+}
+
+/// The most check bits there are: with the bits that tell 2³² hints apart, a whole head.
+pub const MAX_CHECK_BITS: u8 = 32;
+
+impl SnapshotParams {
+    /// How many slots there are.
+    pub fn slot_count(&self) -> u32 {
+        self.slots.end.saturating_sub(self.slots.start)
+    }
+
+    /// How many slots a lookup tries: at most ([`Encoding::Ribbon`],
+    /// [`Encoding::Sorted`]) or on average ([`Encoding::Dense`]).
+    pub fn tries(&self) -> u32 {
+        match self.dial {
+            Dial::Tries(tries) => tries,
+            Dial::Bits(bits) => {
+                let groups = 1_u64 << bits.min(32);
+                let tries = u64::from(self.slot_count()).div_ceil(groups);
+                u32::try_from(tries).unwrap_or(u32::MAX)
+            }
+        }
+    }
+
+    /// How many neighbouring slots make a group; 1 where hints steer to single slots.
+    pub fn group_len_slots(&self) -> u32 {
+        match self.encoding {
+            Encoding::Ribbon | Encoding::Sorted => self.tries().max(1),
+            Encoding::Dense => 1,
+        }
+    }
+
+    /// How many groups there are.
+    pub fn group_count(&self) -> u32 {
+        self.slot_count().div_ceil(self.group_len_slots())
+    }
+
+    /// How many bits tell the groups apart, at least 1.
+    pub fn value_bits(&self) -> u8 {
+        #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
+        let bits = (u32::BITS - self.group_count().saturating_sub(1).leading_zeros()) as u8;
+        bits.max(1)
+    }
+
+    /// Checks each parameter against its range.
+    ///
+    /// # Errors
+    /// [`BuildError::Params`] with the first that is out of it.
+    pub fn check(&self) -> Result<(), BuildError> {
+        let wrong = |param, got: u64, allowed| Err(BuildError::Params { param, got, allowed });
+        match self.dial {
+            Dial::Bits(bits) if !(1..=32).contains(&bits) => {
+                return wrong("the number of bits", bits.into(), "1 to 32");
+            }
+            Dial::Tries(0) => return wrong("the number of tries", 0, "1 or more"),
+            _ => {}
+        }
+        if self.check_bits > MAX_CHECK_BITS {
+            return wrong("the number of check bits", self.check_bits.into(), "0 to 32");
+        }
+        if self.slots.is_empty() {
+            return wrong("the number of slots", 0, "1 or more");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,298 @@
+//! The reader.
+
+use std::path::Path;
+
+use hintdex_wire::Hint;
+use zerocopy::FromBytes;
+
+use crate::encoding::{Shape, Shards, View};
+use crate::format::{
+    BLOCK_CRC_LEN_BYTES, Checked, Checks, DATA_OFFSET_BYTES, Header, Manifest, SHARD_ALIGN_BYTES,
+    SHARD_RECORD_LEN_BYTES, ShardRecord,
+};
+use crate::kernel::{Kernel, Retrieve, Work};
+use crate::storage::Storage;
+use crate::{CandidateBatch, Candidates, Damage, Encoding, ManifestKey, OpenError, SnapshotParams};
+
+/// How many hints ahead of the one looked up a batch asks for memory: enough to
+/// hide its latency, few enough that nothing is evicted unused.
+const AHEAD_LEN_HINTS: usize = 16;
+
+/// A snapshot, open for lookups. Shared by reference between threads.
+#[derive(Debug)]
+pub struct Snapshot {
+    storage: Storage,
+    checks: Checks,
+    header: Header,
+    params: SnapshotParams,
+    shape: Shape,
+    shards: Shards,
+    kernel: Kernel,
+}
+
+/// A part of the file and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// What the part is.
+    pub name: &'static str,
+    /// How long it is.
+    pub bytes: u64,
+}
+
+impl Section {
+    /// Adds `bytes` to the section called `name`.
+    pub(crate) fn add(sections: &mut Vec<Self>, name: &'static str, bytes: usize) {
+        match sections.iter_mut().find(|section| section.name == name) {
+            Some(section) => section.bytes += bytes as u64,
+            None if bytes == 0 => {}
+            None => sections.push(Self { name, bytes: bytes as u64 }),
+        }
+    }
+}
+
+/// What a snapshot holds and what it costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotStats {
+    /// How hints are stored.
+    pub encoding: Encoding,
+    /// Bits of a value.
+    pub value_bits: u8,
+    /// Slots tried a lookup.
+    pub tries: u32,
+    /// Slots the snapshot covers.
+    pub slots: u32,
+    /// Hints it was built from.
+    pub hints: u64,
+    /// Hints that several groups have, an entry for each group.
+    pub duplicates: u64,
+    /// The length of the file.
+    pub bytes: u64,
+    /// The same in bits, for each hint.
+    pub bits_per_hint: f64,
+    /// log2(slots / tries): what any index takes that leaves so many tries.
+    pub bound_bits_per_hint: f64,
+    /// What the bytes are spent on; they add up.
+    pub sections: Vec<Section>,
+}
+
+impl Snapshot {
+    /// Maps the file and checks everything but the data, whose blocks are
+    /// checked when first touched.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(path: impl AsRef<Path>, key: &ManifestKey) -> Result<Self, OpenError> {
+        Self::load(Storage::map(path.as_ref()).map_err(OpenError::Io)?, Some(key))
+    }
+
+    /// Reads the file into memory instead.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_in_memory(path: impl AsRef<Path>, key: &ManifestKey) -> Result<Self, OpenError> {
+        Self::load(Storage::read(path.as_ref()).map_err(OpenError::Io)?, Some(key))
+    }
+
+    /// A snapshot whose file is in memory already; it is copied.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn from_bytes(mut bytes: &[u8], key: &ManifestKey) -> Result<Self, OpenError> {
+        Self::load(Storage::copy(bytes.len(), &mut bytes).map_err(OpenError::Io)?, Some(key))
+    }
+
+    /// Maps the file without knowing whose it is: for inspection.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_unauthenticated(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::load(Storage::map(path.as_ref()).map_err(OpenError::Io)?, None)
+    }
+
+    fn load(storage: Storage, key: Option<&ManifestKey>) -> Result<Self, OpenError> {
+        let header = Header::read(&storage)?;
+        if let Some(key) = key {
+            header.authenticate(key)?;
+        }
+        let params = header.params()?;
+        let Manifest { directory, crcs } = header.manifest(&storage)?;
+        let shape = Shape::new(&params, &header);
+        let data = DATA_OFFSET_BYTES..directory.start;
+        let damaged = |at: usize| OpenError::Damaged {
+            what: "shard directory",
+            offset_bytes: (directory.start + at * SHARD_RECORD_LEN_BYTES) as u64,
+        };
+        let records = storage.get(directory.clone()).unwrap_or_default();
+        let records = <[ShardRecord]>::ref_from_bytes(records).map_err(|_| damaged(0))?;
+        check_places(records, data.len() as u64).map_err(damaged)?;
+        let shards = Shards::open(params.encoding, &shape, records).map_err(damaged)?;
+        let checks = Checks::new(header.file_id, data, crcs);
+        let kernel = Kernel::best();
+        Ok(Self { storage, checks, header, params, shape, shards, kernel })
+    }
+
+    /// Has lookups use this kernel instead of the fastest. All give the same answers.
+    pub const fn with_kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    #[inline]
+    fn view(&self) -> View<'_> {
+        View { bytes: Checked::new(&self.storage, &self.checks), shape: &self.shape }
+    }
+
+    /// The slots to try for a hint.
+    ///
+    /// # Errors
+    /// [`Damage`].
+    #[inline]
+    pub fn candidates(&self, hint: &Hint) -> Result<Candidates<'_>, Damage> {
+        let head = hint.head();
+        // A group comes back in a register, and whoever asked turns it into
+        // slots; the way through memory would cost as much as the lookup.
+        match self.kernel.run(FindQuick { snapshot: self, head }) {
+            Some(group) => Ok(Candidates::one(self.shape.slots_of(group))),
+            None => self.find(head),
+        }
+    }
+
+    #[inline(never)]
+    fn find(&self, head: u64) -> Result<Candidates<'_>, Damage> {
+        self.kernel.run(Find { snapshot: self, head })
+    }
+
+    /// The slots to try for many hints.
+    ///
+    /// # Errors
+    /// [`Damage`].
+    pub fn candidates_batch(&self, hints: &[Hint], out: &mut CandidateBatch) -> Result<(), Damage> {
+        out.clear();
+        self.kernel.run(FindBatch { snapshot: self, hints, out })
+    }
+
+    /// Checks every block now.
+    ///
+    /// # Errors
+    /// [`Damage`].
+    pub fn verify(&self) -> Result<(), Damage> {
+        let bytes = self.view().bytes;
+        (0..self.checks.block_count()).try_for_each(|block| bytes.check(block))
+    }
+
+    /// What the snapshot holds and what it costs.
+    pub fn stats(&self) -> SnapshotStats {
+        let bytes = self.storage.len() as u64;
+        let hints = self.header.hint_count.get();
+        let mut sections = self.shards.sections(&self.shape);
+        let named: u64 = sections.iter().map(|section| section.bytes).sum();
+        let checks = self.checks.block_count() * BLOCK_CRC_LEN_BYTES;
+        let directory = self.header.manifest_len_bytes.get() - checks as u64;
+        let data = self.header.data_len_bytes.get();
+        sections.extend([
+            Section { name: "padding", bytes: data - named },
+            Section { name: "header", bytes: DATA_OFFSET_BYTES as u64 },
+            Section { name: "directory", bytes: directory },
+            Section { name: "block checks", bytes: checks as u64 },
+        ]);
+        let slots = self.params.slot_count();
+        let bits = |bytes: u64| bytes as f64 * 8.0 / (hints as f64).max(1.0);
+        SnapshotStats {
+            encoding: self.params.encoding,
+            value_bits: self.params.value_bits(),
+            tries: self.params.tries(),
+            slots,
+            hints,
+            duplicates: self.shards.duplicate_count(),
+            bytes,
+            bits_per_hint: bits(bytes),
+            bound_bits_per_hint: (f64::from(slots) / f64::from(self.params.tries()))
+                .log2()
+                .max(0.0),
+            sections,
+        }
+    }
+
+    /// What the snapshot was built from and for.
+    pub const fn params(&self) -> &SnapshotParams {
+        &self.params
+    }
+}
+
+/// A lookup of a hint that is easily found, compiled for each kernel.
+struct FindQuick<'s> {
+    snapshot: &'s Snapshot,
+    head: u64,
+}
+
+impl Work for FindQuick<'_> {
+    type Output = Option<u32>;
+
+    #[inline(always)]
+    fn run<P: Retrieve>(self, path: P) -> Self::Output {
+        self.snapshot.shards.find_quick(&self.snapshot.view(), path, self.head)
+    }
+}
+
+/// A lookup of any hint, compiled for each kernel.
+struct Find<'s> {
+    snapshot: &'s Snapshot,
+    head: u64,
+}
+
+impl<'s> Work for Find<'s> {
+    type Output = Result<Candidates<'s>, Damage>;
+
+    #[inline(always)]
+    fn run<P: Retrieve>(self, path: P) -> Self::Output {
+        self.snapshot.shards.find(&self.snapshot.view(), path, self.head)
+    }
+}
+
+/// Lookups of many hints, compiled for each kernel.
+struct FindBatch<'s> {
+    snapshot: &'s Snapshot,
+    hints: &'s [Hint],
+    out: &'s mut CandidateBatch,
+}
+
+impl Work for FindBatch<'_> {
+    type Output = Result<(), Damage>;
+
+    /// Asks for the bytes of some hints ahead of the one being looked up, so
+    /// that the memory works while we do.
+    #[inline(always)]
+    fn run<P: Retrieve>(self, path: P) -> Self::Output {
+        let Self { snapshot, hints, out } = self;
+        let view = snapshot.view();
+        let prefetch = |hint: &Hint| snapshot.shards.prefetch(&view, hint.head());
+        hints.iter().take(AHEAD_LEN_HINTS).for_each(prefetch);
+        for (at, hint) in hints.iter().enumerate() {
+            if let Some(hint) = hints.get(at + AHEAD_LEN_HINTS) {
+                prefetch(hint);
+            }
+            let head = hint.head();
+            match snapshot.shards.find_quick(&view, path, head) {
+                Some(group) => out.push_one(snapshot.shape.slots_of(group)),
+                None => out.push(snapshot.find(head)?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the shards fill the data, one after the other.
+fn check_places(records: &[ShardRecord], data_len_bytes: u64) -> Result<(), usize> {
+    let mut end = 0_u64;
+    for (at, record) in records.iter().enumerate() {
+        if record.offset_bytes.get() != end {
+            return Err(at);
+        }
+        let len = record.len_bytes.get();
+        end = len
+            .checked_next_multiple_of(SHARD_ALIGN_BYTES as u64)
+            .and_then(|len| len.checked_add(end))
+            .ok_or(at)?;
+    }
+    if end == data_len_bytes { Ok(()) } else { Err(0) }
+}

@@ -1,0 +1,143 @@
+//! Building: the same input is the same file, and what fails leaves no trace.
+#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use core::ops::Range;
+use std::fs;
+use std::sync::Mutex;
+
+use hintdex_snapshot::{BuildError, Builder, Dial, Encoding, HintSource, Snapshot};
+use hintdex_wire::Slot;
+use support::{Fleet, hint, key, params};
+
+#[test]
+fn the_bytes_do_not_depend_on_threads_or_memory() {
+    // Four shards.
+    let fleet = Fleet::new(400_000, 8);
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("fleet.hdx");
+    for &encoding in Encoding::ALL {
+        let params = params(encoding, Dial::Tries(16), fleet.slots.clone());
+        let key = key();
+        let build = |threads, memory_bytes| {
+            let builder = Builder::new(params.clone(), &key).threads(threads);
+            let report = builder.memory_bytes(memory_bytes).build(&fleet, &path).expect("built");
+            (fs::read(&path).expect("published"), report.passes)
+        };
+        let (expected, passes) = build(1, 1 << 30);
+        assert_eq!(passes, 1);
+        let (bytes, passes) = build(3, 1 << 30);
+        assert_eq!(passes, 1);
+        assert!(bytes == expected, "three threads, {encoding}");
+        let (bytes, passes) = build(2, 1 << 20);
+        assert_eq!(passes, 4, "a shard at a time");
+        assert!(bytes == expected, "little memory, {encoding}");
+    }
+}
+
+#[test]
+fn a_changed_parameter_is_another_file() {
+    let fleet = Fleet::new(100, 2);
+    let original = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
+    let file_id = |params| support::build_bytes(&fleet, params).get(16..32).map(<[u8]>::to_vec);
+    let mut changed = original.clone();
+    changed.origin = *b"the next state..";
+    assert_eq!(file_id(original.clone()), file_id(original.clone()));
+    assert_ne!(file_id(original), file_id(changed));
+}
+
+#[test]
+fn progress_goes_to_the_end() {
+    let fleet = Fleet::new(300_000, 8);
+    let dir = tempfile::tempdir().expect("a folder");
+    let seen = Mutex::new(Vec::new());
+    let progress = |progress| seen.lock().expect("no panics").push(progress);
+    let params = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
+    let key = key();
+    let builder = Builder::new(params, &key).threads(1).progress(&progress);
+    builder.build(&fleet, dir.path().join("fleet.hdx")).expect("built");
+    let seen = seen.into_inner().expect("no panics");
+    assert!(seen.is_sorted_by_key(|progress| progress.hints_done));
+    let last = seen.last().expect("several shards");
+    assert_eq!((last.hints_done, last.hints_all), (2_400_000, 2_400_000));
+}
+
+#[test]
+fn parameters_out_of_range_are_refused() {
+    let fleet = Fleet::new(10, 1);
+    let dir = tempfile::tempdir().expect("a folder");
+    let refused = |params, param: &str| {
+        let built = Builder::new(params, &key()).build(&fleet, dir.path().join("fleet.hdx"));
+        assert!(
+            matches!(built, Err(BuildError::Params { param: of, .. }) if of == param),
+            "{param}"
+        );
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
+    };
+    let params = |dial| params(Encoding::Ribbon, dial, 0..10);
+    refused(params(Dial::Bits(0)), "the number of bits");
+    refused(params(Dial::Bits(33)), "the number of bits");
+    refused(params(Dial::Tries(0)), "the number of tries");
+    let mut wrong = params(Dial::Tries(1));
+    wrong.check_bits = 33;
+    refused(wrong, "the number of check bits");
+    let mut wrong = params(Dial::Tries(1));
+    wrong.slots = 7..7;
+    refused(wrong, "the number of slots");
+}
+
+/// A fleet that has more hints than it says.
+struct Growing(Fleet);
+
+impl HintSource for Growing {
+    fn hint_count(&self) -> u64 {
+        self.0.hint_count() - 1
+    }
+
+    fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
+        self.0.hints(slots, each);
+    }
+}
+
+#[test]
+fn a_failed_build_leaves_the_old_file_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("fleet.hdx");
+    let fleet = Fleet::new(1000, 3);
+    let params = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
+    let key = key();
+    let builder = Builder::new(params, &key);
+    builder.build(&fleet, &path).expect("built");
+    let old = fs::read(&path).expect("published");
+    let built = builder.build(&Growing(fleet), &path);
+    assert!(matches!(built, Err(BuildError::HintsChanged { announced: 2999, got: 3000 })));
+    assert_eq!(fs::read(&path).expect("still there"), old);
+    assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 1);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let fleet = Fleet::new(10, 1);
+    let params = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
+    let built = Builder::new(params, &key()).build(&fleet, "/no/such/folder/fleet.hdx");
+    let error = built.expect_err("there is no such folder").to_string();
+    assert!(error.starts_with("cannot create /no/such/folder/"), "{error}");
+}
+
+#[test]
+fn a_snapshot_that_is_replaced_stays_readable() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("fleet.hdx");
+    let fleet = Fleet::new(1000, 3);
+    let key = key();
+    let params = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
+    let builder = Builder::new(params, &key);
+    builder.build(&fleet, &path).expect("built");
+    let before = Snapshot::open(&path, &key).expect("opened");
+    builder.build(&Fleet { seed: 9, ..Fleet::new(1000, 3) }, &path).expect("built");
+    for (head, slot) in fleet.all() {
+        let mut candidates = before.candidates(&hint(head)).expect("whole");
+        assert_eq!(candidates.next(), Some(slot..slot + 1));
+    }
+}

@@ -1,0 +1,234 @@
+//! Snapshots beside the live index: built from it, asked before it.
+//!
+//! A snapshot is the cheap long horizon, the live index the exact present. A
+//! snapshot steers and nothing more: whatever it names is confirmed by key, and
+//! what it does not know goes on to the live index. So attaching and replacing
+//! one is a swap of a pointer that no lookup waits for.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hintdex_core::{LiveIndex, Report};
+use hintdex_scan::KeyTable;
+use hintdex_snapshot::{
+    BuildReport, Builder, CandidateBatch, Dial, Encoding, HintSource, ManifestKey, Progress,
+    Snapshot, SnapshotParams,
+};
+use hintdex_wire::{Hint, HintCipher, HintScheme, KeyId, KeySource, Nonce, Slot};
+
+use crate::{Error, Found, Resolved, Source};
+
+/// Snapshots that are asked at a time: the present one and the one before.
+const MAX_ATTACHED: usize = 2;
+
+/// The nonce kind of counters, as snapshots number it.
+const NONCE_KIND_COUNTER: u8 = 1;
+
+/// What a snapshot is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RebuildOptions {
+    /// How hints are stored.
+    pub encoding: Encoding,
+    /// Bytes or tries.
+    pub dial: Dial,
+    /// [`Encoding::Sorted`]: bits of a hint that are checked beyond those that place it.
+    pub check_bits: u8,
+    /// How many coming nonces of each device it holds.
+    pub horizon_nonces: u64,
+    /// What the build may take in memory, in bytes.
+    pub memory_bytes: usize,
+}
+
+impl Default for RebuildOptions {
+    fn default() -> Self {
+        Self {
+            encoding: Encoding::Ribbon,
+            dial: Dial::Tries(32),
+            check_bits: 8,
+            horizon_nonces: 64,
+            memory_bytes: 256 << 20,
+        }
+    }
+}
+
+/// A snapshot that is being asked, and where it came from.
+struct Attached {
+    path: PathBuf,
+    snapshot: Snapshot,
+}
+
+/// The snapshots of a station.
+#[derive(Default)]
+pub(crate) struct Snapshots {
+    /// The newest first.
+    attached: ArcSwap<Vec<Arc<Attached>>>,
+}
+
+impl Snapshots {
+    /// Opens the snapshot in the file `path` and asks it first from now on, in
+    /// place of one from the same path.
+    pub(crate) fn attach(&self, index: &LiveIndex, path: &Path) -> Result<(), Error> {
+        let key = ManifestKey::of_fleet(index.key_source().as_ref());
+        let opened = Snapshot::open(path, &key);
+        let snapshot =
+            opened.map_err(|source| Error::Snapshot { path: path.to_owned(), source })?;
+        check_serves(index, snapshot.params())
+            .map_err(|why| Error::SnapshotRefused { path: path.to_owned(), why })?;
+        let new = Arc::new(Attached { path: path.to_owned(), snapshot });
+        self.attached.rcu(|before| {
+            let others = before.iter().filter(|attached| attached.path != path).cloned();
+            std::iter::once(new.clone()).chain(others).take(MAX_ATTACHED).collect::<Vec<_>>()
+        });
+        Ok(())
+    }
+
+    /// The files of the attached snapshots, the newest first.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.attached.load().iter().map(|attached| attached.path.clone()).collect()
+    }
+
+    /// Resolves what the snapshots know of `hints`, into the places that are empty.
+    pub(crate) fn look_up(
+        &self,
+        index: &LiveIndex,
+        table: &KeyTable,
+        hints: &[Hint],
+        places: &mut [Found],
+    ) {
+        let mut batch = CandidateBatch::default();
+        for attached in self.attached.load().iter() {
+            let open = |place: &Found| place.is_empty();
+            let (asked, places): (Vec<Hint>, Vec<&mut Found>) = hints
+                .iter()
+                .copied()
+                .zip(places.iter_mut())
+                .filter(|(_, place)| open(place))
+                .unzip();
+            // A damaged block costs the batch its shortcut: the live index has the answers.
+            if attached.snapshot.candidates_batch(&asked, &mut batch).is_err() {
+                continue;
+            }
+            for ((hint, place), ranges) in asked.iter().zip(places).zip(batch.iter()) {
+                place.extend(confirm(index, table, hint, ranges));
+            }
+        }
+    }
+
+    /// Builds a snapshot of what is coming and publishes it as `path`.
+    pub(crate) fn rebuild(
+        &self,
+        index: &LiveIndex,
+        path: &Path,
+        options: &RebuildOptions,
+        report: Option<Report<'_>>,
+    ) -> Result<BuildReport, Error> {
+        let coming = Coming::of(index, options.horizon_nonces);
+        let params = SnapshotParams {
+            encoding: options.encoding,
+            dial: options.dial,
+            check_bits: options.check_bits,
+            hint_scheme: coming.scheme,
+            nonce_kind: NONCE_KIND_COUNTER,
+            horizon_nonces: options.horizon_nonces,
+            slots: 0..index.slot_count(),
+            fleet_id: *index.id(),
+            origin: [0; 16],
+            built_at_unix_s: unix_now_s(),
+        };
+        let key = ManifestKey::of_fleet(index.key_source().as_ref());
+        let progress = |Progress { hints_done, hints_all }| {
+            if let Some(report) = report {
+                report(hints_done, hints_all);
+            }
+        };
+        Builder::new(params, &key)
+            .memory_bytes(options.memory_bytes as u64)
+            .threads(rayon::current_num_threads())
+            .progress(&progress)
+            .build(&coming, path)
+            .map_err(Error::Rebuild)
+    }
+}
+
+/// The slots of some ranges whose key made the hint.
+fn confirm<'a>(
+    index: &'a LiveIndex,
+    table: &'a KeyTable,
+    hint: &'a Hint,
+    ranges: &'a [Range<u32>],
+) -> impl Iterator<Item = Resolved> + 'a {
+    let matches = ranges
+        .iter()
+        .flat_map(move |slots| table.confirm(Slot(slots.start)..Slot(slots.end), hint));
+    matches.filter_map(move |found| {
+        let key = index.key(found.slot)?;
+        Some(Resolved { slot: found.slot, key, nonce: found.nonce, source: Source::Snapshot })
+    })
+}
+
+/// Why a sound snapshot cannot serve an index, if it cannot.
+fn check_serves(index: &LiveIndex, params: &SnapshotParams) -> Result<(), &'static str> {
+    if params.fleet_id != *index.id() || params.hint_scheme != index.params().scheme {
+        return Err("the snapshot is of another fleet");
+    }
+    if params.slots.end > index.slot_count() {
+        return Err("the snapshot has devices that this index has not");
+    }
+    if index.has_new_keys_since(Slot(params.slots.end)) {
+        return Err("devices have new keys since the snapshot was built");
+    }
+    Ok(())
+}
+
+/// What is coming from each device, frozen: packets go on while a build asks again.
+struct Coming {
+    keys: Arc<dyn KeySource>,
+    scheme: HintScheme,
+    horizon_nonces: u64,
+    ids: Vec<KeyId>,
+    /// By slot; `None` for a retired one.
+    next_nonces: Vec<Option<Nonce>>,
+}
+
+impl Coming {
+    fn of(index: &LiveIndex, horizon_nonces: u64) -> Self {
+        Self {
+            keys: index.key_source().clone(),
+            scheme: index.params().scheme,
+            horizon_nonces,
+            ids: index.keys(Slot(0)..Slot(index.slot_count())),
+            next_nonces: index.next_nonces(),
+        }
+    }
+
+    fn nonces(&self, next: Nonce) -> Range<Nonce> {
+        let end = self.scheme.max_nonce().saturating_add(1);
+        next..next.saturating_add(self.horizon_nonces).min(end).max(next)
+    }
+}
+
+impl HintSource for Coming {
+    fn hint_count(&self) -> u64 {
+        let nonces = self.next_nonces.iter().flatten().map(|next| self.nonces(*next));
+        nonces.map(|nonces| nonces.end - nonces.start).sum()
+    }
+
+    fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
+        for slot in slots.map(Slot) {
+            let id = self.ids.get(slot.index());
+            let next = self.next_nonces.get(slot.index()).copied().flatten();
+            let key = id.and_then(|id| self.keys.hint_key(*id));
+            if let Some((next, key)) = next.zip(key) {
+                let cipher = HintCipher::new(self.scheme, &key);
+                cipher.each_hint(self.nonces(next), |hint| each(hint.head(), slot));
+            }
+        }
+    }
+}
+
+fn unix_now_s() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_secs())
+}

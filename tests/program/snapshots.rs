@@ -1,0 +1,157 @@
+//! Snapshots through the program: the capture with one attached, files that
+//! cannot serve, and a rebuild killed at every call that writes.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use hintdex_tests::capture::DEVICES;
+use hintdex_tests::{Capture, Outcome, Said, decode, program, provision, run};
+use tempfile::TempDir;
+
+/// A fleet of so many devices, and the folder it lies in.
+fn fleet_of(devices: u32) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleet = folder.path().join("fleet");
+    provision(&fleet, &["--devices", &devices.to_string(), "--lookahead", "10"]).done();
+    (folder, fleet)
+}
+
+fn rebuild(fleet: &Path, out: &Path, more: &[&str]) -> Outcome {
+    let named = [
+        "rebuild".as_ref(),
+        "--index".as_ref(),
+        fleet.as_os_str(),
+        "--out".as_ref(),
+        out.as_os_str(),
+    ];
+    run(named.into_iter().chain(more.iter().map(OsStr::new)))
+}
+
+fn verify(file: &Path, fleet: &Path) -> Outcome {
+    run(["verify".as_ref(), file.as_os_str(), "--index".as_ref(), fleet.as_os_str()])
+}
+
+/// The number behind `words` in a line of the summary.
+fn number_behind(summary: &str, words: &str) -> usize {
+    let rest = summary.split(words).nth(1).unwrap_or_else(|| panic!("no {words:?} in: {summary}"));
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("a number")
+}
+
+fn count(said: &[Said], with: impl Fn(&Said) -> bool) -> usize {
+    said.iter().filter(|said| with(said)).count()
+}
+
+/// Decodes the capture with a snapshot attached and checks verdicts and sources.
+fn capture_with(encoding: &str, horizon: &str) {
+    let ((folder, fleet), capture) = (fleet_of(DEVICES), Capture::load());
+    let file = folder.path().join("fleet.hdx");
+    rebuild(&fleet, &file, &["--encoding", encoding, "--horizon", horizon]).done();
+    let snapshot = file.to_str().expect("a name in ASCII");
+    let outcome = decode(&fleet, &["--snapshot", snapshot], capture.packets.join("\n")).done();
+    let said = outcome.verdicts();
+    assert_eq!(said.len(), capture.expected.len());
+    capture.check(0, &said);
+
+    let by = |source: &str| number_behind(&outcome.stderr, &format!("by {source}"));
+    let of = |source: &str| count(&said, |said| said.source == source);
+    let all = by("snapshot") + by("index") + by("scan");
+    for source in ["snapshot", "index", "scan"] {
+        assert_eq!(by(source), of(source), "lines by {source}");
+    }
+    let sent_by_somebody = count(&said, |said| said.sender.is_some());
+    assert_eq!(all, sent_by_somebody, "{}", outcome.stderr);
+    assert!(by("snapshot") > sent_by_somebody / 5, "{}", outcome.stderr);
+}
+
+#[test]
+fn the_capture_with_a_ribbon_snapshot_is_decoded_as_expected() {
+    ["1", "10", "500"].iter().for_each(|horizon| capture_with("ribbon", horizon));
+}
+
+#[test]
+fn the_capture_with_a_dense_snapshot_is_decoded_as_expected() {
+    ["1", "10", "500"].iter().for_each(|horizon| capture_with("dense", horizon));
+}
+
+#[test]
+fn the_capture_with_a_sorted_snapshot_is_decoded_as_expected() {
+    ["1", "10", "500"].iter().for_each(|horizon| capture_with("sorted", horizon));
+}
+
+#[test]
+fn files_that_cannot_serve_are_refused_in_one_line() {
+    let ((_mine, fleet), (theirs, other)) = (fleet_of(100), fleet_of(100));
+    let foreign = theirs.path().join("other.hdx");
+    rebuild(&other, &foreign, &[]).done();
+    let attach = |file: &Path| decode(&fleet, &["--snapshot", file.to_str().expect("ASCII")], "");
+    // The master key is the same; the fleet is another.
+    attach(&foreign).refused(2, &["other.hdx", "another fleet", "rebuild"]);
+    attach(&theirs.path().join("none.hdx")).refused(1, &["none.hdx"]);
+    attach(&Capture::master_key_file()).refused(1, &["snapshot"]);
+
+    let bytes = fs::read(&foreign).expect("a file can be read");
+    let cut = theirs.path().join("cut.hdx");
+    fs::write(&cut, bytes.get(..bytes.len() - 1).expect("it is not empty"))
+        .expect("a file can be written");
+    verify(&cut, &other).refused(1, &["cut.hdx"]);
+    verify(&foreign, &other).done();
+    verify(&foreign, &fleet).refused(2, &["another fleet"]);
+    rebuild(&fleet, &foreign, &["--tries", "0"]).refused(2, &["--tries"]);
+    rebuild(&fleet, &foreign, &["--bits", "33"]).refused(2, &["--bits"]);
+    rebuild(&fleet, &foreign, &["--encoding", "zip"]).refused(2, &["ribbon"]);
+    rebuild(&fleet, Path::new("/nowhere/at/all.hdx"), &[]).refused(1, &["/nowhere/at"]);
+}
+
+/// Calls that change files.
+const WRITING_CALLS: [&str; 9] = [
+    "write",
+    "pwrite64",
+    "ftruncate",
+    "fallocate",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat2",
+    "unlink",
+];
+
+/// Rebuilds under `strace`, which kills the program at its `nth` call of `call`.
+/// Whether it came to its end before that.
+fn rebuild_killed_at(call: &str, nth: usize, fleet: &Path, out: &Path) -> bool {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:signal=KILL:when={nth}")]);
+    strace.arg(program::path()).args(["rebuild", "--horizon", "20", "--threads", "1", "--index"]);
+    strace.arg(fleet).arg("--out").arg(out).stdout(Stdio::null()).stderr(Stdio::null());
+    strace.status().expect("strace is installed (make setup)").success()
+}
+
+#[test]
+fn a_rebuild_killed_at_every_call_that_writes_leaves_the_old_file_or_the_new_one() {
+    let (folder, fleet) = fleet_of(300);
+    let file = folder.path().join("fleet.hdx");
+    rebuild(&fleet, &file, &["--horizon", "10"]).done();
+    let old = fs::read(&file).expect("a file can be read");
+    let (mut kept, mut replaced) = (0, 0);
+    for call in WRITING_CALLS {
+        for nth in 1.. {
+            fs::write(&file, &old).expect("the old file can be put back");
+            let ended = rebuild_killed_at(call, nth, &fleet, &file);
+            let now = fs::read(&file).expect("there is a file at all times");
+            if now == old {
+                assert!(!ended, "a rebuild that ends leaves its file");
+                kept += 1;
+            } else {
+                verify(&file, &fleet).done();
+                replaced += 1;
+            }
+            if ended {
+                break;
+            }
+        }
+    }
+    assert!(kept > 10 && replaced >= WRITING_CALLS.len(), "{kept} kept, {replaced} replaced");
+}

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Runs every bench of the live index at full size, about ten minutes, and writes
+# docs/results/live-index.md. Needs python3 with PyCryptodome for the peer that
+# decodes (python3 -m pip install pycryptodome); says so if it is missing.
+set -eu
+cd "$(dirname "$0")/.."
+
+cargo build --release --package hintdex-benches
+bench=$(cargo metadata --format-version 1 --no-deps |
+    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/hintdex-bench
+results=docs/results/live-index.md
+unfinished=$(mktemp)
+trap 'rm -f "$unfinished"' EXIT
+
+{
+    echo '# The live index, measured'
+    echo
+    echo "Written by \`tools/bench.sh\` on $(date -u +%Y-%m-%d), commit $(git rev-parse --short HEAD)."
+    echo
+    echo 'Ours and the peer ran in turns in one run; a ratio is taken round by round and its'
+    echo 'median is held against the goal. Work on one thread is compared by CPU time, which'
+    echo 'others on the machine do not disturb as much, work on two threads by the wall.'
+    echo 'What misses its goal says so.'
+    echo
+    for name in lookup provision decode sizes; do
+        "$bench" "$name"
+        echo "By \`hintdex-bench $name\`."
+        echo
+    done
+} >"$unfinished"
+mkdir -p docs/results
+cp "$unfinished" "$results"
+cat "$results"
