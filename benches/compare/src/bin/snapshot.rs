@@ -118,11 +118,17 @@ impl Times {
 
     fn print(&self, against: &str) {
         for (name, times) in &self.0 {
-            let mut ratios: Vec<f64> = times.iter().zip(&self.0[against]).map(|(a, b)| a / b).collect();
+            let mut ratios: Vec<f64> =
+                times.iter().zip(&self.0[against]).map(|(a, b)| a / b).collect();
             let mut times = times.clone();
             times.sort_by(f64::total_cmp);
             ratios.sort_by(f64::total_cmp);
-            println!("{name:44} {:8.1} ns (least {:.1}) {:6.2} x {against}", times[times.len() / 2], times[0], ratios[ratios.len() / 2]);
+            println!(
+                "{name:44} {:8.1} ns (least {:.1}) {:6.2} x {against}",
+                times[times.len() / 2],
+                times[0],
+                ratios[ratios.len() / 2]
+            );
         }
     }
 }
@@ -143,7 +149,9 @@ fn main() {
     println!("kernels: {:?}", Kernel::all().collect::<Vec<_>>());
     let dir = tempfile::tempdir().unwrap();
     let key = ManifestKey::from_bytes([7; 32]);
-    let wants = |part: &str| std::env::args().nth(1).is_none_or(|first| first.starts_with("--") || first == part);
+    let wants = |part: &str| {
+        std::env::args().nth(1).is_none_or(|first| first.starts_with("--") || first == part)
+    };
 
     let heads: Vec<u64> = hints.iter().map(|(hint, _)| hint.head()).collect();
     let slots: Vec<usize> = hints.iter().map(|&(_, slot)| slot as usize).collect();
@@ -179,7 +187,7 @@ fn main() {
     }
     if wants("lookup") {
         lookups(&hints, turns, build_vfunc(), |bits| {
-            Snapshot::open_in_memory(build(Encoding::Ribbon, Dial::Bits(bits), &fleet), &key).unwrap()
+            Snapshot::open(build(Encoding::Ribbon, Dial::Bits(bits), &fleet), &key).unwrap()
         });
     }
 }
@@ -195,9 +203,8 @@ fn lookups(
     for (hint, slot) in hints {
         map.insert(*hint.as_bytes(), *slot);
     }
-    let order: Vec<(Hint, u32)> = (0..LOOKUPS as u64)
-        .map(|at| hints[(scramble(at) % hints.len() as u64) as usize])
-        .collect();
+    let order: Vec<(Hint, u32)> =
+        (0..LOOKUPS as u64).map(|at| hints[(scramble(at) % hints.len() as u64) as usize]).collect();
     let only: Vec<Hint> = order.iter().map(|(hint, _)| *hint).collect();
     for bits in [20_u8, 15, 10].into_iter().take(argument("--dials", 3) as usize) {
         let mut snapshot = snapshot(bits);
@@ -207,18 +214,30 @@ fn lookups(
         let mut times = Times::default();
         let kernels: Vec<Kernel> = Kernel::all().collect();
         for _ in 0..turns {
-            times.measure("vfunc", LOOKUPS, || only.iter().map(|hint| vfunc.get(hint.head()) as u64).sum());
-            times.measure("hashbrown", LOOKUPS, || only.iter().map(|hint| u64::from(map[hint.as_bytes()])).sum());
+            times.measure("vfunc", LOOKUPS, || {
+                only.iter().map(|hint| vfunc.get(hint.head()) as u64).sum()
+            });
+            times.measure("hashbrown", LOOKUPS, || {
+                only.iter().map(|hint| u64::from(map[hint.as_bytes()])).sum()
+            });
             for &kernel in &kernels {
                 snapshot = snapshot.with_kernel(kernel);
                 let (one, many) = match kernel.name() {
                     "portable" => ("candidates, portable", "candidates_batch, portable"),
-                    
+
                     "avx2" => ("candidates, avx2", "candidates_batch, avx2"),
                     _ => ("candidates, other", "candidates_batch, other"),
                 };
                 times.measure(one, LOOKUPS, || {
-                    only.iter().map(|hint| snapshot.candidates(hint).unwrap().map(|slots| u64::from(slots.start)).sum::<u64>()).sum()
+                    only.iter()
+                        .map(|hint| {
+                            snapshot
+                                .candidates(hint)
+                                .unwrap()
+                                .map(|slots| u64::from(slots.start))
+                                .sum::<u64>()
+                        })
+                        .sum()
                 });
                 times.measure(many, LOOKUPS, || {
                     snapshot.candidates_batch(&only, &mut batch).unwrap();

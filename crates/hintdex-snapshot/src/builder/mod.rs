@@ -1,4 +1,10 @@
-//! The builder.
+//! The builder: hints in, a published file out.
+//!
+//! Shards are ranges of hints, so they are built on their own. A *pass* asks the
+//! source for every hint of the fleet and keeps those of as many shards as go
+//! into memory; then the threads build a shard each, and the shards are written
+//! in order. What a shard is made of does not depend on passes or threads, nor
+//! does the file.
 
 mod gather;
 mod publish;
@@ -20,12 +26,16 @@ use crate::{BuildError, ManifestKey, SnapshotParams};
 
 /// Where the hints of a fleet come from.
 ///
-/// A build whose memory does not hold all hints asks for them several times.
+/// A build whose memory does not hold all hints (twelve bytes each) asks for
+/// them once a pass, from several threads: making a hint again, 5 to 20 ns, is
+/// cheaper than writing it to a disk and reading it back.
 pub trait HintSource: Sync {
-    /// How many hints there are in all.
+    /// How many hints there are in all. The number and the width of the shards
+    /// depend on it, so it must be exact.
     fn hint_count(&self) -> u64;
 
-    /// Gives `each` the head and the slot of every hint of `slots`.
+    /// Gives `each` the head ([`Hint::head`](hintdex_wire::Hint::head)) and the
+    /// slot of every hint of `slots`, in any order, the same at every call.
     fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot));
 }
 
@@ -62,6 +72,14 @@ const BUILDING_LEN_BYTES: u64 = 48;
 const DEFAULT_MEMORY_BYTES: u64 = 1 << 30;
 
 /// Builds a snapshot.
+///
+/// ```text
+/// Builder::new(params, &key).memory_bytes(2 << 30).build(&fleet, "fleet.hdx")
+/// ```
+///
+/// The same input gives the same bytes, for any number of threads and any
+/// memory. The file is written beside its target, synced, and renamed over it,
+/// so readers see the old file or the new one, whole.
 pub struct Builder<'b> {
     params: SnapshotParams,
     key: &'b ManifestKey,
@@ -76,7 +94,8 @@ impl<'b> Builder<'b> {
         Self { params, key, memory_bytes: DEFAULT_MEMORY_BYTES, threads: 0, progress: None }
     }
 
-    /// Bounds the memory of the build.
+    /// Bounds the memory of the build; 1 GiB unless told otherwise. Never less
+    /// than a shard of 2²⁰ hints takes, 48 MiB for each thread and 12 MiB more.
     pub const fn memory_bytes(mut self, memory_bytes: u64) -> Self {
         self.memory_bytes = memory_bytes;
         self
@@ -96,8 +115,15 @@ impl<'b> Builder<'b> {
 
     /// Builds the snapshot of `source` and publishes it as `path`.
     ///
+    /// A ribbon costs about 0.25 µs of one processor a hint, besides making it.
+    ///
     /// # Errors
-    /// [`BuildError`].
+    /// [`BuildError`] when a parameter is out of range, the file cannot be
+    /// written, or the source does not give what it announced. What was at
+    /// `path` before is still there then, and nothing else.
+    ///
+    /// # Panics
+    /// When `source` or the progress callback does.
     pub fn build(
         &self,
         source: &dyn HintSource,

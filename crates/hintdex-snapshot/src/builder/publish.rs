@@ -4,15 +4,19 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::BuildError;
+
+/// How many drafts this process has begun.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// A file being written beside the one it will replace.
 ///
 /// Readers see the old file until [`publish`](Self::publish) renames this one
 /// over it; a build that fails, or is dropped, takes its file with it. One that
-/// is killed leaves a `.building` file, which the next build of that name by
-/// the same process id overwrites and nobody else opens.
+/// is killed leaves its `.building` file, which nobody opens and anybody may
+/// remove. Every draft has a name of its own, so builds do not meet.
 pub(super) struct Draft {
     file: File,
     temporary: PathBuf,
@@ -24,7 +28,8 @@ impl Draft {
     /// Makes the file in the folder of `target`.
     pub fn create(target: &Path) -> Result<Self, BuildError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = target.with_file_name(format!(".{name}.{}.building", process::id()));
+        let (process, number) = (process::id(), DRAFTS.fetch_add(1, Ordering::Relaxed));
+        let temporary = target.with_file_name(format!(".{name}.{process}.{number}.building"));
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary);
         let file = file.map_err(|source| io_error("create", &temporary, source))?;
         Ok(Self { file, temporary, target: target.to_owned(), published: false })

@@ -60,8 +60,10 @@ proptest! {
         let rows = &rows[..window_len_bytes(columns)];
         let expected = by_rows(rows, columns, shift, coefficients);
         for kernel in Kernel::all() {
-            prop_assert_eq!(retrieve(kernel, rows, columns, shift, coefficients), expected, "{:?}", kernel);
-            prop_assert_eq!(retrieve(kernel, &rows[1..], columns, shift, coefficients), 0, "too few");
+            let value = retrieve(kernel, rows, columns, shift, coefficients);
+            prop_assert_eq!(value, expected, "{:?}", kernel);
+            let too_few = retrieve(kernel, &rows[1..], columns, shift, coefficients);
+            prop_assert_eq!(too_few, 0, "{:?}", kernel);
         }
     }
 
@@ -75,13 +77,16 @@ proptest! {
     ) {
         // Every second row has an equation.
         let pick = |row: usize| (row % 2 == 1).then_some(row / 2);
-        let coefficients: [u64; 64] = std::array::from_fn(|row| pick(row).map_or(0, |at| coefficients[at] | 1));
+        let coefficient = |row| pick(row).map_or(0, |at| coefficients[at] | 1);
+        let coefficients: [u64; 64] = std::array::from_fn(coefficient);
         let values: [u32; 64] = std::array::from_fn(|row| pick(row).map_or(0, |at| values[at]));
         let after = &after[..columns];
         let mut solved = after.to_vec();
         solve_block(&coefficients, &values, &mut solved);
-        let bytes = |block: &[u64], unit: usize| -> Vec<u8> { block.iter().map(|word| word.to_le_bytes()[unit]).collect() };
-        let mut rows: Vec<u8> = [&solved[..], after].iter().flat_map(|block| (0..8).flat_map(|unit| bytes(block, unit))).collect();
+        let units = |block: &[u64]| -> Vec<u8> {
+            (0..8).flat_map(|unit| block.iter().map(move |word| word.to_le_bytes()[unit])).collect()
+        };
+        let mut rows = [units(&solved), units(after)].concat();
         rows.resize(rows.len() + MAX_COLUMNS, 0xff);
         let mask = u32::MAX >> (32 - columns);
         for kernel in Kernel::all() {
