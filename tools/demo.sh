@@ -16,7 +16,10 @@ say "1. A million devices, ten hints each, in an index on disk"
     --master-key "$capture/master.key"
 
 say "2. What the index costs"
-"$bin/hintdex-costs" "$work/fleet"
+# On a copy: it decodes packets of its own, whose nonces are taken then.
+cp -r "$work/fleet" "$work/costs"
+"$bin/hintdex-costs" "$work/costs"
+rm -rf "$work/costs"
 
 say "3. A recorded capture of 30,000 packets: loss, repeats, leaps, damage, noise"
 "$bin/hintdex" decode --index "$work/fleet" "$capture/packets.hex" >"$work/verdicts.jsonl"
