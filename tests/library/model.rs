@@ -48,7 +48,10 @@ impl World {
             random,
             steps: 0,
         };
-        world.provision(40);
+        // The first ranges may overlap one another and be refused.
+        while world.model.slots() == 0 {
+            world.provision(40);
+        }
         world
     }
 
