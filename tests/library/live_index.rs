@@ -9,7 +9,7 @@ use hintdex::wire::{
     DeviceId, Hint, HintCipher, HintKey, HintScheme, KeyId, KeySource, MasterKey, Slot,
 };
 use hintdex_core::{
-    Admission, Arrival, DeviceRange, Durability, Error, LiveIndex, Options, Params,
+    Admission, Arrival, Candidates, DeviceRange, Durability, Error, LiveIndex, Options, Params,
 };
 use hintdex_tests::{EndOnDrop, Random};
 
@@ -82,7 +82,13 @@ impl World {
         for (((slot, nonce), hint), candidates) in live.iter().zip(&hints).zip(&together) {
             assert!(candidates.contains(&Slot(*slot)), "nonce {nonce} of slot {slot}");
             if random.chance(5) {
-                assert_eq!(&self.index.candidates(hint).expect("it can be asked"), candidates);
+                // The same slots; in which order, nobody promises.
+                let sorted = |mut slots: Candidates| {
+                    slots.sort();
+                    slots
+                };
+                let alone = self.index.candidates(hint).expect("it can be asked");
+                assert_eq!(sorted(alone), sorted(candidates.clone()));
             }
         }
         let foreign: Vec<Hint> = (0..2000).map(|_| foreign_hint(random)).collect();
@@ -172,9 +178,12 @@ fn every_live_hint_has_its_slot_among_its_candidates() {
 }
 
 #[test]
-#[ignore = "a minute"]
+#[ignore = "minutes"]
 fn every_live_hint_has_its_slot_among_its_candidates_for_long() {
-    (10..40).for_each(|seed| run(seed, 600));
+    for seed in 10..30 {
+        run(seed, 500);
+        eprintln!("seed {seed}: as the model says");
+    }
 }
 
 #[test]

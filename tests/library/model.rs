@@ -233,5 +233,8 @@ fn a_station_does_what_its_model_does_for_200_000_packets() {
 #[test]
 #[ignore = "ten minutes"]
 fn a_station_does_what_its_model_does_for_4_000_000_packets() {
-    (100..140).for_each(|seed| run(seed, 100_000));
+    for seed in 100..140 {
+        run(seed, 100_000);
+        eprintln!("seed {seed}: as the model says");
+    }
 }
