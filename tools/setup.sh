@@ -8,10 +8,14 @@ command -v make >/dev/null || missing+=(make)
 command -v ccache >/dev/null || missing+=(ccache)
 # The tests kill the program at chosen system calls.
 command -v strace >/dev/null || missing+=(strace)
-# RocksDB's bindings are made from its header by libclang.
-if [ -z "${LIBCLANG_PATH:-}" ] &&
-    ! compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null &&
-    ! ldconfig -p 2>/dev/null | grep -q 'libclang[-.]'; then
+# RocksDB's bindings are made from its header by libclang. (libclang-cpp, which
+# LLVM's own packages bring, is another library.)
+has_libclang() {
+    ldconfig -p 2>/dev/null | grep -Eq 'libclang(-[0-9.]+)?\.so' ||
+        compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null ||
+        compgen -G '/usr/lib/llvm-*/lib/libclang-[0-9]*.so*' >/dev/null
+}
+if [ -z "${LIBCLANG_PATH:-}" ] && ! has_libclang; then
     missing+=(libclang-dev)
 fi
 
