@@ -2,10 +2,10 @@
 # make test    installs what is missing and passes the tests
 # make help    the rest
 
-# RocksDB is 20 to 30 minutes of C++ on two cores. Every target below, every
-# clone and CI share one build of it: same profile, same flags, one folder
-# outside the tree, and ccache behind it (docs/decisions/0002-one-rocksdb-build.md).
-export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hintdex/target
+# RocksDB is 20 to 30 minutes of C++ on two cores. Every target below shares one
+# build of it (same profile, same flags), and every clone on the machine the
+# compiler's output, by ccache (docs/decisions/0002-one-rocksdb-build.md).
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
 CARGO ?= cargo
 LIGHT := -p hintdex-wire -p hintdex-scan -p hintdex-snapshot
 

@@ -43,5 +43,5 @@ fi
 
 target=${CARGO_TARGET_DIR:?set by the Makefile}
 if ! compgen -G "$target/release/build/librocksdb-sys-*/out/librocksdb.a" >/dev/null; then
-    echo "setup: RocksDB is not built yet: 15 to 30 minutes on two cores, once for every clone on this machine"
+    echo "setup: RocksDB is not built here yet: 15 to 30 minutes on two cores, 2 when ccache has it from another clone"
 fi

@@ -22,6 +22,7 @@ fn quiet() -> StationOptions {
         durability: Durability::ProcessCrash,
         roll_in_background: false,
         snapshot_at_roll: false,
+        lean: false,
     }
 }
 

@@ -48,9 +48,13 @@ impl Fleet {
         self.station = None;
     }
 
-    /// Closes it and opens it again, run differently.
+    /// Closes it and opens it again, run differently, at times without the
+    /// snapshot that it may have leaned on.
     pub fn reopen(&mut self, random: &mut Random) {
         self.close();
+        if random.chance(20) {
+            let _ = std::fs::remove_file(self.dir().join("snapshot.hdx"));
+        }
         let station = Station::open(&self.dir(), &options(random)).expect("it opens");
         self.station = Some(station);
     }
@@ -63,6 +67,7 @@ fn options(random: &mut Random) -> StationOptions {
         durability,
         roll_in_background: random.chance(50),
         snapshot_at_roll: random.chance(50),
+        lean: random.chance(50),
     }
 }
 

@@ -13,4 +13,5 @@ mod capture;
 mod crash_decode;
 mod crash_provision;
 mod full_disk;
+mod lean;
 mod snapshots;

@@ -45,6 +45,8 @@ pub enum Command {
     Decode(DecodeArgs),
     /// Write a snapshot: the coming hints of every device in one small file
     Rebuild(RebuildArgs),
+    /// Build the index's next window and the fleet's own snapshot now
+    Roll(RollArgs),
     /// Say which devices made hints
     Resolve(ResolveArgs),
     /// Say what an index holds, and its bytes by section
@@ -89,6 +91,9 @@ pub struct DecodeArgs {
     /// When accepted packets are safe
     #[arg(long, value_enum, default_value_t = Sync::Batch)]
     pub sync: Sync,
+    /// From the next roll on, leave to the fleet's own snapshot what it holds
+    #[arg(long)]
+    pub lean: bool,
     /// Packets, a line of hex each; standard input if not given or -
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
@@ -110,6 +115,16 @@ impl From<Sync> for Durability {
             Sync::None => Self::ProcessCrash,
         }
     }
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RollArgs {
+    /// The folder of the fleet
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// Leave to the snapshot what it holds; without this, the index holds everything again
+    #[arg(long)]
+    pub lean: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hintdex::{Source, Station, Verdict};
+use hintdex::{Source, Station, StationOptions, Verdict};
 use indicatif::ProgressBar;
 
 use crate::args::{DecodeArgs, RunArgs};
@@ -16,7 +16,8 @@ use crate::progress;
 
 pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut lines = Lines::new(open(&args.file)?);
-    let station = Station::open(&args.index, &run.station(args.sync.into()))?;
+    let options = StationOptions { lean: args.lean, ..run.station(args.sync.into()) };
+    let station = Station::open(&args.index, &options)?;
     args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     if let Some(refused) = station.refused_snapshot() {
         eprintln!("hintdex: the fleet's own snapshot is not used: {refused}");
@@ -61,6 +62,9 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         }
     }
     bar.finish_and_clear();
+    if let Some(failed) = station.take_upkeep_failure() {
+        eprintln!("hintdex: a roll in the background failed: {failed}");
+    }
     summary.print(started.elapsed());
     Ok(())
 }

@@ -79,13 +79,17 @@ fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Bits of the index's files a live hint; 0 for an index without one.
+/// Bits of the index's files a hint they hold; 0 for an index without one.
 fn bits_per_hint(stats: &Stats) -> f64 {
-    if stats.hints == 0 {
-        0.0
-    } else {
-        stats.section_bytes("hints") as f64 * 8.0 / stats.hints as f64
+    match hints_held(stats) {
+        0 => 0.0,
+        hints => stats.section_bytes("hints") as f64 * 8.0 / hints as f64,
     }
+}
+
+/// The live hints; of a window that leaves most to a snapshot, its entries.
+const fn hints_held(stats: &Stats) -> u64 {
+    if stats.left_to.is_some() { stats.entries } else { stats.hints }
 }
 
 fn to_json(stats: &Stats, station: &Station) -> String {
@@ -102,6 +106,7 @@ fn to_json(stats: &Stats, station: &Station) -> String {
         "retired_slots": stats.retired_slots,
         "entries": stats.entries,
         "epoch": stats.epoch,
+        "left_to_snapshot": stats.left_to.map(hex::encode),
         "prefix_bits": stats.prefix_bits,
         "suffix_bits": stats.suffix_bits,
         "index_id": hex::encode(stats.index_id),
@@ -118,13 +123,13 @@ fn to_json(stats: &Stats, station: &Station) -> String {
 }
 
 fn to_table(stats: &Stats, station: &Station) -> String {
-    let per_hint = |bytes: u64| bytes as f64 / stats.hints.max(1) as f64;
+    let per_hint = |bytes: u64| bytes as f64 / hints_held(stats).max(1) as f64;
     let mut text = format!(
         "live index {}\n\
          hints             {} of {} bytes, {} ahead of each device\n\
          devices           {} ({} retired)\n\
          live hints        {}\n\
-         entries           {} (stale ones until the next roll)\n\
+         entries           {} (stale ones until the next roll{})\n\
          window            epoch {}, {} prefix bits, {} suffix bits\n\
          bits a hint       {:.2}\n\n\
          {:<16}{:>16}{:>16}\n",
@@ -136,6 +141,7 @@ fn to_table(stats: &Stats, station: &Station) -> String {
         stats.retired_slots,
         stats.hints,
         stats.entries,
+        stats.left_to.map_or("", |_| "; what the fleet's snapshot holds is left to it"),
         stats.epoch,
         stats.prefix_bits,
         stats.suffix_bits,

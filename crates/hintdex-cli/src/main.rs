@@ -10,6 +10,7 @@ mod progress;
 mod provision;
 mod rebuild;
 mod resolve;
+mod roll;
 mod verify;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Provision(command) => provision::run(&command, &args.run),
         Command::Decode(command) => decode::run(&command, &args.run),
         Command::Rebuild(command) => rebuild::run(&command, &args.run),
+        Command::Roll(command) => roll::run(&command, &args.run),
         Command::Resolve(command) => resolve::run(&command, &args.run),
         Command::Inspect(command) => inspect::run(&command, &args.run),
         Command::Verify(command) => verify::run(&command, &args.run),

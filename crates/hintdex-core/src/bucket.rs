@@ -20,7 +20,11 @@
 //! costs a lookup that meets operands next to nothing. Only when the loose part has
 //! grown large beside the packed one are the two packed anew.
 
+use std::hint::black_box;
+
 use hintdex_wire::Slot;
+
+use crate::bits::{BitWriter, after_zeros_in, low_byte, mask, read_bits, read_word};
 
 /// (suffix, slot) in one word, ordered by suffix first.
 pub(crate) type Entry = u64;
@@ -137,25 +141,40 @@ impl<'a> Bucket<'a> {
 
     /// Calls `found` with the slot of every entry that has this suffix.
     ///
-    /// Costs a walk over `count / 16` words and the loose entries. A slot that is
+    /// Costs a walk over `count / 32` words and the loose entries. A slot that is
     /// both packed and loose is found twice.
     pub(crate) fn find(&self, suffix: u32, mut found: impl FnMut(Slot)) {
         let suffix = u64::from(suffix);
+        let high = suffix >> self.layout.low_bits;
+        let low = suffix & mask(self.layout.low_bits);
+        self.fetch_around(high);
         for entry in self.loose.iter().map(|bytes| Entry::from_le_bytes(*bytes)) {
             if suffix_of(entry) == suffix {
                 found(slot_of(entry));
             }
         }
-        let high = suffix >> self.layout.low_bits;
-        let low = suffix & mask(self.layout.low_bits);
         let mut at_bit = self.after_zeros(high);
-        while read_bits(self.unary, at_bit, 1) == 1 {
+        let mut run = read_word(self.unary, at_bit);
+        while run & 1 == 1 {
             let index = at_bit - high;
             if self.low_at(index) == low {
                 found(self.slot_at(index));
             }
             at_bit += 1;
+            run = if run == 1 { read_word(self.unary, at_bit) } else { run >> 1 };
         }
+    }
+
+    /// Touches the low bits and the slots where entries with these high bits
+    /// most likely lie, so that both come from memory while the unary part is
+    /// counted: three cache misses then take as long as one.
+    fn fetch_around(&self, high: u64) {
+        let entries_before = (high * self.layout.count) >> self.layout.high_bits;
+        let byte_of = |width: u32| {
+            usize::try_from(entries_before * u64::from(width) / 8).unwrap_or(usize::MAX)
+        };
+        black_box(self.low.get(byte_of(self.layout.low_bits)));
+        black_box(self.slots.get(byte_of(self.layout.slot_bits)));
     }
 
     /// Every entry in order, each once; `None` if the parts contradict each other.
@@ -209,27 +228,16 @@ impl<'a> Bucket<'a> {
         let mut left = zeros;
         let mut at_bit = 0;
         loop {
-            let word = read_bits(self.unary, at_bit, 32);
-            let here = u64::from(32 - word.count_ones());
+            // A byte-aligned word has all its 64 bits.
+            let word = read_word(self.unary, at_bit);
+            let here = u64::from(word.count_zeros());
             if left <= here || at_bit >= self.unary.len() as u64 * 8 {
                 return at_bit + after_zeros_in(word, left);
             }
             left -= here;
-            at_bit += 32;
+            at_bit += 64;
         }
     }
-}
-
-/// The place behind the first `zeros` zeros of a word of 32 bits.
-fn after_zeros_in(word: u64, zeros: u64) -> u64 {
-    if zeros == 0 {
-        return 0;
-    }
-    let mut inverted = !word & mask(32);
-    for _ in 1..zeros {
-        inverted &= inverted.wrapping_sub(1);
-    }
-    u64::from(inverted.trailing_zeros()) + 1
 }
 
 /// Appends the bucket of `entries`, which are sorted, distinct and not empty.
@@ -305,59 +313,6 @@ pub(crate) fn union<'a>(mut buckets: impl Iterator<Item = &'a [u8]>) -> Option<V
     let mut out = Vec::with_capacity(entries.len() * 5 + MAX_COUNT_LEN_BYTES + 2);
     encode(&entries, first.suffix_bits(), &mut out);
     Some(out)
-}
-
-const fn mask(bits: u32) -> u64 {
-    (1 << bits) - 1
-}
-
-/// The lowest eight bits.
-const fn low_byte(word: u64) -> u8 {
-    word.to_le_bytes()[0]
-}
-
-/// `width` ≤ 32 bits from `at_bit` on; what lies behind the end reads as zero.
-fn read_bits(bytes: &[u8], at_bit: u64, width: u32) -> u64 {
-    let at = usize::try_from(at_bit / 8).unwrap_or(usize::MAX);
-    let rest = bytes.get(at..).unwrap_or_default();
-    let word = match rest.first_chunk::<8>() {
-        Some(chunk) => u64::from_le_bytes(*chunk),
-        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    };
-    word >> (at_bit % 8) & mask(width)
-}
-
-/// Packs values of a few bits behind the end of a byte vector.
-struct BitWriter<'a> {
-    out: &'a mut Vec<u8>,
-    pending: u64,
-    pending_bits: u32,
-}
-
-impl<'a> BitWriter<'a> {
-    const fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out, pending: 0, pending_bits: 0 }
-    }
-
-    /// Appends the `width` ≤ 32 low bits of `value`; its other bits are zero.
-    fn push(&mut self, value: u64, width: u32) {
-        self.pending |= value << self.pending_bits;
-        self.pending_bits += width;
-        if self.pending_bits >= 32 {
-            let [a, b, c, d, ..] = self.pending.to_le_bytes();
-            self.out.extend([a, b, c, d]);
-            self.pending >>= 32;
-            self.pending_bits -= 32;
-        }
-    }
-
-    fn finish(mut self) {
-        while self.pending_bits > 0 {
-            self.out.push(low_byte(self.pending));
-            self.pending >>= 8;
-            self.pending_bits = self.pending_bits.saturating_sub(8);
-        }
-    }
 }
 
 /// Reads a LEB128 `u32` in its shortest form, and its length in bytes.

@@ -50,7 +50,7 @@ pub(crate) struct Bulk<'a> {
 }
 
 /// Sorted entries of all buckets of a partition, as (joined hint bits, slot).
-type Sorted = Vec<(u64, Slot)>;
+pub(crate) type Sorted = Vec<(u64, Slot)>;
 
 impl Bulk<'_> {
     /// Builds the files of a window in `folder` and returns them with the number of entries.

@@ -64,6 +64,14 @@ pub enum Error {
         /// What was asked for.
         lookahead: u32,
     },
+    /// A snapshot holds too few nonces of a device for the index to lean on it.
+    /// Build one with a longer horizon, or roll.
+    HorizonTooShort {
+        /// How many it holds.
+        horizon_nonces: u32,
+        /// How many it has to hold.
+        least_nonces: u32,
+    },
     /// All 2³² slots are taken.
     SlotsUsedUp,
     /// The key source has no such key.
@@ -157,6 +165,11 @@ impl fmt::Display for Error {
                 f,
                 "a lookahead of {lookahead} hints is out of range; choose 1 to {}",
                 crate::MAX_LOOKAHEAD
+            ),
+            Self::HorizonTooShort { horizon_nonces, least_nonces } => write!(
+                f,
+                "the snapshot holds {horizon_nonces} nonces a device and the index needs \
+                 {least_nonces}; build one with a longer horizon"
             ),
             Self::SlotsUsedUp => f.write_str("all 2^32 slots are taken; start another index"),
             Self::NoSuchKey(KeyId { device, generation }) => {

@@ -58,7 +58,8 @@ pub fn records() -> Vec<(&'static str, Vec<Field>)> {
         ),
         (
             "window",
-            layout!(WindowRecord: prefix_bits, suffix_bits, reserved, slots, entries, built_unix_s),
+            layout!(WindowRecord: prefix_bits, suffix_bits, reserved, slots, entries, built_unix_s,
+                snapshot, snapshot_slots, horizon_nonces),
         ),
         ("extent", layout!(ExtentRecord: first_device, count, generation, reserved)),
         ("state", layout!(StateRecord: next_nonce, seen, hints_ahead, flags, reserved)),

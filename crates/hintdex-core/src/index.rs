@@ -13,6 +13,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::Error;
 use crate::fleet::{Extent, Fleet};
+use crate::held::{self, LeftTo, SnapshotId};
 use crate::records::{
     ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
     NONCE_KIND_COUNTER, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_KEY_PREFIX, WindowRecord,
@@ -148,8 +149,9 @@ impl LiveIndex {
             return Err(Error::ForeignKeys);
         }
         let fleet = load_fleet(&store)?;
-        let states = load_states(&store, &fleet, params)?;
         let current = load_windows(&store, &fleet)?;
+        let left_to = current.as_ref().and_then(|window| window.left_to);
+        let states = load_states(&store, &fleet, params, left_to.as_ref())?;
         let retired = states.totals().retired;
         remove_folder(&store.path().join(BULK_FOLDER))?;
         Ok(Self {
@@ -204,6 +206,14 @@ impl LiveIndex {
     /// Whether a slot from `first` on holds another key than a device's first one.
     pub fn has_new_keys_since(&self, first: Slot) -> bool {
         self.fleet().keys(first.0..u32::MAX).any(|(_, key)| key.generation > 0)
+    }
+
+    /// The snapshot that holds what the current window lacks, if one does.
+    ///
+    /// Whoever opens an index that says so and has not this snapshot
+    /// [rolls](Self::roll), or scans for what is missing.
+    pub fn left_to(&self) -> Option<SnapshotId> {
+        self.windows().current.as_ref()?.left_to.map(|left_to| left_to.snapshot)
     }
 
     /// The index's own random id.
@@ -356,11 +366,24 @@ fn load_fleet(store: &Store) -> Result<Fleet, Error> {
     Ok(fleet)
 }
 
-fn load_states(store: &Store, fleet: &Fleet, params: Params) -> Result<StateTable, Error> {
-    let states = StateTable::new(fleet.slot_count(), StateRecord::fresh(params.lookahead));
+fn load_states(
+    store: &Store,
+    fleet: &Fleet,
+    params: Params,
+    left_to: Option<&LeftTo>,
+) -> Result<StateTable, Error> {
+    let states = StateTable::new();
+    if let Some(left_to) = left_to {
+        states.grow(left_to.slots, StateRecord::fresh(left_to.horizon_nonces));
+    }
+    states.grow(fleet.slot_count(), StateRecord::fresh(params.lookahead));
     each_row(store, STATES_FAMILY, |key, value| {
         let state =
             StateRecord::read_from_bytes(value).ok().filter(|state| state.is_sound(params.scheme));
+        let state = state.map(|mut state| {
+            held::cut(&mut state, params.lookahead, left_to);
+            state
+        });
         let set = slot_of_key(key)
             .zip(state)
             .and_then(|(slot, new)| states.update(slot, |state| *state = new));
@@ -381,10 +404,13 @@ fn load_windows(store: &Store, fleet: &Fleet) -> Result<Option<Window>, Error> {
             WindowRecord::read_from_bytes(value).map_err(|_| bad("its length is wrong"))?;
         let geometry = record.geometry().filter(|_| record.reserved == [0; 2]);
         let geometry = geometry.ok_or_else(|| bad("no window has these bits"))?;
-        if record.slots.get() > fleet.slot_count() || current.is_some() {
+        let left_to = record.left_to();
+        let slots = record.slots.get().max(record.snapshot_slots.get());
+        if slots > fleet.slot_count() || current.is_some() {
             return Err(bad("there are two, or it has slots that the fleet has not"));
         }
-        let window = Window::new(epoch, geometry, record.slots.get(), record.entries.get());
+        let entries = record.entries.get();
+        let window = Window::new(epoch, geometry, record.slots.get(), left_to, entries);
         store.family(&window.family)?;
         let added = store.get(&store.family(META_FAMILY)?, &epoch_key(ADDED_KEY_PREFIX, epoch))?;
         let added =

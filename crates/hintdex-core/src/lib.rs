@@ -37,11 +37,13 @@
 #![forbid(unsafe_code)]
 
 mod admit;
+mod bits;
 mod bucket;
 mod bulk;
 mod error;
 mod fleet;
 mod geometry;
+mod held;
 mod index;
 mod lookup;
 mod manifest;
@@ -58,6 +60,7 @@ mod window;
 pub use admit::{Admission, Arrival};
 pub use error::Error;
 pub use fleet::DeviceRange;
+pub use held::{Held, SnapshotId};
 pub use index::{Durability, LiveIndex, MAX_LOOKAHEAD, Options, Params};
 pub use lookup::Candidates;
 pub use progress::Report;

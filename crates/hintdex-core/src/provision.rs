@@ -14,8 +14,8 @@ use crate::fleet::{DeviceRange, Extent};
 use crate::index::LiveIndex;
 use crate::progress::Report;
 use crate::records::{
-    ADDED_KEY_PREFIX, ExtentRecord, META_FAMILY, RETIRED, SLOTS_FAMILY, STATES_FAMILY, epoch_key,
-    slot_key,
+    ADDED_KEY_PREFIX, ExtentRecord, META_FAMILY, RETIRED, SLOTS_FAMILY, STATES_FAMILY, StateRecord,
+    epoch_key, slot_key,
 };
 use crate::window::{Added, merge_hints};
 
@@ -61,9 +61,9 @@ impl LiveIndex {
             if few && self.windows().current.is_some() {
                 self.add_to_current(&live.live(first..slots.end.0), batch)?;
             } else {
-                self.roll_to(&fleet, batch, report)?;
+                self.roll_to(&fleet, batch, None, report)?;
             }
-            self.states.grow(slots.end.0);
+            self.states.grow(slots.end.0, StateRecord::fresh(self.params.lookahead));
             self.set_fleet(fleet);
             Ok(slots)
         })

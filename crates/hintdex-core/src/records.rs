@@ -12,6 +12,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::fleet::{DeviceRange, Extent};
 use crate::geometry::Geometry;
+use crate::held::{LeftTo, SnapshotId};
 
 /// The families that are always there.
 pub(crate) const META_FAMILY: &str = "default";
@@ -59,11 +60,24 @@ pub(crate) struct WindowRecord {
     pub(crate) slots: U32,
     pub(crate) entries: U64,
     pub(crate) built_unix_s: U64,
+    /// What is left to a snapshot; all zero when nothing is.
+    pub(crate) snapshot: SnapshotId,
+    pub(crate) snapshot_slots: U32,
+    pub(crate) horizon_nonces: U32,
 }
 
 impl WindowRecord {
     pub(crate) fn geometry(&self) -> Option<Geometry> {
         Geometry::from_parts(self.prefix_bits, self.suffix_bits)
+    }
+
+    pub(crate) fn left_to(&self) -> Option<LeftTo> {
+        let left_to = LeftTo {
+            snapshot: self.snapshot,
+            slots: self.snapshot_slots.get(),
+            horizon_nonces: self.horizon_nonces.get(),
+        };
+        (left_to.horizon_nonces > 0).then_some(left_to)
     }
 }
 
@@ -149,6 +163,13 @@ impl StateRecord {
     pub(crate) fn live_nonces(&self) -> Range<Nonce> {
         let next = self.next_nonce.get();
         next..next.saturating_add(self.hints_ahead.get().into())
+    }
+
+    /// Lets the live hints reach to `end` at least.
+    pub(crate) fn reach(&mut self, end: Nonce) {
+        let end = end.max(self.live_nonces().end);
+        let ahead = end.saturating_sub(self.next_nonce.get());
+        self.hints_ahead = u32::try_from(ahead).unwrap_or(u32::MAX).into();
     }
 
     pub(crate) const fn is_retired(&self) -> bool {

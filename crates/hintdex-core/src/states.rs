@@ -19,7 +19,6 @@ pub(crate) const SHARDS: u32 = 64;
 /// Every slot's state; slot *s* stands in shard *s* mod 64.
 pub(crate) struct StateTable {
     shards: Vec<Mutex<Vec<StateRecord>>>,
-    fresh: StateRecord,
 }
 
 /// What the states of a fleet sum up to.
@@ -37,22 +36,20 @@ pub(crate) struct Totals {
 pub(crate) type Shard<'a> = MutexGuard<'a, Vec<StateRecord>>;
 
 impl StateTable {
-    /// A table of `slots` slots, all fresh.
-    pub(crate) fn new(slots: u32, fresh: StateRecord) -> Self {
-        let table = Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), fresh };
-        table.grow(slots);
-        table
+    /// A table without slots.
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
-    /// Makes room for `slots` slots; the new ones are fresh.
-    pub(crate) fn grow(&self, slots: u32) {
+    /// Makes room for `slots` slots; the new ones are `fresh`.
+    pub(crate) fn grow(&self, slots: u32, fresh: StateRecord) {
         for (shard, number) in self.shards.iter().zip(0..) {
             let len = slots.saturating_sub(number).div_ceil(SHARDS) as usize;
             let mut shard = lock(shard);
             let len = len.max(shard.len());
             let more = len - shard.len();
             shard.reserve_exact(more);
-            shard.resize(len, self.fresh);
+            shard.resize(len, fresh);
         }
     }
 
@@ -83,6 +80,14 @@ impl StateTable {
         work: impl FnOnce(&mut StateRecord) -> T,
     ) -> Option<T> {
         self.shard(Self::shard_of(slot))?.get_mut(Self::place_of(slot)).map(work)
+    }
+
+    /// Runs `work` on every slot's state, a shard locked at a time.
+    pub(crate) fn update_each(&self, mut work: impl FnMut(Slot, &mut StateRecord)) {
+        for (shard, number) in self.shards.iter().zip(0..) {
+            let slots = (number..=u32::MAX).step_by(SHARDS as usize).map(Slot);
+            slots.zip(lock(shard).iter_mut()).for_each(|(slot, state)| work(slot, state));
+        }
     }
 
     /// Copies of the states of `slots`, as far as the table reaches.

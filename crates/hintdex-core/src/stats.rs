@@ -9,6 +9,7 @@ use rocksdb::properties::{
 };
 
 use crate::Error;
+use crate::held::SnapshotId;
 use crate::index::LiveIndex;
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
 
@@ -40,12 +41,15 @@ pub struct Stats {
     pub slots: u64,
     /// Keys that were retired.
     pub retired_slots: u64,
-    /// Live hints: those that an honest device may send next.
+    /// Live hints: those that an honest device may send next, in the window or in
+    /// the snapshot it is left to.
     pub hints: u64,
     /// Entries of the current window: live hints, stale ones, and added twice.
     pub entries: u64,
     /// The number of the current window; 0 before the first provisioning.
     pub epoch: u32,
+    /// The snapshot that holds what the current window lacks, if one does.
+    pub left_to: Option<SnapshotId>,
     /// Bits of a hint that name its bucket.
     pub prefix_bits: u8,
     /// Bits of a hint that its entry carries.
@@ -116,6 +120,7 @@ impl LiveIndex {
             hints: totals.hints,
             entries: current.map_or(0, |window| window.entry_count()),
             epoch: current.map_or(0, |window| window.epoch),
+            left_to: current.and_then(|window| window.left_to).map(|left_to| left_to.snapshot),
             prefix_bits: current.map_or(0, |window| window.geometry.prefix_bits()),
             suffix_bits: current.map_or(0, |window| window.geometry.suffix_bits()),
             sections,

@@ -8,6 +8,7 @@ use rocksdb::{DBRawIteratorWithThreadMode, IteratorMode, ReadOptions};
 
 use crate::Error;
 use crate::bucket::{self, Bucket, Entry};
+use crate::bulk::Sorted;
 use crate::geometry::{BucketKey, Geometry};
 use crate::index::LiveIndex;
 use crate::progress::{Progress, Report};
@@ -31,7 +32,9 @@ pub struct Verified {
 
 impl LiveIndex {
     /// Checks the whole index: every checksum, every record, every bucket, and
-    /// that every live hint of every device is there.
+    /// that every live hint of every device is there. In an index that
+    /// [leaves hints to a snapshot](Self::left_to) it cannot know which hints
+    /// should be there, and counts none.
     ///
     /// Meant for an index that nobody writes to meanwhile. Costs about as much as
     /// a roll; `report` counts slots.
@@ -51,15 +54,15 @@ impl LiveIndex {
                 .windows()
                 .current
                 .as_ref()
-                .map(|window| (window.family.clone(), window.geometry));
-            let Some((family, geometry)) = window else { return Ok(verified) };
+                .map(|window| (window.family.clone(), window.geometry, window.left_to));
+            let Some((family, geometry, left_to)) = window else { return Ok(verified) };
             let family = self.store.family(&family)?;
             let mut rows = self.store.db().raw_iterator_cf_opt(&family, reading_disk());
             rows.seek_to_first();
             let mut buckets = Buckets { rows, geometry, slots, seen: Verified::default() };
             let progress = Progress::new(report);
             let mut found = 0;
-            self.bulk(geometry, &progress).for_each_partition(&live, hints, |sorted| {
+            let mut check = |sorted: Sorted| {
                 let key = |joined| geometry.split(joined).0;
                 for group in sorted.chunk_by(|a, b| key(a.0) == key(b.0)) {
                     let Some((joined, _)) = group.first() else { continue };
@@ -76,7 +79,10 @@ impl LiveIndex {
                     }
                 }
                 Ok(())
-            })?;
+            };
+            if left_to.is_none() {
+                self.bulk(geometry, &progress).for_each_partition(&live, hints, &mut check)?;
+            }
             buckets.finish()?;
             let Verified { buckets, entries, .. } = buckets.seen;
             Ok(Verified { hints: found, buckets, entries, ..verified })

@@ -8,6 +8,7 @@ use rocksdb::WriteBatch;
 
 use crate::bucket;
 use crate::geometry::{BucketKey, Geometry};
+use crate::held::LeftTo;
 use crate::records::window_family;
 use crate::store::Family;
 
@@ -18,14 +19,22 @@ pub(crate) struct Window {
     pub(crate) geometry: Geometry,
     /// Slots there were when it was built.
     pub(crate) slots: u32,
+    /// What it lacks, if a snapshot has it.
+    pub(crate) left_to: Option<LeftTo>,
     /// Entries built in bulk and added since, stale ones included.
     pub(crate) entries: AtomicU64,
 }
 
 impl Window {
-    pub(crate) fn new(epoch: u32, geometry: Geometry, slots: u32, entries: u64) -> Self {
+    pub(crate) fn new(
+        epoch: u32,
+        geometry: Geometry,
+        slots: u32,
+        left_to: Option<LeftTo>,
+        entries: u64,
+    ) -> Self {
         let family = window_family(epoch);
-        Self { epoch, family, geometry, slots, entries: AtomicU64::new(entries) }
+        Self { epoch, family, geometry, slots, left_to, entries: AtomicU64::new(entries) }
     }
 
     pub(crate) fn entry_count(&self) -> u64 {

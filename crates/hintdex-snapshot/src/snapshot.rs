@@ -205,6 +205,12 @@ impl Snapshot {
         (0..self.checks.block_count()).try_for_each(|block| bytes.check(block))
     }
 
+    /// The file's own id: a pseudo-random function of its parameters, origin and
+    /// time among them.
+    pub const fn id(&self) -> &[u8; 16] {
+        &self.header.file_id
+    }
+
     /// What the snapshot holds and what it costs.
     pub fn stats(&self) -> SnapshotStats {
         let bytes = self.storage.len() as u64;

@@ -44,6 +44,7 @@ mod keyfile;
 mod resolve;
 mod snapshots;
 mod station;
+mod upkeep;
 mod verdict;
 
 pub use error::Error;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hintdex_core::{LiveIndex, Report};
+use hintdex_core::{LiveIndex, Report, SnapshotId};
 use hintdex_scan::KeyTable;
 use hintdex_snapshot::{
     BuildReport, Builder, CandidateBatch, Dial, Encoding, HintSource, ManifestKey, Progress,
@@ -68,20 +68,21 @@ pub(crate) struct Snapshots {
 
 impl Snapshots {
     /// Opens the snapshot in the file `path` and asks it first from now on, in
-    /// place of one from the same path.
-    pub(crate) fn attach(&self, index: &LiveIndex, path: &Path) -> Result<(), Error> {
+    /// place of one from the same path. Returns its id.
+    pub(crate) fn attach(&self, index: &LiveIndex, path: &Path) -> Result<SnapshotId, Error> {
         let key = ManifestKey::of_fleet(index.key_source().as_ref());
         let opened = Snapshot::open(path, &key);
         let snapshot =
             opened.map_err(|source| Error::Snapshot { path: path.to_owned(), source })?;
         check_serves(index, snapshot.params())
             .map_err(|why| Error::SnapshotRefused { path: path.to_owned(), why })?;
+        let id = *snapshot.id();
         let new = Arc::new(Attached { path: path.to_owned(), snapshot });
         self.attached.rcu(|before| {
             let others = before.iter().filter(|attached| attached.path != path).cloned();
             std::iter::once(new.clone()).chain(others).take(MAX_ATTACHED).collect::<Vec<_>>()
         });
-        Ok(())
+        Ok(id)
     }
 
     /// The files of the attached snapshots, the newest first.
@@ -120,11 +121,11 @@ impl Snapshots {
     pub(crate) fn rebuild(
         &self,
         index: &LiveIndex,
+        coming: &Coming,
         path: &Path,
         options: &RebuildOptions,
         report: Option<Report<'_>>,
     ) -> Result<BuildReport, Error> {
-        let coming = Coming::of(index, options.horizon_nonces);
         let params = SnapshotParams {
             encoding: options.encoding,
             dial: options.dial,
@@ -132,9 +133,9 @@ impl Snapshots {
             hint_scheme: coming.scheme,
             nonce_kind: NONCE_KIND_COUNTER,
             horizon_nonces: options.horizon_nonces,
-            slots: 0..index.slot_count(),
+            slots: 0..coming.slot_count(),
             fleet_id: *index.id(),
-            origin: [0; 16],
+            origin: coming.digest(),
             built_at_unix_s: unix_now_s(),
         };
         let key = ManifestKey::of_fleet(index.key_source().as_ref());
@@ -147,7 +148,7 @@ impl Snapshots {
             .memory_bytes(options.memory_bytes as u64)
             .threads(rayon::current_num_threads())
             .progress(&progress)
-            .build(&coming, path)
+            .build(coming, path)
             .map_err(Error::Rebuild)
     }
 }
@@ -183,7 +184,7 @@ fn check_serves(index: &LiveIndex, params: &SnapshotParams) -> Result<(), &'stat
 }
 
 /// What is coming from each device, frozen: packets go on while a build asks again.
-struct Coming {
+pub(crate) struct Coming {
     keys: Arc<dyn KeySource>,
     scheme: HintScheme,
     horizon_nonces: u64,
@@ -193,14 +194,35 @@ struct Coming {
 }
 
 impl Coming {
-    fn of(index: &LiveIndex, horizon_nonces: u64) -> Self {
+    pub(crate) fn of(index: &LiveIndex, horizon_nonces: u64) -> Self {
+        let ids = index.keys(Slot(0)..Slot(index.slot_count()));
+        let mut next_nonces = index.next_nonces();
+        // Devices may have been added in between.
+        next_nonces.truncate(ids.len());
         Self {
             keys: index.key_source().clone(),
             scheme: index.params().scheme,
             horizon_nonces,
-            ids: index.keys(Slot(0)..Slot(index.slot_count())),
-            next_nonces: index.next_nonces(),
+            ids,
+            next_nonces,
         }
+    }
+
+    fn slot_count(&self) -> u32 {
+        u32::try_from(self.next_nonces.len()).unwrap_or(u32::MAX)
+    }
+
+    /// By slot, the first nonce it has; `None` for a retired one.
+    pub(crate) fn first_nonces(&self) -> &[Option<Nonce>] {
+        &self.next_nonces
+    }
+
+    /// What tells this picture of the fleet from any other.
+    fn digest(&self) -> [u8; 16] {
+        let nonces = self.next_nonces.iter().map(|next| next.unwrap_or(Nonce::MAX));
+        let context: Vec<u8> =
+            b"coming:".iter().copied().chain(nonces.flat_map(Nonce::to_le_bytes)).collect();
+        self.keys.check_value(&context)
     }
 
     fn nonces(&self, next: Nonce) -> Range<Nonce> {

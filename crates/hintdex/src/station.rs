@@ -4,16 +4,15 @@ use std::fmt;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hintdex_core::{DeviceRange, Durability, LiveIndex, Options, Params, Report, Stats, Verified};
 use hintdex_scan::KeyTable;
 use hintdex_snapshot::BuildReport;
-use hintdex_wire::{DeviceId, HintKey, KeyId, KeySource, MasterKey, Slot};
+use hintdex_wire::{DeviceId, Hint, HintCipher, HintKey, KeyId, KeySource, MasterKey, Slot};
 
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Coming, Snapshots};
+use crate::upkeep::{Background, Upkeep};
 use crate::{Error, RebuildOptions, keyfile};
 
 /// The live index, inside a fleet's folder.
@@ -25,6 +24,9 @@ const SNAPSHOT_FILE: &str = "snapshot.hdx";
 /// How many lookaheads that snapshot reaches ahead: it costs half as much a hint
 /// as the live index, and few devices run past it before the next roll.
 const SNAPSHOT_LOOKAHEADS: u32 = 4;
+
+/// Slots whose live hints are looked up together by a verification.
+const SLOTS_AT_ONCE: u32 = 1 << 12;
 
 /// How a station runs.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +41,22 @@ pub struct StationOptions {
     /// Whether that thread then builds a snapshot, too, and the station asks it
     /// first; one that is there is attached at opening.
     pub snapshot_at_roll: bool,
+    /// Whether the index leaves to that snapshot what it holds, from the next roll
+    /// on: a third fewer bytes in all, and nothing to add for most packets. An
+    /// index opened without its snapshot fills itself again first.
+    pub lean: bool,
 }
 
 impl Default for StationOptions {
     fn default() -> Self {
         let Options { memory_bytes, durability } = Options::default();
-        Self { memory_bytes, durability, roll_in_background: true, snapshot_at_roll: true }
+        Self {
+            memory_bytes,
+            durability,
+            roll_in_background: true,
+            snapshot_at_roll: true,
+            lean: false,
+        }
     }
 }
 
@@ -60,7 +72,7 @@ pub struct Station {
     refused: Option<Error>,
     own_snapshot: PathBuf,
     options: StationOptions,
-    roller: Roller,
+    background: Background,
 }
 
 impl Station {
@@ -99,7 +111,7 @@ impl Station {
             }
         };
         let keys = Arc::new(MasterKey::new(&secret));
-        Ok(Self::with(dir, LiveIndex::create(&index, keys, params, &options.of_index())?, options))
+        Self::with(dir, LiveIndex::create(&index, keys, params, &options.of_index())?, options)
     }
 
     /// Opens the fleet in the folder `dir`.
@@ -115,11 +127,8 @@ impl Station {
         }
         let secret = keyfile::read(&dir.join(KEY_FILE))?;
         let keys = Arc::new(MasterKey::new(&secret));
-        Ok(Self::with(
-            dir,
-            LiveIndex::open(&dir.join(INDEX_FOLDER), keys, &options.of_index())?,
-            options,
-        ))
+        let index = LiveIndex::open(&dir.join(INDEX_FOLDER), keys, &options.of_index())?;
+        Self::with(dir, index, options)
     }
 
     /// Whether there is a fleet in the folder `dir`.
@@ -136,20 +145,25 @@ impl Station {
         check_same(Some(&keyfile::read(path)?), &keyfile::read(&kept)?, &kept)
     }
 
-    fn with(dir: &Path, index: LiveIndex, options: &StationOptions) -> Self {
+    fn with(dir: &Path, index: LiveIndex, options: &StationOptions) -> Result<Self, Error> {
         let own_snapshot = dir.join(SNAPSHOT_FILE);
         let snapshots = Arc::new(Snapshots::default());
-        let wanted = options.snapshot_at_roll && own_snapshot.exists();
-        let refused = wanted.then(|| snapshots.attach(&index, &own_snapshot).err()).flatten();
-        Self {
+        let left_to = index.left_to();
+        let wanted = (options.snapshot_at_roll || left_to.is_some()) && own_snapshot.exists();
+        let attached = wanted.then(|| snapshots.attach(&index, &own_snapshot)).transpose();
+        if left_to.is_some() && attached.as_ref().ok().copied().flatten() != left_to {
+            index.roll(None)?;
+        }
+        let refused = attached.err();
+        Ok(Self {
             index: Arc::new(index),
             table: RwLock::default(),
             snapshots,
             refused,
             own_snapshot,
             options: *options,
-            roller: Roller::default(),
-        }
+            background: Background::default(),
+        })
     }
 
     /// Asks the snapshot in the file `path` first from now on. Two are asked at
@@ -159,7 +173,7 @@ impl Station {
     /// [`Error::Snapshot`] if the file is none, is damaged, or another fleet's;
     /// [`Error::SnapshotRefused`] if it is older than a change of keys.
     pub fn attach(&self, path: &Path) -> Result<(), Error> {
-        self.snapshots.attach(&self.index, path)
+        self.snapshots.attach(&self.index, path).map(|_| ())
     }
 
     /// The files of the attached snapshots, the newest first.
@@ -186,7 +200,8 @@ impl Station {
         options: &RebuildOptions,
         report: Option<Report<'_>>,
     ) -> Result<BuildReport, Error> {
-        self.snapshots.rebuild(&self.index, path, options, report)
+        let coming = Coming::of(&self.index, options.horizon_nonces);
+        self.snapshots.rebuild(&self.index, &coming, path, options, report)
     }
 
     /// Adds devices. All of them are added or none. `report` counts slots.
@@ -217,20 +232,63 @@ impl Station {
         Ok(())
     }
 
-    /// Rolls the index on: builds its next window and drops the stale one.
+    /// Does now what the station does in the background when half of its index is
+    /// stale: builds the next window and drops the stale one, and builds and
+    /// attaches its own snapshot, as far as its options say so.
     ///
     /// # Errors
-    /// What the index says.
+    /// What the index says, or [`Error::Rebuild`].
     pub fn roll(&self, report: Option<Report<'_>>) -> Result<(), Error> {
-        Ok(self.index.roll(report)?)
+        self.upkeep().run(report)
     }
 
-    /// Checks the whole index against keys and states.
+    /// Why the last roll in the background failed, if it did; told once. What was
+    /// there before still answers.
+    pub fn take_upkeep_failure(&self) -> Option<Error> {
+        self.background.take_failure()
+    }
+
+    /// Checks the whole index against keys and states; of a lean one, too, that
+    /// every live hint is in it or in its snapshot.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn verify(&self, report: Option<Report<'_>>) -> Result<Verified, Error> {
-        Ok(self.index.verify(report)?)
+        let mut verified = self.index.verify(report)?;
+        if self.index.left_to().is_some() {
+            verified.hints = self.verify_live()?;
+        }
+        Ok(verified)
+    }
+
+    /// Looks up every live hint and returns how many there are.
+    fn verify_live(&self) -> Result<u64, Error> {
+        let table = self.table()?;
+        let end = self.index.slot_count();
+        let mut count = 0;
+        for first in (0..end).step_by(SLOTS_AT_ONCE as usize) {
+            let mut live: Vec<(Slot, Hint)> = Vec::new();
+            for slot in (first..end.min(first + SLOTS_AT_ONCE)).map(Slot) {
+                let Some(key) = table.key(slot) else { continue };
+                let cipher = HintCipher::new(self.params().scheme, key);
+                let nonces = self.index.live_nonces(slot);
+                cipher.each_hint(nonces, |hint| live.push((slot, hint)));
+            }
+            let hints: Vec<Hint> = live.iter().map(|(_, hint)| *hint).collect();
+            let found = self.look_up(&table, &hints)?;
+            for ((slot, _), found) in live.iter().zip(&found) {
+                if !found.iter().any(|resolved| resolved.slot == *slot) {
+                    let why = format!(
+                        "a hint of slot {} is neither in the window nor in the snapshot",
+                        slot.0
+                    );
+                    let what = "the live hints";
+                    return Err(hintdex_core::Error::Corrupted { what, why }.into());
+                }
+            }
+            count += hints.len() as u64;
+        }
+        Ok(count)
     }
 
     /// What the index holds and what it costs.
@@ -290,35 +348,35 @@ impl Station {
         Ok(table)
     }
 
-    /// Starts a roll in the background if one is due and none is running.
+    /// Starts upkeep in the background if it is due and not running.
     pub(crate) fn roll_if_due(&self) {
-        if !self.options.roll_in_background || !self.index.needs_roll() {
-            return;
+        if self.options.roll_in_background && self.index.needs_roll() {
+            self.background.start(self.upkeep());
         }
-        let (index, snapshots) = (self.index.clone(), self.snapshots.clone());
-        let own = self.options.snapshot_at_roll.then(|| self.own_snapshot.clone());
-        let rebuild = RebuildOptions {
-            horizon_nonces: (self.params().lookahead * SNAPSHOT_LOOKAHEADS).into(),
-            memory_bytes: self.options.memory_bytes,
-            ..RebuildOptions::default()
-        };
-        self.roller.start(move || {
-            // A roll that fails leaves the old window, a build that fails the old
-            // snapshot, and both still answer; if the store is at fault, the next
-            // packet is told so.
-            let rolled = index.roll(None);
-            if let (Ok(()), Some(path)) = (rolled, own) {
-                let built = snapshots.rebuild(&index, &path, &rebuild, None);
-                let _ = built.and_then(|_| snapshots.attach(&index, &path));
-            }
-        });
+    }
+
+    /// A round of upkeep by the station's options.
+    fn upkeep(&self) -> Upkeep {
+        let keeps = self.options.snapshot_at_roll || self.options.lean;
+        Upkeep {
+            index: self.index.clone(),
+            snapshots: self.snapshots.clone(),
+            own_snapshot: keeps.then(|| self.own_snapshot.clone()),
+            rebuild: RebuildOptions {
+                horizon_nonces: (self.params().lookahead * SNAPSHOT_LOOKAHEADS).into(),
+                memory_bytes: self.options.memory_bytes,
+                ..RebuildOptions::default()
+            },
+            lean: self.options.lean,
+            alone: self.background.alone.clone(),
+        }
     }
 }
 
 impl Drop for Station {
     /// Waits for a roll in the background, which would otherwise be lost.
     fn drop(&mut self) {
-        self.roller.wait();
+        self.background.wait();
     }
 }
 
@@ -331,40 +389,6 @@ impl fmt::Debug for Station {
 impl StationOptions {
     const fn of_index(&self) -> Options {
         Options { memory_bytes: self.memory_bytes, durability: self.durability }
-    }
-}
-
-/// The thread that rolls the index on.
-#[derive(Default)]
-struct Roller {
-    busy: Arc<AtomicBool>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Roller {
-    /// Runs `work` on the thread, unless it is at work already.
-    fn start(&self, work: impl FnOnce() + Send + 'static) {
-        if self.busy.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let busy = self.busy.clone();
-        let work = move || {
-            work();
-            busy.store(false, Ordering::Release);
-        };
-        let thread = std::thread::Builder::new().name("hintdex-roll".into()).spawn(work);
-        if thread.is_err() {
-            self.busy.store(false, Ordering::Release);
-        }
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = thread.ok();
-    }
-
-    fn wait(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            // A panic there was printed there, and the window is the old one.
-            let _ = thread.join();
-        }
     }
 }
 

@@ -1,0 +1,24 @@
+//! `hintdex roll`
+
+use hintdex::{Durability, Station, StationOptions};
+
+use crate::args::{RollArgs, RunArgs};
+use crate::failure::Failure;
+use crate::progress;
+
+pub fn run(args: &RollArgs, run: &RunArgs) -> Result<(), Failure> {
+    let options = StationOptions { lean: args.lean, ..run.station(Durability::Sync) };
+    let station = Station::open(&args.index, &options)?;
+    let bar = progress::bar("rolling", "devices");
+    station.roll(Some(&progress::reporter(&bar)))?;
+    bar.finish_and_clear();
+    let stats = station.stats()?;
+    eprintln!(
+        "hintdex: {}: epoch {}, {} entries in the window{}",
+        args.index.display(),
+        stats.epoch,
+        stats.entries,
+        if stats.left_to.is_some() { ", the rest in the snapshot" } else { "" },
+    );
+    Ok(())
+}

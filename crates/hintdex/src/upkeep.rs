@@ -1,0 +1,100 @@
+//! Upkeep: rolling the index on and building the station's own snapshot.
+//!
+//! The index leans on nothing by default: the snapshot is a faster way to answers
+//! that the index has, too. A *lean* station builds the snapshot first and then
+//! rolls to a window that lacks what the snapshot holds.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use hintdex_core::{Held, LiveIndex, Report};
+
+use crate::snapshots::{Coming, Snapshots};
+use crate::{Error, RebuildOptions};
+
+/// One round of upkeep, with all it needs to run on a thread of its own.
+pub(crate) struct Upkeep {
+    pub(crate) index: Arc<LiveIndex>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    /// The station's own snapshot, if it keeps one.
+    pub(crate) own_snapshot: Option<PathBuf>,
+    pub(crate) rebuild: RebuildOptions,
+    /// Whether the index leaves to the snapshot what it holds.
+    pub(crate) lean: bool,
+    /// Held for a round: two at a time could attach the older snapshot last.
+    pub(crate) alone: Arc<Mutex<()>>,
+}
+
+impl Upkeep {
+    /// Rolls, and builds and attaches the snapshot.
+    ///
+    /// A roll that fails leaves the old window, a build that fails the old
+    /// snapshot, and both still answer.
+    pub(crate) fn run(&self, report: Option<Report<'_>>) -> Result<(), Error> {
+        let _alone = lock(&self.alone);
+        let Some(path) = &self.own_snapshot else { return Ok(self.index.roll(report)?) };
+        if !self.lean {
+            self.index.roll(report)?;
+        }
+        let coming = Coming::of(&self.index, self.rebuild.horizon_nonces);
+        self.snapshots.rebuild(&self.index, &coming, path, &self.rebuild, None)?;
+        let snapshot = self.snapshots.attach(&self.index, path)?;
+        if self.lean {
+            let held = Held {
+                snapshot,
+                first_nonces: coming.first_nonces(),
+                horizon_nonces: u32::try_from(self.rebuild.horizon_nonces).unwrap_or(u32::MAX),
+            };
+            self.index.roll_beside(&held, report)?;
+        }
+        Ok(())
+    }
+}
+
+/// The thread that upkeep runs on, one round at a time.
+#[derive(Default)]
+pub(crate) struct Background {
+    busy: Arc<AtomicBool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    failed: Arc<Mutex<Option<Error>>>,
+    /// What every round of this station holds.
+    pub(crate) alone: Arc<Mutex<()>>,
+}
+
+impl Background {
+    /// Runs a round on the thread, unless it is at one already.
+    pub(crate) fn start(&self, upkeep: Upkeep) {
+        if self.busy.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (busy, failed) = (self.busy.clone(), self.failed.clone());
+        let work = move || {
+            *lock(&failed) = upkeep.run(None).err();
+            busy.store(false, Ordering::Release);
+        };
+        let thread = std::thread::Builder::new().name("hintdex-upkeep".into()).spawn(work);
+        if thread.is_err() {
+            self.busy.store(false, Ordering::Release);
+        }
+        *lock(&self.thread) = thread.ok();
+    }
+
+    /// Why the last round failed, if it did; told once.
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        lock(&self.failed).take()
+    }
+
+    pub(crate) fn wait(&self) {
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            // A panic there was printed there, and the window is the old one.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
