@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> Outcome {
     index.provision(&[fleet.range()], None)?;
 
     let hints = fleet.hints();
-    let bare = Bare::open(&path, &index, cache_bytes)?;
+    let bare = Bare::open(&path, &folder.path().join("copy"), &index, cache_bytes)?;
     let rows = Rows::build(&folder.path().join("rows"), &hints, fleet.lookahead, cache_bytes)?;
     let samples = samples(&hints, RUNS * lookups, args.seed);
 
@@ -131,7 +131,9 @@ fn ours_batch(index: &LiveIndex, hints: &[Hint]) -> u64 {
     })
 }
 
-/// The index's own files, opened a second time by RocksDB alone.
+/// A copy of the index's own files, opened by RocksDB alone as the index opens
+/// them: for writing, too. (Opened for reading only, a get skips the memtables and
+/// the version that a live store has to pin.)
 struct Bare {
     db: DB,
     family: String,
@@ -140,19 +142,26 @@ struct Bare {
 }
 
 impl Bare {
-    fn open(path: &Path, index: &LiveIndex, cache_bytes: usize) -> Result<Self, Failure> {
+    fn open(
+        path: &Path,
+        copy: &Path,
+        index: &LiveIndex,
+        cache_bytes: usize,
+    ) -> Result<Self, Failure> {
         let stats = index.stats()?;
-        let names = DB::list_cf(&RocksOptions::default(), path)?;
+        copy_folder(path, copy)?;
+        let names = DB::list_cf(&RocksOptions::default(), copy)?;
         let family = names.iter().find(|name| name.starts_with("hints-"));
         let family = family.ok_or("the index has no window")?.clone();
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&Cache::new_hyper_clock_cache(cache_bytes, 0));
         let mut options = RocksOptions::default();
         options.set_block_based_table_factory(&blocks);
-        let families =
-            [(DEFAULT_COLUMN_FAMILY_NAME, RocksOptions::default()), (family.as_str(), options)];
-        let db =
-            DB::open_cf_with_opts_for_read_only(&RocksOptions::default(), path, families, false)?;
+        let families = names.iter().map(|name| {
+            let of_window = *name == family;
+            (name, if of_window { options.clone() } else { counting_options() })
+        });
+        let db = DB::open_cf_with_opts(&RocksOptions::default(), copy, families)?;
         let prefix_bits = stats.prefix_bits.into();
         Ok(Self { db, family, prefix_bits, read: ReadOptions::default() })
     }
@@ -184,6 +193,25 @@ impl Bare {
             })
         })
     }
+}
+
+/// Options under which RocksDB opens the index's small families.
+fn counting_options() -> RocksOptions {
+    let mut options = RocksOptions::default();
+    options.set_merge_operator_associative("hintdex.add", |_, base, _| base.map(<[u8]>::to_vec));
+    options
+}
+
+/// Copies the files of a folder.
+fn copy_folder(from: &Path, to: &Path) -> Outcome {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// A database with a row a hint: `hint(16)` → `device id(4)`.

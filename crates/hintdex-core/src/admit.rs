@@ -126,13 +126,12 @@ impl LiveIndex {
             batch: WriteBatch::default(),
             added: Vec::new(),
         };
-        let hints = self.store.family(&lane.window.family)?;
         let admissions = arrivals
             .map(|(position, arrival)| {
                 lane.admit_one(arrival).map(|admission| (position, admission))
             })
             .collect::<Result<_, _>>()?;
-        lane.write(&hints, &windows)?;
+        lane.write(&windows)?;
         Ok(admissions)
     }
 
@@ -198,12 +197,12 @@ impl Lane<'_> {
         Ok(Admission::Accepted)
     }
 
-    fn write(mut self, hints: &Family<'_>, windows: &Windows) -> Result<(), Error> {
+    fn write(mut self, windows: &Windows) -> Result<(), Error> {
         if self.batch.is_empty() {
             return Ok(());
         }
         if !self.added.is_empty() {
-            merge_hints(&mut self.batch, hints, self.window.geometry, &self.added);
+            merge_hints(&mut self.batch, self.window.hints(), self.window.geometry, &self.added);
             let count = self.added.len() as u64;
             let counter = epoch_key(ADDED_KEY_PREFIX, self.window.epoch);
             self.batch.merge_cf(&self.families.meta, counter, count.to_le_bytes());

@@ -62,26 +62,59 @@ impl<'a> BitWriter<'a> {
     }
 }
 
-/// The place behind the first `zeros` zeros of a word.
-pub(crate) fn after_zeros_in(word: u64, zeros: u64) -> u64 {
-    if zeros == 0 {
-        return 0;
-    }
-    let mut left = zeros;
-    let mut inverted = !word;
-    let mut at = 0;
-    // A byte at a time, then a zero at a time.
-    loop {
-        let here = u64::from((inverted & 0xff).count_ones());
-        if left <= here || at >= 56 {
-            break;
-        }
-        left -= here;
-        inverted >>= 8;
-        at += 8;
-    }
-    for _ in 1..left.min(8) {
+/// A one in each byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// How many zeros a word has up to and with each of its bytes, a sum in each byte.
+///
+/// Counted in all bytes at a time, because `popcnt` is not there on every
+/// processor (Warren, *Hacker's Delight*, section 5–1).
+pub(crate) const fn zero_sums(word: u64) -> u64 {
+    let word = !word;
+    let pairs = word - (word >> 1 & 0x5555_5555_5555_5555);
+    let fours = (pairs & 0x3333_3333_3333_3333) + (pairs >> 2 & 0x3333_3333_3333_3333);
+    ((fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(ONES)
+}
+
+/// How many zeros a word with these sums has.
+pub(crate) const fn zeros_of(sums: u64) -> u64 {
+    sums >> 56
+}
+
+/// The place behind the first `zeros` ≥ 1 zeros of a word, which has as many
+/// (Vigna, "Broadword Implementation of Rank/Select Queries", 2008).
+pub(crate) const fn after_zeros_in(word: u64, sums: u64, zeros: u64) -> u64 {
+    // The high bit of a byte stays where its sum is below `zeros`: no byte borrows
+    // from the next, as all are at most 64.
+    let below = (((zeros - 1) * ONES) | (ONES << 7)).wrapping_sub(sums) & (ONES << 7);
+    let at = ((below >> 7).wrapping_mul(ONES) >> 56) * 8;
+    let before = if at == 0 { 0 } else { sums >> (at - 8) & 0xff };
+    let mut inverted = !word >> at;
+    let mut left = zeros - before;
+    while left > 1 {
         inverted &= inverted.wrapping_sub(1);
+        left -= 1;
     }
-    u64::from(inverted.trailing_zeros()) + at + 1
+    at + inverted.trailing_zeros() as u64 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_place_behind_some_zeros_is_where_counting_them_ends(
+            word in prop_oneof![any::<u64>(), any::<u64>().prop_map(|word| word | word << 7)],
+        ) {
+            let sums = zero_sums(word);
+            prop_assert_eq!(zeros_of(sums), u64::from(word.count_zeros()));
+            let zeros = (0..64).filter(|at| word >> at & 1 == 0);
+            for (at, count) in zeros.zip(1..) {
+                prop_assert_eq!(after_zeros_in(word, sums, count), at + 1);
+            }
+        }
+    }
 }

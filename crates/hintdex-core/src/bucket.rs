@@ -24,7 +24,9 @@ use std::hint::black_box;
 
 use hintdex_wire::Slot;
 
-use crate::bits::{BitWriter, after_zeros_in, low_byte, mask, read_bits, read_word};
+use crate::bits::{
+    BitWriter, after_zeros_in, low_byte, mask, read_bits, read_word, zero_sums, zeros_of,
+};
 
 /// (suffix, slot) in one word, ordered by suffix first.
 pub(crate) type Entry = u64;
@@ -173,8 +175,8 @@ impl<'a> Bucket<'a> {
         let byte_of = |width: u32| {
             usize::try_from(entries_before * u64::from(width) / 8).unwrap_or(usize::MAX)
         };
-        black_box(self.low.get(byte_of(self.layout.low_bits)));
-        black_box(self.slots.get(byte_of(self.layout.slot_bits)));
+        black_box(self.low.get(byte_of(self.layout.low_bits)).copied());
+        black_box(self.slots.get(byte_of(self.layout.slot_bits)).copied());
     }
 
     /// Every entry in order, each once; `None` if the parts contradict each other.
@@ -225,16 +227,19 @@ impl<'a> Bucket<'a> {
 
     /// The place in the unary part right behind its first `zeros` zeros.
     fn after_zeros(&self, zeros: u64) -> u64 {
+        if zeros == 0 {
+            return 0;
+        }
         let mut left = zeros;
         let mut at_bit = 0;
+        // Behind the end, where only a damaged bucket leads, there are zeros enough.
         loop {
-            // A byte-aligned word has all its 64 bits.
             let word = read_word(self.unary, at_bit);
-            let here = u64::from(word.count_zeros());
-            if left <= here || at_bit >= self.unary.len() as u64 * 8 {
-                return at_bit + after_zeros_in(word, left);
+            let sums = zero_sums(word);
+            if left <= zeros_of(sums) {
+                return at_bit + after_zeros_in(word, sums, left);
             }
-            left -= here;
+            left -= zeros_of(sums);
             at_bit += 64;
         }
     }

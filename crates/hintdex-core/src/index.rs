@@ -410,8 +410,7 @@ fn load_windows(store: &Store, fleet: &Fleet) -> Result<Option<Window>, Error> {
             return Err(bad("there are two, or it has slots that the fleet has not"));
         }
         let entries = record.entries.get();
-        let window = Window::new(epoch, geometry, record.slots.get(), left_to, entries);
-        store.family(&window.family)?;
+        let window = Window::new(store, epoch, geometry, record.slots.get(), left_to, entries)?;
         let added = store.get(&store.family(META_FAMILY)?, &epoch_key(ADDED_KEY_PREFIX, epoch))?;
         let added =
             added.map(|bytes| bytes.as_ref().try_into().map(u64::from_le_bytes)).transpose();

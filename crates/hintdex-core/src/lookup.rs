@@ -6,7 +6,6 @@ use smallvec::SmallVec;
 use crate::Error;
 use crate::bucket::Bucket;
 use crate::index::LiveIndex;
-use crate::store::Family;
 use crate::window::Window;
 
 /// The slots an index names for a hint, each to be confirmed: almost always one
@@ -27,7 +26,7 @@ impl LiveIndex {
         let windows = self.windows();
         let Some(window) = &windows.current else { return Ok(Candidates::new()) };
         let (key, suffix) = window.geometry.place(hint);
-        let row = self.store.get(&self.store.family(&window.family)?, &key)?;
+        let row = self.store.get(window.hints(), &key)?;
         find(row.as_deref(), suffix)
     }
 
@@ -43,8 +42,7 @@ impl LiveIndex {
         let mut all = vec![Candidates::new(); hints.len()];
         let windows = self.windows();
         if let Some(window) = &windows.current {
-            let family = self.store.family(&window.family)?;
-            self.find_sorted(window, &family, hints, &mut all)?;
+            self.find_sorted(window, hints, &mut all)?;
         }
         Ok(all)
     }
@@ -52,7 +50,6 @@ impl LiveIndex {
     fn find_sorted(
         &self,
         window: &Window,
-        family: &Family<'_>,
         hints: &[Hint],
         all: &mut [Candidates],
     ) -> Result<(), Error> {
@@ -65,7 +62,7 @@ impl LiveIndex {
             })
             .collect();
         places.sort_unstable();
-        let rows = self.store.get_sorted(family, places.iter().map(|(key, ..)| key))?;
+        let rows = self.store.get_sorted(window.hints(), places.iter().map(|(key, ..)| key))?;
         for ((_, suffix, index), row) in places.iter().zip(rows) {
             if let Some(candidates) = all.get_mut(*index) {
                 *candidates = find(row.as_deref(), *suffix)?;

@@ -92,7 +92,7 @@ impl LiveIndex {
         }
         let windows = self.windows();
         let Some(window) = &windows.current else { return Ok(()) };
-        merge_hints(&mut batch, &self.store.family(&window.family)?, window.geometry, &added);
+        merge_hints(&mut batch, window.hints(), window.geometry, &added);
         let counter = epoch_key(ADDED_KEY_PREFIX, window.epoch);
         batch.merge_cf(
             &self.store.family(META_FAMILY)?,

@@ -135,7 +135,8 @@ impl LiveIndex {
         )?;
         self.store.ingest(&window_family(epoch), files)?;
         remove_folder(&folder)?;
-        Ok(Window::new(epoch, geometry, fleet.slot_count(), held.map(Held::left_to), entries))
+        let left_to = held.map(Held::left_to);
+        Window::new(&self.store, epoch, geometry, fleet.slot_count(), left_to, entries)
     }
 
     /// The bulk builder for a window of this index.
@@ -156,14 +157,13 @@ impl LiveIndex {
         held: Option<&Held<'_>>,
         mut declaration: WriteBatch,
     ) -> Result<(), Error> {
-        let hints = self.store.family(&window.family)?;
         let meta = self.store.family(META_FAMILY)?;
         // Most of what was missed, without holding anybody up.
         loop {
             let missed = self.windows().take_missed();
             let few = missed.len() <= ADDITIONS_AT_ONCE;
             let mut batch = WriteBatch::default();
-            merge_hints(&mut batch, &hints, window.geometry, &missed);
+            merge_hints(&mut batch, window.hints(), window.geometry, &missed);
             self.store.write(batch)?;
             window.entries.fetch_add(missed.len() as u64, Ordering::Relaxed);
             if few {
@@ -172,7 +172,7 @@ impl LiveIndex {
         }
         let mut windows = self.windows_mut();
         let missed = windows.take_missed();
-        merge_hints(&mut declaration, &hints, window.geometry, &missed);
+        merge_hints(&mut declaration, window.hints(), window.geometry, &missed);
         window.entries.fetch_add(missed.len() as u64, Ordering::Relaxed);
         let record = record_of(&window);
         declaration.put_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, window.epoch), record.as_bytes());

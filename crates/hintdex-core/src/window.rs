@@ -6,16 +6,18 @@ use std::sync::{Mutex, PoisonError};
 use hintdex_wire::{Hint, Slot};
 use rocksdb::WriteBatch;
 
+use crate::Error;
 use crate::bucket;
 use crate::geometry::{BucketKey, Geometry};
 use crate::held::LeftTo;
 use crate::records::window_family;
-use crate::store::Family;
+use crate::store::{Family, KeptFamily, Store};
 
 /// A declared window: a column family and how hints are cut in it.
 pub(crate) struct Window {
     pub(crate) epoch: u32,
     pub(crate) family: String,
+    kept: KeptFamily,
     pub(crate) geometry: Geometry,
     /// Slots there were when it was built.
     pub(crate) slots: u32,
@@ -26,15 +28,24 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// A window of the family of this epoch, which is there.
     pub(crate) fn new(
+        store: &Store,
         epoch: u32,
         geometry: Geometry,
         slots: u32,
         left_to: Option<LeftTo>,
         entries: u64,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let family = window_family(epoch);
-        Self { epoch, family, geometry, slots, left_to, entries: AtomicU64::new(entries) }
+        let kept = store.keep(&family)?;
+        let entries = AtomicU64::new(entries);
+        Ok(Self { epoch, family, kept, geometry, slots, left_to, entries })
+    }
+
+    /// The handle of its family.
+    pub(crate) fn hints(&self) -> &Family<'_> {
+        self.kept.borrow_dependent()
     }
 
     pub(crate) fn entry_count(&self) -> u64 {
