@@ -30,12 +30,14 @@
 //! the stack during a search is not.
 #![deny(unsafe_code)]
 
+mod address;
 mod backend;
 mod error;
 mod search;
 mod store;
 mod table;
 
+pub use address::{IdentityTable, ResolvableAddress};
 pub use backend::Backend;
 pub use error::{BackendError, LockError};
 pub use search::{Match, Search};
