@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use zeroize::Zeroize;
-
 use crate::LockError;
-use crate::backend::Block;
+use crate::backend::{Block, wipe};
 
 /// Stored keys in a row.
 pub(crate) struct KeyStore {
@@ -66,9 +64,8 @@ impl Clone for KeyStore {
 
 impl Drop for KeyStore {
     fn drop(&mut self) {
-        self.blocks.zeroize();
+        wipe(&mut self.blocks);
         if self.locked {
-            // `zeroize` empties a vector without giving its memory back.
             memory::unlock(&self.blocks);
         }
     }

@@ -3,10 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::{Block, wipe};
 use hintdex_wire::{Hint, Nonce};
-use zeroize::Zeroize;
-
-use super::Block;
 
 /// How many pairs are decided together: enough that fetching keys from all over
 /// a table overlaps.
@@ -78,7 +76,7 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.keys.zeroize();
+        wipe(&mut self.keys);
     }
 }
 

@@ -6,7 +6,7 @@ use hintdex_wire::{Hint, Nonce};
 
 use super::backwards::{RCON, step_forwards};
 use super::lanes::{AesLanes, AesWork, Four, Schedule};
-use super::{Batch, Block, PAIRS_PER_BATCH, Window};
+use super::{Batch, Block, PAIRS_PER_BATCH, Window, wipe};
 
 /// The rounds of AES-128, and the index of the last round key.
 const ROUNDS: usize = 10;
@@ -218,7 +218,7 @@ impl AesWork for SieveEncrypted<'_> {
                 let mut room = [[0; 16]; MAX_GROUP_LEN];
                 room.iter_mut().zip(group).for_each(|(to, from)| *to = *from);
                 expand(lanes, &room, &mut schedule);
-                zeroize::Zeroize::zeroize(&mut room);
+                wipe(&mut room);
             }
             for ((plain, word), which) in self.trials.iter().zip(0..) {
                 let made = encrypt(lanes, &schedule, lanes.splat_word(*plain));

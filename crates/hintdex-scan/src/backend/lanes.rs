@@ -5,9 +5,7 @@
 //! processor was found to have the instructions. Methods are `inline(always)`,
 //! so that they become part of a function for which those are enabled.
 
-use zeroize::Zeroize;
-
-use super::Block;
+use super::{Block, wipe};
 
 /// Registers a group of keys fills: four, because a block has four words and
 /// what is done to one word of each key is done to four keys a lane then.
@@ -246,6 +244,6 @@ impl Schedule {
 
 impl Drop for Schedule {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe(&mut self.0);
     }
 }

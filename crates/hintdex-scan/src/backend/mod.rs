@@ -27,6 +27,13 @@ use lanes::{AesWork, WordWork};
 /// A stored key, or a block of the cipher.
 pub(crate) type Block = [u8; 16];
 
+/// Zeroizes blocks, many bytes at a time: `Zeroize` for arrays of bytes goes byte
+/// by byte, which would take longer than a search.
+pub(crate) fn wipe(blocks: &mut [Block]) {
+    blocks.fill([0; 16]);
+    zeroize::optimization_barrier(blocks);
+}
+
 /// How keys are tried. The best one this processor has is chosen by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -121,21 +121,43 @@ impl<L: WordLanes> State<L> {
     }
 }
 
-/// Decrypts the blocks of `N` groups while their schedules run back.
+/// Repeats a statement for every step back, as code of its own: the words behind
+/// a key change places with each, and a loop would move them.
+macro_rules! each_step_back {
+    ($i:ident => $step:block) => {
+        each_step_back!(
+            $i => $step
+            25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0
+        )
+    };
+    ($i:ident => $step:block $($number:literal)+) => {$({
+        const $i: u32 = $number;
+        $step
+    })+};
+}
+
+/// Decrypts the blocks of a group while its schedule runs back.
 #[inline(always)]
-fn decrypt<L: WordLanes, const N: usize>(
-    mut keys: [Backwards<L>; N],
-    mut states: [State<L>; N],
-) -> [State<L>; N] {
-    for (state, key) in states.iter_mut().zip(&keys) {
-        state.round(key.k);
-    }
-    for i in (0..=LAST_STEP).rev() {
-        for (state, key) in states.iter_mut().zip(&mut keys) {
-            state.round(key.step(i));
-        }
-    }
-    states
+fn decrypt<L: WordLanes>(mut key: Backwards<L>, mut state: State<L>) -> State<L> {
+    state.round(key.k);
+    each_step_back!(I => { state.round(key.step(I)); });
+    state
+}
+
+/// The same for two groups side by side.
+#[inline(always)]
+fn decrypt_two<L: WordLanes>(
+    (mut key, mut other_key): (Backwards<L>, Backwards<L>),
+    hint: State<L>,
+) -> (State<L>, State<L>) {
+    let (mut state, mut other) = (hint, hint);
+    state.round(key.k);
+    other.round(other_key.k);
+    each_step_back!(I => {
+        state.round(key.step(I));
+        other.round(other_key.step(I));
+    });
+    (state, other)
 }
 
 /// Sieves hints: see [`Kernel::sieve`](super::Kernel::sieve).
@@ -157,18 +179,18 @@ impl WordWork for Sieve<'_> {
         for (pair, number) in groups.zip(0..) {
             let first = number * 2 * group_len;
             let (one, other) = pair.split_at_checked(group_len).unwrap_or_default();
-            let keys = [one, other].map(|group| Backwards::new(lanes, lanes.load4(group)));
+            let one = Backwards::new(lanes, lanes.load4(one));
+            let other = Backwards::new(lanes, lanes.load4(other));
             if let [hint] = self.hints {
-                let [one, other] = decrypt(keys, [State::splat(lanes, hint); 2]);
+                let (one, other) = decrypt_two((one, other), State::splat(lanes, hint));
                 lanes.each_place(one.passing(), |place| (self.maybe)(first + place, 0));
                 let first = first + group_len;
                 lanes.each_place(other.passing(), |place| (self.maybe)(first + place, 0));
             } else {
-                for (mut key, first) in keys.into_iter().zip([first, first + group_len]) {
-                    expand(lanes, &mut key, &mut schedule);
-                    let maybe = |place, which| (self.maybe)(first + place, which);
-                    sieve_expanded(lanes, &schedule, self.hints, maybe);
-                }
+                expand(lanes, one, &mut schedule);
+                sieve_expanded(lanes, &schedule, self.hints, first, self.maybe);
+                expand(lanes, other, &mut schedule);
+                sieve_expanded(lanes, &schedule, self.hints, first + group_len, self.maybe);
             }
         }
         tried
@@ -177,32 +199,32 @@ impl WordWork for Sieve<'_> {
 
 /// Writes the schedule of a group down, the last round key first.
 #[inline(always)]
-fn expand<L: WordLanes>(lanes: L, key: &mut Backwards<L>, schedule: &mut Schedule) {
+fn expand<L: WordLanes>(lanes: L, mut key: Backwards<L>, schedule: &mut Schedule) {
     schedule.put(lanes, 0, key.k);
-    for (i, at) in (0..=LAST_STEP).rev().zip(1..) {
-        schedule.put(lanes, at, key.step(i));
-    }
+    each_step_back!(I => { schedule.put(lanes, (LAST_STEP + 1 - I) as usize, key.step(I)); });
 }
 
-/// All hints under a group of keys whose schedule is written down, two side by side.
+/// All hints under a group of keys whose schedule is written down and whose first
+/// key is `first`: two hints side by side.
 #[inline(always)]
 fn sieve_expanded<L: WordLanes>(
     lanes: L,
     schedule: &Schedule,
     hints: &[Hint],
-    mut maybe: impl FnMut(usize, usize),
+    first: usize,
+    maybe: &mut dyn FnMut(usize, usize),
 ) {
     for (pair, which) in hints.chunks(2).zip((0..).step_by(2)) {
         let ([one, other] | [one @ other]) = pair else { continue };
-        let mut states = [State::splat(lanes, one), State::splat(lanes, other)];
+        let (mut state, mut other) = (State::splat(lanes, one), State::splat(lanes, other));
         for at in 0..ROUNDS {
             let key = schedule.get(lanes, at);
-            states.iter_mut().for_each(|state| state.round(key));
+            state.round(key);
+            other.round(key);
         }
-        let [one, other] = states;
-        lanes.each_place(one.passing(), |place| maybe(place, which));
+        lanes.each_place(state.passing(), |place| maybe(first + place, which));
         if pair.len() > 1 {
-            lanes.each_place(other.passing(), |place| maybe(place, which + 1));
+            lanes.each_place(other.passing(), |place| maybe(first + place, which + 1));
         }
     }
 }
@@ -230,7 +252,7 @@ impl WordWork for Decide<'_> {
                 *place = block([x, y, 0, 0]);
             }
             let [x, y, ..] = lanes.transpose(lanes.load4(&words));
-            let [state] = decrypt([Backwards::new(lanes, keys)], [State { lanes, x, y }]);
+            let state = decrypt(Backwards::new(lanes, keys), State { lanes, x, y });
             let passing = state.passing();
             if passing != 0 {
                 lanes.store(state.y, &mut words);
