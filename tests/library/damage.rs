@@ -23,6 +23,7 @@ fn quiet() -> StationOptions {
         roll_in_background: false,
         snapshot_at_roll: false,
         lean: false,
+        scan_core_share: f64::INFINITY,
     }
 }
 

@@ -68,6 +68,7 @@ fn options(random: &mut Random) -> StationOptions {
         roll_in_background: random.chance(50),
         snapshot_at_roll: random.chance(50),
         lean: random.chance(50),
+        scan_core_share: f64::INFINITY,
     }
 }
 

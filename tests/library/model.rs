@@ -2,7 +2,7 @@
 //! loss, repeats, damage, leaps, late packets, devices that come and go, rolls
 //! and reopenings.
 
-use hintdex::{DeviceRange, Source, Verdict};
+use hintdex::{DeviceRange, Source, Unknown, Verdict};
 use hintdex_core::Error as Index;
 use hintdex_tests::devices::{BEHIND_THE_HINT_BITS, LEAST_PACKET_LEN_BYTES, damaged, payload};
 use hintdex_tests::{Devices, Random};
@@ -211,7 +211,7 @@ fn told(verdict: Verdict) -> (Expected, Option<Source>) {
             (Expected::Stale { device: device.0, nonce }, Some(source))
         }
         Verdict::Forged => (Expected::Forged, None),
-        Verdict::Unknown => (Expected::Unknown, None),
+        Verdict::Unknown(Unknown::NoDevice) => (Expected::Unknown, None),
         Verdict::Malformed(_) => (Expected::Malformed, None),
         other => panic!("a verdict the model does not know: {other:?}"),
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use hintdex::wire::DeviceId;
-use hintdex::{DeviceRange, Source, Verdict};
+use hintdex::{DeviceRange, Source, Unknown, Verdict};
 use hintdex_tests::devices::payload;
 use hintdex_tests::{Devices, EndOnDrop, Random};
 
@@ -151,7 +151,7 @@ fn devices_retired_while_their_packets_come_are_accepted_before_and_strangers_af
     for verdict in &verdicts {
         match verdict {
             Verdict::Accepted { device, .. } => *by_device.entry(device.0).or_default() += 1,
-            other => assert_eq!(other, &Verdict::Unknown),
+            other => assert_eq!(other, &Verdict::Unknown(Unknown::NoDevice)),
         }
     }
     assert!((1..DEVICES).step_by(2).all(|device| by_device.get(&device) == Some(&60)));
@@ -160,7 +160,7 @@ fn devices_retired_while_their_packets_come_are_accepted_before_and_strangers_af
             Verdict::Replay { device, .. } | Verdict::Stale { device, .. } => {
                 assert_eq!(device.0 % 2, 1, "a retired device is known");
             }
-            other => assert_eq!(other, Verdict::Unknown),
+            other => assert_eq!(other, Verdict::Unknown(Unknown::NoDevice)),
         }
     }
     fleet.station().verify(None).expect("the index is sound");

@@ -33,7 +33,12 @@ pub struct RunArgs {
 impl RunArgs {
     /// The options of a station that runs like this.
     pub fn station(&self, durability: Durability) -> StationOptions {
-        StationOptions { memory_bytes: self.memory, durability, ..StationOptions::default() }
+        StationOptions {
+            memory_bytes: self.memory,
+            durability,
+            scan_core_share: f64::INFINITY,
+            ..StationOptions::default()
+        }
     }
 }
 
@@ -72,7 +77,7 @@ pub struct ProvisionArgs {
     /// Hints of each device to hold in the index [default: 16]
     #[arg(long, value_name = "W")]
     pub lookahead: Option<u32>,
-    /// How hints are computed: aes128 [default: aes128]
+    /// How hints are computed: aes128, speck64, or aes128-trunc:4 to :12 [default: aes128]
     #[arg(long, value_name = "SCHEME", value_parser = parse_scheme)]
     pub hint: Option<HintScheme>,
     /// How nonces are made: counter
@@ -94,6 +99,11 @@ pub struct DecodeArgs {
     /// From the next roll on, leave to the fleet's own snapshot what it holds
     #[arg(long)]
     pub lean: bool,
+    /// Share of one core that scans of all devices may take, like 0.1: for live
+    /// traffic, so that garbage cannot hold up what is known. Packets that wait for
+    /// a scan are told `unknown` and told again, with "late", once it is done
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub scan_share: Option<f64>,
     /// Packets, a line of hex each; standard input if not given or -
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
@@ -191,6 +201,11 @@ fn parse_scheme(name: &str) -> Result<HintScheme, String> {
         let known: Vec<_> = HintScheme::ALL.iter().map(|scheme| scheme.name()).collect();
         format!("this version knows {}", known.join(", "))
     })
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1024.0).contains(share));
+    share.ok_or_else(|| "a share of one core is a number like 0.1, 1024 at most".into())
 }
 
 /// Reads a size like `64M`: a number and one of K, M, G, each 1,024 of the one before.

@@ -1,12 +1,13 @@
 //! `hintdex decode`
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hintdex::{Source, Station, StationOptions, Verdict};
+use hintdex::{Source, Station, StationOptions, Unknown, Verdict};
 use indicatif::ProgressBar;
 
 use crate::args::{DecodeArgs, RunArgs};
@@ -14,9 +15,16 @@ use crate::failure::Failure;
 use crate::input::{BadLine, Line, Lines};
 use crate::progress;
 
+/// Lines of packets that wait for a scan that are kept in mind: as many as a station keeps.
+const MAX_WAITING_LINES: usize = 4096;
+
 pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut lines = Lines::new(open(&args.file)?);
-    let options = StationOptions { lean: args.lean, ..run.station(args.sync.into()) };
+    let options = StationOptions {
+        lean: args.lean,
+        scan_core_share: args.scan_share.unwrap_or(f64::INFINITY),
+        ..run.station(args.sync.into())
+    };
     let station = Station::open(&args.index, &options)?;
     args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     if let Some(refused) = station.refused_snapshot() {
@@ -29,6 +37,7 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     };
     let mut output = io::stdout().lock();
     let mut summary = Summary::default();
+    let mut waiting = WaitingLines::default();
     let started = Instant::now();
     let mut text = String::new();
     loop {
@@ -41,12 +50,22 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         let packets: Vec<&[u8]> = batch.iter().filter_map(Line::packet).collect();
         let mut verdicts = station.decode_batch(&packets)?.into_iter();
         text.clear();
+        for (packet, verdict) in station.scan_waiting()? {
+            waiting
+                .take(&packet)
+                .into_iter()
+                .for_each(|line| summary.late(line, &verdict, &mut text));
+        }
         for line in &batch {
             summary.lines += 1;
             match line {
                 Line::Bad(why) => summary.bad_line(*why, &mut text),
-                Line::Packet(_) => {
-                    verdicts.next().iter().for_each(|verdict| summary.verdict(verdict, &mut text))
+                Line::Packet(packet) => {
+                    let Some(verdict) = verdicts.next() else { continue };
+                    summary.verdict(&verdict, &mut text);
+                    if verdict == Verdict::Unknown(Unknown::ScanBudget) {
+                        waiting.push(summary.lines, packet);
+                    }
                 }
             }
         }
@@ -66,7 +85,32 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         eprintln!("hintdex: a roll in the background failed: {failed}");
     }
     summary.print(started.elapsed());
+    let still = station.scan_stats().waiting;
+    if still > 0 {
+        eprintln!(
+            "hintdex: {still} unknown packets were not scanned for: the scan budget is spent"
+        );
+    }
     Ok(())
+}
+
+/// The lines of packets that wait for a scan, as many as a station lets wait.
+#[derive(Default)]
+struct WaitingLines(VecDeque<(u64, Vec<u8>)>);
+
+impl WaitingLines {
+    fn push(&mut self, line: u64, packet: &[u8]) {
+        if self.0.len() == MAX_WAITING_LINES {
+            self.0.pop_front();
+        }
+        self.0.push_back((line, packet.to_vec()));
+    }
+
+    /// The line of a packet that waits no longer.
+    fn take(&mut self, packet: &[u8]) -> Option<u64> {
+        let at = self.0.iter().position(|(_, waiting)| waiting == packet)?;
+        self.0.remove(at).map(|(line, _)| line)
+    }
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
@@ -107,9 +151,18 @@ struct Summary {
 }
 
 impl Summary {
-    /// Counts a verdict and appends its line of JSON.
+    /// Counts the verdict of the present line and appends its line of JSON.
     fn verdict(&mut self, verdict: &Verdict, out: &mut String) {
-        let line = self.lines;
+        self.say(self.lines, verdict, "", out);
+    }
+
+    /// The same of a line that was told `unknown` until a scan was allowed.
+    fn late(&mut self, line: u64, verdict: &Verdict, out: &mut String) {
+        self.unknown -= 1;
+        self.say(line, verdict, r#","late":true"#, out);
+    }
+
+    fn say(&mut self, line: u64, verdict: &Verdict, more: &str, out: &mut String) {
         let name = verdict.name();
         *self.count(verdict) += 1;
         let written = match verdict {
@@ -118,7 +171,7 @@ impl Summary {
                 let (payload, source) = (hex::encode(payload), source.name());
                 writeln!(
                     out,
-                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce},"payload":"{payload}","source":"{source}"}}"#
+                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce},"payload":"{payload}","source":"{source}"{more}}}"#
                 )
             }
             Verdict::Replay { device, nonce, source }
@@ -127,12 +180,12 @@ impl Summary {
                 let (source, reason) = (source.name(), verdict.reason());
                 writeln!(
                     out,
-                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce},"source":"{source}","reason":"{reason}"}}"#
+                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce},"source":"{source}","reason":"{reason}"{more}}}"#
                 )
             }
             _ => writeln!(
                 out,
-                r#"{{"line":{line},"verdict":"{name}","reason":"{}"}}"#,
+                r#"{{"line":{line},"verdict":"{name}","reason":"{}"{more}}}"#,
                 verdict.reason()
             ),
         };

@@ -1,12 +1,20 @@
 //! Decoding: from packets to verdicts.
 
+use std::collections::VecDeque;
+use std::time::Instant;
+
 use hintdex_core::{Admission, Arrival};
 use hintdex_scan::KeyTable;
 use hintdex_wire::{Hint, HintKey, Packet, PacketError};
 use rayon::prelude::*;
 
 use crate::follow::Follower;
-use crate::{Error, Malformed, Resolved, Station, Verdict};
+use crate::scans::Pass;
+use crate::{Error, Found, Malformed, Resolved, Station, Unknown, Verdict};
+
+/// Devices whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a
+/// forger, and the cost of a flood of hints that many devices share.
+const MAX_CANDIDATES: usize = 16;
 
 impl Station {
     /// What is to be said of one packet. If that is [`Verdict::Accepted`], its
@@ -20,7 +28,7 @@ impl Station {
     pub fn decode(&self, packet: &[u8]) -> Result<Verdict, Error> {
         let verdicts = self.decode_batch(&[packet])?;
         // One packet, one verdict.
-        Ok(verdicts.into_iter().next().unwrap_or(Verdict::Unknown))
+        Ok(verdicts.into_iter().next().unwrap_or(Verdict::Unknown(Unknown::NoDevice)))
     }
 
     /// What is to be said of each packet, as if they came one by one in this
@@ -45,38 +53,112 @@ impl Station {
         let mut follower = Follower::new(self, &table, &hints, &resolved);
         let known: Vec<_> = resolved.iter().flatten().copied().collect();
         follower.follow(&known, &mut resolved);
-        self.scan_for_the_rest(&table, &hints, &mut resolved, |found, resolved| {
-            follower.follow(found, resolved)
-        });
-        let opened: Vec<_> = whole
+        let refused = self.scan_for_the_rest(&table, &hints, &mut resolved, &mut follower);
+        let mut opened: Vec<_> = whole
             .par_iter()
             .zip(&resolved)
             .map(|(packet, found)| self.open_packet(&table, packet, found))
             .collect();
+        for at in refused {
+            let place = opened.get_mut(at).filter(|opened| matches!(opened, Opened::Unknown(_)));
+            place.into_iter().for_each(|place| *place = Opened::Unknown(Unknown::ScanBudget));
+        }
         let mut judged = self.admit(opened)?.into_iter();
         let verdict = |packet: Result<Packet<'_>, PacketError>| match packet {
-            Ok(_) => judged.next().unwrap_or(Verdict::Unknown),
+            Ok(_) => judged.next().unwrap_or(Verdict::Unknown(Unknown::NoDevice)),
             Err(PacketError { len_bytes, least_bytes }) => {
                 Verdict::Malformed(Malformed::TooShort { len_bytes, least_bytes })
             }
         };
-        let verdicts = parsed.into_iter().map(verdict).collect();
+        let verdicts: Vec<Verdict> = parsed.into_iter().map(verdict).collect();
+        for (packet, verdict) in packets.iter().zip(&verdicts) {
+            if *verdict == Verdict::Unknown(Unknown::ScanBudget) {
+                self.scans.wait(packet.as_ref());
+            }
+        }
         self.roll_if_due();
         Ok(verdicts)
     }
 
+    /// Decodes packets that waited for a scan, the oldest first, as far as the
+    /// budget allows one now; each with what is to be said of it at last.
+    ///
+    /// For the moments in which no packet comes in. At most one pass over all
+    /// devices, about 10 ms.
+    ///
+    /// # Errors
+    /// Those of [`decode_batch`](Self::decode_batch).
+    pub fn scan_waiting(&self) -> Result<Vec<(Vec<u8>, Verdict)>, Error> {
+        let packets = self.scans.take_waiting(self.index.slot_count() as usize);
+        let verdicts = self.decode_batch(&packets)?;
+        let decided = |(_, verdict): &(_, Verdict)| {
+            // Refused once more, it waits again.
+            *verdict != Verdict::Unknown(Unknown::ScanBudget)
+        };
+        Ok(packets.into_iter().zip(verdicts).filter(decided).collect())
+    }
+
+    /// Scans for the hints that nobody was found for, some at a time: a device
+    /// that leapt ahead is found by its first hint, and the follower knows the
+    /// others. Returns the places for which the budget allowed no scan.
+    fn scan_for_the_rest(
+        &self,
+        table: &KeyTable,
+        hints: &[Hint],
+        resolved: &mut [Found],
+        follower: &mut Follower<'_>,
+    ) -> Vec<usize> {
+        let is_open =
+            |at: usize, resolved: &[Found]| resolved.get(at).is_some_and(|found| found.is_empty());
+        let mut strangers: VecDeque<usize> = hints
+            .iter()
+            .enumerate()
+            .filter(|(at, hint)| is_open(*at, resolved) && !self.scans.is_remembered(hint))
+            .map(|(at, _)| at)
+            .collect();
+        loop {
+            strangers.retain(|at| is_open(*at, resolved));
+            let allowed =
+                if strangers.is_empty() { 0 } else { self.scans.hints_allowed(table.len()) };
+            if allowed == 0 {
+                return strangers.into();
+            }
+            let places: Vec<usize> = strangers.drain(..allowed.min(strangers.len())).collect();
+            let unknown: Vec<Hint> =
+                places.iter().filter_map(|at| hints.get(*at).copied()).collect();
+            let started = Instant::now();
+            let found = self.scan(table, &unknown);
+            let took = started.elapsed();
+            let ahead: Vec<Resolved> = found.iter().flatten().copied().collect();
+            for (at, found) in places.iter().zip(found) {
+                resolved.get_mut(*at).into_iter().for_each(|place| place.extend(found.clone()));
+            }
+            follower.follow(&ahead, resolved);
+            let found: Vec<bool> = places.iter().map(|at| !is_open(*at, resolved)).collect();
+            let pass = Pass { hints: &unknown, found: &found, devices: table.len(), took };
+            self.scans.passed(&pass);
+        }
+    }
+
     /// Verifies a packet's tag under the key of each device its hint may be of.
     fn open_packet(&self, table: &KeyTable, packet: &Packet<'_>, found: &[Resolved]) -> Opened {
-        for resolved in found {
+        for resolved in found.iter().take(MAX_CANDIDATES) {
             let Some(key) = self.key_source().packet_key(resolved.key) else { continue };
             let Some(authentic) = key.verify(packet) else { continue };
-            let Some(hint_key) = table.key(resolved.slot).cloned() else { continue };
+            let Some(hint_key) = table.key(resolved.slot) else { continue };
             let mut payload = vec![0; packet.payload_len_bytes()];
             // The buffer has the payload's length, so it is always filled.
             let _ = authentic.decrypt(resolved.nonce, &mut payload);
             return Opened::Authentic { resolved: *resolved, hint_key, payload };
         }
-        if found.is_empty() { Opened::Unknown } else { Opened::Forged }
+        match found.len() {
+            0 => Opened::Unknown(Unknown::NoDevice),
+            1..=MAX_CANDIDATES => Opened::Forged,
+            _ => {
+                self.scans.count_crowded();
+                Opened::Unknown(Unknown::TooManyCandidates)
+            }
+        }
     }
 
     /// Judges the nonces of the authentic packets, in order.
@@ -84,7 +166,7 @@ impl Station {
         let arrivals: Vec<_> = opened.iter().filter_map(Opened::arrival).collect();
         let mut admissions = self.index.admit_batch(&arrivals)?.into_iter();
         let verdict = |opened: Opened| match opened {
-            Opened::Unknown => Verdict::Unknown,
+            Opened::Unknown(why) => Verdict::Unknown(why),
             Opened::Forged => Verdict::Forged,
             Opened::Authentic { resolved, payload, .. } => {
                 let Resolved { nonce, source, .. } = resolved;
@@ -95,7 +177,7 @@ impl Station {
                     }
                     Some(Admission::Replay) => Verdict::Replay { device, nonce, source },
                     Some(Admission::Stale) => Verdict::Stale { device, nonce, source },
-                    Some(Admission::Retired) | None => Verdict::Unknown,
+                    Some(Admission::Retired) | None => Verdict::Unknown(Unknown::NoDevice),
                 }
             }
         };
@@ -105,7 +187,7 @@ impl Station {
 
 /// A packet after its tag was looked at.
 enum Opened {
-    Unknown,
+    Unknown(Unknown),
     Forged,
     Authentic { resolved: Resolved, hint_key: HintKey, payload: Vec<u8> },
 }

@@ -74,7 +74,7 @@ impl<'a> Follower<'a> {
         let mut waited_for = Vec::new();
         if let Some(key) = self.table.key(slot).filter(|_| new_end > *end) {
             let mut at = nonce.saturating_add(1).max(*end);
-            HintCipher::new(params.scheme, key).each_hint(at..new_end, |hint| {
+            HintCipher::new(params.scheme, &key).each_hint(at..new_end, |hint| {
                 if let Some(places) = self.unknown.remove(&hint) {
                     waited_for.push((at, places));
                 }

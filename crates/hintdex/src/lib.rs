@@ -37,22 +37,26 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod budget;
 mod decode;
 mod error;
 mod follow;
 mod keyfile;
 mod resolve;
+mod scans;
 mod snapshots;
 mod station;
+mod strangers;
 mod upkeep;
 mod verdict;
 
 pub use error::Error;
 pub use hintdex_core::{DeviceRange, Durability, Params, Report, Section, Stats, Verified};
 pub use resolve::{Found, Resolved};
+pub use scans::ScanStats;
 pub use snapshots::RebuildOptions;
 pub use station::{Station, StationOptions};
-pub use verdict::{Malformed, Source, Verdict};
+pub use verdict::{Malformed, Source, Unknown, Verdict};
 
 /// Static files of hints: their encodings, dials and readers.
 pub use hintdex_snapshot as snapshot;

@@ -1,8 +1,9 @@
 //! Resolving: from hints to the devices that made them.
 
-use hintdex_core::Candidates;
+use std::ops::Range;
+
 use hintdex_scan::{KeyTable, Match};
-use hintdex_wire::{DeviceId, Hint, KeyId, Nonce, Slot};
+use hintdex_wire::{DeviceId, Hint, KeyId, Nonce, REPLAY_WINDOW_NONCES, Slot};
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
@@ -11,9 +12,9 @@ use crate::{Error, Source, Station};
 /// Hints a task looks up together.
 const HINTS_PER_TASK: usize = 256;
 
-/// Hints a scan looks for together: enough that a device's key schedule does not
-/// show, few enough that what one of them tells can spare the search for others.
-const HINTS_PER_SCAN: usize = 32;
+/// How many lookaheads ahead of a device a scan for truncated hints reaches. They
+/// do not tell their nonce, so each that is to be found costs a block a device.
+const SCAN_LOOKAHEADS: u64 = 16;
 
 /// A hint's device, confirmed by its key. Only a tag proves more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +43,27 @@ impl Station {
     /// The devices that made `hints`: for each hint every one whose key confirms
     /// it, which with 16-byte hints is one or none.
     ///
-    /// Snapshots are asked first, then the live index. Hints they do not know are scanned for
-    /// together, over all devices and on all threads: about 50 ns a device for
-    /// the first of them and 10 ns for every further one.
+    /// Snapshots are asked first, then the live index. Hints they do not know are
+    /// scanned for together, over all devices and on all threads, whatever the
+    /// budget says: 2 to 60 ns a device by what the processor has, less for
+    /// further ones. Truncated hints are found from 64 nonces behind a device to
+    /// 16 lookaheads ahead of it.
     ///
     /// # Errors
     /// What the index says.
     pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<Found>, Error> {
         let table = self.table()?;
         let mut resolved = self.look_up(&table, hints)?;
-        self.scan_for_the_rest(&table, hints, &mut resolved, |_, _| ());
+        for first in (0..hints.len()).step_by(HINTS_PER_TASK) {
+            let run = first..hints.len().min(first + HINTS_PER_TASK);
+            let open = |at: &usize| resolved.get(*at).is_some_and(|found| found.is_empty());
+            let places: Vec<usize> = run.filter(open).collect();
+            let unknown: Vec<Hint> =
+                places.iter().filter_map(|at| hints.get(*at).copied()).collect();
+            for (at, found) in places.iter().zip(self.scan(&table, &unknown)) {
+                resolved.get_mut(*at).into_iter().for_each(|place| place.extend(found.clone()));
+            }
+        }
         Ok(resolved)
     }
 
@@ -60,11 +72,23 @@ impl Station {
         let mut places = vec![Found::new(); hints.len()];
         hints.par_chunks(HINTS_PER_TASK).zip(places.par_chunks_mut(HINTS_PER_TASK)).try_for_each(
             |(hints, places)| {
-                self.snapshots.look_up(&self.index, table, hints, places);
+                self.look_up_held(table, hints, places);
                 self.look_up_live(table, hints, places)
             },
         )?;
         Ok(places)
+    }
+
+    /// Resolves what the snapshots know of `hints`, the newest first.
+    fn look_up_held(&self, table: &KeyTable, hints: &[Hint], places: &mut [Found]) {
+        for attached in self.snapshots.attached().iter() {
+            let (asked, mut places) = still_open(hints, places);
+            let horizon_nonces = attached.snapshot.params().horizon_nonces;
+            let search = table.within(|slot| self.expected(slot, horizon_nonces));
+            attached.confirm(&search, &asked, |index, found| {
+                self.name(found, Source::Snapshot, places.get_mut(index));
+            });
+        }
     }
 
     /// Resolves what the live index knows of `hints`, into the places that are empty.
@@ -74,55 +98,59 @@ impl Station {
         hints: &[Hint],
         places: &mut [Found],
     ) -> Result<(), Error> {
-        let (asked, places): (Vec<Hint>, Vec<&mut Found>) =
-            hints.iter().copied().zip(places).filter(|(_, place)| place.is_empty()).unzip();
+        let (asked, mut places) = still_open(hints, places);
         if asked.is_empty() {
             return Ok(());
         }
         let candidates = self.index.candidates_batch(&asked)?;
-        for ((hint, place), candidates) in asked.iter().zip(places).zip(candidates) {
-            *place = self.confirm(table, hint, &candidates);
-        }
+        let named = candidates.iter().zip(&asked).enumerate();
+        let (owners, pairs): (Vec<usize>, Vec<(Slot, Hint)>) = named
+            .flat_map(|(owner, (slots, hint))| {
+                slots.iter().map(move |slot| (owner, (*slot, *hint)))
+            })
+            .unzip();
+        let search = table.within(|slot| self.expected(slot, 0));
+        search.confirm_each(&pairs, |pair, found| {
+            let owner = owners.get(pair).copied();
+            self.name(found, Source::Index, owner.and_then(|owner| places.get_mut(owner)));
+        });
         Ok(())
     }
 
-    /// The candidates whose key made the hint.
-    fn confirm(&self, table: &KeyTable, hint: &Hint, candidates: &Candidates) -> Found {
-        let matches = candidates.iter().filter_map(|slot| table.confirm_slot(*slot, hint));
-        matches.filter_map(|found| self.named(found, Source::Index)).collect()
+    /// The devices that made `hints`, by trying all of them. No budget is asked.
+    pub(crate) fn scan(&self, table: &KeyTable, hints: &[Hint]) -> Vec<Found> {
+        let ahead_nonces = u64::from(self.params().lookahead) * SCAN_LOOKAHEADS;
+        let search = table.within(|slot| self.expected(slot, ahead_nonces));
+        let matches = search.confirm_all_until_found(hints);
+        let named = matches.into_iter().map(|matches| {
+            let mut place = Found::new();
+            matches
+                .into_iter()
+                .for_each(|found| self.name(found, Source::Scan, Some(&mut &mut place)));
+            place
+        });
+        named.collect()
     }
 
-    /// Scans for the hints that nobody was found for, some at a time: a device
-    /// that leapt ahead is found by its first hint, and `follow` knows the others.
-    pub(crate) fn scan_for_the_rest(
-        &self,
-        table: &KeyTable,
-        hints: &[Hint],
-        resolved: &mut [Found],
-        mut follow: impl FnMut(&[Resolved], &mut [Found]),
-    ) {
-        let mut next = 0;
-        while next < hints.len() {
-            let open = (next..hints.len())
-                .filter(|at| resolved.get(*at).is_some_and(|found| found.is_empty()));
-            let places: Vec<usize> = open.take(HINTS_PER_SCAN).collect();
-            let unknown: Vec<Hint> =
-                places.iter().filter_map(|at| hints.get(*at).copied()).collect();
-            let mut found: Vec<Resolved> = Vec::new();
-            for (at, matches) in places.iter().zip(table.confirm_all(&unknown)) {
-                let named = matches.into_iter().filter_map(|found| self.named(found, Source::Scan));
-                if let Some(place) = resolved.get_mut(*at) {
-                    place.extend(named);
-                    found.extend_from_slice(place);
-                }
-            }
-            follow(&found, resolved);
-            next = places.last().map_or(hints.len(), |last| last + 1);
+    /// The nonces that a truncated hint of `slot` may have been made from: those
+    /// the replay window remembers, the live ones, and as many as somebody else
+    /// looks ahead. Reversible hints tell theirs.
+    fn expected(&self, slot: Slot, ahead_nonces: u64) -> Range<Nonce> {
+        let live = self.index.live_nonces(slot);
+        let first = live.start.saturating_sub(REPLAY_WINDOW_NONCES);
+        first..live.end.max(live.start.saturating_add(ahead_nonces))
+    }
+
+    /// Notes a match in the place of its hint.
+    fn name(&self, found: Match, source: Source, place: Option<&mut &mut Found>) {
+        let Match { slot, nonce } = found;
+        if let Some((place, key)) = place.zip(self.index.key(slot)) {
+            place.push(Resolved { slot, key, nonce, source });
         }
     }
+}
 
-    pub(crate) fn named(&self, found: Match, source: Source) -> Option<Resolved> {
-        let Match { slot, nonce } = found;
-        Some(Resolved { slot, key: self.index.key(slot)?, nonce, source })
-    }
+/// The hints whose place is empty, and their places.
+fn still_open<'a>(hints: &[Hint], places: &'a mut [Found]) -> (Vec<Hint>, Vec<&'a mut Found>) {
+    hints.iter().copied().zip(places).filter(|(_, place)| place.is_empty()).unzip()
 }

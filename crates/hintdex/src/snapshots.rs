@@ -9,19 +9,22 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use hintdex_core::{LiveIndex, Report, SnapshotId};
-use hintdex_scan::KeyTable;
+use hintdex_scan::{Match, Search};
 use hintdex_snapshot::{
     BuildReport, Builder, CandidateBatch, Dial, Encoding, HintSource, ManifestKey, Progress,
     Snapshot, SnapshotParams,
 };
 use hintdex_wire::{Hint, HintCipher, HintScheme, KeyId, KeySource, Nonce, Slot};
 
-use crate::{Error, Found, Resolved, Source};
+use crate::Error;
 
 /// Snapshots that are asked at a time: the present one and the one before.
 const MAX_ATTACHED: usize = 2;
+
+/// Slots from which on a run of keys is tried faster than one by one.
+const LEAST_GROUP_LEN_SLOTS: usize = 8;
 
 /// The nonce kind of counters, as snapshots number it.
 const NONCE_KIND_COUNTER: u8 = 1;
@@ -54,9 +57,47 @@ impl Default for RebuildOptions {
 }
 
 /// A snapshot that is being asked, and where it came from.
-struct Attached {
+pub(crate) struct Attached {
     path: PathBuf,
-    snapshot: Snapshot,
+    pub(crate) snapshot: Snapshot,
+}
+
+impl Attached {
+    /// Calls `found` with the index of each hint whose device the snapshot knows.
+    ///
+    /// A damaged block costs the batch its shortcut: others have the answers.
+    pub(crate) fn confirm<E>(
+        &self,
+        search: &Search<'_, E>,
+        hints: &[Hint],
+        mut found: impl FnMut(usize, Match),
+    ) where
+        E: Fn(Slot) -> Range<Nonce> + Sync,
+    {
+        let mut batch = CandidateBatch::default();
+        if self.snapshot.candidates_batch(hints, &mut batch).is_err() {
+            return;
+        }
+        // A slot alone is tried beside those of other hints, a group as a run of keys.
+        let (mut single_owners, mut singles) = (Vec::new(), Vec::new());
+        let (mut group_owners, mut groups) = (Vec::new(), Vec::new());
+        for ((owner, hint), ranges) in hints.iter().enumerate().zip(batch.iter()) {
+            for range in ranges {
+                if range.len() < LEAST_GROUP_LEN_SLOTS {
+                    singles.extend(range.clone().map(|slot| (Slot(slot), *hint)));
+                    single_owners.extend(range.clone().map(|_| owner));
+                } else {
+                    groups.push((Slot(range.start)..Slot(range.end), *hint));
+                    group_owners.push(owner);
+                }
+            }
+        }
+        let mut tell = |owners: &[usize], index: usize, matched| {
+            owners.get(index).into_iter().for_each(|owner| found(*owner, matched));
+        };
+        search.confirm_each(&singles, |index, matched| tell(&single_owners, index, matched));
+        search.confirm_ranges(&groups, |index, matched| tell(&group_owners, index, matched));
+    }
 }
 
 /// The snapshots of a station.
@@ -90,31 +131,9 @@ impl Snapshots {
         self.attached.load().iter().map(|attached| attached.path.clone()).collect()
     }
 
-    /// Resolves what the snapshots know of `hints`, into the places that are empty.
-    pub(crate) fn look_up(
-        &self,
-        index: &LiveIndex,
-        table: &KeyTable,
-        hints: &[Hint],
-        places: &mut [Found],
-    ) {
-        let mut batch = CandidateBatch::default();
-        for attached in self.attached.load().iter() {
-            let open = |place: &Found| place.is_empty();
-            let (asked, places): (Vec<Hint>, Vec<&mut Found>) = hints
-                .iter()
-                .copied()
-                .zip(places.iter_mut())
-                .filter(|(_, place)| open(place))
-                .unzip();
-            // A damaged block costs the batch its shortcut: the live index has the answers.
-            if attached.snapshot.candidates_batch(&asked, &mut batch).is_err() {
-                continue;
-            }
-            for ((hint, place), ranges) in asked.iter().zip(places).zip(batch.iter()) {
-                place.extend(confirm(index, table, hint, ranges));
-            }
-        }
+    /// The attached snapshots, the newest first.
+    pub(crate) fn attached(&self) -> Guard<Arc<Vec<Arc<Attached>>>> {
+        self.attached.load()
     }
 
     /// Builds a snapshot of what is coming and publishes it as `path`.
@@ -151,22 +170,6 @@ impl Snapshots {
             .build(coming, path)
             .map_err(Error::Rebuild)
     }
-}
-
-/// The slots of some ranges whose key made the hint.
-fn confirm<'a>(
-    index: &'a LiveIndex,
-    table: &'a KeyTable,
-    hint: &'a Hint,
-    ranges: &'a [Range<u32>],
-) -> impl Iterator<Item = Resolved> + 'a {
-    let matches = ranges
-        .iter()
-        .flat_map(move |slots| table.confirm(Slot(slots.start)..Slot(slots.end), hint));
-    matches.filter_map(move |found| {
-        let key = index.key(found.slot)?;
-        Some(Resolved { slot: found.slot, key, nonce: found.nonce, source: Source::Snapshot })
-    })
 }
 
 /// Why a sound snapshot cannot serve an index, if it cannot.

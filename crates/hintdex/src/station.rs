@@ -11,6 +11,7 @@ use hintdex_scan::KeyTable;
 use hintdex_snapshot::BuildReport;
 use hintdex_wire::{DeviceId, Hint, HintCipher, HintKey, KeyId, KeySource, MasterKey, Slot};
 
+use crate::scans::{ScanStats, Scans};
 use crate::snapshots::{Coming, Snapshots};
 use crate::upkeep::{Background, Upkeep};
 use crate::{Error, RebuildOptions, keyfile};
@@ -45,6 +46,11 @@ pub struct StationOptions {
     /// on: a third fewer bytes in all, and nothing to add for most packets. An
     /// index opened without its snapshot fills itself again first.
     pub lean: bool,
+    /// The share of one core that scans of all devices may take, so that a flood
+    /// of garbage cannot starve packets that are known. When it is spent, packets
+    /// that nobody knows are told `unknown` for now and wait for
+    /// [`scan_waiting`](Station::scan_waiting). Infinite for no bound.
+    pub scan_core_share: f64,
 }
 
 impl Default for StationOptions {
@@ -56,6 +62,7 @@ impl Default for StationOptions {
             roll_in_background: true,
             snapshot_at_roll: true,
             lean: false,
+            scan_core_share: 0.1,
         }
     }
 }
@@ -73,6 +80,7 @@ pub struct Station {
     own_snapshot: PathBuf,
     options: StationOptions,
     background: Background,
+    pub(crate) scans: Scans,
 }
 
 impl Station {
@@ -163,6 +171,7 @@ impl Station {
             own_snapshot,
             options: *options,
             background: Background::default(),
+            scans: Scans::new(options.scan_core_share),
         })
     }
 
@@ -217,6 +226,7 @@ impl Station {
         if let Some(table) = &mut *self.table.write().unwrap_or_else(PoisonError::into_inner) {
             Arc::make_mut(table).extend(derive_hint_keys(&self.index, slots.clone())?);
         }
+        self.scans.devices_were_added();
         Ok(slots)
     }
 
@@ -270,7 +280,7 @@ impl Station {
             let mut live: Vec<(Slot, Hint)> = Vec::new();
             for slot in (first..end.min(first + SLOTS_AT_ONCE)).map(Slot) {
                 let Some(key) = table.key(slot) else { continue };
-                let cipher = HintCipher::new(self.params().scheme, key);
+                let cipher = HintCipher::new(self.params().scheme, &key);
                 let nonces = self.index.live_nonces(slot);
                 cipher.each_hint(nonces, |hint| live.push((slot, hint)));
             }
@@ -297,6 +307,11 @@ impl Station {
     /// What the index says.
     pub fn stats(&self) -> Result<Stats, Error> {
         Ok(self.index.stats()?)
+    }
+
+    /// What scans did and cost since the station was opened.
+    pub fn scan_stats(&self) -> ScanStats {
+        self.scans.stats()
     }
 
     /// What the fleet's index is for.

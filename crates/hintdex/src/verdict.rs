@@ -64,10 +64,24 @@ pub enum Verdict {
     },
     /// Its hint is a device's, its tag is not.
     Forged,
-    /// No device of the fleet made its hint.
-    Unknown,
+    /// No device of the fleet is known to have made its hint.
+    Unknown(Unknown),
     /// It is no packet.
     Malformed(Malformed),
+}
+
+/// Why no device is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unknown {
+    /// No device of the fleet made the hint: all were tried.
+    NoDevice,
+    /// Neither snapshot nor index knows it, and the budget for scans is spent. The
+    /// packet waits for [`scan_waiting`](crate::Station::scan_waiting).
+    ScanBudget,
+    /// More devices may have made the hint than are tried for one packet, and the
+    /// tag verified under none of those that were.
+    TooManyCandidates,
 }
 
 /// Why something is no packet.
@@ -91,7 +105,7 @@ impl Verdict {
             Self::Replay { .. } => "replay",
             Self::Stale { .. } => "stale",
             Self::Forged => "forged",
-            Self::Unknown => "unknown",
+            Self::Unknown(_) => "unknown",
             Self::Malformed(_) => "malformed",
         }
     }
@@ -103,9 +117,19 @@ impl Verdict {
             Self::Replay { .. } => "this nonce was accepted before".into(),
             Self::Stale { .. } => "older than the replay window".into(),
             Self::Forged => "the tag does not verify".into(),
-            Self::Unknown => "no device made this hint".into(),
+            Self::Unknown(why) => why.to_string(),
             Self::Malformed(why) => why.to_string(),
         }
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoDevice => "no device made this hint",
+            Self::ScanBudget => "scan budget: not in the index, and no scan is allowed now",
+            Self::TooManyCandidates => "too many candidates: not all were tried",
+        })
     }
 }
 

@@ -1,0 +1,156 @@
+//! Full scans: what they may cost, and what waits for them or is not worth them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hintdex_wire::Hint;
+
+use crate::budget::Budget;
+use crate::strangers::{Remembered, Waiting};
+
+/// Hints a pass over all devices looks for together: enough that a device's key
+/// schedule does not show, few enough that what one of them tells can spare the
+/// search for others.
+const MAX_HINTS_PER_PASS: usize = 32;
+
+/// How long a pass may keep the packets of its batch waiting, under a budget.
+const PASS_TIME: Duration = Duration::from_millis(10);
+
+/// What scans did and cost since the station was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScanStats {
+    /// Passes over all devices.
+    pub passes: u64,
+    /// Hints that were scanned for.
+    pub hints: u64,
+    /// Of them, those that are a device's.
+    pub found: u64,
+    /// Devices tried, once for each hint of a pass.
+    pub tries: u64,
+    /// Core time all of this took.
+    pub core_time: Duration,
+    /// Hints that were not scanned for because they had been before, in vain.
+    pub remembered: u64,
+    /// Hints that were not scanned for because the budget was spent.
+    pub refused: u64,
+    /// Of their packets, those that found no room to wait.
+    pub dropped: u64,
+    /// Packets that wait now.
+    pub waiting: u64,
+    /// Packets with more candidates than were tried.
+    pub crowded: u64,
+}
+
+/// The scans of a station.
+#[derive(Debug)]
+pub(crate) struct Scans {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    budget: Budget,
+    remembered: Remembered,
+    waiting: Waiting,
+    stats: ScanStats,
+}
+
+impl Scans {
+    /// Scans that may take a share of one core; infinite for no bound.
+    pub(crate) fn new(core_share: f64) -> Self {
+        let inner = Inner {
+            budget: Budget::new(core_share, Instant::now()),
+            remembered: Remembered::default(),
+            waiting: Waiting::default(),
+            stats: ScanStats::default(),
+        };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A count may be lost with a thread that panicked, and nothing else.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `hint` was scanned for in vain not long ago.
+    pub(crate) fn is_remembered(&self, hint: &Hint) -> bool {
+        let mut inner = self.lock();
+        let known = inner.remembered.contains(hint);
+        inner.stats.remembered += u64::from(known);
+        known
+    }
+
+    /// How many hints the next pass over `devices` may look for; 0 when the
+    /// budget is spent.
+    pub(crate) fn hints_allowed(&self, devices: usize) -> usize {
+        let mut inner = self.lock();
+        if !inner.budget.may_scan(Instant::now()) {
+            return 0;
+        }
+        if !inner.budget.is_bounded() || inner.stats.tries == 0 {
+            return MAX_HINTS_PER_PASS;
+        }
+        // What a try has cost so far says how many fit into a pass.
+        let threads = rayon::current_num_threads() as u128;
+        let tries = PASS_TIME.as_nanos() * threads * u128::from(inner.stats.tries)
+            / inner.stats.core_time.as_nanos().max(1);
+        let hints = tries / (devices as u128).max(1);
+        usize::try_from(hints).unwrap_or(usize::MAX).clamp(1, MAX_HINTS_PER_PASS)
+    }
+
+    /// Charges a pass and remembers the hints that are nobody's.
+    pub(crate) fn passed(&self, pass: &Pass<'_>) {
+        let mut inner = self.lock();
+        let core_time = pass.took * u32::try_from(rayon::current_num_threads()).unwrap_or(1);
+        inner.budget.charge(core_time);
+        inner.stats.passes += 1;
+        inner.stats.core_time += core_time;
+        inner.stats.hints += pass.hints.len() as u64;
+        inner.stats.tries += (pass.hints.len() * pass.devices) as u64;
+        for (hint, found) in pass.hints.iter().zip(pass.found) {
+            inner.stats.found += u64::from(*found);
+            if !found {
+                inner.remembered.insert(*hint);
+            }
+        }
+    }
+
+    /// Lets a packet wait whose hint the budget did not allow a scan for.
+    pub(crate) fn wait(&self, packet: &[u8]) {
+        let mut inner = self.lock();
+        inner.stats.refused += 1;
+        if !inner.waiting.push(packet) {
+            inner.stats.dropped += 1;
+        }
+    }
+
+    /// Takes packets that waited, as many as one pass over `devices` may serve.
+    pub(crate) fn take_waiting(&self, devices: usize) -> Vec<Vec<u8>> {
+        let most = self.hints_allowed(devices);
+        self.lock().waiting.take(most)
+    }
+
+    pub(crate) fn count_crowded(&self) {
+        self.lock().stats.crowded += 1;
+    }
+
+    /// Any hint may be a new device's.
+    pub(crate) fn devices_were_added(&self) {
+        self.lock().remembered.clear();
+    }
+
+    pub(crate) fn stats(&self) -> ScanStats {
+        let inner = self.lock();
+        ScanStats { waiting: inner.waiting.len() as u64, ..inner.stats }
+    }
+}
+
+/// One pass over all devices.
+pub(crate) struct Pass<'a> {
+    pub(crate) hints: &'a [Hint],
+    /// By hint, whether it is a device's.
+    pub(crate) found: &'a [bool],
+    pub(crate) devices: usize,
+    pub(crate) took: Duration,
+}
