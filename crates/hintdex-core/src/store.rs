@@ -39,6 +39,10 @@ self_cell::self_cell!(
 /// the index of blocks and in the cache costs under 1 %.
 const BLOCK_LEN_BYTES: usize = 16 << 10;
 
+/// A write buffer grows by so much. By default it is an eighth of the buffer: pieces
+/// of a megabyte, whose gaps the allocator fills badly once they are freed.
+const ARENA_BLOCK_LEN_BYTES: usize = 64 << 10;
+
 /// The cache and the write buffers of one index, and the options that follow.
 pub(crate) struct Tuning {
     cache: Cache,
@@ -48,9 +52,11 @@ pub(crate) struct Tuning {
 
 impl Tuning {
     /// Shares `memory_bytes` between the block cache and the write buffers,
-    /// which are charged to it.
+    /// which are charged to it. A quarter stays for what the store takes beside
+    /// them: buffers of compactions, and what the allocator cannot give back.
     pub(crate) fn new(memory_bytes: usize) -> Self {
-        let cache = Cache::new_hyper_clock_cache(memory_bytes, 0);
+        let cache_len_bytes = memory_bytes - memory_bytes / 4;
+        let cache = Cache::new_hyper_clock_cache(cache_len_bytes, 0);
         let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
             memory_bytes / 2,
             false,
@@ -88,6 +94,7 @@ impl Tuning {
         let mut options = RocksOptions::default();
         options.set_block_based_table_factory(&blocks);
         options.set_write_buffer_size(self.buffer_len_bytes);
+        options.set_arena_block_size(ARENA_BLOCK_LEN_BYTES);
         options.set_compression_type(DBCompressionType::None);
         options
     }
