@@ -1,6 +1,7 @@
 //! Searching the table: every search is runs of neighbouring keys, sieved, and
 //! pairs of a key and a hint, decided exactly.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +11,7 @@ use rayon::prelude::*;
 use crate::KeyTable;
 use crate::backend::{Batch, Block, PAIRS_PER_GROUP, Window, prefetch, wipe};
 
-/// How many slots one task of a parallel scan tries: 30 µs for one hint, long
+/// How many slots one task of a parallel scan tries: 40 µs for one hint, long
 /// beside the handing out of a task and short beside a scan.
 const SLOTS_PER_TASK: usize = 1 << 14;
 
@@ -36,13 +37,13 @@ pub struct Match {
 /// A search through a [`KeyTable`]: made by [`KeyTable::within`].
 ///
 /// Costs are of one core with AVX-512 and VAES and 16-byte hints; other back ends
-/// take 1.1 to 20 times as long (`docs/results/scan.md`). A search of truncated
+/// take 1.3 to 60 times as long (`docs/results/scan.md`). A search of truncated
 /// hints computes one block for each expected nonce of a slot instead.
 ///
 /// A wrong key passes once in 2^[`check_bits`](hintdex_wire::HintScheme::check_bits)
 /// a try, and only a tag proves more. One hint can have several matches, with
 /// truncated hints also in one slot. Retired slots are never found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Search<'t, E> {
     table: &'t KeyTable,
     expected: E,
@@ -56,7 +57,7 @@ where
         Self { table, expected }
     }
 
-    /// Tries one slot: about 0.2 µs. Of many, [`confirm_each`](Self::confirm_each)
+    /// Tries one slot: about 0.1 µs. Of many, [`confirm_each`](Self::confirm_each)
     /// makes short work. With truncated hints the lowest nonce that fits.
     pub fn confirm_slot(&self, slot: Slot, hint: &Hint) -> Option<Match> {
         let mut first: Option<Match> = None;
@@ -70,7 +71,7 @@ where
     /// Tries every slot of `range` that the table has, on this thread. Matches
     /// come in order.
     ///
-    /// About 1.5 ns a slot, and 0.2 µs for the call.
+    /// About 2.7 ns a slot, and 0.1 µs for the call.
     pub fn confirm(&self, range: Range<Slot>, hint: &Hint) -> Vec<Match> {
         let mut matches = Vec::new();
         self.confirm_ranges(&[(range, *hint)], |_, found| matches.push(found));
@@ -81,7 +82,7 @@ where
     /// Tries each slot with the hint beside it, on this thread, and calls `found`
     /// with the index of the pair and its match.
     ///
-    /// About 3 ns a pair when the keys are in cache: what a batch of lookups in an
+    /// About 8 ns a pair when the keys are in cache, 20 ns in a table of a million: what a batch of lookups in an
     /// index should end with. Indices come in ascending order.
     pub fn confirm_each(&self, pairs: &[(Slot, Hint)], found: impl FnMut(usize, Match)) {
         let mut pending = Pending::<_, _, PAIRS_PER_BATCH>::new(self, found);
@@ -94,7 +95,7 @@ where
     /// Tries every slot of each range with the hint beside it, on this thread, and
     /// calls `found` with the index of the range and the match, in no order.
     ///
-    /// About 1.5 ns a slot: for the groups of a snapshot.
+    /// About 4 ns a slot in groups of 32: for those of a snapshot.
     pub fn confirm_ranges(&self, ranges: &[(Range<Slot>, Hint)], found: impl FnMut(usize, Match)) {
         let mut pending = Pending::<_, _, PAIRS_PER_BATCH>::new(self, found);
         for (index, (range, hint)) in ranges.iter().enumerate() {
@@ -113,7 +114,7 @@ where
     /// Tries every slot with every hint, on all threads: the last resort.
     ///
     /// A slot's key schedule is paid once for all of `hints`: the first costs
-    /// about 1.5 ns a slot and core, every further one 0.7 ns. Returns the matches
+    /// about 2.7 ns a slot and core, every further one 0.8 ns. Returns the matches
     /// of each hint, in slot order.
     pub fn confirm_all(&self, hints: &[Hint]) -> Vec<Vec<Match>> {
         self.scan(hints, false)
@@ -196,6 +197,12 @@ where
     /// The nonces expected of a slot whose hints cannot be reversed.
     fn window(&self, slot: Slot) -> Window {
         Window::new((self.expected)(slot), self.table.scheme().max_nonce())
+    }
+}
+
+impl<E> fmt::Debug for Search<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Search").field("table", &self.table).finish_non_exhaustive()
     }
 }
 
