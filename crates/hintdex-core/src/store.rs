@@ -52,10 +52,10 @@ pub(crate) struct Tuning {
 
 impl Tuning {
     /// Shares `memory_bytes` between the block cache and the write buffers,
-    /// which are charged to it. A quarter stays for what the store takes beside
-    /// them: buffers of compactions, and what the allocator cannot give back.
+    /// which are charged to it. Some stays for what the store takes beside them:
+    /// buffers of compactions, and what the allocator cannot give back.
     pub(crate) fn new(memory_bytes: usize) -> Self {
-        let cache_len_bytes = memory_bytes - memory_bytes / 4;
+        let cache_len_bytes = memory_bytes - memory_bytes / 16 * 5;
         let cache = Cache::new_hyper_clock_cache(cache_len_bytes, 0);
         let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
             memory_bytes / 2,

@@ -1,7 +1,7 @@
 //! Hints: what stands at the head of a packet instead of a name.
 
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
-use aes::{Aes128, Aes128Enc};
+use aes::{Aes128Dec, Aes128Enc};
 use core::fmt;
 use core::ops::Range;
 
@@ -82,7 +82,9 @@ pub struct HintCipher {
 
 /// The permutation behind a [`HintCipher`]: one arm for each that a scheme uses.
 enum Cipher {
-    Aes128(Aes128),
+    /// Both halves of the schedule cost as much as a dozen hints, and who makes
+    /// hints seldom reads one: the backward half is made when it is asked for.
+    Aes128(Aes128Enc, HintKey),
     Speck64(Speck64),
     /// Forward only: half the schedule.
     Truncated(Aes128Enc, TruncatedLen),
@@ -92,7 +94,7 @@ impl HintCipher {
     /// Schedules `key` for `scheme`.
     pub fn new(scheme: HintScheme, key: &HintKey) -> Self {
         let cipher = match scheme {
-            HintScheme::Aes128 => Cipher::Aes128(Aes128::new(key.expose().into())),
+            HintScheme::Aes128 => Cipher::Aes128(Aes128Enc::new(key.expose().into()), key.clone()),
             HintScheme::Speck64 => Cipher::Speck64(Speck64::new(key.expose())),
             HintScheme::Aes128Truncated(len) => {
                 Cipher::Truncated(Aes128Enc::new(key.expose().into()), len)
@@ -106,7 +108,7 @@ impl HintCipher {
         let low = u32::try_from(nonce).ok().filter(|_| nonce <= self.max_nonce)?;
         let mut block = Array(u128::from(nonce).to_be_bytes());
         Some(match &self.cipher {
-            Cipher::Aes128(aes) => {
+            Cipher::Aes128(aes, _) => {
                 aes.encrypt_block(&mut block);
                 Hint(block.0)
             }
@@ -131,7 +133,7 @@ impl HintCipher {
     pub fn each_hint(&self, nonces: Range<Nonce>, mut made: impl FnMut(Hint)) {
         let nonces = nonces.start..nonces.end.min(self.max_nonce.saturating_add(1));
         match &self.cipher {
-            Cipher::Aes128(aes) => each_block(aes, nonces, |block| made(Hint(block))),
+            Cipher::Aes128(aes, _) => each_block(aes, nonces, |block| made(Hint(block))),
             Cipher::Speck64(speck) => {
                 for first in nonces.clone().step_by(BLOCKS_AT_ONCE) {
                     let mut blocks = [(0, 0); BLOCKS_AT_ONCE];
@@ -157,9 +159,9 @@ impl HintCipher {
     /// only a tag accepts a packet.
     pub fn nonce(&self, hint: &Hint) -> Option<Nonce> {
         match &self.cipher {
-            Cipher::Aes128(aes) => {
+            Cipher::Aes128(_, key) => {
                 let mut block = Array(hint.0);
-                aes.decrypt_block(&mut block);
+                Aes128Dec::new(key.expose().into()).decrypt_block(&mut block);
                 self.nonce_in(u128::from_be_bytes(block.0))
             }
             Cipher::Speck64(speck) => {
@@ -180,7 +182,7 @@ impl HintCipher {
     /// found, and by chance several may fit.
     pub fn nonces_within(&self, hint: &Hint, expected: Range<Nonce>, mut found: impl FnMut(Nonce)) {
         match &self.cipher {
-            Cipher::Aes128(_) | Cipher::Speck64(_) => {
+            Cipher::Aes128(..) | Cipher::Speck64(_) => {
                 if let Some(nonce) = self.nonce(hint) {
                     found(nonce);
                 }
@@ -203,7 +205,7 @@ impl HintCipher {
     ///
     /// Blocks of AES are decrypted eight at a time: 2 to 3 ns a hint.
     pub fn each_nonce(&self, hints: &[Hint], mut found: impl FnMut(usize, Nonce)) {
-        let Cipher::Aes128(aes) = &self.cipher else {
+        let Cipher::Aes128(_, key) = &self.cipher else {
             for (index, hint) in hints.iter().enumerate() {
                 if let Some(nonce) = self.nonce(hint) {
                     found(index, nonce);
@@ -211,6 +213,7 @@ impl HintCipher {
             }
             return;
         };
+        let aes = Aes128Dec::new(key.expose().into());
         let mut blocks = [Array([0; 16]); BLOCKS_AT_ONCE];
         for (run, first) in hints.chunks(BLOCKS_AT_ONCE).zip((0..).step_by(BLOCKS_AT_ONCE)) {
             let blocks = blocks.get_mut(..run.len()).unwrap_or_default();
