@@ -23,11 +23,11 @@ pub struct Fleet {
 
 impl Fleet {
     /// Makes a fleet without devices.
-    pub fn create(lookahead: u32, random: &mut Random) -> Self {
+    pub fn create(scheme: HintScheme, lookahead: u32, random: &mut Random) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let key = folder.path().join("the.key");
         std::fs::write(&key, hex::encode(SECRET)).expect("a file can be written");
-        let params = Params { scheme: HintScheme::Aes128, lookahead };
+        let params = Params { scheme, lookahead };
         let dir = folder.path().join("fleet");
         let station = Station::create(&dir, Some(&key), params, &options(random));
         Self { folder, station: Some(station.expect("it can be made")) }

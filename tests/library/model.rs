@@ -2,9 +2,10 @@
 //! loss, repeats, damage, leaps, late packets, devices that come and go, rolls
 //! and reopenings.
 
+use hintdex::wire::HintScheme;
 use hintdex::{DeviceRange, Source, Unknown, Verdict};
 use hintdex_core::Error as Index;
-use hintdex_tests::devices::{BEHIND_THE_HINT_BITS, LEAST_PACKET_LEN_BYTES, damaged, payload};
+use hintdex_tests::devices::{damaged, payload};
 use hintdex_tests::{Devices, Random};
 
 use crate::fleet::{Fleet, Judge, LAST_NONCE, Model, SECRET};
@@ -41,10 +42,12 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let lookahead = [1, 2, 3, 10, 64][random.place(5)];
+        // The two schemes whose hints tell their nonce: of them a scan finds all.
+        let scheme = [HintScheme::Aes128, HintScheme::Speck64][random.place(2)];
         let mut world = Self {
             model: Model::new(lookahead),
-            fleet: Fleet::create(lookahead, &mut random),
-            devices: Devices::new(&SECRET),
+            fleet: Fleet::create(scheme, lookahead, &mut random),
+            devices: Devices::new(&SECRET).hinting(scheme),
             random,
             steps: 0,
         };
@@ -121,17 +124,17 @@ impl World {
         let random = &mut self.random;
         let (bytes, expected) = match random.below(100) {
             0..3 => {
-                let bit = random.place(BEHIND_THE_HINT_BITS);
+                let bit = random.place(self.devices.behind_the_hint_bits());
                 (damaged(bytes, bit), Expected::Unknown)
             }
             3..7 => {
-                let behind = bytes.len() * 8 - BEHIND_THE_HINT_BITS;
-                let bit = BEHIND_THE_HINT_BITS + random.place(behind);
+                let hint_bits = self.devices.behind_the_hint_bits();
+                let bit = hint_bits + random.place(bytes.len() * 8 - hint_bits);
                 (damaged(bytes, bit), if known { Expected::Forged } else { Expected::Unknown })
             }
             7 => (random.bytes(30), Expected::Unknown),
             8 => {
-                let short = random.place(LEAST_PACKET_LEN_BYTES);
+                let short = random.place(self.devices.least_packet_len_bytes());
                 (bytes[..short].to_vec(), Expected::Malformed)
             }
             _ if !known => (bytes, Expected::Unknown),

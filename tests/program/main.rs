@@ -14,4 +14,5 @@ mod crash_decode;
 mod crash_provision;
 mod full_disk;
 mod lean;
+mod schemes;
 mod snapshots;

@@ -10,12 +10,28 @@ use crate::capture::Capture;
 #[derive(Clone, Debug)]
 pub struct Devices {
     keys: MasterKey,
+    scheme: HintScheme,
 }
 
 impl Devices {
-    /// The devices of a master secret.
+    /// The devices of a master secret, with hints of 16 bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
-        Self { keys: MasterKey::new(secret) }
+        Self { keys: MasterKey::new(secret), scheme: HintScheme::Aes128 }
+    }
+
+    /// The same devices with other hints.
+    pub fn hinting(self, scheme: HintScheme) -> Self {
+        Self { scheme, ..self }
+    }
+
+    /// Where the part of a packet begins whose damage leaves its hint whole.
+    pub const fn behind_the_hint_bits(&self) -> usize {
+        self.scheme.len_bytes() * 8
+    }
+
+    /// The length of the shortest packet in bytes.
+    pub const fn least_packet_len_bytes(&self) -> usize {
+        self.scheme.len_bytes() + TAG_LEN_BYTES
     }
 
     /// The devices of the capture's master key.
@@ -30,7 +46,7 @@ impl Devices {
         let id = KeyId::first(DeviceId(device));
         let hint_key = self.keys.hint_key(id).expect("every device has keys");
         let packet_key: PacketKey = self.keys.packet_key(id).expect("every device has keys");
-        let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, nonce);
+        let mut sealer = Sealer::new(self.scheme, &hint_key, packet_key, nonce);
         let mut packet = vec![0; sealer.packet_len_bytes(payload.len())];
         sealer.seal(payload, &mut packet).expect("the buffer fits");
         packet
@@ -69,9 +85,3 @@ pub fn damaged(mut packet: Vec<u8>, at_bit: usize) -> Vec<u8> {
     }
     packet
 }
-
-/// Where the part of a packet begins whose damage leaves its hint whole.
-pub const BEHIND_THE_HINT_BITS: usize = 16 * 8;
-
-/// The length of the shortest packet in bytes.
-pub const LEAST_PACKET_LEN_BYTES: usize = 16 + TAG_LEN_BYTES;
