@@ -9,14 +9,15 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use hintdex::{Station, Verdict};
-use hintdex_benches::fleet::{Fleet, PACKETS_PER_BATCH, Traffic};
+use hintdex::{Station, StationOptions, Verdict};
+use hintdex_benches::fleet::{Fleet, PACKETS_PER_BATCH, Traffic, station_options};
 use hintdex_benches::random::fold;
 use hintdex_benches::table::{self, Goal, Ratios};
 use hintdex_benches::turns::{Clock, Stopwatch, Times, Took};
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};
 
 const ROUNDS: usize = 7;
+const LEAN: &str = "decode_batch, lean";
 const PYTHON: &str = "Python dict, PyCryptodome";
 const PYTHON_FAST: &str = "Python dict, AES of PyCryptodome, HMAC of OpenSSL";
 
@@ -62,21 +63,25 @@ pub fn run(args: &Args) -> Outcome {
     for peer in &mut peers {
         peer.wait_until_ready()?;
     }
-    let pools: Vec<(String, rayon::ThreadPool)> = args
+    // The same fleet twice: as it was provisioned, and lean.
+    let lean = lean(&fleet, &folder.path().join("lean"), args.memory_mib << 20)?;
+    let mut stations = [("decode_batch", station, fleet.traffic()), (LEAN, lean, fleet.traffic())];
+    let pools: Vec<(usize, rayon::ThreadPool)> = args
         .threads
         .iter()
         .map(|threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(*threads).build()?;
-            Ok((format!("decode_batch, threads: {threads}"), pool))
+            Ok((*threads, rayon::ThreadPoolBuilder::new().num_threads(*threads).build()?))
         })
         .collect::<Result<_, Failure>>()?;
 
     let mut times = Times::new(1);
-    let mut traffic = fleet.traffic();
     for round in 0..=ROUNDS {
-        for (name, pool) in &pools {
-            let turn = ours(&station, pool, &mut traffic, of_ours)?;
-            times.record(name, (round > 0).then_some(turn.each), turn.hash);
+        for (form, station, traffic) in &mut stations {
+            for (threads, pool) in &pools {
+                let turn = ours(station, pool, traffic, of_ours)?;
+                let recorded = (round > 0).then_some(turn.each);
+                times.record(&arm(form, *threads), recorded, turn.hash);
+            }
         }
         for peer in &mut peers {
             let turn = peer.decode(of_python)?;
@@ -94,7 +99,9 @@ pub fn run(args: &Args) -> Outcome {
     );
     table::times(&times, "packet");
     let mut ratios = Ratios::default();
-    for ((name, _), threads) in pools.iter().zip(&args.threads) {
+    let forms = stations.iter().map(|(form, ..)| *form);
+    for (form, threads) in forms.flat_map(|form| args.threads.iter().map(move |at| (form, at))) {
+        let name = &arm(form, *threads);
         // What one core does is CPU time; what two do together the wall shows.
         let (clock, goal) = match threads {
             1 => (Clock::Cpu, Goal::AtLeast(12.0)),
@@ -109,6 +116,19 @@ pub fn run(args: &Args) -> Outcome {
     }
     ratios.print();
     Ok(())
+}
+
+fn arm(form: &str, threads: usize) -> String {
+    format!("{form}, threads: {threads}")
+}
+
+/// A station whose index leaves to its snapshot what that holds.
+fn lean(fleet: &Fleet, folder: &Path, memory_bytes: usize) -> Result<Station, Failure> {
+    drop(fleet.provision(folder, memory_bytes)?);
+    let options = StationOptions { lean: true, ..station_options(memory_bytes) };
+    let station = Station::open(folder, &options)?;
+    station.roll(None)?;
+    Ok(station)
 }
 
 /// A turn of an arm: what a packet took, and what was decoded.

@@ -123,7 +123,7 @@ impl LiveIndex {
                 states: self.store.family(STATES_FAMILY)?,
             },
             shards: self.lock_shards(wanted),
-            batch: WriteBatch::default(),
+            changed: Vec::new(),
             added: Vec::new(),
         };
         let admissions = arrivals
@@ -162,7 +162,8 @@ struct Lane<'a> {
     window: &'a Window,
     families: Families<'a>,
     shards: Vec<Option<Shard<'a>>>,
-    batch: WriteBatch,
+    /// Slots whose state moved on, each as often as it did.
+    changed: Vec<Slot>,
     added: Vec<Added>,
 }
 
@@ -188,7 +189,7 @@ impl Lane<'_> {
         // Nothing new is made for a late packet, and less and less near the last nonce.
         let ahead = new_nonces.end.saturating_sub(window.next());
         state.hints_ahead = u32::try_from(ahead).unwrap_or(u32::MAX).into();
-        self.batch.put_cf(&self.families.states, slot_key(slot), state.as_bytes());
+        self.changed.push(slot);
         if !new_nonces.is_empty() {
             let cipher = HintCipher::new(self.index.params.scheme, hint_key);
             let hints = new_nonces.filter_map(|nonce| cipher.hint(nonce));
@@ -198,18 +199,30 @@ impl Lane<'_> {
     }
 
     fn write(mut self, windows: &Windows) -> Result<(), Error> {
-        if self.batch.is_empty() {
+        if self.changed.is_empty() {
             return Ok(());
         }
+        let mut batch = WriteBatch::default();
+        // In order, so that the store finds each place from the one before, and a
+        // slot's last state alone.
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        for slot in &self.changed {
+            let shard = self.shards.get(StateTable::shard_of(*slot) as usize);
+            let shard = shard.and_then(Option::as_ref);
+            let state = shard.and_then(|shard| shard.get(StateTable::place_of(*slot)));
+            let state = state.ok_or(Error::UnknownSlot(*slot))?;
+            batch.put_cf(&self.families.states, slot_key(*slot), state.as_bytes());
+        }
         if !self.added.is_empty() {
-            merge_hints(&mut self.batch, self.window.hints(), self.window.geometry, &self.added);
+            merge_hints(&mut batch, self.window.hints(), self.window.geometry, &self.added);
             let count = self.added.len() as u64;
             let counter = epoch_key(ADDED_KEY_PREFIX, self.window.epoch);
-            self.batch.merge_cf(&self.families.meta, counter, count.to_le_bytes());
+            batch.merge_cf(&self.families.meta, counter, count.to_le_bytes());
             self.window.entries.fetch_add(count, Ordering::Relaxed);
             windows.remember(&self.added);
         }
-        self.index.store.write(self.batch)
+        self.index.store.write(batch)
     }
 }
 
