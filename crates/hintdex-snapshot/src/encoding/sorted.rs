@@ -9,10 +9,11 @@ use core::ops::Range;
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
 use super::{BucketCandidates, Entry, Shape, Shard, View};
+use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
 use crate::snapshot::Section;
-use crate::{BuildError, Candidates, Damage};
+use crate::{BuildError, Damage};
 
 /// The most bits that choose a bucket: shards have no more than 2²⁰ hints unless
 /// there are more shards than there can be.
@@ -106,17 +107,12 @@ impl Shard for SortedShard {
         self.buckets.prefetch(view, self.widths.split(head << view.shape.shard_bits).0);
     }
 
-    fn find<'f, P: Retrieve>(
-        &self,
-        view: &View<'f>,
-        _: P,
-        head: u64,
-    ) -> Result<Candidates<'f>, Damage> {
+    fn find<'f, P: Retrieve>(&self, view: &View<'f>, _: P, head: u64) -> Result<Found<'f>, Damage> {
         let (bucket, wanted) = self.widths.split(head << view.shape.shard_bits);
         let codes = self.buckets.codes(view, bucket)?;
         let low_bits = self.buckets.low_bits;
         let groups = SortedCandidates { codes, low_bits, suffix: 0, wanted, shape: view.shape };
-        Ok(Candidates::bucket(BucketCandidates::Sorted(groups)))
+        Ok(Found::Bucket(BucketCandidates::Sorted(groups)))
     }
 
     fn measure(&self, _: &Shape, sections: &mut Vec<Section>) {
