@@ -3,11 +3,11 @@
 //! A field device sends short one-way packets that name nobody:
 //!
 //! ```text
-//! packet = hint(16) ‖ ciphertext(len = payload) ‖ tag(8)
+//! packet = hint(16, 8 or 4 to 12) ‖ ciphertext(len = payload) ‖ tag(8)
 //! ```
 //!
 //! The hint is the device's nonce encrypted under a key that only the device
-//! and its station can derive. This crate makes and reads those bytes on both
+//! and its station can derive ([`HintScheme`] says with which cipher). This crate makes and reads those bytes on both
 //! sides: [`Sealer`] is what firmware embeds, [`Packet`] and [`PacketKey`] are
 //! what a station uses, [`ReplayWindow`] says whether a nonce is new. *Finding*
 //! the device behind a hint is the work of the crates above this one.
@@ -50,9 +50,12 @@ mod id;
 mod keys;
 mod packet;
 mod replay;
+mod scheme;
+mod speck;
 
-pub use hint::{Hint, HintCipher, HintScheme, MAX_HINT_LEN_BYTES};
+pub use hint::{Hint, HintCipher, MAX_HINT_LEN_BYTES};
 pub use id::{DeviceId, KeyId, Nonce, Slot};
 pub use keys::{CheckValue, HintKey, KeySource, MasterKey, PacketKey};
 pub use packet::{Authentic, Packet, PacketError, SealError, Sealer, TAG_LEN_BYTES};
 pub use replay::{Freshness, REPLAY_WINDOW_NONCES, ReplayWindow};
+pub use scheme::{HintScheme, TruncatedLen};

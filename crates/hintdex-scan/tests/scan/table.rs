@@ -1,9 +1,4 @@
 //! Searches through the table against the keys that made the hints.
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test stops at the first surprise"
-)]
 
 use hintdex_scan::{KeyTable, Match};
 use hintdex_wire::{

@@ -1,0 +1,166 @@
+//! The forward scan: addresses made from a random number under a key.
+
+use std::fmt;
+
+use hintdex_wire::{HintCipher, HintKey, HintScheme, Nonce};
+use rayon::prelude::*;
+
+use crate::backend::{AesPath, Block};
+use crate::store::KeyStore;
+use crate::{Backend, BackendError};
+
+/// Keys that one task tries.
+const KEYS_PER_TASK: usize = 1 << 13;
+
+/// The bytes of the hash as they lie in the last word of a register.
+const HASH_MASK: u32 = 0xffff_ff00;
+
+/// A resolvable private address of Bluetooth Low Energy (Core specification,
+/// volume 6 part B, 1.3.2.2): a random number and a hash of it under the device's
+/// identity resolving key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ResolvableAddress {
+    prand: [u8; 3],
+    hash: [u8; 3],
+}
+
+impl ResolvableAddress {
+    /// An address as it is written, most significant byte first: prand ‖ hash.
+    ///
+    /// `None` if it is of another kind: of a resolvable one the first two bits
+    /// are 01.
+    pub const fn from_bytes(address: [u8; 6]) -> Option<Self> {
+        let [a, b, c, d, e, f] = address;
+        if a >> 6 == 1 { Some(Self { prand: [a, b, c], hash: [d, e, f] }) } else { None }
+    }
+
+    /// The block that is encrypted ends in this number; the rest of it is zero.
+    const fn plain(&self) -> u32 {
+        let [a, b, c] = self.prand;
+        u32::from_be_bytes([0, a, b, c])
+    }
+
+    /// The end of the block that must come out, as it lies in a register.
+    const fn last_word(&self) -> u32 {
+        let [a, b, c] = self.hash;
+        u32::from_le_bytes([0, a, b, c])
+    }
+
+    /// Whether `key` made it: `ah(key, prand) = AES-128(key, 0x00 × 13 ‖ prand) mod
+    /// 2²⁴` (Core specification, volume 3 part H, 2.2.2).
+    fn is_made_by(&self, key: &HintKey) -> bool {
+        // What is encrypted is what the hint of the nonce `prand` encrypts.
+        let made = HintCipher::new(HintScheme::Aes128, key).hint(Nonce::from(self.plain()));
+        made.is_some_and(|made| made.as_bytes().ends_with(&self.hash))
+    }
+}
+
+/// Identity resolving keys, by the order they were given in.
+///
+/// Such an address cannot be indexed: its random number is new each time, so
+/// every key is tried for every address. 16 bytes a key, zeroized when dropped
+/// and when it grows.
+#[derive(Clone)]
+pub struct IdentityTable {
+    /// Without one, the `aes` crate.
+    path: Option<AesPath>,
+    keys: KeyStore,
+}
+
+impl IdentityTable {
+    /// An empty table, searched by the best back end this processor has.
+    pub fn new() -> Self {
+        let path = Backend::ALL.iter().rev().find_map(|backend| AesPath::detect(*backend));
+        Self { path, keys: KeyStore::new() }
+    }
+
+    /// An empty table that is searched by `backend`: for tests and benches.
+    ///
+    /// # Errors
+    /// [`BackendError`] when the processor does not have it.
+    pub fn with_backend(backend: Backend) -> Result<Self, BackendError> {
+        let path = AesPath::detect(backend);
+        if path.is_none() && backend != Backend::Portable {
+            return Err(BackendError { backend, scheme: HintScheme::Aes128 });
+        }
+        Ok(Self { path, keys: KeyStore::new() })
+    }
+
+    /// How many keys it holds.
+    pub const fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether it holds no key.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends keys, bytes in the order they are written in: most significant
+    /// first. The table moves, so give many at a time.
+    pub fn extend(&mut self, keys: Vec<HintKey>) {
+        let old = self.keys.len();
+        self.keys.grow(keys.len());
+        let places = self.keys.blocks_mut().get_mut(old..).unwrap_or_default();
+        places.iter_mut().zip(&keys).for_each(|(place, key)| *place = *key.expose());
+    }
+
+    /// The indices of the keys that made each address, ascending, on all threads.
+    ///
+    /// About 2 ns a key and core for the first address and 1 ns for every further
+    /// one. A wrong key passes once in 2²⁴, so of a million keys one passes for
+    /// about every seventeenth foreign address.
+    pub fn resolve(&self, addresses: &[ResolvableAddress]) -> Vec<Vec<usize>> {
+        let tasks = self.keys.blocks().par_chunks(KEYS_PER_TASK).enumerate();
+        let found: Vec<_> = tasks
+            .map(|(task, keys)| {
+                let mut found = Vec::new();
+                self.try_keys(keys, addresses, &mut |key, address| {
+                    found.push((address, task * KEYS_PER_TASK + key));
+                });
+                found
+            })
+            .collect();
+        let mut of_addresses = vec![Vec::new(); addresses.len()];
+        for (address, key) in found.into_iter().flatten() {
+            if let Some(of_address) = of_addresses.get_mut(address) {
+                of_address.push(key);
+            }
+        }
+        of_addresses.iter_mut().for_each(|keys| keys.sort_unstable());
+        of_addresses
+    }
+
+    fn try_keys(
+        &self,
+        keys: &[Block],
+        addresses: &[ResolvableAddress],
+        found: &mut dyn FnMut(usize, usize),
+    ) {
+        if let Some(path) = self.path {
+            let trials: Vec<_> =
+                addresses.iter().map(|address| (address.plain(), address.last_word())).collect();
+            return path.sieve_encrypted(keys, &trials, HASH_MASK, found);
+        }
+        for (index, key) in keys.iter().enumerate() {
+            let key = HintKey::from_bytes(*key);
+            for (which, _) in
+                addresses.iter().enumerate().filter(|(_, address)| address.is_made_by(&key))
+            {
+                found(index, which);
+            }
+        }
+    }
+}
+
+impl Default for IdentityTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for IdentityTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IdentityTable({} keys)", self.len())
+    }
+}

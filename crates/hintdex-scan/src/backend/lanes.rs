@@ -1,0 +1,249 @@
+//! Registers of several blocks, and what the searches do with them.
+//!
+//! A search is written once, over these traits, and compiled for each kind of
+//! register. Types that implement them are proofs: a value exists only where the
+//! processor was found to have the instructions. Methods are `inline(always)`,
+//! so that they become part of a function for which those are enabled.
+
+use super::{Block, wipe};
+
+/// Registers a group of keys fills: four, because a block has four words and
+/// what is done to one word of each key is done to four keys a lane then.
+pub(super) const REGISTERS: usize = 4;
+
+/// One register for each of four runs of keys.
+pub(super) type Four<L> = [<L as Lanes>::V; REGISTERS];
+
+/// Work that AES can do, on any processor that has it.
+pub(super) trait AesWork {
+    type Output;
+    fn run<L: AesLanes>(self, lanes: L) -> Self::Output;
+}
+
+/// Work that additions, rotations and xors can do.
+pub(super) trait WordWork {
+    type Output;
+    fn run<L: WordLanes>(self, lanes: L) -> Self::Output;
+}
+
+/// A register of [`COUNT`](Self::COUNT) lanes, each a block of four little-endian words.
+pub(super) trait Lanes: Copy {
+    /// The register.
+    type V: Copy;
+
+    /// How many blocks it holds.
+    const COUNT: usize;
+
+    /// The first `COUNT` of `blocks`, or zero if there are fewer.
+    fn load(self, blocks: &[Block]) -> Self::V;
+
+    /// Stores into the first `COUNT` of `blocks`, unless there are fewer.
+    fn store(self, v: Self::V, blocks: &mut [Block]);
+
+    /// `block` in every lane.
+    fn splat(self, block: &Block) -> Self::V;
+
+    /// `word` in every word.
+    fn splat_word(self, word: u32) -> Self::V;
+
+    fn xor(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// The sums of words.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// In each lane words 0 of a, 0 of b, 1 of a, 1 of b.
+    fn unpack_low_32(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// In each lane words 2 of a, 2 of b, 3 of a, 3 of b.
+    fn unpack_high_32(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// In each lane the lower halves of a and of b.
+    fn unpack_low_64(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// In each lane the upper halves of a and of b.
+    fn unpack_high_64(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// A bit for every word, lowest first, set where `v & mask` is zero.
+    fn zero_words(self, v: Self::V, mask: Self::V) -> u32;
+
+    #[inline(always)]
+    fn xor4(self, a: Four<Self>, b: Four<Self>) -> Four<Self> {
+        let ([a, b, c, d], [e, f, g, h]) = (a, b);
+        [self.xor(a, e), self.xor(b, f), self.xor(c, g), self.xor(d, h)]
+    }
+
+    /// Four rows of four words as four columns, in each lane: word w of register
+    /// r becomes word r of register w.
+    #[inline(always)]
+    fn transpose(self, rows: Four<Self>) -> Four<Self> {
+        let [a, b, c, d] = rows;
+        let (ab_low, cd_low) = (self.unpack_low_32(a, b), self.unpack_low_32(c, d));
+        let (ab_high, cd_high) = (self.unpack_high_32(a, b), self.unpack_high_32(c, d));
+        [
+            self.unpack_low_64(ab_low, cd_low),
+            self.unpack_high_64(ab_low, cd_low),
+            self.unpack_low_64(ab_high, cd_high),
+            self.unpack_high_64(ab_high, cd_high),
+        ]
+    }
+
+    /// How many blocks four registers hold.
+    #[inline(always)]
+    fn group_len(self) -> usize {
+        REGISTERS * Self::COUNT
+    }
+
+    /// The first [`group_len`](Self::group_len) of `blocks`, run by run.
+    #[inline(always)]
+    fn load4(self, blocks: &[Block]) -> Four<Self> {
+        let (a, rest) = blocks.split_at_checked(Self::COUNT).unwrap_or_default();
+        let (b, rest) = rest.split_at_checked(Self::COUNT).unwrap_or_default();
+        let (c, d) = rest.split_at_checked(Self::COUNT).unwrap_or_default();
+        [self.load(a), self.load(b), self.load(c), self.load(d)]
+    }
+
+    /// The place in its group of the key whose word is at `bit` of a transposed
+    /// register.
+    #[inline(always)]
+    fn place(self, bit: u32) -> usize {
+        let bit = bit as usize;
+        bit % REGISTERS * Self::COUNT + bit / REGISTERS
+    }
+
+    /// Calls `each` with the place in its group of every key whose bit is set.
+    #[inline(always)]
+    fn each_place(self, mut bits: u32, mut each: impl FnMut(usize)) {
+        while bits != 0 {
+            each(self.place(bits.trailing_zeros()));
+            bits &= bits - 1;
+        }
+    }
+}
+
+/// Lanes with a round of AES (FIPS 197, section 5) in one instruction.
+pub(super) trait AesLanes: Lanes {
+    /// `MixColumns(ShiftRows(SubBytes(s))) ^ k`
+    fn enc(self, s: Self::V, k: Self::V) -> Self::V;
+
+    /// `ShiftRows(SubBytes(s)) ^ k`
+    fn enc_last(self, s: Self::V, k: Self::V) -> Self::V;
+
+    /// `InvMixColumns(InvSubBytes(InvShiftRows(s))) ^ k`
+    fn dec(self, s: Self::V, k: Self::V) -> Self::V;
+
+    /// `InvSubBytes(InvShiftRows(s)) ^ k`
+    fn dec_last(self, s: Self::V, k: Self::V) -> Self::V;
+
+    /// The words of each lane, `by` places up and around.
+    fn rotate(self, v: Self::V, by: usize) -> Self::V;
+
+    /// `a`, but word `at` of each lane from `b`.
+    fn with_word(self, a: Self::V, b: Self::V, at: usize) -> Self::V;
+
+    /// The bytes of each lane in the order of `table`, zero where it has 0x80.
+    fn shuffle_bytes(self, v: Self::V, table: Self::V) -> Self::V;
+
+    /// Bits of `a` where `mask` is set, else of `b`.
+    fn select(self, mask: Self::V, a: Self::V, b: Self::V) -> Self::V;
+
+    /// `row` one word up and around, but word `at` from `word`.
+    #[inline(always)]
+    fn rotate_in(self, row: Self::V, word: Self::V, at: usize) -> Self::V {
+        self.with_word(self.rotate(row, 1), word, at)
+    }
+
+    /// Register r rotated by r words.
+    #[inline(always)]
+    fn rotate4(self, rows: Four<Self>) -> Four<Self> {
+        let [a, b, c, d] = rows;
+        [a, self.rotate(b, 1), self.rotate(c, 2), self.rotate(d, 3)]
+    }
+
+    /// Word r of register r.
+    #[inline(always)]
+    fn diagonal(self, rows: Four<Self>) -> Self::V {
+        let [a, b, c, d] = rows;
+        self.with_word(self.with_word(self.with_word(a, b, 1), c, 2), d, 3)
+    }
+
+    #[inline(always)]
+    fn dec4(self, s: Four<Self>, k: Four<Self>) -> Four<Self> {
+        let ([a, b, c, d], [e, f, g, h]) = (s, k);
+        [self.dec(a, e), self.dec(b, f), self.dec(c, g), self.dec(d, h)]
+    }
+
+    #[inline(always)]
+    fn enc4(self, s: Four<Self>, k: Four<Self>) -> Four<Self> {
+        let ([a, b, c, d], [e, f, g, h]) = (s, k);
+        [self.enc(a, e), self.enc(b, f), self.enc(c, g), self.enc(d, h)]
+    }
+}
+
+/// Lanes that subtract and rotate words.
+pub(super) trait WordLanes: Lanes {
+    /// The differences of words.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+
+    /// Every word rotated right by 3 bits.
+    fn rotate_right_3(self, v: Self::V) -> Self::V;
+
+    /// Every word rotated left by 8 bits.
+    fn rotate_left_8(self, v: Self::V) -> Self::V;
+}
+
+/// Blocks in the longest schedule: 11 round keys of AES in four registers of four.
+const SCHEDULE_LEN_BLOCKS: usize = 11 * 4 * 4;
+
+/// The round keys of a group, for as many hints as want them. Zeroized on drop.
+#[repr(align(64))]
+pub(super) struct Schedule([Block; SCHEDULE_LEN_BLOCKS]);
+
+impl Schedule {
+    pub const fn new() -> Self {
+        Self([[0; 16]; SCHEDULE_LEN_BLOCKS])
+    }
+
+    pub const fn blocks_mut(&mut self) -> &mut [Block; SCHEDULE_LEN_BLOCKS] {
+        &mut self.0
+    }
+
+    /// Keeps `v` as register `at`.
+    #[inline(always)]
+    pub fn put<L: Lanes>(&mut self, lanes: L, at: usize, v: L::V) {
+        lanes.store(v, self.0.get_mut(at * L::COUNT..).unwrap_or_default());
+    }
+
+    /// Register `at`.
+    #[inline(always)]
+    pub fn get<L: Lanes>(&self, lanes: L, at: usize) -> L::V {
+        lanes.load(self.0.get(at * L::COUNT..).unwrap_or_default())
+    }
+
+    /// Keeps four registers as the `at`th four.
+    #[inline(always)]
+    pub fn put4<L: Lanes>(&mut self, lanes: L, at: usize, four: Four<L>) {
+        let ([a, b, c, d], first) = (four, REGISTERS * at);
+        self.put(lanes, first, a);
+        self.put(lanes, first + 1, b);
+        self.put(lanes, first + 2, c);
+        self.put(lanes, first + 3, d);
+    }
+
+    /// The `at`th four registers.
+    #[inline(always)]
+    pub fn get4<L: Lanes>(&self, lanes: L, at: usize) -> Four<L> {
+        let first = REGISTERS * at;
+        [
+            self.get(lanes, first),
+            self.get(lanes, first + 1),
+            self.get(lanes, first + 2),
+            self.get(lanes, first + 3),
+        ]
+    }
+}
+
+impl Drop for Schedule {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}

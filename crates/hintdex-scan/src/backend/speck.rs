@@ -1,0 +1,280 @@
+//! SPECK64/128 backwards, under a different key for every block (Beaulieu et
+//! al., IACR ePrint 2013/404).
+//!
+//! What is stored of a key is the state at the end of its schedule, the last
+//! round key and the three words behind it, and the schedule runs from there to
+//! its start while the block is decrypted. Transposed, a register holds one word
+//! of four keys a lane. Two groups go side by side, because the steps of one
+//! wait for one another.
+
+use hintdex_wire::{Hint, Nonce};
+
+use super::lanes::{Four, Lanes, Schedule, WordLanes, WordWork};
+use super::{Batch, Block, PAIRS_PER_BATCH};
+
+/// The round numbers a schedule goes back through.
+const LAST_STEP: u32 = 25;
+
+const ROUNDS: usize = 27;
+
+/// Four big-endian words of a key, as the paper orders them: l₂ l₁ l₀ k₀.
+fn key_words(key: Block) -> [u32; 4] {
+    let all = u128::from_be_bytes(key);
+    [96, 64, 32, 0].map(|shift| low_word(all >> shift))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower 32 bits are what is asked for")]
+const fn low_word(all: u128) -> u32 {
+    all as u32
+}
+
+/// Words as they lie in a register.
+fn block([a, b, c, d]: [u32; 4]) -> Block {
+    let words = [d, c, b, a].map(u128::from);
+    words.into_iter().fold(0, |all, word| all << 32 | word).to_le_bytes()
+}
+
+/// Turns a key into the end of its schedule: k₂₆, l₂₆, l₂₇, l₂₈.
+pub(super) fn store(place: &mut Block) {
+    let [mut l2, mut l1, mut l0, mut k] = key_words(*place);
+    for i in 0..=LAST_STEP {
+        let l3 = l0.rotate_right(8).wrapping_add(k) ^ i;
+        k = k.rotate_left(3) ^ l3;
+        (l0, l1, l2) = (l1, l2, l3);
+    }
+    *place = block([k, l0, l1, l2]);
+}
+
+/// Turns the end of a schedule back into its key.
+pub(super) fn restore(place: &mut Block) {
+    let all = u128::from_le_bytes(*place);
+    let [mut k, mut l0, mut l1, mut l2] = [0, 32, 64, 96].map(|shift| low_word(all >> shift));
+    for i in (0..=LAST_STEP).rev() {
+        k = (k ^ l2).rotate_right(3);
+        let l = (l2 ^ i).wrapping_sub(k).rotate_left(8);
+        (l0, l1, l2) = (l, l0, l1);
+    }
+    let words = [l2, l1, l0, k].map(u128::from);
+    *place = words.into_iter().fold(0, |all, word| all << 32 | word).to_be_bytes();
+}
+
+/// The words x and y of a hint.
+fn hint_words(hint: &Block) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h, ..] = *hint;
+    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+}
+
+/// The schedules of a group, running from the last round key to the first.
+#[derive(Clone, Copy)]
+struct Backwards<L: Lanes> {
+    lanes: L,
+    k: L::V,
+    /// The three words behind it, the newest last.
+    l: [L::V; 3],
+}
+
+impl<L: WordLanes> Backwards<L> {
+    #[inline(always)]
+    fn new(lanes: L, stored: Four<L>) -> Self {
+        let [k, l0, l1, l2] = lanes.transpose(stored);
+        Self { lanes, k, l: [l0, l1, l2] }
+    }
+
+    /// The round key before this one, which is that of round `i`.
+    #[inline(always)]
+    fn step(&mut self, i: u32) -> L::V {
+        let (lanes, [l0, l1, l2]) = (self.lanes, self.l);
+        self.k = lanes.rotate_right_3(lanes.xor(self.k, l2));
+        let l = lanes.sub(lanes.xor(l2, lanes.splat_word(i)), self.k);
+        self.l = [lanes.rotate_left_8(l), l0, l1];
+        self.k
+    }
+}
+
+/// Blocks on their way back: words x and y.
+#[derive(Clone, Copy)]
+struct State<L: Lanes> {
+    lanes: L,
+    x: L::V,
+    y: L::V,
+}
+
+impl<L: WordLanes> State<L> {
+    #[inline(always)]
+    fn splat(lanes: L, hint: &Hint) -> Self {
+        let (x, y) = hint_words(hint.as_bytes());
+        Self { lanes, x: lanes.splat_word(x), y: lanes.splat_word(y) }
+    }
+
+    /// Undoes a round.
+    #[inline(always)]
+    fn round(&mut self, k: L::V) {
+        let lanes = self.lanes;
+        self.y = lanes.rotate_right_3(lanes.xor(self.x, self.y));
+        self.x = lanes.rotate_left_8(lanes.sub(lanes.xor(self.x, k), self.y));
+    }
+
+    /// A bit for every block whose x is zero: 32 bits are compared.
+    #[inline(always)]
+    fn passing(&self) -> u32 {
+        self.lanes.zero_words(self.x, self.lanes.splat_word(u32::MAX))
+    }
+}
+
+/// Repeats a statement for every step back, as code of its own: the words behind
+/// a key change places with each, and a loop would move them.
+macro_rules! each_step_back {
+    ($i:ident => $step:block) => {
+        each_step_back!(
+            $i => $step
+            25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0
+        )
+    };
+    ($i:ident => $step:block $($number:literal)+) => {$({
+        const $i: u32 = $number;
+        $step
+    })+};
+}
+
+/// Decrypts the blocks of a group while its schedule runs back.
+#[inline(always)]
+fn decrypt<L: WordLanes>(mut key: Backwards<L>, mut state: State<L>) -> State<L> {
+    state.round(key.k);
+    each_step_back!(I => { state.round(key.step(I)); });
+    state
+}
+
+/// The same for two groups side by side.
+#[inline(always)]
+fn decrypt_two<L: WordLanes>(
+    (mut key, mut other_key): (Backwards<L>, Backwards<L>),
+    hint: State<L>,
+) -> (State<L>, State<L>) {
+    let (mut state, mut other) = (hint, hint);
+    state.round(key.k);
+    other.round(other_key.k);
+    each_step_back!(I => {
+        state.round(key.step(I));
+        other.round(other_key.step(I));
+    });
+    (state, other)
+}
+
+/// Sieves hints: see [`Kernel::sieve`](super::Kernel::sieve).
+pub(super) struct Sieve<'a> {
+    pub keys: &'a [Block],
+    pub hints: &'a [Hint],
+    pub maybe: &'a mut dyn FnMut(usize, usize),
+}
+
+impl WordWork for Sieve<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<L: WordLanes>(self, lanes: L) -> usize {
+        let group_len = lanes.group_len();
+        let groups = self.keys.chunks_exact(2 * group_len);
+        let tried = self.keys.len() - groups.remainder().len();
+        let mut schedule = Schedule::new();
+        for (pair, number) in groups.zip(0..) {
+            let first = number * 2 * group_len;
+            let (one, other) = pair.split_at_checked(group_len).unwrap_or_default();
+            let one = Backwards::new(lanes, lanes.load4(one));
+            let other = Backwards::new(lanes, lanes.load4(other));
+            if let [hint] = self.hints {
+                let (one, other) = decrypt_two((one, other), State::splat(lanes, hint));
+                lanes.each_place(one.passing(), |place| (self.maybe)(first + place, 0));
+                let first = first + group_len;
+                lanes.each_place(other.passing(), |place| (self.maybe)(first + place, 0));
+            } else {
+                expand(lanes, one, &mut schedule);
+                sieve_expanded(lanes, &schedule, self.hints, first, self.maybe);
+                expand(lanes, other, &mut schedule);
+                sieve_expanded(lanes, &schedule, self.hints, first + group_len, self.maybe);
+            }
+        }
+        tried
+    }
+}
+
+/// Writes the schedule of a group down, the last round key first.
+#[inline(always)]
+fn expand<L: WordLanes>(lanes: L, mut key: Backwards<L>, schedule: &mut Schedule) {
+    schedule.put(lanes, 0, key.k);
+    each_step_back!(I => { schedule.put(lanes, (LAST_STEP + 1 - I) as usize, key.step(I)); });
+}
+
+/// All hints under a group of keys whose schedule is written down and whose first
+/// key is `first`: two hints side by side.
+#[inline(always)]
+fn sieve_expanded<L: WordLanes>(
+    lanes: L,
+    schedule: &Schedule,
+    hints: &[Hint],
+    first: usize,
+    maybe: &mut dyn FnMut(usize, usize),
+) {
+    for (pair, which) in hints.chunks(2).zip((0..).step_by(2)) {
+        let ([one, other] | [one @ other]) = pair else { continue };
+        let (mut state, mut other) = (State::splat(lanes, one), State::splat(lanes, other));
+        for at in 0..ROUNDS {
+            let key = schedule.get(lanes, at);
+            state.round(key);
+            other.round(key);
+        }
+        lanes.each_place(state.passing(), |place| maybe(first + place, which));
+        if pair.len() > 1 {
+            lanes.each_place(other.passing(), |place| maybe(first + place, which + 1));
+        }
+    }
+}
+
+/// Decides pairs of a key and a hint: see [`Kernel::decide`](super::Kernel::decide).
+pub(super) struct Decide<'a> {
+    pub batch: &'a Batch,
+    pub found: &'a mut dyn FnMut(usize, Nonce),
+}
+
+impl WordWork for Decide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: WordLanes>(self, lanes: L) {
+        let group_len = lanes.group_len();
+        for first in (0..self.batch.len()).step_by(group_len) {
+            let group = first..PAIRS_PER_BATCH.min(first + group_len);
+            let keys = lanes.load4(self.batch.keys.get(group.clone()).unwrap_or_default());
+            // Words in the order of bytes, so what lies in a register is turned round.
+            let mut words = [[0; 16]; 16];
+            let hints = self.batch.hints.get(group).unwrap_or_default();
+            for (place, hint) in words.iter_mut().zip(hints) {
+                let (x, y) = hint_words(hint);
+                *place = block([x, y, 0, 0]);
+            }
+            let [x, y, ..] = lanes.transpose(lanes.load4(&words));
+            let state = decrypt(Backwards::new(lanes, keys), State { lanes, x, y });
+            let passing = state.passing();
+            if passing != 0 {
+                lanes.store(state.y, &mut words);
+                let len = self.batch.len();
+                let mut places = 0u32;
+                lanes.each_place(passing, |place| places |= 1 << place);
+                while places != 0 {
+                    let place = places.trailing_zeros() as usize;
+                    places &= places - 1;
+                    if first + place < len {
+                        (self.found)(first + place, nonce_at(lanes, &words, place));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The word of the key at `place` of its group in a transposed register.
+fn nonce_at<L: Lanes>(lanes: L, register: &[Block], place: usize) -> Nonce {
+    let _ = lanes;
+    let (r, lane) = (place / L::COUNT, place % L::COUNT);
+    let block = register.get(lane).copied().unwrap_or_default();
+    low_word(u128::from_le_bytes(block) >> (32 * r)).into()
+}

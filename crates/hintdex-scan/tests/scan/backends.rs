@@ -1,0 +1,315 @@
+//! Every back end against the ciphers of `hintdex-wire`, and those of AES against
+//! the `aes` crate.
+
+use crate::support::{backends, hint, key, keys, random, slot, table};
+use aes::Aes128;
+use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use hintdex_scan::{Backend, KeyTable, Match};
+use hintdex_wire::{Hint, HintKey, HintScheme, MAX_HINT_LEN_BYTES, Nonce, Slot, TruncatedLen};
+
+/// Devices of a table in the tests that take the longest: a million where the
+/// code is optimized.
+const FLEET: u64 = if cfg!(debug_assertions) { 20_000 } else { 1_000_000 };
+
+/// Each way through a cipher: backwards, SPECK64, forwards.
+fn schemes() -> [HintScheme; 4] {
+    let truncated = |len| HintScheme::Aes128Truncated(TruncatedLen::new(len).expect("4 to 12"));
+    [HintScheme::Aes128, HintScheme::Speck64, truncated(4), truncated(12)]
+}
+
+/// The nonce a device's hint is made from in these tests, and those expected.
+fn nonce(scheme: HintScheme, index: u64) -> Nonce {
+    let nonce = random(0x6e6f6e6365, index) >> 32;
+    if scheme.is_reversible() { nonce } else { nonce % 1000 + index % 3 }
+}
+
+fn expected(scheme: HintScheme, slot: Slot) -> std::ops::Range<Nonce> {
+    let nonce = nonce(scheme, slot.0.into());
+    nonce - u64::from(slot.0 % 3).min(nonce)..nonce + 1
+}
+
+fn each_backend(mut test: impl FnMut(HintScheme, Backend)) {
+    for scheme in schemes() {
+        for backend in backends(scheme) {
+            test(scheme, backend);
+        }
+    }
+}
+
+#[test]
+fn this_machine_shows_what_it_has() {
+    for scheme in schemes() {
+        let has = backends(scheme);
+        assert!(has.contains(&Backend::Portable));
+        assert_eq!(KeyTable::new(scheme).backend(), Backend::best(scheme));
+        assert_eq!(has.last(), Some(&Backend::best(scheme)));
+        println!("{scheme}: {has:?}");
+    }
+    let error = KeyTable::with_backend(HintScheme::Speck64, Backend::AesNi).expect_err("no such");
+    assert!(error.to_string().contains("aes-ni for speck64 hints; the best it has is"), "{error}");
+}
+
+#[test]
+fn every_device_of_a_fleet_is_found_in_pairs() {
+    each_backend(|scheme, backend| {
+        let fleet = keys(1, FLEET);
+        let hints = fleet.iter().zip(0..).map(|(key, at)| hint(scheme, key, nonce(scheme, at)));
+        let pairs: Vec<_> = hints.enumerate().map(|(at, hint)| (slot(at), hint)).collect();
+        let table = table(scheme, backend, fleet);
+        let mut next = 0;
+        table.within(|slot| expected(scheme, slot)).confirm_each(&pairs, |index, found| {
+            assert_eq!(index, next, "{scheme} {backend}");
+            let wanted = Match { slot: slot(index), nonce: nonce(scheme, index as u64) };
+            assert_eq!(found, wanted, "{scheme} {backend}");
+            next += 1;
+        });
+        assert_eq!(next, pairs.len(), "{scheme} {backend}");
+    });
+}
+
+#[test]
+fn every_device_of_a_fleet_is_found_in_the_range_around_it() {
+    each_backend(|scheme, backend| {
+        // The portable one takes half a minute for each tenth of a million.
+        let fleet = keys(2, if backend == Backend::Portable { FLEET / 20 } else { FLEET });
+        let group = |at: usize| slot(at / 32 * 32)..slot(at / 32 * 32 + 32);
+        let ranges: Vec<_> = (fleet.iter().enumerate().zip(0..))
+            .map(|((at, key), nth)| (group(at), hint(scheme, key, nonce(scheme, nth))))
+            .collect();
+        let table = table(scheme, backend, fleet);
+        let mut seen = vec![0; ranges.len()];
+        let mut strangers = 0;
+        let search = table.within(|slot| expected(scheme, slot));
+        search.confirm_ranges(&ranges, |index, found| {
+            if found.slot == slot(index) && found.nonce == nonce(scheme, index as u64) {
+                seen[index] += 1;
+            } else {
+                strangers += 1;
+            }
+        });
+        assert!(seen.iter().all(|times| *times == 1), "{scheme} {backend}");
+        // 32 check bits: a million hints tried with 31 wrong keys and two nonces each.
+        assert!(strangers <= 2, "{scheme} {backend}: {strangers}");
+    });
+}
+
+#[test]
+fn a_scan_for_many_finds_all_of_them_and_for_one_the_same() {
+    each_backend(|scheme, backend| {
+        let table = table(scheme, backend, keys(3, FLEET / 4));
+        let places: Vec<u64> = (0..37).map(|at| random(9, at) % (FLEET / 4)).collect();
+        let hints: Vec<_> =
+            (places.iter()).map(|at| hint(scheme, &key(3, *at), nonce(scheme, *at))).collect();
+        let search = table.within(|slot| expected(scheme, slot));
+        let wanted = |at: &u64| Match {
+            slot: slot(usize::try_from(*at).expect("small")),
+            nonce: nonce(scheme, *at),
+        };
+        for count in [1, 2, 3, 16, 17, 37] {
+            let found = search.confirm_all(&hints[..count]);
+            for (found, at) in found.iter().zip(&places) {
+                assert!(found.contains(&wanted(at)) && found.len() < 3, "{scheme} {backend}");
+            }
+            let until = search.confirm_all_until_found(&hints[..count]);
+            assert!(until.iter().zip(&places).all(|(found, at)| found.contains(&wanted(at))));
+        }
+        assert_eq!(search.confirm_all(&[]), Vec::<Vec<Match>>::new());
+    });
+}
+
+#[test]
+fn ranges_of_every_length_at_every_edge() {
+    each_backend(|scheme, backend| {
+        let fleet = keys(4, 200);
+        let table = table(scheme, backend, fleet.clone());
+        let search = table.within(|slot| expected(scheme, slot));
+        for len in [0, 1, 3, 4, 15, 16, 17, 31, 32, 33, 64, 65, 100] {
+            for start in [0usize, 1, 5, 167, 200 - len] {
+                for at in
+                    [start.wrapping_sub(1), start, start + len / 2, start + len - 1, start + len]
+                {
+                    let Some(key) = fleet.get(at) else { continue };
+                    let hint = hint(scheme, key, nonce(scheme, at as u64));
+                    let found = search.confirm(slot(start)..slot(start + len), &hint);
+                    let inside = (start..start + len).contains(&at);
+                    let wanted = Match { slot: slot(at), nonce: nonce(scheme, at as u64) };
+                    assert_eq!(
+                        found,
+                        if inside { vec![wanted] } else { vec![] },
+                        "{scheme} {backend} {at} in {start} + {len}"
+                    );
+                    let alone = search.confirm_slot(slot(at), &hint);
+                    assert_eq!(alone, Some(wanted), "{scheme} {backend}");
+                }
+            }
+        }
+        let last = hint(scheme, &fleet[199], nonce(scheme, 199));
+        assert_eq!(search.confirm(Slot(150)..Slot(u32::MAX), &last).len(), 1);
+        assert_eq!(search.confirm(Slot(500)..Slot(600), &last), []);
+        let reversed = search.confirm(Slot(200)..Slot(0), &last);
+        assert_eq!(reversed, []);
+    });
+}
+
+#[test]
+fn foreign_hints_match_by_chance_alone() {
+    each_backend(|scheme, backend| {
+        let table = table(scheme, backend, keys(5, FLEET / 4));
+        let foreign: Vec<_> = (0..20).map(|at| hint(scheme, &key(6, at), 5)).collect();
+        let found = table.within(|_| 0..3).confirm_all(&foreign);
+        let matches: usize = found.iter().map(Vec::len).sum();
+        // 15 million tries of 32 bits at worst: one in 286 runs of other keys.
+        assert_eq!(matches, 0, "{scheme} {backend}");
+        let mut none = 0;
+        let pairs: Vec<_> =
+            foreign.iter().enumerate().map(|(at, hint)| (slot(at), *hint)).collect();
+        table.within(|_| 0..3).confirm_each(&pairs, |_, _| none += 1);
+        assert_eq!(none, 0);
+    });
+}
+
+/// Hints of the `aes` crate under random keys, and random blocks, most of them
+/// not hints at all: the back ends say what the crate says.
+#[test]
+fn aes_back_ends_say_what_the_crate_says() {
+    let count = if cfg!(debug_assertions) { 20_000 } else { 2_000_000 };
+    for backend in backends(HintScheme::Aes128) {
+        let (mut pairs, mut wanted) = (Vec::new(), Vec::new());
+        let fleet = keys(7, count);
+        for (at, key) in fleet.iter().enumerate() {
+            let cipher = Aes128::new(key.expose().into());
+            let high = random(8, 2 * at as u64);
+            // A plain block with one stray bit, with random bytes, or a hint's.
+            let stray = match at % 3 {
+                0 => 1u128 << (32 + high % 96),
+                1 => u128::from(high) << 64,
+                _ => 0,
+            };
+            let nonce = random(8, 2 * at as u64 + 1) >> 32;
+            let mut block = Array((stray | u128::from(nonce)).to_be_bytes());
+            cipher.encrypt_block(&mut block);
+            let hint = Hint::read(HintScheme::Aes128, &block).expect("16 bytes");
+            cipher.decrypt_block(&mut block);
+            if u128::from_be_bytes(block.0) <= u32::MAX.into() {
+                wanted.push((at, Match { slot: slot(at), nonce }));
+            }
+            pairs.push((slot(at), hint));
+        }
+        let table = table(HintScheme::Aes128, backend, fleet);
+        let mut found = Vec::new();
+        table.confirm_each(&pairs, |index, matched| found.push((index, matched)));
+        assert_eq!(found.len(), wanted.len(), "{backend}");
+        assert_eq!(found, wanted, "{backend}");
+        let mut found = Vec::new();
+        let ranges: Vec<_> = pairs.iter().map(|(at, hint)| (*at..Slot(at.0 + 16), *hint)).collect();
+        table.confirm_ranges(&ranges, |index, matched| found.push((index, matched)));
+        found.sort_unstable();
+        assert_eq!(found, wanted, "{backend}");
+    }
+}
+
+#[test]
+fn truncated_back_ends_say_what_the_crate_says() {
+    let count = if cfg!(debug_assertions) { 5_000 } else { 300_000 };
+    for len in [4, 5, 8, 11, 12].into_iter().filter_map(TruncatedLen::new) {
+        let scheme = HintScheme::Aes128Truncated(len);
+        for backend in backends(scheme) {
+            let (mut pairs, mut wanted) = (Vec::new(), Vec::new());
+            let fleet = keys(10, count);
+            for (at, key) in fleet.iter().enumerate() {
+                let nonce = at as u64 % 5 + 1000;
+                let mut block = Array(u128::from(nonce).to_be_bytes());
+                Aes128::new(key.expose().into()).encrypt_block(&mut block);
+                // One bit of a third is wrong, at any place.
+                if at % 3 == 0 {
+                    block[at % len.bytes()] ^= 1 << (at % 8);
+                } else if (1001..1004).contains(&nonce) {
+                    wanted.push((at, Match { slot: slot(at), nonce }));
+                }
+                pairs.push((slot(at), Hint::read(scheme, &block[..]).expect("16 bytes")));
+            }
+            let table = table(scheme, backend, fleet);
+            let mut found = Vec::new();
+            table.within(|_| 1001..1004).confirm_each(&pairs, |index, matched| {
+                found.push((index, matched));
+            });
+            assert_eq!(found, wanted, "{scheme} {backend}");
+        }
+    }
+}
+
+#[test]
+fn keys_come_back_as_they_were_given() {
+    each_backend(|scheme, backend| {
+        for count in [1, 2, 7, 16, 33] {
+            let fleet = keys(11, count);
+            let table = table(scheme, backend, fleet.clone());
+            for (at, key) in fleet.iter().enumerate() {
+                let stored = table.key(slot(at)).map(|key| *key.expose());
+                assert_eq!(stored, Some(*key.expose()), "{scheme} {backend}");
+            }
+            assert!(table.key(slot(fleet.len())).is_none());
+        }
+    });
+}
+
+#[test]
+fn windows_end_where_nonces_do() {
+    let truncated = HintScheme::Aes128Truncated(TruncatedLen::MIN);
+    let last = Nonce::from(u32::MAX);
+    for backend in backends(truncated) {
+        let fleet: Vec<HintKey> = keys(12, 40);
+        let table = table(truncated, backend, fleet.clone());
+        let hint = hint(truncated, &fleet[20], last);
+        let all = Slot(0)..Slot(40);
+        let found = [Match { slot: Slot(20), nonce: last }];
+        let within = |nonces: std::ops::Range<Nonce>| {
+            table.within(move |_| nonces.clone()).confirm(all.clone(), &hint)
+        };
+        assert_eq!(within(last - 3..last + 100), found, "{backend}");
+        assert_eq!(within(last..Nonce::MAX), found, "{backend}");
+        assert_eq!(within(last - 3..last), [], "{backend}");
+        assert_eq!(within(last + 1..last + 9), [], "{backend}");
+        assert_eq!(within(7..7), [], "{backend}");
+        // Each slot is held to its own window.
+        let own = |slot: Slot| if slot.0 == 20 { 0..5 } else { last - 5..last + 1 };
+        assert_eq!(table.within(own).confirm(all.clone(), &hint), [], "{backend}");
+        assert_eq!(table.within(own).confirm_all(&[hint]), [vec![]], "{backend}");
+    }
+}
+
+#[test]
+fn a_hint_that_one_key_makes_twice_is_found_twice() {
+    // Two nonces of this key have hints with the same first four bytes; found by
+    // trying some ten thousand nonces of as many keys.
+    let truncated = HintScheme::Aes128Truncated(TruncatedLen::MIN);
+    let (at, nonces) = twins(truncated);
+    let key = key(13, at);
+    let hint = hint(truncated, &key, nonces[0]);
+    assert_eq!(hint, crate::support::hint(truncated, &key, nonces[1]));
+    for backend in backends(truncated) {
+        let mut fleet = keys(14, 40);
+        fleet[30] = key.clone();
+        let table = table(truncated, backend, fleet);
+        let search = table.within(|_| nonces[0]..nonces[1] + 1);
+        let wanted = nonces.map(|nonce| Match { slot: Slot(30), nonce });
+        assert_eq!(search.confirm(Slot(30)..Slot(31), &hint), wanted, "{backend}");
+        assert_eq!(search.confirm(Slot(16)..Slot(32), &hint), wanted, "{backend}");
+        assert_eq!(search.confirm_slot(Slot(30), &hint), Some(wanted[0]), "{backend}");
+        assert_eq!(search.confirm_all(&[hint]), [wanted.to_vec()], "{backend}");
+    }
+}
+
+/// A key and two nonces below 2^14 whose hints are the same.
+fn twins(scheme: HintScheme) -> (u64, [Nonce; 2]) {
+    for at in 0..1000 {
+        let mut made: Vec<([u8; MAX_HINT_LEN_BYTES], Nonce)> = Vec::new();
+        let cipher = hintdex_wire::HintCipher::new(scheme, &key(13, at));
+        cipher.each_hint(0..1 << 14, |hint| made.push((*hint.as_bytes(), made.len() as u64)));
+        made.sort_unstable();
+        if let Some(pair) = made.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return (at, [pair[0].1, pair[1].1]);
+        }
+    }
+    unreachable!("one key in 32 has such a pair")
+}
