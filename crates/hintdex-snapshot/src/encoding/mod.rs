@@ -20,6 +20,7 @@ use crate::{BuildError, Damage, SnapshotParams};
 use dense::DenseShard;
 pub(crate) use duplicates::{Duplicate, group as duplicate_group};
 use ribbon::RibbonShard;
+pub(crate) use sorted::SortedEntries;
 use sorted::SortedShard;
 
 /// How hints are stored. Its number and name never change meaning.
@@ -153,7 +154,7 @@ impl Shape {
 }
 
 /// The file as a lookup sees it: bytes are given out once they are checked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'f> {
     pub bytes: Checked<'f>,
     pub shape: &'f Shape,
@@ -261,6 +262,14 @@ impl Shards {
         for_encoding!(self, shards => if let Some(shard) = shards.get(shard) {
             shard.prefetch(view, head);
         });
+    }
+
+    /// The hints in order, if the encoding has kept any.
+    pub fn entries<'f>(&'f self, view: View<'f>) -> Option<SortedEntries<'f>> {
+        match self {
+            Self::Sorted(shards) => Some(SortedEntries::new(view, shards)),
+            Self::Ribbon(_) | Self::Dense(_) => None,
+        }
     }
 
     /// How many entries the lists of duplicate hints have.
