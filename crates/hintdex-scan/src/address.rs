@@ -107,7 +107,7 @@ impl IdentityTable {
 
     /// The indices of the keys that made each address, ascending, on all threads.
     ///
-    /// About 2 ns a key and core for the first address and 1 ns for every further
+    /// About 3 ns a key and core for the first address and 1 ns for every further
     /// one. A wrong key passes once in 2²⁴, so of a million keys one passes for
     /// about every seventeenth foreign address.
     pub fn resolve(&self, addresses: &[ResolvableAddress]) -> Vec<Vec<usize>> {

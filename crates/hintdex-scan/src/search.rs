@@ -1,6 +1,7 @@
 //! Searching the table: every search is runs of neighbouring keys, sieved, and
 //! pairs of a key and a hint, decided exactly.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,11 +9,18 @@ use hintdex_wire::{Hint, Nonce, Slot};
 use rayon::prelude::*;
 
 use crate::KeyTable;
-use crate::backend::{Batch, PAIRS_PER_BATCH, Window};
+use crate::backend::{Batch, Block, PAIRS_PER_GROUP, Window, prefetch, wipe};
 
-/// How many slots one task of a parallel scan tries: 30 µs for one hint, long
+/// How many slots one task of a parallel scan tries: 40 µs for one hint, long
 /// beside the handing out of a task and short beside a scan.
 const SLOTS_PER_TASK: usize = 1 << 14;
+
+/// How many pairs are decided together: enough that fetching keys from all over
+/// a table overlaps.
+const PAIRS_PER_BATCH: usize = 4 * PAIRS_PER_GROUP;
+
+/// How many ranges ahead keys are asked for: some 100 ns.
+const RANGES_AHEAD: usize = 3;
 
 /// How many slots are sieved at a time where each has a window of its own.
 const WINDOWS_PER_RUN: usize = 128;
@@ -29,13 +37,13 @@ pub struct Match {
 /// A search through a [`KeyTable`]: made by [`KeyTable::within`].
 ///
 /// Costs are of one core with AVX-512 and VAES and 16-byte hints; other back ends
-/// take 1.1 to 20 times as long (`docs/results/scan.md`). A search of truncated
+/// take 1.3 to 60 times as long (`docs/results/scan.md`). A search of truncated
 /// hints computes one block for each expected nonce of a slot instead.
 ///
 /// A wrong key passes once in 2^[`check_bits`](hintdex_wire::HintScheme::check_bits)
 /// a try, and only a tag proves more. One hint can have several matches, with
 /// truncated hints also in one slot. Retired slots are never found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Search<'t, E> {
     table: &'t KeyTable,
     expected: E,
@@ -49,20 +57,21 @@ where
         Self { table, expected }
     }
 
-    /// Tries one slot: about 0.2 µs. Of many, [`confirm_each`](Self::confirm_each)
+    /// Tries one slot: about 0.1 µs. Of many, [`confirm_each`](Self::confirm_each)
     /// makes short work. With truncated hints the lowest nonce that fits.
     pub fn confirm_slot(&self, slot: Slot, hint: &Hint) -> Option<Match> {
         let mut first: Option<Match> = None;
-        self.confirm_each(&[(slot, *hint)], |_, found| {
-            first = Some(first.map_or(found, |first| first.min(found)));
-        });
+        let found = |_, found| first = Some(first.map_or(found, |first| first.min(found)));
+        let mut pending = Pending::<_, _, PAIRS_PER_GROUP>::new(self, found);
+        pending.push(0, slot, hint);
+        pending.finish();
         first
     }
 
     /// Tries every slot of `range` that the table has, on this thread. Matches
     /// come in order.
     ///
-    /// About 1.5 ns a slot, and 0.2 µs for the call.
+    /// About 2.7 ns a slot, and 0.1 µs for the call.
     pub fn confirm(&self, range: Range<Slot>, hint: &Hint) -> Vec<Match> {
         let mut matches = Vec::new();
         self.confirm_ranges(&[(range, *hint)], |_, found| matches.push(found));
@@ -73,35 +82,39 @@ where
     /// Tries each slot with the hint beside it, on this thread, and calls `found`
     /// with the index of the pair and its match.
     ///
-    /// About 3 ns a pair when the keys are in cache: what a batch of lookups in an
+    /// About 8 ns a pair when the keys are in cache, 20 ns in a table of a million: what a batch of lookups in an
     /// index should end with. Indices come in ascending order.
     pub fn confirm_each(&self, pairs: &[(Slot, Hint)], found: impl FnMut(usize, Match)) {
-        let mut pending = Pending::new(self, found);
+        let mut pending = Pending::<_, _, PAIRS_PER_BATCH>::new(self, found);
         for (index, (slot, hint)) in pairs.iter().enumerate() {
             pending.push(index, *slot, hint);
         }
-        pending.decide();
+        pending.finish();
     }
 
     /// Tries every slot of each range with the hint beside it, on this thread, and
     /// calls `found` with the index of the range and the match, in no order.
     ///
-    /// About 1.5 ns a slot: for the groups of a snapshot.
+    /// About 4 ns a slot in groups of 32: for those of a snapshot.
     pub fn confirm_ranges(&self, ranges: &[(Range<Slot>, Hint)], found: impl FnMut(usize, Match)) {
-        let mut pending = Pending::new(self, found);
+        let mut pending = Pending::<_, _, PAIRS_PER_BATCH>::new(self, found);
         for (index, (range, hint)) in ranges.iter().enumerate() {
+            if let Some((coming, _)) = ranges.get(index + RANGES_AHEAD) {
+                let coming = clamp(coming, self.table.len());
+                prefetch(self.table.blocks().get(coming).unwrap_or_default());
+            }
             let slots = clamp(range, self.table.len());
             self.sieve(slots, std::slice::from_ref(hint), |slot, _| {
                 pending.push(index, slot, hint);
             });
         }
-        pending.decide();
+        pending.finish();
     }
 
     /// Tries every slot with every hint, on all threads: the last resort.
     ///
     /// A slot's key schedule is paid once for all of `hints`: the first costs
-    /// about 1.5 ns a slot and core, every further one 0.7 ns. Returns the matches
+    /// about 2.7 ns a slot and core, every further one 0.8 ns. Returns the matches
     /// of each hint, in slot order.
     pub fn confirm_all(&self, hints: &[Hint]) -> Vec<Vec<Match>> {
         self.scan(hints, false)
@@ -128,13 +141,15 @@ where
                 .map(|((place, hint), _)| (place, *hint))
                 .unzip();
             let mut matches = Vec::new();
-            let mut pending = Pending::new(self, |place, found| matches.push((place, found)));
+            let mut pending = Pending::<_, _, PAIRS_PER_BATCH>::new(self, |place, found| {
+                matches.push((place, found));
+            });
             self.sieve(first..len.min(first + SLOTS_PER_TASK), &open, |slot, which| {
                 if let (Some(place), Some(hint)) = (places.get(which), open.get(which)) {
                     pending.push(*place, slot, hint);
                 }
             });
-            pending.decide();
+            pending.finish();
             for was_found in matches.iter().filter_map(|(place, _)| was_found.get(*place)) {
                 // Nothing else is read on the strength of it.
                 was_found.store(true, Ordering::Relaxed);
@@ -161,7 +176,7 @@ where
         }
         let run_len =
             if self.table.scheme().is_reversible() { slots.len().max(1) } else { WINDOWS_PER_RUN };
-        let mut windows = [Window::default(); WINDOWS_PER_RUN];
+        let mut windows = [Window::NONE; WINDOWS_PER_RUN];
         for first in slots.clone().step_by(run_len) {
             let run = first..slots.end.min(first + run_len);
             let keys = self.table.blocks().get(run.clone()).unwrap_or_default();
@@ -185,50 +200,95 @@ where
     }
 }
 
-/// Pairs of a key and a hint that wait until enough are together to be decided.
-struct Pending<'s, 't, E, F> {
+impl<E> fmt::Debug for Search<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Search").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+/// Up to `N` pairs of a slot and a hint that wait until enough are together to be
+/// decided. `N` is a multiple of [`PAIRS_PER_GROUP`].
+struct Pending<'s, 't, E, F, const N: usize> {
     search: &'s Search<'t, E>,
-    batch: Batch,
+    len: usize,
+    /// Fetched when they are decided, and wiped at the end.
+    keys: [Block; N],
+    hints: [Block; N],
+    windows: [Window; N],
+    slots: [Slot; N],
     /// What the pairs are to the caller.
-    tags: [(usize, Slot); PAIRS_PER_BATCH],
+    indices: [usize; N],
     found: F,
 }
 
-impl<'s, 't, E, F> Pending<'s, 't, E, F>
+impl<'s, 't, E, F, const N: usize> Pending<'s, 't, E, F, N>
 where
     E: Fn(Slot) -> Range<Nonce> + Sync,
     F: FnMut(usize, Match),
 {
+    #[inline]
     const fn new(search: &'s Search<'t, E>, found: F) -> Self {
-        Self { search, batch: Batch::new(), tags: [(0, Slot(0)); PAIRS_PER_BATCH], found }
+        Self {
+            search,
+            len: 0,
+            keys: [[0; 16]; N],
+            hints: [[0; 16]; N],
+            windows: [Window::NONE; N],
+            slots: [Slot(0); N],
+            indices: [0; N],
+            found,
+        }
     }
 
+    #[inline]
     fn push(&mut self, index: usize, slot: Slot, hint: &Hint) {
-        let table = self.search.table;
-        let Some(key) = table.stored(slot) else { return };
-        let window = if table.scheme().is_reversible() {
-            Window::default()
-        } else {
-            self.search.window(slot)
-        };
-        if let Some(tag) = self.tags.get_mut(self.batch.len()) {
-            *tag = (index, slot);
+        let at = self.len;
+        if let (Some(hint_place), Some(slot_place), Some(index_place)) =
+            (self.hints.get_mut(at), self.slots.get_mut(at), self.indices.get_mut(at))
+        {
+            (*hint_place, *slot_place, *index_place) = (*hint.as_bytes(), slot, index);
+            self.len += 1;
+            // It is needed when the batch is full: many are on their way at once.
+            let key = self.search.table.blocks().get(slot.index());
+            prefetch(key.map(std::slice::from_ref).unwrap_or_default());
         }
-        self.batch.push(key, hint, window);
-        if self.batch.len() == PAIRS_PER_BATCH {
+        if self.len == N {
             self.decide();
         }
     }
 
+    /// Decides what still waits.
+    fn finish(mut self) {
+        self.decide();
+    }
+
     /// Reports the pairs that are matches and forgets them all.
     fn decide(&mut self) {
-        let Self { search, batch, tags, found } = self;
-        search.table.kernel().decide(batch, &mut |pair, nonce| {
-            if let Some((index, slot)) = tags.get(pair) {
+        let Self { search, len, keys, hints, windows, slots, indices, found } = self;
+        let table = search.table;
+        for (key, slot) in keys.iter_mut().zip(&*slots).take(*len) {
+            *key = table.blocks().get(slot.index()).copied().unwrap_or_default();
+        }
+        if !table.scheme().is_reversible() {
+            for (window, slot) in windows.iter_mut().zip(&*slots).take(*len) {
+                *window = search.window(*slot);
+            }
+        }
+        let batch = Batch { keys, hints, windows, len: *len };
+        table.kernel().decide(batch, &mut [0; N], |pair, nonce| {
+            let (Some(index), Some(slot)) = (indices.get(pair), slots.get(pair)) else { return };
+            // Retired and missing slots have been tried with a key of zeros.
+            if table.stored(*slot).is_some() {
                 found(*index, Match { slot: *slot, nonce });
             }
         });
-        batch.clear();
+        *len = 0;
+    }
+}
+
+impl<E, F, const N: usize> Drop for Pending<'_, '_, E, F, N> {
+    fn drop(&mut self) {
+        wipe(&mut self.keys);
     }
 }
 

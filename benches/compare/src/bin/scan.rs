@@ -1,7 +1,8 @@
 //! Trying keys, beside the `aes` crate's loop over the devices.
 //!
 //! ```text
-//! cargo run --release --bin scan -- [--devices 1000000] [--turns 9]
+//! cargo run --release --bin scan -- [scan] [lookups] [threads] [forwards]
+//!     [--devices 1000000] [--turns 9] [--only ARMS]
 //! ```
 //!
 //! Everything is measured in turns within one run: the machine's moods hit ours
@@ -58,7 +59,11 @@ fn now(clock: ClockId) -> Duration {
 /// Nanoseconds a try, of each turn.
 type Times = BTreeMap<String, Vec<f64>>;
 
-fn measure(turns: usize, clock: ClockId, arms: &mut [Arm<'_>]) -> Times {
+fn measure(turns: usize, clock: ClockId, arms: &mut Vec<Arm<'_>>) -> Times {
+    // The peers and what `--only` asks for.
+    let only = std::env::args().skip_while(|arg| arg != "--only").nth(1);
+    let only = only.unwrap_or_default();
+    arms.retain(|arm| arm.name.starts_with('`') || arm.name.contains(&only));
     let mut times = Times::new();
     for turn in 0..=turns {
         for arm in arms.iter_mut() {
@@ -195,45 +200,47 @@ fn lookups(keys: &[HintKey], tables: &[KeyTable], turns: usize) {
     const ROUNDS: usize = 400;
     let mut arms = by_the_crate(&keys[..1 << 15], hint(HintScheme::Aes128, 99));
     for table in tables.iter().filter(|table| table.backend() != Backend::Portable) {
-        for (place, span) in [("in cache", CACHED), ("all over", keys.len())] {
+        // In cache, also the list of pairs is, as it is in a batch of lookups.
+        let places = [("in cache", CACHED, 25), ("all over", keys.len(), 1)];
+        for (place, span, repeats) in places {
             let at = move |n: usize| (scramble(n as u64) % (span as u64 - 64)) as usize;
-            let pairs: Vec<_> = (0..PAIRS * ROUNDS)
+            let pairs: Vec<_> = (0..PAIRS * ROUNDS / repeats)
                 .map(|n| (Slot(at(n) as u32), hint(table.scheme(), at(n))))
                 .collect();
-            let groups: Vec<_> = pairs[..PAIRS * ROUNDS / 8]
+            let groups: Vec<_> = pairs[..pairs.len() / 8]
                 .iter()
                 .map(|(slot, hint)| (Slot(slot.0 & !31)..Slot((slot.0 & !31) + 32), *hint))
                 .collect();
             let each = pairs.clone();
             arms.push(Arm {
                 name: named(table, &format!(", pairs {place}")),
-                tries: pairs.len(),
+                tries: repeats * pairs.len(),
                 work: Box::new(move || {
                     let mut found = 0;
-                    for pairs in each.chunks(PAIRS) {
+                    for pairs in (0..repeats).flat_map(|_| each.chunks(PAIRS)) {
                         table.confirm_each(pairs, |_, _| found += 1);
                     }
-                    assert_eq!(found, each.len());
+                    assert_eq!(found, repeats * each.len());
                 }),
             });
             arms.push(Arm {
                 name: named(table, &format!(", one pair {place}")),
-                tries: pairs.len() / 8,
+                tries: pairs.len(),
                 work: Box::new(move || {
-                    let pairs = pairs.iter().take(PAIRS * ROUNDS / 8);
-                    let found = pairs.filter_map(|(slot, hint)| table.confirm_slot(*slot, hint));
-                    assert_eq!(found.count(), PAIRS * ROUNDS / 8);
+                    let found = pairs.iter();
+                    let found = found.filter_map(|(slot, hint)| table.confirm_slot(*slot, hint));
+                    assert_eq!(found.count(), pairs.len());
                 }),
             });
             arms.push(Arm {
                 name: named(table, &format!(", groups of 32 {place}")),
-                tries: 32 * groups.len(),
+                tries: 32 * repeats * groups.len(),
                 work: Box::new(move || {
                     let mut found = 0;
-                    for groups in groups.chunks(PAIRS) {
+                    for groups in (0..repeats).flat_map(|_| groups.chunks(PAIRS)) {
                         table.confirm_ranges(groups, |_, _| found += 1);
                     }
-                    assert_eq!(found, groups.len());
+                    assert_eq!(found, repeats * groups.len());
                 }),
             });
         }

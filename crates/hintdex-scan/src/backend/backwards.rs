@@ -27,7 +27,7 @@
 use hintdex_wire::{Hint, Nonce};
 
 use super::lanes::{AesLanes, AesWork, Four, Schedule};
-use super::{Batch, Block, PAIRS_PER_BATCH};
+use super::{Batch, Block, PAIRS_PER_GROUP};
 
 /// The round constants, those of the last round first.
 pub(super) const RCON: [u8; ROUNDS] = [0x36, 0x1b, 0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02, 0x01];
@@ -234,29 +234,27 @@ fn sieve_expanded<L: AesLanes>(lanes: L, schedule: &Schedule, column: L::V, hint
     passing(lanes, state, column)
 }
 
-/// Decides pairs of a key and a reversible hint: see
-/// [`Kernel::decide`](super::Kernel::decide).
-pub(super) struct DecideBackwards<'a> {
-    pub batch: &'a Batch,
-    pub found: &'a mut dyn FnMut(usize, Nonce),
+/// Decrypts each hint of a batch under the key beside it. `nonces` is as long as
+/// the batch is, and gets what the plain blocks are as numbers.
+pub(super) struct DecryptBatch<'a> {
+    pub batch: Batch<'a>,
+    pub nonces: &'a mut [Nonce],
 }
 
-impl AesWork for DecideBackwards<'_> {
+impl AesWork for DecryptBatch<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: AesLanes>(self, lanes: L) {
-        let mut plains = [[0; 16]; PAIRS_PER_BATCH];
-        let len = self.batch.len();
-        let groups = (self.batch.keys.chunks_exact(lanes.group_len()))
-            .zip(self.batch.hints.chunks_exact(lanes.group_len()))
-            .zip(plains.chunks_exact_mut(lanes.group_len()));
-        for ((keys, hints), plains) in groups.take(len.div_ceil(lanes.group_len())) {
-            decrypt(lanes, lanes.load4(keys), lanes.load4(hints), plains);
-        }
-        for (plain, pair) in plains.iter().take(len).zip(0..) {
-            if let Ok(nonce) = u32::try_from(u128::from_be_bytes(*plain)) {
-                (self.found)(pair, nonce.into());
+        let group_len = lanes.group_len();
+        let groups = self.batch.keys.chunks_exact(group_len);
+        let groups = groups.zip(self.batch.hints.chunks_exact(group_len));
+        let groups = groups.zip(self.nonces.chunks_exact_mut(group_len));
+        for ((keys, hints), nonces) in groups.take(self.batch.len.div_ceil(group_len)) {
+            let mut plains = [[0; 16]; PAIRS_PER_GROUP];
+            decrypt(lanes, lanes.load4(keys), lanes.load4(hints), &mut plains);
+            for (nonce, plain) in nonces.iter_mut().zip(plains) {
+                *nonce = Nonce::try_from(u128::from_be_bytes(plain)).unwrap_or(Nonce::MAX);
             }
         }
     }
@@ -273,13 +271,13 @@ fn decrypt<L: AesLanes>(lanes: L, last: Four<L>, blocks: Four<L>, plains: &mut [
     schedule.step_words(RCON[INNER_ROUNDS]);
     let [k0, k1, k2, k3] = lanes.transpose(schedule.all_words());
     let [s0, s1, s2, s3] = state;
-    let (a, rest) = plains.split_at_mut_checked(L::COUNT).unwrap_or_default();
-    let (b, rest) = rest.split_at_mut_checked(L::COUNT).unwrap_or_default();
-    let (c, d) = rest.split_at_mut_checked(L::COUNT).unwrap_or_default();
-    lanes.store(lanes.dec_last(s0, k0), a);
-    lanes.store(lanes.dec_last(lanes.rotate(s1, 3), k1), b);
-    lanes.store(lanes.dec_last(lanes.rotate(s2, 2), k2), c);
-    lanes.store(lanes.dec_last(lanes.rotate(s3, 1), k3), d);
+    let rows = [
+        lanes.dec_last(s0, k0),
+        lanes.dec_last(lanes.rotate(s1, 3), k1),
+        lanes.dec_last(lanes.rotate(s2, 2), k2),
+        lanes.dec_last(lanes.rotate(s3, 1), k3),
+    ];
+    lanes.store4(rows, plains);
 }
 
 /// Makes the last round keys of keys, or the other way round, in place.

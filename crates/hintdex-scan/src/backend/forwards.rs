@@ -6,13 +6,10 @@ use hintdex_wire::{Hint, Nonce};
 
 use super::backwards::{RCON, step_forwards};
 use super::lanes::{AesLanes, AesWork, Four, Schedule};
-use super::{Batch, Block, PAIRS_PER_BATCH, Window, wipe};
+use super::{Batch, Block, PAIRS_PER_GROUP, Window, wipe};
 
 /// The rounds of AES-128, and the index of the last round key.
 const ROUNDS: usize = 10;
-
-/// The most keys a group has, in any back end.
-const MAX_GROUP_LEN: usize = 16;
 
 /// Word 3 of a block from word r of a transposed register, its bytes turned
 /// around to big-endian; the other words are zero.
@@ -59,7 +56,7 @@ fn encrypt<L: AesLanes>(lanes: L, schedule: &Schedule, nonces: L::V) -> Four<L> 
 /// longest of the windows.
 #[inline(always)]
 fn first_nonces<L: AesLanes>(lanes: L, windows: &[Window]) -> (L::V, u32) {
-    let mut words = [[0; 4]; MAX_GROUP_LEN / 4];
+    let mut words = [[0; 4]; PAIRS_PER_GROUP / 4];
     for (lane, word) in words.iter_mut().zip(0..) {
         for (place, r) in lane.iter_mut().zip(0..) {
             *place = windows.get(r * L::COUNT + word).map_or(0, |window| window.first);
@@ -126,7 +123,7 @@ impl AesWork for SieveForwards<'_> {
 /// Decides pairs of a key and a truncated hint: see
 /// [`Kernel::decide`](super::Kernel::decide).
 pub(super) struct DecideForwards<'a> {
-    pub batch: &'a Batch,
+    pub batch: Batch<'a>,
     /// Ones over the bytes that a hint has.
     pub mask: Block,
     pub found: &'a mut dyn FnMut(usize, Nonce),
@@ -141,12 +138,12 @@ impl AesWork for DecideForwards<'_> {
         let (mask, one) = (lanes.splat(&self.mask), lanes.splat_word(1));
         let mut schedule = Schedule::new();
         let mut matches: Vec<(usize, Nonce)> = Vec::new();
-        for first in (0..self.batch.len()).step_by(group_len) {
-            let pairs = first..PAIRS_PER_BATCH.min(first + group_len);
+        for first in (0..self.batch.len).step_by(group_len) {
+            let pairs = first..first + group_len;
             let keys = self.batch.keys.get(pairs.clone()).unwrap_or_default();
             let hints = lanes.load4(self.batch.hints.get(pairs.clone()).unwrap_or_default());
             // Those beyond the last pair are of earlier ones.
-            let pairs = first..self.batch.len().min(pairs.end);
+            let pairs = first..self.batch.len.min(pairs.end);
             let windows = self.batch.windows.get(pairs).unwrap_or_default();
             expand(lanes, keys, &mut schedule);
             let (mut nonces, longest) = first_nonces(lanes, windows);
@@ -215,7 +212,7 @@ impl AesWork for SieveEncrypted<'_> {
             if group.len() == group_len {
                 expand(lanes, group, &mut schedule);
             } else {
-                let mut room = [[0; 16]; MAX_GROUP_LEN];
+                let mut room = [[0; 16]; PAIRS_PER_GROUP];
                 room.iter_mut().zip(group).for_each(|(to, from)| *to = *from);
                 expand(lanes, &room, &mut schedule);
                 wipe(&mut room);

@@ -102,6 +102,19 @@ pub(super) trait Lanes: Copy {
         [self.load(a), self.load(b), self.load(c), self.load(d)]
     }
 
+    /// Stores four runs into the first [`group_len`](Self::group_len) of `blocks`.
+    #[inline(always)]
+    fn store4(self, rows: Four<Self>, blocks: &mut [Block]) {
+        let [row_a, row_b, row_c, row_d] = rows;
+        let (a, rest) = blocks.split_at_mut_checked(Self::COUNT).unwrap_or_default();
+        let (b, rest) = rest.split_at_mut_checked(Self::COUNT).unwrap_or_default();
+        let (c, d) = rest.split_at_mut_checked(Self::COUNT).unwrap_or_default();
+        self.store(row_a, a);
+        self.store(row_b, b);
+        self.store(row_c, c);
+        self.store(row_d, d);
+    }
+
     /// The place in its group of the key whose word is at `bit` of a transposed
     /// register.
     #[inline(always)]

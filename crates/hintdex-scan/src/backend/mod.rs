@@ -6,6 +6,7 @@ mod batch;
 mod forwards;
 mod lanes;
 mod portable;
+mod prefetch;
 mod speck;
 
 #[cfg(target_arch = "x86_64")]
@@ -19,10 +20,11 @@ use std::fmt;
 
 use hintdex_wire::{Hint, HintScheme, Nonce};
 
-use backwards::{Convert, DecideBackwards, SieveBackwards};
-pub(crate) use batch::{Batch, PAIRS_PER_BATCH, Window};
+use backwards::{Convert, DecryptBatch, SieveBackwards};
+pub(crate) use batch::{Batch, PAIRS_PER_GROUP, Window};
 use forwards::{DecideForwards, SieveEncrypted, SieveForwards};
 use lanes::{AesWork, WordWork};
+pub(crate) use prefetch::prefetch;
 
 /// A stored key, or a block of the cipher.
 pub(crate) type Block = [u8; 16];
@@ -269,17 +271,30 @@ impl Kernel {
     }
 
     /// Calls `found` with the index and the nonce of every pair that is a match,
-    /// in ascending order of pairs.
-    pub fn decide(&self, batch: &Batch, found: &mut dyn FnMut(usize, Nonce)) {
+    /// in ascending order of pairs. `room` is as long as the batch is.
+    #[inline]
+    pub fn decide(
+        &self,
+        batch: Batch<'_>,
+        room: &mut [Nonce],
+        mut found: impl FnMut(usize, Nonce),
+    ) {
         match *self {
-            Self::Crate(scheme) => portable::decide(scheme, batch, found),
-            Self::Backwards(path) => path.run(DecideBackwards { batch, found }),
+            Self::Crate(scheme) => portable::decide(scheme, batch, &mut found),
             Self::Forwards(path, scheme) => {
                 let mut mask = [0; 16];
                 mask.iter_mut().take(scheme.len_bytes()).for_each(|byte| *byte = 0xff);
-                path.run(DecideForwards { batch, mask, found });
+                path.run(DecideForwards { batch, mask, found: &mut found });
             }
-            Self::Speck(path) => path.run(speck::Decide { batch, found }),
+            Self::Backwards(path) => path.run(DecryptBatch { batch, nonces: room }),
+            Self::Speck(path) => path.run(speck::DecryptBatch { batch, nonces: room }),
+        }
+        if let Self::Backwards(_) | Self::Speck(_) = self {
+            for (nonce, pair) in room.iter().take(batch.len).zip(0..) {
+                if *nonce <= HintScheme::Aes128.max_nonce() {
+                    found(pair, *nonce);
+                }
+            }
         }
     }
 }

@@ -35,9 +35,10 @@ pub(super) fn sieve(
 }
 
 /// See [`Kernel::decide`](super::Kernel::decide).
-pub(super) fn decide(scheme: HintScheme, batch: &Batch, found: &mut dyn FnMut(usize, Nonce)) {
-    let pairs = batch.keys.iter().zip(&batch.hints).zip(&batch.windows).take(batch.len());
-    for (index, ((key, hint), window)) in pairs.enumerate() {
+pub(super) fn decide(scheme: HintScheme, batch: Batch<'_>, found: &mut dyn FnMut(usize, Nonce)) {
+    let pairs = batch.keys.iter().zip(batch.hints).take(batch.len);
+    for (index, (key, hint)) in pairs.enumerate() {
+        let window = batch.windows.get(index).copied().unwrap_or(Window::NONE);
         let cipher = HintCipher::new(scheme, &HintKey::from_bytes(*key));
         if let Some(hint) = Hint::read(scheme, hint.get(..MAX_HINT_LEN_BYTES).unwrap_or_default()) {
             cipher.nonces_within(&hint, window.nonces(), |nonce| found(index, nonce));

@@ -10,7 +10,7 @@
 use hintdex_wire::{Hint, Nonce};
 
 use super::lanes::{Four, Lanes, Schedule, WordLanes, WordWork};
-use super::{Batch, Block, PAIRS_PER_BATCH};
+use super::{Batch, Block, PAIRS_PER_GROUP};
 
 /// The round numbers a schedule goes back through.
 const LAST_STEP: u32 = 25;
@@ -175,10 +175,10 @@ impl WordWork for Sieve<'_> {
         let group_len = lanes.group_len();
         let groups = self.keys.chunks_exact(2 * group_len);
         let tried = self.keys.len() - groups.remainder().len();
-        let mut schedule = Schedule::new();
+        let mut schedule = (self.hints.len() > 1).then(Schedule::new);
         for (pair, number) in groups.zip(0..) {
             let first = number * 2 * group_len;
-            let (one, other) = pair.split_at_checked(group_len).unwrap_or_default();
+            let (one, other) = pair.split_at(group_len);
             let one = Backwards::new(lanes, lanes.load4(one));
             let other = Backwards::new(lanes, lanes.load4(other));
             if let [hint] = self.hints {
@@ -186,11 +186,11 @@ impl WordWork for Sieve<'_> {
                 lanes.each_place(one.passing(), |place| (self.maybe)(first + place, 0));
                 let first = first + group_len;
                 lanes.each_place(other.passing(), |place| (self.maybe)(first + place, 0));
-            } else {
-                expand(lanes, one, &mut schedule);
-                sieve_expanded(lanes, &schedule, self.hints, first, self.maybe);
-                expand(lanes, other, &mut schedule);
-                sieve_expanded(lanes, &schedule, self.hints, first + group_len, self.maybe);
+            } else if let Some(schedule) = &mut schedule {
+                expand(lanes, one, schedule);
+                sieve_expanded(lanes, schedule, self.hints, first, self.maybe);
+                expand(lanes, other, schedule);
+                sieve_expanded(lanes, schedule, self.hints, first + group_len, self.maybe);
             }
         }
         tried
@@ -229,52 +229,35 @@ fn sieve_expanded<L: WordLanes>(
     }
 }
 
-/// Decides pairs of a key and a hint: see [`Kernel::decide`](super::Kernel::decide).
-pub(super) struct Decide<'a> {
-    pub batch: &'a Batch,
-    pub found: &'a mut dyn FnMut(usize, Nonce),
+/// Decrypts each hint of a batch under the key beside it. `nonces` is as long as
+/// the batch is, and gets what the plain blocks are as numbers.
+pub(super) struct DecryptBatch<'a> {
+    pub batch: Batch<'a>,
+    pub nonces: &'a mut [Nonce],
 }
 
-impl WordWork for Decide<'_> {
+impl WordWork for DecryptBatch<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: WordLanes>(self, lanes: L) {
         let group_len = lanes.group_len();
-        for first in (0..self.batch.len()).step_by(group_len) {
-            let group = first..PAIRS_PER_BATCH.min(first + group_len);
-            let keys = lanes.load4(self.batch.keys.get(group.clone()).unwrap_or_default());
-            // Words in the order of bytes, so what lies in a register is turned round.
-            let mut words = [[0; 16]; 16];
-            let hints = self.batch.hints.get(group).unwrap_or_default();
+        let groups = self.batch.keys.chunks_exact(group_len);
+        let groups = groups.zip(self.batch.hints.chunks_exact(group_len));
+        let groups = groups.zip(self.nonces.chunks_exact_mut(group_len));
+        for ((keys, hints), nonces) in groups.take(self.batch.len.div_ceil(group_len)) {
+            let mut words = [[0; 16]; PAIRS_PER_GROUP];
             for (place, hint) in words.iter_mut().zip(hints) {
                 let (x, y) = hint_words(hint);
                 *place = block([x, y, 0, 0]);
             }
-            let [x, y, ..] = lanes.transpose(lanes.load4(&words));
-            let state = decrypt(Backwards::new(lanes, keys), State { lanes, x, y });
-            let passing = state.passing();
-            if passing != 0 {
-                lanes.store(state.y, &mut words);
-                let len = self.batch.len();
-                let mut places = 0u32;
-                lanes.each_place(passing, |place| places |= 1 << place);
-                while places != 0 {
-                    let place = places.trailing_zeros() as usize;
-                    places &= places - 1;
-                    if first + place < len {
-                        (self.found)(first + place, nonce_at(lanes, &words, place));
-                    }
-                }
+            let [x, y, zero, _] = lanes.transpose(lanes.load4(&words));
+            let key = Backwards::new(lanes, lanes.load4(keys));
+            let state = decrypt(key, State { lanes, x, y });
+            lanes.store4(lanes.transpose([state.y, state.x, zero, zero]), &mut words);
+            for (nonce, plain) in nonces.iter_mut().zip(words) {
+                *nonce = Nonce::try_from(u128::from_le_bytes(plain)).unwrap_or(Nonce::MAX);
             }
         }
     }
-}
-
-/// The word of the key at `place` of its group in a transposed register.
-fn nonce_at<L: Lanes>(lanes: L, register: &[Block], place: usize) -> Nonce {
-    let _ = lanes;
-    let (r, lane) = (place / L::COUNT, place % L::COUNT);
-    let block = register.get(lane).copied().unwrap_or_default();
-    low_word(u128::from_le_bytes(block) >> (32 * r)).into()
 }

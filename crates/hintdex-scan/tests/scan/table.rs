@@ -3,6 +3,7 @@
 use hintdex_scan::{KeyTable, Match};
 use hintdex_wire::{
     DeviceId, Hint, HintCipher, HintKey, HintScheme, KeyId, KeySource, MasterKey, Slot,
+    TruncatedLen,
 };
 use proptest::prelude::*;
 
@@ -75,6 +76,45 @@ fn a_grown_table_finds_the_old_and_the_new() {
     for slot in (0..20u32).filter(|slot| *slot != 12) {
         let found = grown.confirm_slot(Slot(slot), &hint(&keys[slot as usize], 1));
         assert_eq!(found, Some(Match { slot: Slot(slot), nonce: 1 }));
+    }
+}
+
+#[test]
+#[should_panic(expected = "search within those expected")]
+fn hints_that_do_not_tell_their_nonce_are_not_searched_for_without_one() {
+    let short = HintScheme::Aes128Truncated(TruncatedLen::MIN);
+    let mut table = KeyTable::new(short);
+    table.extend(keys(3));
+    table.confirm_all(&[HintCipher::new(short, &keys(1)[0]).hint(0).expect("a counter")]);
+}
+
+#[test]
+fn locked_memory_is_used_like_any_other() {
+    let mut table = table(500);
+    let before = table.memory_bytes();
+    match table.lock_memory() {
+        Ok(()) => assert!(table.is_memory_locked()),
+        // Where the system allows none, it says so and nothing else changes.
+        Err(error) => assert!(error.to_string().contains("bytes of keys in memory"), "{error}"),
+    }
+    assert_eq!(table.memory_bytes(), before);
+    let hint = hint(&keys(500)[499], 1);
+    assert_eq!(table.confirm(Slot(0)..Slot(500), &hint).len(), 1);
+    assert!(!table.clone().is_memory_locked());
+    table.extend(keys(501).split_off(500));
+    assert!(!table.is_memory_locked());
+    assert_eq!(table.confirm(Slot(0)..Slot(501), &hint).len(), 1);
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let (table, keys) = (table(2), keys(2));
+    let printed = format!("{table:?} {:?}", table.within(|_| 0..1));
+    assert!(printed.contains("slots: 2"), "{printed}");
+    for key in keys {
+        assert!(!printed.contains(&hex::encode(&key.expose()[..4])), "{printed}");
+        let numbers = format!("{:?}", &key.expose()[..4]);
+        assert!(!printed.contains(numbers.trim_matches(['[', ']'])), "{printed}");
     }
 }
 

@@ -1,0 +1,30 @@
+//! Asking for keys before they are tried.
+
+use super::Block;
+
+/// How many blocks a cache line holds.
+const BLOCKS_PER_LINE: usize = 4;
+
+/// The most blocks that are asked for: of a longer run the processor notices
+/// by itself that it goes on.
+const MOST_BLOCKS: usize = 64;
+
+/// Asks for the cache lines of `blocks`, up to 1 KB of them.
+#[inline(always)]
+pub(crate) fn prefetch(blocks: &[Block]) {
+    let near = blocks.get(..MOST_BLOCKS).unwrap_or(blocks);
+    near.iter().step_by(BLOCKS_PER_LINE).chain(near.last()).for_each(line);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[expect(unsafe_code, reason = "an intrinsic")]
+fn line(block: &Block) {
+    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch is a hint: it reads nothing and faults on no address.
+    // SSE, which has the instruction, is part of x86-64.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().cast()) };
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn line(_: &Block) {}
