@@ -7,14 +7,27 @@ use crate::encoding::{BucketCandidates, Duplicate, Shape, duplicate_group};
 
 /// The slots a snapshot names for a hint, as ranges to be confirmed one by one.
 ///
-/// An iterator that decodes as it goes and allocates nothing. Every slot is one
-/// of the snapshot's; a foreign hint has candidates like any other.
+/// An iterator that decodes as it goes. Every slot is one of the snapshot's; a
+/// foreign hint has candidates like any other.
+///
+/// A single range, which is what [`Encoding::Ribbon`](crate::Encoding::Ribbon)
+/// nearly always gives, stays in registers; whoever has more keeps its state in
+/// 64 bytes of heap.
 #[derive(Clone, Debug)]
-pub struct Candidates<'s>(Found<'s>);
+pub struct Candidates<'s> {
+    /// The first range, as two numbers: as one, they travel in one register and
+    /// are taken apart again.
+    start: u32,
+    end: u32,
+    /// Boxed, and not asked while the first range has slots: so a caller of
+    /// [`candidates`](crate::Snapshot::candidates) has no more than two numbers
+    /// and a null pointer to carry, and nothing of it in memory.
+    rest: Option<Box<Found<'s>>>,
+}
 
-/// Where the ranges come from.
+/// What a shard has for a hint.
 #[derive(Clone, Debug)]
-enum Found<'s> {
+pub(crate) enum Found<'s> {
     /// One range, or an empty one for none.
     One(Range<u32>),
     /// The groups of a hint that several have.
@@ -24,20 +37,17 @@ enum Found<'s> {
 }
 
 impl<'s> Candidates<'s> {
-    pub(crate) const fn none() -> Self {
-        Self(Found::One(0..0))
-    }
-
+    #[inline(always)]
     pub(crate) const fn one(slots: Range<u32>) -> Self {
-        Self(Found::One(slots))
+        Self { start: slots.start, end: slots.end, rest: None }
     }
 
-    pub(crate) fn listed(entries: &'s [Duplicate], shape: &'s Shape) -> Self {
-        Self(Found::Listed { entries: entries.iter(), shape })
-    }
-
-    pub(crate) const fn bucket(bucket: BucketCandidates<'s>) -> Self {
-        Self(Found::Bucket(bucket))
+    #[inline(always)]
+    pub(crate) fn of(found: Found<'s>) -> Self {
+        match found {
+            Found::One(slots) => Self::one(slots),
+            found => Self { start: 0, end: 0, rest: Some(Box::new(found)) },
+        }
     }
 }
 
@@ -46,27 +56,34 @@ impl Iterator for Candidates<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Range<u32>> {
-        match &mut self.0 {
-            Found::One(slots) => {
-                let slots = core::mem::replace(slots, 0..0);
-                (!slots.is_empty()).then_some(slots)
-            }
-            several => several.next(),
-        }
+        let slots = self.start..self.end;
+        self.end = 0;
+        if slots.is_empty() { self.rest.as_mut()?.next() } else { Some(slots) }
     }
 }
 
 impl Found<'_> {
+    pub const fn none() -> Self {
+        Self::One(0..0)
+    }
+}
+
+impl Iterator for Found<'_> {
+    type Item = Range<u32>;
+
     /// Kept apart, so that a single range costs no call.
     #[inline(never)]
     fn next(&mut self) -> Option<Range<u32>> {
         match self {
-            Found::One(_) => None,
-            Found::Listed { entries, shape } => {
+            Self::One(slots) => {
+                let slots = core::mem::replace(slots, 0..0);
+                (!slots.is_empty()).then_some(slots)
+            }
+            Self::Listed { entries, shape } => {
                 let mut groups = entries.map(|entry| shape.slots_of(duplicate_group(entry)));
                 groups.find(|slots| !slots.is_empty())
             }
-            Found::Bucket(bucket) => bucket.next(),
+            Self::Bucket(bucket) => bucket.next(),
         }
     }
 }
@@ -119,8 +136,8 @@ impl CandidateBatch {
     }
 
     /// Adds the candidates of a hint.
-    pub(crate) fn push(&mut self, candidates: Candidates<'_>) {
-        self.ranges.extend(candidates);
+    pub(crate) fn push(&mut self, found: Found<'_>) {
+        self.ranges.extend(found);
         self.ends.push(self.ranges.len());
     }
 }

@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use hintdex_wire::HintScheme;
+use sha2::{Digest, Sha256};
 
 use crate::BuildError;
 use crate::encoding::Encoding;
@@ -41,9 +42,12 @@ pub struct SnapshotParams {
     pub slots: Range<u32>,
     /// Whose slots they are.
     pub fleet_id: [u8; 16],
-    /// The state of the fleet they were built from, named by whoever builds.
+    /// The state of the fleet they were built from, named by whoever builds
+    /// ([`origin_of`](Self::origin_of) makes a name); zeros for one unnamed.
     pub origin: [u8; 16],
-    /// When that state was, in seconds since 1970.
+    /// When that state was, in seconds since 1970; 0 for a time unknown. It is the
+    /// caller's, because a builder that asked the clock would not give the same
+    /// file for the same input.
     pub built_at_unix_s: u64,
 }
 
@@ -51,6 +55,30 @@ pub struct SnapshotParams {
 pub const MAX_CHECK_BITS: u8 = 32;
 
 impl SnapshotParams {
+    /// A name for a state of the fleet: 16 bytes of the SHA-256 (FIPS 180-4) of
+    /// whatever tells it from other states, each part after its length.
+    ///
+    /// ```
+    /// # use hintdex_snapshot::SnapshotParams;
+    /// let (window, packets_accepted) = (7_u64, 1_234_u64);
+    /// let origin = SnapshotParams::origin_of(&[
+    ///     b"live index",
+    ///     &window.to_le_bytes(),
+    ///     &packets_accepted.to_le_bytes(),
+    /// ]);
+    /// assert_ne!(origin, [0; 16]);
+    /// ```
+    pub fn origin_of(parts: &[&[u8]]) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let mut origin = [0; 16];
+        origin.copy_from_slice(hash.finalize().split_at(16).0);
+        origin
+    }
+
     /// How many slots there are.
     pub fn slot_count(&self) -> u32 {
         self.slots.end.saturating_sub(self.slots.start)

@@ -1,16 +1,18 @@
 //! The reader.
 
+use std::fmt;
 use std::path::Path;
 
 use hintdex_wire::Hint;
 use zerocopy::FromBytes;
 
-use crate::encoding::{Shape, Shards, View};
+use crate::candidates::Found;
+use crate::encoding::{Shape, Shards, SortedEntries, View};
 use crate::format::{
     BLOCK_CRC_LEN_BYTES, Checked, Checks, DATA_OFFSET_BYTES, Header, Manifest, SHARD_ALIGN_BYTES,
     SHARD_RECORD_LEN_BYTES, ShardRecord,
 };
-use crate::kernel::{Kernel, Retrieve, Work};
+use crate::kernel::{Kernel, Lookup, Retrieve, Work};
 use crate::storage::Storage;
 use crate::{CandidateBatch, Candidates, Damage, Encoding, ManifestKey, OpenError, SnapshotParams};
 
@@ -27,7 +29,6 @@ const AHEAD_LEN_HINTS: usize = 16;
 /// their HMAC. A block of the data is checked when a lookup first needs it, or
 /// by [`verify`](Self::verify) with all the others; when no block is left to
 /// check, lookups stop looking, so verifying first makes them faster.
-#[derive(Debug)]
 pub struct Snapshot {
     storage: Storage,
     checks: Checks,
@@ -36,6 +37,8 @@ pub struct Snapshot {
     shape: Shape,
     shards: Shards,
     kernel: Kernel,
+    /// [`FindQuick`] for the kernel and the number of columns.
+    find_quick: fn(&Self, u64) -> Option<u32>,
 }
 
 /// A part of the file and its length.
@@ -144,12 +147,14 @@ impl Snapshot {
         let shards = Shards::open(params.encoding, &shape, records).map_err(damaged)?;
         let checks = Checks::new(header.file_id, data, crcs);
         let kernel = Kernel::best();
-        Ok(Self { storage, checks, header, params, shape, shards, kernel })
+        let find_quick = find_quick_for(kernel, shape.columns());
+        Ok(Self { storage, checks, header, params, shape, shards, kernel, find_quick })
     }
 
     /// Has lookups use this kernel instead of the fastest. All give the same answers.
-    pub const fn with_kernel(mut self, kernel: Kernel) -> Self {
+    pub fn with_kernel(mut self, kernel: Kernel) -> Self {
         self.kernel = kernel;
+        self.find_quick = find_quick_for(kernel, self.shape.columns());
         self
     }
 
@@ -172,14 +177,20 @@ impl Snapshot {
         let head = hint.head();
         // A group comes back in a register, and whoever asked turns it into
         // slots; the way through memory would cost as much as the lookup.
-        match self.kernel.run(FindQuick { snapshot: self, head }) {
-            Some(group) => Ok(Candidates::one(self.shape.slots_of(group))),
-            None => self.find(head),
+        if let Some(group) = (self.find_quick)(self, head) {
+            return Ok(Candidates::one(self.shape.slots_of(group)));
         }
+        let slow = self.find_slow(head)?;
+        Ok(slow)
     }
 
+    /// The candidates of any hint.
     #[inline(never)]
-    fn find(&self, head: u64) -> Result<Candidates<'_>, Damage> {
+    fn find_slow(&self, head: u64) -> Result<Candidates<'_>, Damage> {
+        self.find(head).map(Candidates::of)
+    }
+
+    fn find(&self, head: u64) -> Result<Found<'_>, Damage> {
         self.kernel.run(Find { snapshot: self, head })
     }
 
@@ -244,25 +255,62 @@ impl Snapshot {
         }
     }
 
+    /// The hints in order, if the encoding has kept any.
+    pub(crate) fn entries(&self) -> Option<SortedEntries<'_>> {
+        self.shards.entries(self.view())
+    }
+
+    pub(crate) const fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     /// What the snapshot was built from and for.
     pub const fn params(&self) -> &SnapshotParams {
         &self.params
     }
 }
 
-/// A lookup of a hint that is easily found, compiled for each kernel.
-struct FindQuick<'s> {
-    snapshot: &'s Snapshot,
-    head: u64,
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { params, kernel, .. } = self;
+        f.debug_struct("Snapshot")
+            .field("params", params)
+            .field("bytes", &self.storage.len())
+            .field("kernel", kernel)
+            .finish_non_exhaustive()
+    }
 }
 
-impl Work for FindQuick<'_> {
-    type Output = Option<u32>;
+/// A lookup of a hint that is easily found, compiled for each kernel and each
+/// number of columns: what is known then need not be computed, and a processor
+/// that looks some hundred instructions ahead sees the next lookup sooner.
+struct FindQuick<const COLUMNS: usize>;
+
+impl<const COLUMNS: usize> Lookup for FindQuick<COLUMNS> {
+    type Subject = Snapshot;
 
     #[inline(always)]
-    fn run<P: Retrieve>(self, path: P) -> Self::Output {
-        self.snapshot.shards.find_quick(&self.snapshot.view(), path, self.head)
+    fn run<P: Retrieve>(path: P, snapshot: &Snapshot, head: u64) -> Option<u32> {
+        snapshot.shards.find_quick(&snapshot.view(), path, COLUMNS, head)
     }
+}
+
+/// [`FindQuick`] for one of each number of columns.
+macro_rules! find_quick_for {
+    ($kernel:expr, $columns:expr, $($number:literal)*) => {
+        match $columns {
+            $($number => $kernel.compile::<FindQuick<$number>>(),)*
+            // There is no other number; without columns nothing is found quickly.
+            _ => |_, _| None,
+        }
+    };
+}
+
+fn find_quick_for(kernel: Kernel, columns: usize) -> fn(&Snapshot, u64) -> Option<u32> {
+    find_quick_for!(
+        kernel, columns,
+        1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+    )
 }
 
 /// A lookup of any hint, compiled for each kernel.
@@ -272,7 +320,7 @@ struct Find<'s> {
 }
 
 impl<'s> Work for Find<'s> {
-    type Output = Result<Candidates<'s>, Damage>;
+    type Output = Result<Found<'s>, Damage>;
 
     #[inline(always)]
     fn run<P: Retrieve>(self, path: P) -> Self::Output {
@@ -296,6 +344,7 @@ impl Work for FindBatch<'_> {
     fn run<P: Retrieve>(self, path: P) -> Self::Output {
         let Self { snapshot, hints, out } = self;
         let view = snapshot.view();
+        let columns = snapshot.shape.columns();
         let prefetch = |hint: &Hint| snapshot.shards.prefetch(&view, hint.head());
         hints.iter().take(AHEAD_LEN_HINTS).for_each(prefetch);
         for (at, hint) in hints.iter().enumerate() {
@@ -303,7 +352,7 @@ impl Work for FindBatch<'_> {
                 prefetch(hint);
             }
             let head = hint.head();
-            match snapshot.shards.find_quick(&view, path, head) {
+            match snapshot.shards.find_quick(&view, path, columns, head) {
                 Some(group) => out.push_one(snapshot.shape.slots_of(group)),
                 None => out.push(snapshot.find(head)?),
             }

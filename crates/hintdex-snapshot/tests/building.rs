@@ -116,6 +116,98 @@ fn a_failed_build_leaves_the_old_file_and_nothing_else() {
     assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 1);
 }
 
+/// What a killed build leaves is removed by the next one of the same name, and
+/// nothing else is: no draft that is being written, no file of another name.
+#[test]
+fn stale_drafts_are_removed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let make = |name: &str| fs::File::create(dir.path().join(name)).expect("created");
+    // A process that is gone, one that is not, and this one: none holds the lock.
+    let this = format!(".fleet.hdx.{}.77777.building", std::process::id());
+    let stale = [".fleet.hdx.999999999.0.building", ".fleet.hdx.1.3.building", &this];
+    stale.iter().for_each(|name| drop(make(name)));
+    let kept = [
+        ".other.hdx.999999999.0.building",
+        ".fleet.hdx.building",
+        ".fleet.hdx.1.building",
+        ".fleet.hdx.1.x.building",
+        ".fleet.hdx.old.999999999.0.building",
+        "fleet.hdx.999999999.0.building",
+    ];
+    kept.iter().for_each(|name| drop(make(name)));
+    let busy = ".fleet.hdx.999999999.1.building";
+    let writing = make(busy);
+    writing.lock().expect("locked");
+
+    let fleet = Fleet::new(100, 3);
+    let key = key();
+    let params = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
+    let build = || {
+        Builder::new(params.clone(), &key)
+            .build(&fleet, dir.path().join("fleet.hdx"))
+            .expect("built")
+    };
+    build();
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(dir.path()).expect("a folder");
+        let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+        let mut names: Vec<String> = entries.flatten().map(name).collect();
+        names.sort();
+        names
+    };
+    let mut expected: Vec<&str> = kept.into_iter().chain([busy, "fleet.hdx"]).collect();
+    expected.sort_unstable();
+    assert_eq!(names(), expected);
+
+    // Its writer is killed.
+    drop(writing);
+    build();
+    expected.retain(|&name| name != busy);
+    assert_eq!(names(), expected);
+}
+
+/// Builds of one name at the same time do not take each other's drafts.
+#[test]
+fn builds_at_the_same_time_do_not_meet() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("fleet.hdx");
+    let fleet = Fleet::new(500, 3);
+    let key = key();
+    let params = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let builder = Builder::new(params.clone(), &key).threads(1);
+                    builder.build(&fleet, &path).expect("built");
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 1);
+    Snapshot::open(&path, &key).expect("opened").verify().expect("whole");
+}
+
+#[test]
+fn origins_are_told_apart() {
+    use hintdex_snapshot::SnapshotParams;
+    let origins = [
+        SnapshotParams::origin_of(&[]),
+        SnapshotParams::origin_of(&[b""]),
+        SnapshotParams::origin_of(&[b"ab", b"c"]),
+        SnapshotParams::origin_of(&[b"a", b"bc"]),
+    ];
+    for (at, origin) in origins.iter().enumerate() {
+        assert!(!origins.iter().skip(at + 1).any(|other| other == origin));
+    }
+    let fleet = Fleet::new(100, 2);
+    let mut params = params(Encoding::Ribbon, Dial::Tries(1), 0..100);
+    params.origin = SnapshotParams::origin_of(&[b"a state"]);
+    params.built_at_unix_s = 1_795_392_000;
+    let snapshot = support::build(&fleet, params.clone());
+    assert_eq!(*snapshot.params(), params);
+}
+
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let fleet = Fleet::new(10, 1);

@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 
 use hintdex_snapshot::{Damage, Dial, Encoding, OpenError, Snapshot};
 use rayon::prelude::*;
-use support::repair::repair;
+use support::repair::{repair, seal};
 use support::{Fleet, build_bytes, hint, key, params, scramble};
 
 /// A snapshot, some of its hints, and what it says of them.
@@ -69,13 +69,111 @@ impl Whole {
         });
     }
 
-    fn assert_cut_is_refused(&self, len: usize) {
-        let opened = Snapshot::from_bytes(&self.bytes[..len], &key());
-        match opened {
-            Err(OpenError::TooShort { .. } | OpenError::NotASnapshot) => {}
-            other => panic!("cut to {len} bytes: {:?}", other.map(|snapshot| snapshot.stats())),
-        }
+    /// Flips each of `bits` in turn, in a file of each thread's own: each flip is
+    /// told when the file is opened, or by every lookup that needs the block.
+    ///
+    /// For a large file: looks up what needs the block and a few others, and
+    /// verifies the whole file for one flip in 64 only.
+    fn assert_flips_are_told(&self, bits: impl IndexedParallelIterator<Item = usize>) {
+        let data = 4096..self.bytes.len() - manifest_len(&self.bytes);
+        let needed = self.heads_by_block();
+        let copy = || {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(&self.bytes).expect("written");
+            file
+        };
+        bits.for_each_init(copy, |file, bit| {
+            let (at, byte) = (bit as u64 / 8, self.bytes[bit / 8]);
+            file.as_file().write_all_at(&[byte ^ 1 << (bit % 8)], at).expect("written");
+            let opened = Snapshot::open(file.path(), &key());
+            assert_eq!(opened.is_ok(), data.contains(&(bit / 8)), "bit {bit}: {opened:?}");
+            if let Ok(snapshot) = opened {
+                let block = (bit / 8 - 4096) / 8192;
+                for &head in needed[block].iter().take(2) {
+                    let damage = answer(&snapshot, self.heads[head]).expect_err("damaged");
+                    assert_eq!(damage.block, block as u64, "bit {bit}");
+                }
+                for head in [bit % self.heads.len(), bit / 8 % self.heads.len()] {
+                    if !needed[block].contains(&head) {
+                        let got = answer(&snapshot, self.heads[head]).expect("whole");
+                        assert_eq!(got, self.answers[head], "bit {bit}");
+                    }
+                }
+                if bit % 64 == at as usize % 64 {
+                    let damage = snapshot.verify().expect_err("damaged");
+                    assert_eq!(damage.block, block as u64, "bit {bit}");
+                }
+            }
+            file.as_file().write_all_at(&[byte], at).expect("written");
+        });
     }
+
+    /// Which of the hints need each block.
+    fn heads_by_block(&self) -> Vec<Vec<usize>> {
+        let needed = |block: usize| {
+            let mut bytes = self.bytes.clone();
+            bytes[place(block).start] ^= 1;
+            let snapshot = Snapshot::from_bytes(&bytes, &key()).expect("opened");
+            let heads =
+                (0..self.heads.len()).filter(|&at| answer(&snapshot, self.heads[at]).is_err());
+            heads.collect::<Vec<_>>()
+        };
+        let last = 4096 + self.data_blocks() * 8192 < self.bytes.len() - manifest_len(&self.bytes);
+        let needed: Vec<_> = (0..self.data_blocks() + usize::from(last)).map(needed).collect();
+        let most = needed.iter().filter(|heads| heads.len() >= 2).count();
+        assert!(most + 2 >= needed.len(), "hints for {most} blocks of {}", needed.len());
+        needed
+    }
+
+    /// How many whole blocks the data have.
+    fn data_blocks(&self) -> usize {
+        (self.bytes.len() - manifest_len(&self.bytes) - 4096) / 8192
+    }
+
+    /// Where the CRC of a block is.
+    fn crc_place(&self, block: usize) -> Range<usize> {
+        let data_len = self.bytes.len() - manifest_len(&self.bytes) - 4096;
+        let at = self.bytes.len() - (data_len.div_ceil(8192) - block) * 4;
+        at..at + 4
+    }
+
+    /// Puts two blocks of `bytes` and their CRCs in each other's place.
+    fn swap(&self, bytes: &mut [u8], first: usize, second: usize) {
+        bytes.copy_within(place(second), place(first).start);
+        bytes[place(second)].copy_from_slice(&self.bytes[place(first)]);
+        bytes.copy_within(self.crc_place(second), self.crc_place(first).start);
+        bytes[self.crc_place(second)].copy_from_slice(&self.bytes[self.crc_place(first)]);
+    }
+
+    /// A file with these blocks damaged tells the first of them, and lookups give
+    /// the same answers or tell one of them.
+    fn assert_told(&self, bytes: &[u8], blocks: &[usize]) {
+        let snapshot = Snapshot::from_bytes(bytes, &key()).expect("opened");
+        let told = |damage: Damage| blocks.contains(&(damage.block as usize));
+        for (&head, expected) in self.heads.iter().zip(&self.answers).take(32) {
+            match answer(&snapshot, head) {
+                Ok(got) => assert_eq!(got, *expected, "hint {head:016x}, blocks {blocks:?}"),
+                Err(damage) => assert!(told(damage), "{damage:?} for {blocks:?}"),
+            }
+        }
+        assert!(snapshot.verify().is_err_and(told), "nobody noticed: blocks {blocks:?}");
+    }
+
+    fn assert_cut_is_refused(&self, len: usize) {
+        assert_refused(len, Snapshot::from_bytes(&self.bytes[..len], &key()));
+    }
+}
+
+fn assert_refused(len: usize, opened: Result<Snapshot, OpenError>) {
+    match opened {
+        Err(OpenError::TooShort { .. } | OpenError::NotASnapshot) => {}
+        other => panic!("cut to {len} bytes: {:?}", other.map(|snapshot| snapshot.stats())),
+    }
+}
+
+/// Where a block of the data is.
+fn place(block: usize) -> Range<usize> {
+    4096 + block * 8192..4096 + (block + 1) * 8192
 }
 
 fn answer(snapshot: &Snapshot, head: u64) -> Result<Vec<Range<u32>>, Damage> {
@@ -120,50 +218,100 @@ fn every_truncation_of_a_small_snapshot() {
     }
 }
 
-/// Blocks of the same file swapped, and blocks of another file put in.
+/// Blocks of the same file in each other's place, and blocks of another file.
+///
+/// Their CRCs come along, and manifest and header are made right again: then
+/// nothing but the block's number and the file's id in the CRC tells.
 #[test]
 fn every_block_out_of_place() {
     let whole = small(Encoding::Ribbon);
+    let blocks = whole.data_blocks();
+    assert!(blocks >= 7);
+    for first in 0..blocks {
+        for second in first + 1..blocks {
+            let mut bytes = whole.bytes.clone();
+            whole.swap(&mut bytes, first, second);
+            seal(&mut bytes);
+            whole.assert_told(&bytes, &[first, second]);
+        }
+    }
     let other = Fleet { seed: 2, ..Fleet::new(9_000, 4) };
     let mut params = params(Encoding::Ribbon, Dial::Tries(1), other.slots.clone());
     params.origin = *b"another day's st";
     let other = build_bytes(&other, params);
-    let blocks = (whole.bytes.len() - manifest_len(&whole.bytes) - 4096) / 8192;
-    let place = |block: usize| 4096 + block * 8192..4096 + (block + 1) * 8192;
-    for to in 0..blocks {
-        for from in (0..blocks).filter(|&from| from != to) {
-            let mut bytes = whole.bytes.clone();
-            bytes.copy_within(place(from), place(to).start);
-            let snapshot = Snapshot::from_bytes(&bytes, &key()).expect("opened");
-            whole.assert_harmless(&snapshot, || format!("block {from} at {to}"));
-        }
+    let other = Whole { bytes: other, heads: Vec::new(), answers: Vec::new() };
+    for block in 0..blocks.min(other.data_blocks()) {
         let mut bytes = whole.bytes.clone();
-        bytes[place(to)].copy_from_slice(&other[place(to)]);
-        let snapshot = Snapshot::from_bytes(&bytes, &key()).expect("opened");
-        whole.assert_harmless(&snapshot, || format!("a foreign block at {to}"));
+        bytes[place(block)].copy_from_slice(&other.bytes[place(block)]);
+        bytes[whole.crc_place(block)].copy_from_slice(&other.bytes[other.crc_place(block)]);
+        seal(&mut bytes);
+        whole.assert_told(&bytes, &[block]);
     }
 }
 
 /// One flip in a hundred of a snapshot of 1 MiB.
 #[test]
 fn some_bit_flips_of_a_large_snapshot() {
-    flips_of_a_large_snapshot(100);
+    let whole = large();
+    let bits = (0..whole.bytes.len() * 8 / 100).into_par_iter();
+    let within = |at: usize| (scramble(at as u64) % 100) as usize;
+    whole.assert_flips_are_told(bits.map(|at| at * 100 + within(at)));
+    let cuts = (0..whole.bytes.len() / 100).into_par_iter();
+    cuts.for_each(|at| whole.assert_cut_is_refused(at * 100));
 }
 
 #[test]
-#[ignore = "long: half an hour with --release"]
+#[ignore = "long: minutes with --release"]
 fn every_bit_flip_of_a_large_snapshot() {
-    flips_of_a_large_snapshot(1);
+    let whole = large();
+    println!("{} flips", whole.bytes.len() * 8);
+    whole.assert_flips_are_told((0..whole.bytes.len() * 8).into_par_iter());
 }
 
-fn flips_of_a_large_snapshot(one_in: usize) {
-    let whole = Whole::new(Encoding::Ribbon, Dial::Tries(1), 124_000, 16);
+#[test]
+#[ignore = "long: a minute with --release"]
+fn every_truncation_of_a_large_snapshot() {
+    let whole = large();
+    // From the longest to the shortest, each thread in a file of its own.
+    let runs = whole.bytes.len().div_ceil(4096);
+    (0..runs).into_par_iter().for_each(|run| {
+        let lens = run * 4096..whole.bytes.len().min((run + 1) * 4096);
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(&whole.bytes[..lens.end]).expect("written");
+        for len in lens.rev() {
+            file.as_file().set_len(len as u64).expect("cut");
+            assert_refused(len, Snapshot::open(file.path(), &key()));
+        }
+    });
+    println!("{} truncations", whole.bytes.len());
+}
+
+#[test]
+#[ignore = "long: a minute with --release"]
+fn every_block_substitution_of_a_large_snapshot() {
+    let whole = large();
+    let blocks = whole.data_blocks();
+    (0..blocks).into_par_iter().for_each(|to| {
+        let mut bytes = whole.bytes.clone();
+        for from in (0..blocks).filter(|&from| from != to) {
+            // With its CRC and without.
+            bytes.copy_within(place(from), place(to).start);
+            whole.assert_told(&bytes, &[to]);
+            bytes.copy_within(whole.crc_place(from), whole.crc_place(to).start);
+            seal(&mut bytes);
+            whole.assert_told(&bytes, &[to]);
+            bytes[whole.crc_place(to)].copy_from_slice(&whole.bytes[whole.crc_place(to)]);
+            bytes[..256].copy_from_slice(&whole.bytes[..256]);
+        }
+    });
+    println!("{} substitutions", 2 * blocks * (blocks - 1));
+}
+
+/// A snapshot of 1 MiB and a little more.
+fn large() -> Whole {
+    let whole = Whole::new(Encoding::Ribbon, Dial::Tries(1), 124_000, 2_000);
     assert!((0xf_f000..0x12_0000).contains(&whole.bytes.len()), "{} bytes", whole.bytes.len());
-    let bits = (0..whole.bytes.len() * 8 / one_in).into_par_iter();
-    let within = |at: usize| (scramble(at as u64) % one_in as u64) as usize;
-    whole.assert_flips_are_harmless(bits.map(|at| at * one_in + within(at)));
-    let cuts = (0..whole.bytes.len() / one_in).into_par_iter();
-    cuts.for_each(|at| whole.assert_cut_is_refused(at * one_in));
+    whole
 }
 
 /// With every check repaired nothing stands between the reader and the bytes:

@@ -8,10 +8,11 @@
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
 use super::{BucketCandidates, Entry, Shape, Shard, View};
+use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
 use crate::snapshot::Section;
-use crate::{BuildError, Candidates, Damage};
+use crate::{BuildError, Damage};
 
 #[derive(Debug)]
 pub(crate) struct DenseShard {
@@ -76,16 +77,11 @@ impl Shard for DenseShard {
         self.buckets.prefetch(view, self.bucket(view.shape, head));
     }
 
-    fn find<'f, P: Retrieve>(
-        &self,
-        view: &View<'f>,
-        _: P,
-        head: u64,
-    ) -> Result<Candidates<'f>, Damage> {
+    fn find<'f, P: Retrieve>(&self, view: &View<'f>, _: P, head: u64) -> Result<Found<'f>, Damage> {
         let codes = self.buckets.codes(view, self.bucket(view.shape, head))?;
         let low_bits = self.buckets.low_bits;
         let slots = DenseCandidates { codes, low_bits, next_group: 0, shape: view.shape };
-        Ok(Candidates::bucket(BucketCandidates::Dense(slots)))
+        Ok(Found::Bucket(BucketCandidates::Dense(slots)))
     }
 
     fn measure(&self, _: &Shape, sections: &mut Vec<Section>) {

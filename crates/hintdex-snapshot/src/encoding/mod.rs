@@ -11,14 +11,16 @@ mod sorted;
 use core::fmt;
 use core::ops::Range;
 
+use crate::candidates::Found;
 use crate::format::{Checked, Header, ShardRecord, shard_of};
 use crate::kernel::Retrieve;
 use crate::snapshot::Section;
-use crate::{BuildError, Candidates, Damage, SnapshotParams};
+use crate::{BuildError, Damage, SnapshotParams};
 
 use dense::DenseShard;
 pub(crate) use duplicates::{Duplicate, group as duplicate_group};
 use ribbon::RibbonShard;
+pub(crate) use sorted::SortedEntries;
 use sorted::SortedShard;
 
 /// How hints are stored. Its number and name never change meaning.
@@ -147,12 +149,12 @@ impl Shape {
         }
         // No overflow: the group's first slot is one of the snapshot's.
         let start = self.slots.start + group * self.group_len_slots;
-        start..self.slots.end.min(start.saturating_add(self.group_len_slots))
+        start..start + self.group_len_slots.min(self.slots.end - start)
     }
 }
 
 /// The file as a lookup sees it: bytes are given out once they are checked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'f> {
     pub bytes: Checked<'f>,
     pub shape: &'f Shape,
@@ -185,7 +187,7 @@ pub(crate) trait Shard: Sized + Send + Sync {
         view: &View<'f>,
         path: P,
         head: u64,
-    ) -> Result<Candidates<'f>, Damage>;
+    ) -> Result<Found<'f>, Damage>;
 
     /// Adds the shard's bytes to `sections`, by name.
     fn measure(&self, shape: &Shape, sections: &mut Vec<Section>);
@@ -227,21 +229,30 @@ impl Shards {
         view: &View<'f>,
         path: P,
         head: u64,
-    ) -> Result<Candidates<'f>, Damage> {
+    ) -> Result<Found<'f>, Damage> {
         let shard = shard_of(head, view.shape.shard_bits);
         for_encoding!(self, shards => match shards.get(shard) {
             Some(shard) => shard.find(view, path, head),
-            None => Ok(Candidates::none()),
+            None => Ok(Found::none()),
         })
     }
 
     /// The group of a hint, where it takes no more than a few instructions to
-    /// find it; else `None`, and [`find`](Self::find) knows.
+    /// find it; else `None`, and [`find`](Self::find) knows. `columns` are the
+    /// shape's.
     #[inline(always)]
-    pub fn find_quick<P: Retrieve>(&self, view: &View<'_>, path: P, head: u64) -> Option<u32> {
+    pub fn find_quick<P: Retrieve>(
+        &self,
+        view: &View<'_>,
+        path: P,
+        columns: usize,
+        head: u64,
+    ) -> Option<u32> {
         let Self::Ribbon(shards) = self else { return None };
-        let shard = shards.get(shard_of(head, view.shape.shard_bits))?;
-        shard.find_quick(view.bytes.all()?, view.shape, path, head)
+        // The number of shards is a power of two, so this is `shard_of`.
+        #[expect(clippy::cast_possible_truncation, reason = "less than `shards.len()`")]
+        let shard = ((u128::from(head) * shards.len() as u128) >> 64) as usize;
+        shards.get(shard)?.find_quick(view.bytes.all()?, path, columns, head)
     }
 
     /// Starts loading what a lookup of this hint will need.
@@ -251,6 +262,14 @@ impl Shards {
         for_encoding!(self, shards => if let Some(shard) = shards.get(shard) {
             shard.prefetch(view, head);
         });
+    }
+
+    /// The hints in order, if the encoding has kept any.
+    pub fn entries<'f>(&'f self, view: View<'f>) -> Option<SortedEntries<'f>> {
+        match self {
+            Self::Sorted(shards) => Some(SortedEntries::new(view, shards)),
+            Self::Ribbon(_) | Self::Dense(_) => None,
+        }
     }
 
     /// How many entries the lists of duplicate hints have.

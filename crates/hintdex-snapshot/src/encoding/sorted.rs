@@ -9,10 +9,11 @@ use core::ops::Range;
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
 use super::{BucketCandidates, Entry, Shape, Shard, View};
+use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
 use crate::snapshot::Section;
-use crate::{BuildError, Candidates, Damage};
+use crate::{BuildError, Damage};
 
 /// The most bits that choose a bucket: shards have no more than 2²⁰ hints unless
 /// there are more shards than there can be.
@@ -106,21 +107,90 @@ impl Shard for SortedShard {
         self.buckets.prefetch(view, self.widths.split(head << view.shape.shard_bits).0);
     }
 
-    fn find<'f, P: Retrieve>(
-        &self,
-        view: &View<'f>,
-        _: P,
-        head: u64,
-    ) -> Result<Candidates<'f>, Damage> {
+    fn find<'f, P: Retrieve>(&self, view: &View<'f>, _: P, head: u64) -> Result<Found<'f>, Damage> {
         let (bucket, wanted) = self.widths.split(head << view.shape.shard_bits);
         let codes = self.buckets.codes(view, bucket)?;
         let low_bits = self.buckets.low_bits;
         let groups = SortedCandidates { codes, low_bits, suffix: 0, wanted, shape: view.shape };
-        Ok(Candidates::bucket(BucketCandidates::Sorted(groups)))
+        Ok(Found::Bucket(BucketCandidates::Sorted(groups)))
     }
 
     fn measure(&self, _: &Shape, sections: &mut Vec<Section>) {
         self.buckets.measure(sections);
+    }
+}
+
+/// The entries of all shards in the order of hints.
+#[derive(Clone, Debug)]
+pub(crate) struct SortedEntries<'f> {
+    view: View<'f>,
+    shards: &'f [SortedShard],
+    /// The shard and the bucket that are being read.
+    shard: usize,
+    bucket: u32,
+    codes: Option<BitReader<'f>>,
+    /// Of the hint read last.
+    suffix: u64,
+}
+
+impl<'f> SortedEntries<'f> {
+    pub const fn new(view: View<'f>, shards: &'f [SortedShard]) -> Self {
+        Self { view, shards, shard: 0, bucket: 0, codes: None, suffix: 0 }
+    }
+
+    /// How many bits of a hint are kept: those of every prefix.
+    pub fn kept_bits(&self) -> u32 {
+        let widths = Widths::of(self.view.shape);
+        u32::from(self.view.shape.shard_bits) + widths.bucket_bits + widths.suffix_bits
+    }
+
+    /// The next entry: the kept bits of a hint, zeros after them, and its group.
+    ///
+    /// A damaged block ends the bucket it is in; the next call goes on behind it.
+    pub fn next(&mut self) -> Option<Result<(u64, u32), Damage>> {
+        loop {
+            let shard = self.shards.get(self.shard)?;
+            let Some(codes) = &mut self.codes else {
+                if self.bucket >= shard.buckets.bucket_count() {
+                    (self.shard, self.bucket) = (self.shard + 1, 0);
+                    continue;
+                }
+                match shard.buckets.codes(&self.view, self.bucket) {
+                    Ok(codes) => (self.codes, self.suffix) = (Some(codes), 0),
+                    Err(damage) => {
+                        self.bucket += 1;
+                        return Some(Err(damage));
+                    }
+                }
+                continue;
+            };
+            let gap = codes.take_rice(shard.buckets.low_bits);
+            let suffix = gap.and_then(|gap| self.suffix.checked_add(gap));
+            let group = codes.take(self.view.shape.value_bits);
+            match suffix.zip(group) {
+                Some((suffix, group))
+                    if suffix >> 1 >> (shard.widths.suffix_bits.max(1) - 1) == 0 =>
+                {
+                    self.suffix = suffix;
+                    let group = u32::try_from(group).unwrap_or(u32::MAX);
+                    return Some(Ok((self.prefix(shard.widths), group)));
+                }
+                // The end, or what no builder writes.
+                _ => (self.codes, self.bucket) = (None, self.bucket + 1),
+            }
+        }
+    }
+
+    /// The kept bits of the hint read last.
+    fn prefix(&self, widths: Widths) -> u64 {
+        // No bits at all are none, and would be a shift by a whole word.
+        let place = |value: u64, bits_before: u32, bits: u32| {
+            if bits == 0 { 0 } else { value << (u64::BITS - bits_before - bits) }
+        };
+        let shard_bits = u32::from(self.view.shape.shard_bits);
+        place(self.shard as u64, 0, shard_bits)
+            | place(self.bucket.into(), shard_bits, widths.bucket_bits)
+            | place(self.suffix, shard_bits + widths.bucket_bits, widths.suffix_bits)
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Checks {
 }
 
 /// A file whose bytes are given out once they are checked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Checked<'f> {
     file: &'f [u8],
     checks: &'f Checks,

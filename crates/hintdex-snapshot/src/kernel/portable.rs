@@ -1,6 +1,6 @@
 //! The portable path: words, no instruction set assumed.
 
-use super::{BLOCK_LEN_ROWS, Retrieve, WINDOW_LEN_UNITS, window_len_bytes};
+use super::{BLOCK_LEN_ROWS, Retrieve, Work, window_len_bytes};
 
 /// How many columns a word holds, a byte each.
 const WORD_LEN_COLUMNS: usize = 8;
@@ -12,29 +12,42 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
 
+/// See [`Kernel::run`](super::Kernel::run). Not inlined, nor are the other paths:
+/// so a caller stays small enough to become part of its own caller.
+#[inline(never)]
+pub(super) fn run<W: Work>(work: W) -> W::Output {
+    work.run(Portable)
+}
+
 impl Retrieve for Portable {
     #[inline(always)]
-    fn parities(self, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+    fn parities(self, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
         if rows.len() < window_len_bytes(columns) {
             return 0;
         }
-        // A mask for each unit, for all columns of a word.
-        let masks: [u8; 16] = (u128::from(coefficients) << (shift % 8)).to_le_bytes();
-        let masks = masks.map(|mask| u64::from(mask) * ONES);
-        let mut value = 0;
-        for word in 0..columns.div_ceil(WORD_LEN_COLUMNS) {
-            let at = word * WORD_LEN_COLUMNS;
-            let mut sum = 0;
-            for (unit, mask) in masks.iter().take(WINDOW_LEN_UNITS).enumerate() {
-                let start = unit * columns + at;
-                let bytes = rows.get(start..).and_then(|rest| rest.first_chunk());
-                let bytes = bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
-                sum ^= bytes & mask;
-            }
-            value |= u32::from(byte_parities(sum)) << at;
+        if columns <= 2 * WORD_LEN_COLUMNS {
+            parities::<2>(rows, columns, coefficients)
+        } else {
+            parities::<4>(rows, columns, coefficients)
         }
-        value
     }
+}
+
+/// The parities of so many words of columns.
+#[inline(always)]
+fn parities<const WORDS: usize>(rows: &[u8], columns: usize, coefficients: u64) -> u32 {
+    let mut sums = [0; WORDS];
+    let mut rest = rows;
+    for mask in coefficients.to_le_bytes() {
+        // For all columns of a word.
+        let mask = u64::from(mask) * ONES;
+        let (words, _) = rest.as_chunks::<WORD_LEN_COLUMNS>();
+        for (sum, word) in sums.iter_mut().zip(words) {
+            *sum ^= u64::from_le_bytes(*word) & mask;
+        }
+        rest = rest.get(columns..).unwrap_or_default();
+    }
+    sums.iter().rev().fold(0, |value, sum| value << 8 | u32::from(byte_parities(*sum)))
 }
 
 /// The parities of the bytes of a word, the lowest byte's in bit 0.

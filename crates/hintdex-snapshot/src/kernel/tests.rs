@@ -2,17 +2,20 @@
 
 use proptest::prelude::*;
 
-use super::{Kernel, MAX_COLUMNS, Retrieve, UNIT_LEN_ROWS, Work, solve_block, window_len_bytes};
+use super::{
+    Kernel, MAX_COLUMNS, MAX_READ_BYTES, Retrieve, UNIT_LEN_ROWS, Work, solve_block,
+    window_len_bytes,
+};
 
 /// The value by its definition, row by row.
-fn by_rows(rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+fn by_rows(rows: &[u8], columns: usize, coefficients: u64) -> u32 {
     let bit = |column: usize, row: usize| {
         let byte = rows[row / UNIT_LEN_ROWS as usize * columns + column];
         u32::from(byte >> (row % UNIT_LEN_ROWS as usize) & 1)
     };
     (0..columns).fold(0, |value, column| {
         let rows = (0..64).filter(|row| coefficients >> row & 1 == 1);
-        let parity = rows.fold(0, |sum, row| sum ^ bit(column, shift as usize + row));
+        let parity = rows.fold(0, |sum, row| sum ^ bit(column, row));
         value | parity << column
     })
 }
@@ -21,7 +24,6 @@ fn by_rows(rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
 struct One<'r> {
     rows: &'r [u8],
     columns: usize,
-    shift: u32,
     coefficients: u64,
 }
 
@@ -30,12 +32,12 @@ impl Work for One<'_> {
 
     #[inline(always)]
     fn run<P: Retrieve>(self, path: P) -> u32 {
-        path.retrieve(self.rows, self.columns, self.shift, self.coefficients)
+        path.retrieve(self.rows, self.columns, self.coefficients)
     }
 }
 
-fn retrieve(kernel: Kernel, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
-    kernel.run(One { rows, columns, shift, coefficients })
+fn retrieve(kernel: Kernel, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
+    kernel.run(One { rows, columns, coefficients })
 }
 
 #[test]
@@ -54,15 +56,14 @@ proptest! {
     fn every_kernel_gives_the_value_of_the_definition(
         rows in prop::collection::vec(any::<u8>(), window_len_bytes(MAX_COLUMNS)),
         columns in 1_usize..=32,
-        shift in 0_u32..8,
         coefficients: u64,
     ) {
         let rows = &rows[..window_len_bytes(columns)];
-        let expected = by_rows(rows, columns, shift, coefficients);
+        let expected = by_rows(rows, columns, coefficients);
         for kernel in Kernel::all() {
-            let value = retrieve(kernel, rows, columns, shift, coefficients);
+            let value = retrieve(kernel, rows, columns, coefficients);
             prop_assert_eq!(value, expected, "{:?}", kernel);
-            let too_few = retrieve(kernel, &rows[1..], columns, shift, coefficients);
+            let too_few = retrieve(kernel, &rows[1..], columns, coefficients);
             prop_assert_eq!(too_few, 0, "{:?}", kernel);
         }
     }
@@ -77,7 +78,9 @@ proptest! {
     ) {
         // Every second row has an equation.
         let pick = |row: usize| (row % 2 == 1).then_some(row / 2);
-        let coefficient = |row| pick(row).map_or(0, |at| coefficients[at] | 1);
+        // Within the eight units that begin with the row's.
+        let within = |row: usize| u64::MAX >> (row % UNIT_LEN_ROWS as usize);
+        let coefficient = |row| pick(row).map_or(0, |at| coefficients[at] & within(row) | 1);
         let coefficients: [u64; 64] = std::array::from_fn(coefficient);
         let values: [u32; 64] = std::array::from_fn(|row| pick(row).map_or(0, |at| values[at]));
         let after = &after[..columns];
@@ -87,15 +90,16 @@ proptest! {
             (0..8).flat_map(|unit| block.iter().map(move |word| word.to_le_bytes()[unit])).collect()
         };
         let mut rows = [units(&solved), units(after)].concat();
-        rows.resize(rows.len() + MAX_COLUMNS, 0xff);
+        rows.resize(rows.len() + MAX_READ_BYTES, 0xff);
         let mask = u32::MAX >> (32 - columns);
         for kernel in Kernel::all() {
-            for (row, shift) in (0..64).zip(0..) {
-                if coefficients[row] != 0 {
-                    let from = &rows[row / UNIT_LEN_ROWS as usize * columns..];
-                    let value = retrieve(kernel, from, columns, shift % 8, coefficients[row]);
-                    prop_assert_eq!(value, values[row] & mask, "{:?}, row {}", kernel, row);
-                }
+            for row in (0..64).filter(|&row| coefficients[row] != 0) {
+                // A ribbon begins with a unit, an equation of the solver with a
+                // row of it.
+                let from = &rows[row / UNIT_LEN_ROWS as usize * columns..];
+                let shifted = coefficients[row] << (row % UNIT_LEN_ROWS as usize);
+                let value = retrieve(kernel, from, columns, shifted);
+                prop_assert_eq!(value, values[row] & mask, "{:?}, row {}", kernel, row);
             }
         }
     }

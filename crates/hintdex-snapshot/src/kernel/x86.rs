@@ -3,13 +3,18 @@
 #![expect(unsafe_code, reason = "intrinsics")]
 
 use core::arch::x86_64::{
-    _MM_HINT_T0, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_prefetch, _mm_sll_epi64, _mm_srl_epi64,
-    _mm_unpacklo_epi64, _mm256_and_si256, _mm256_broadcastsi128_si256, _mm256_loadu_si256,
-    _mm256_movemask_epi8, _mm256_set1_epi8, _mm256_setr_epi8, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_xor_si256,
+    __m512i, _MM_HINT_T0, _mm_cvtsi64_si128, _mm_prefetch, _mm256_and_si256,
+    _mm256_broadcastq_epi64, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+    _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm256_xor_si256, _mm512_and_si512, _mm512_gf2p8affine_epi64_epi8, _mm512_loadu_si512,
+    _mm512_movepi8_mask, _mm512_permutexvar_epi8, _mm512_set1_epi64, _mm512_ternarylogic_epi64,
+    _mm512_zextsi128_si512,
 };
 
-use super::{BLOCK_LEN_ROWS, Retrieve, WINDOW_LEN_UNITS, Work, portable, window_len_bytes};
+use super::{
+    BLOCK_LEN_ROWS, BLOCK_LEN_UNITS, Compiled, Lookup, MAX_COLUMNS, Retrieve, Work, portable,
+    window_len_bytes,
+};
 
 /// The length of a cache line in bytes.
 const LINE_LEN_BYTES: usize = 64;
@@ -80,12 +85,23 @@ impl Avx2 {
         // and BMI2.
         unsafe { with_avx2(self, work) }
     }
+
+    /// See [`Kernel::compile`](super::Kernel::compile).
+    pub fn compile<W: Lookup>(self) -> Compiled<W> {
+        #[target_feature(enable = "avx2,bmi2")]
+        fn with_avx2<W: Lookup>(subject: &W::Subject, head: u64) -> Option<u32> {
+            W::run(Avx2(()), subject, head)
+        }
+        // SAFETY: the closure is given to nobody but who had `self`, which exists
+        // only where the processor was found to have the features.
+        |subject, head| unsafe { with_avx2::<W>(subject, head) }
+    }
 }
 
 impl Retrieve for Avx2 {
     /// All columns in a register, a byte each.
     #[inline(always)]
-    fn parities(self, rows: &[u8], columns: usize, shift: u32, coefficients: u64) -> u32 {
+    fn parities(self, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
         /// The sign of a byte.
         const O: i8 = i8::MIN;
         if rows.len() < window_len_bytes(columns) {
@@ -95,18 +111,13 @@ impl Retrieve for Avx2 {
         // AVX2, and `self` exists only where it was found to have it. (This is
         // no `target_feature` function because such a one is not always inlined;
         // it becomes part of `with_avx2`, which is one.) The load: `unit` is at
-        // most 8, so its 32 bytes end at most `window_len_bytes(columns)` into
-        // `rows`, which are that long as was just checked; it needs no alignment.
+        // most 7, so its 32 bytes end before `window_len_bytes(columns)` bytes of
+        // `rows`, which are that many as was just checked; it needs no alignment.
         unsafe {
-            // The masks of the nine units are nine bytes: the coefficients,
-            // shifted, over two words.
-            let shift = shift.cast_signed();
-            let coefficients = _mm_cvtsi64_si128(coefficients.cast_signed());
-            let first = _mm_sll_epi64(coefficients, _mm_cvtsi32_si128(shift));
-            let ninth = _mm_srl_epi64(coefficients, _mm_cvtsi32_si128(64 - shift));
-            let masks = _mm256_broadcastsi128_si256(_mm_unpacklo_epi64(first, ninth));
+            // The masks of the units are the bytes of the coefficients.
+            let masks = _mm256_broadcastq_epi64(_mm_cvtsi64_si128(coefficients.cast_signed()));
             let mut sum = _mm256_setzero_si256();
-            for (unit, number) in (0..WINDOW_LEN_UNITS).zip(0..) {
+            for (unit, number) in (0..BLOCK_LEN_UNITS as usize).zip(0..) {
                 let bytes = _mm256_loadu_si256(rows.as_ptr().add(unit * columns).cast());
                 let mask = _mm256_shuffle_epi8(masks, _mm256_set1_epi8(number));
                 sum = _mm256_xor_si256(sum, _mm256_and_si256(bytes, mask));
@@ -121,5 +132,142 @@ impl Retrieve for Avx2 {
             let nibbles = _mm256_and_si256(sum, _mm256_set1_epi8(0x0f));
             _mm256_movemask_epi8(_mm256_shuffle_epi8(odd, nibbles)).cast_unsigned()
         }
+    }
+}
+
+/// Proof of AVX-512 with VBMI and GFNI, which permute bytes and add up their bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    pub fn detect() -> Option<Self> {
+        let all = is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("gfni")
+            && is_x86_feature_detected!("bmi2");
+        all.then_some(Self(()))
+    }
+
+    /// See [`Kernel::run`](super::Kernel::run).
+    #[inline]
+    pub fn run<W: Work>(self, work: W) -> W::Output {
+        #[target_feature(enable = "avx512bw,avx512vbmi,gfni,bmi2")]
+        fn with_avx512<W: Work>(path: Avx512, work: W) -> W::Output {
+            work.run(path)
+        }
+        // SAFETY: `self` exists only where the processor was found to have them.
+        unsafe { with_avx512(self, work) }
+    }
+
+    /// See [`Kernel::compile`](super::Kernel::compile).
+    pub fn compile<W: Lookup>(self) -> Compiled<W> {
+        #[target_feature(enable = "avx512bw,avx512vbmi,gfni,bmi2")]
+        fn with_avx512<W: Lookup>(subject: &W::Subject, head: u64) -> Option<u32> {
+            W::run(Avx512(()), subject, head)
+        }
+        // SAFETY: the closure is given to nobody but who had `self`, which exists
+        // only where the processor was found to have the features.
+        |subject, head| unsafe { with_avx512::<W>(subject, head) }
+    }
+}
+
+/// The length of a register of AVX-512.
+const REGISTER_LEN_BYTES: usize = 64;
+
+/// For each number of columns and register of units, which unit each byte of
+/// the register belongs to; for those past the last column, a place that is zero.
+static UNITS_OF_BYTES: [[[u8; REGISTER_LEN_BYTES]; 4]; MAX_COLUMNS + 1] = units_of_bytes();
+
+#[expect(clippy::indexing_slicing, reason = "at compile time")]
+#[expect(clippy::cast_possible_truncation, reason = "at most eight")]
+const fn units_of_bytes() -> [[[u8; REGISTER_LEN_BYTES]; 4]; MAX_COLUMNS + 1] {
+    let nothing = REGISTER_LEN_BYTES as u8 - 1;
+    let mut table = [[[nothing; REGISTER_LEN_BYTES]; 4]; MAX_COLUMNS + 1];
+    let mut columns = 1;
+    while columns <= MAX_COLUMNS {
+        let units = units_a_register(columns);
+        let mut byte = 0;
+        while byte < 4 * units * columns {
+            let (register, place) = (byte / (units * columns), byte % (units * columns));
+            let unit = byte / columns;
+            if unit < BLOCK_LEN_UNITS as usize {
+                table[columns][register][place] = unit as u8;
+            }
+            byte += 1;
+        }
+        columns += 1;
+    }
+    table
+}
+
+/// How many units a register takes at a time: no more than there are, and no
+/// number that saves no register.
+#[inline(always)]
+const fn units_a_register(columns: usize) -> usize {
+    match columns {
+        0..=8 => 8,
+        9..=16 => 4,
+        17..=21 => 3,
+        _ => 2,
+    }
+}
+
+impl Avx512 {
+    /// The parities with so many units a register.
+    #[inline(always)]
+    fn sum<const UNITS: usize>(self, rows: &[u8], columns: usize, coefficients: u64) -> u64 {
+        let Some(units_of_bytes) = UNITS_OF_BYTES.get(columns) else { return 0 };
+        if rows.len() < window_len_bytes(columns) {
+            return 0;
+        }
+        // SAFETY: all but the loads are unsafe only where the processor may lack
+        // these instructions, and `self` exists only where it was found to have
+        // them. (As above, this becomes part of a `target_feature` function.)
+        // The loads: `unit` is at most 7, so its 64 bytes end no later than
+        // `window_len_bytes(columns)` bytes of `rows`, which are that many as was
+        // just checked; those of the table are arrays of that length. They need
+        // no alignment.
+        let odd = unsafe {
+            let masks = _mm512_zextsi128_si512(_mm_cvtsi64_si128(coefficients.cast_signed()));
+            let mut sum = None;
+            for (unit, of_bytes) in (0..BLOCK_LEN_UNITS as usize).step_by(UNITS).zip(units_of_bytes)
+            {
+                let bytes = _mm512_loadu_si512(rows.as_ptr().add(unit * columns).cast());
+                let of_bytes: __m512i = _mm512_loadu_si512(of_bytes.as_ptr().cast());
+                let mask = _mm512_permutexvar_epi8(of_bytes, masks);
+                sum = Some(match sum {
+                    None => _mm512_and_si512(bytes, mask),
+                    // sum ^ (bytes & mask)
+                    Some(sum) => _mm512_ternarylogic_epi64::<0x78>(sum, bytes, mask),
+                });
+            }
+            let sum = sum.unwrap_or(masks);
+            // Each byte's parity in its sign: the sum of its bits over GF(2).
+            let parities = _mm512_gf2p8affine_epi64_epi8::<0>(sum, _mm512_set1_epi64(0xff));
+            _mm512_movepi8_mask(parities)
+        };
+        // One bit a byte: the units of the register onto the first.
+        let mut units = UNITS.next_power_of_two();
+        let mut odd = odd;
+        while units > 1 {
+            units /= 2;
+            odd ^= odd >> (units * columns % 64);
+        }
+        odd
+    }
+}
+
+impl Retrieve for Avx512 {
+    /// As many units in a register as go into it, one after the other.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the columns are the lowest bits")]
+    fn parities(self, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
+        let sum = match units_a_register(columns) {
+            8 => self.sum::<8>(rows, columns, coefficients),
+            4 => self.sum::<4>(rows, columns, coefficients),
+            3 => self.sum::<3>(rows, columns, coefficients),
+            _ => self.sum::<2>(rows, columns, coefficients),
+        };
+        sum as u32
     }
 }

@@ -1,6 +1,6 @@
 //! Solving for the rows: elimination in a band 64 wide.
 
-use super::layer::{BUCKET_LEN_ROWS, Size, THRESHOLDS_ROWS, WIDTH_ROWS};
+use super::layer::{BUCKET_LEN_UNITS, Size, WIDTH_ROWS};
 use super::place;
 use crate::kernel::{self, BLOCK_LEN_ROWS, MAX_COLUMNS, UNIT_LEN_ROWS};
 
@@ -30,45 +30,46 @@ impl Band {
     }
 
     /// Adds the equations of `keys`, which are in the order of their hashes, and
-    /// gives the code of each bucket's threshold and which keys were bumped.
+    /// gives each bucket's threshold in units and which keys were bumped.
     ///
     /// A bucket is filled from its last place to its first: where it overlaps
     /// the bucket before is where room runs out, so that is what is bumped.
     pub fn fill(&mut self, keys: &[Keyed], bumped: &mut Vec<Keyed>) -> Vec<u8> {
         let starts = self.size.starts();
-        let mut codes = Vec::with_capacity(self.size.buckets() as usize);
+        let mut thresholds = Vec::with_capacity(self.size.buckets() as usize);
         let mut rest = keys;
         for bucket in 0..self.size.buckets() {
-            let end = (bucket + 1) * BUCKET_LEN_ROWS;
+            let end = (bucket + 1) * BUCKET_LEN_UNITS;
             let len = rest.iter().take_while(|key| place::start(key.hash, starts) < end).count();
             let (keys, after) = rest.split_at(len);
             rest = after;
-            codes.push(self.fill_bucket(bucket * BUCKET_LEN_ROWS, keys, bumped));
+            let threshold = self.fill_bucket(bucket * BUCKET_LEN_UNITS, keys, bumped);
+            #[expect(clippy::cast_possible_truncation, reason = "at most a bucket")]
+            thresholds.push(threshold as u8);
         }
-        codes
+        thresholds
     }
 
-    /// Adds the equations of one bucket and gives the code of its threshold.
-    fn fill_bucket(&mut self, first: u32, keys: &[Keyed], bumped: &mut Vec<Keyed>) -> u8 {
+    /// Adds the equations of one bucket and gives its threshold.
+    fn fill_bucket(&mut self, first: u32, keys: &[Keyed], bumped: &mut Vec<Keyed>) -> u32 {
         let starts = self.size.starts();
         let offset = |key: &Keyed| place::start(key.hash, starts) - first;
         // The rows this bucket has filled, each with the offset of its key.
         let mut filled: Vec<(usize, u32)> = Vec::with_capacity(keys.len());
-        let mut code = 0;
         let mut threshold = 0;
         for key in keys.iter().rev() {
             let offset = offset(key);
             if offset < threshold {
                 break;
             }
-            match self.add((first + offset) as usize, place::coefficients(key.hash), key.value) {
+            let row = ((first + offset) * UNIT_LEN_ROWS) as usize;
+            match self.add(row, place::coefficients(key.hash), key.value) {
                 Ok(Some(row)) => filled.push((row, offset)),
                 Ok(None) => {}
                 Err(Contradiction) => {
-                    // The least threshold that bumps this key bumps some that
-                    // went in already; those went in last.
-                    let above = (0..).zip(THRESHOLDS_ROWS).find(|&(_, rows)| rows > offset);
-                    (code, threshold) = above.unwrap_or((3, BUCKET_LEN_ROWS));
+                    // All keys of its unit are bumped with it; those of them
+                    // that went in already went in last.
+                    threshold = offset + 1;
                     while let Some((row, _)) = filled.pop_if(|&mut (_, offset)| offset < threshold)
                     {
                         self.clear(row);
@@ -77,7 +78,7 @@ impl Band {
             }
         }
         bumped.extend(keys.iter().take_while(|key| offset(key) < threshold));
-        code
+        threshold
     }
 
     /// Adds one equation, and says which row it fills; `None` if it follows from

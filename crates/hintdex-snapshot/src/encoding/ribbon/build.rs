@@ -1,7 +1,7 @@
 //! Building a shard: duplicates aside, then layer after layer.
 
 use super::band::{Band, Keyed};
-use super::layer::{MAX_LAYERS, Size, WIDTH_ROWS, pack, pack_thresholds};
+use super::layer::{MAX_LAYERS, Size, WIDTH_ROWS, pack};
 use super::place;
 use crate::BuildError;
 use crate::encoding::duplicates::{self, Duplicate};
@@ -10,7 +10,11 @@ use crate::format::ShardRecord;
 
 /// Of a thousand hints, this many more than there are rows: enough that hardly
 /// a row stays empty, few enough that most hints are found at the first try.
-const OVERLOAD_PER_MILLE: u64 = 40;
+/// The fewer bits a row has, the more its threshold weighs, and the more an
+/// empty one beside it would.
+const fn overload_per_mille(columns: usize) -> u64 {
+    if columns < 14 { 50 } else { 40 }
+}
 
 /// Up to this many hints are a layer that bumps nothing.
 const LAST_LAYER_HINTS: usize = 2048;
@@ -26,8 +30,8 @@ pub(super) fn build(
 ) -> Result<ShardRecord, BuildError> {
     let hint_count = hint_count(shard, entries)?;
     let base = out.len();
-    let seed = |layer, attempt| place::layer_seed(shape.seed, shard, layer, attempt);
-    let (mut keys, duplicates) = keys_of(shape, entries, seed(0, 0));
+    let multiplier = |layer| place::multiplier(shape.seed, shard, layer, 0);
+    let (mut keys, duplicates) = keys_of(shape, entries, multiplier(0));
     let (mut parts, mut thresholds) = ([0; 5], Vec::new());
     for (layer, part) in parts.iter_mut().take(MAX_LAYERS).enumerate() {
         if keys.is_empty() {
@@ -37,16 +41,17 @@ pub(super) fn build(
             *part = build_last(shape, shard, layer, keys, out)?;
             break;
         }
-        let rows = keys.len() as u64 * (1000 - OVERLOAD_PER_MILLE) / 1000;
+        let rows = keys.len() as u64 * (1000 - overload_per_mille(shape.columns())) / 1000;
         let size = Size::of_rows(rows).ok_or(too_large(shard, hint_count))?;
         let (mut band, mut bumped) = (Band::new(size), Vec::new());
-        let codes = band.fill(&keys, &mut bumped);
+        let bucket_thresholds = band.fill(&keys, &mut bumped);
         band.solve(shape.columns(), out);
         *part = pack(size, 0);
         if !bumped.is_empty() {
-            thresholds.extend(pack_thresholds(&codes));
+            thresholds.extend(bucket_thresholds);
+            thresholds.resize(thresholds.len().next_multiple_of(8), 0);
         }
-        rehash(&mut bumped, seed(layer, 0), seed(layer + 1, 0));
+        rehash(&mut bumped, multiplier(layer), multiplier(layer + 1));
         keys = bumped;
     }
     out.extend(&thresholds);
@@ -68,11 +73,12 @@ const fn too_large(shard: usize, hints: u32) -> BuildError {
 
 /// The keys of a shard in the order of their hashes, each once, and the entries
 /// of hints that have several groups.
-fn keys_of(shape: &Shape, entries: &[Entry], seed: u64) -> (Vec<Keyed>, Vec<Duplicate>) {
+fn keys_of(shape: &Shape, entries: &[Entry], multiplier: u64) -> (Vec<Keyed>, Vec<Duplicate>) {
+    let inverse = place::inverse(multiplier);
     let mut keys: Vec<Keyed> = entries
         .iter()
         .map(|entry| Keyed {
-            hash: place::hash(entry.head(), seed),
+            hash: place::hash(entry.head(), multiplier),
             value: shape.group(entry.slot),
         })
         .collect();
@@ -82,13 +88,13 @@ fn keys_of(shape: &Shape, entries: &[Entry], seed: u64) -> (Vec<Keyed>, Vec<Dupl
         .chunk_by(|one, other| one.hash == other.hash)
         .filter(|same| same.len() > 1)
         .flatten()
-        .map(|key| (place::unhash(key.hash, seed), key.value))
+        .map(|key| (place::hash(key.hash, inverse), key.value))
         .collect();
     if !several.is_empty() {
         several.sort_unstable();
         // What is listed is never asked of the rows.
         let listed = |hash| {
-            let head = place::unhash(hash, seed);
+            let head = place::hash(hash, inverse);
             several.binary_search_by_key(&head, |&(head, _)| head).is_ok()
         };
         keys.retain(|key| !listed(key.hash));
@@ -96,9 +102,10 @@ fn keys_of(shape: &Shape, entries: &[Entry], seed: u64) -> (Vec<Keyed>, Vec<Dupl
     (keys, several.iter().map(|&(head, group)| duplicates::encode(head, group)).collect())
 }
 
-/// Gives keys the hashes of another seed, and the order of those.
+/// Gives keys the hashes of another multiplier, and the order of those.
 fn rehash(keys: &mut [Keyed], from: u64, to: u64) {
-    keys.iter_mut().for_each(|key| key.hash = place::hash(place::unhash(key.hash, from), to));
+    let across = place::inverse(from).wrapping_mul(to);
+    keys.iter_mut().for_each(|key| key.hash = place::hash(key.hash, across));
     keys.sort_unstable_by_key(|key| key.hash);
 }
 
@@ -111,10 +118,10 @@ fn build_last(
     out: &mut Vec<u8>,
 ) -> Result<u64, BuildError> {
     let hint_count = keys.len() as u64;
-    let seed = |attempt| place::layer_seed(shape.seed, shard, layer, attempt);
+    let multiplier = |attempt| place::multiplier(shape.seed, shard, layer, attempt);
     for attempt in 0..MAX_ATTEMPTS {
         if let Some(before) = attempt.checked_sub(1) {
-            rehash(&mut keys, seed(before), seed(attempt));
+            rehash(&mut keys, multiplier(before), multiplier(attempt));
         }
         // Room for all, and more of it when the first seeds did not do.
         let spare = hint_count / 12 * u64::from(1 + attempt / 4);
