@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hintdex::wire::DeviceId;
+use hintdex::wire::HintScheme;
 use hintdex::{DeviceRange, Durability, Station, StationOptions, Verdict};
 use hintdex_tests::devices::{damaged, payload};
 use hintdex_tests::{Devices, Random, files};
@@ -31,7 +32,7 @@ fn quiet() -> StationOptions {
 /// it has to judge: repeated, new and forged ones.
 fn fleet_and_probe() -> (Fleet, Vec<Vec<u8>>) {
     let mut random = Random::new(1);
-    let mut fleet = Fleet::create(4, &mut random);
+    let mut fleet = Fleet::create(HintScheme::Aes128, 4, &mut random);
     let devices = Devices::new(&SECRET);
     let range = DeviceRange::new(DeviceId(0), DEVICES);
     fleet.station().provision(&[range], None).expect("ids are free");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hintdex::wire::HintScheme;
 use hintdex::{DeviceRange, Station, StationOptions};
 use hintdex_core::Error as Index;
 use hintdex_core::format::{META_MAGIC, VERSION, names};
@@ -39,7 +40,7 @@ fn set_version(record: &mut [u8], version: u16) {
 
 #[test]
 fn an_index_of_a_newer_version_is_refused_and_named() {
-    let mut fleet = Fleet::create(4, &mut Random::new(1));
+    let mut fleet = Fleet::create(HintScheme::Aes128, 4, &mut Random::new(1));
     let range = DeviceRange::new(hintdex::wire::DeviceId(0), 100);
     fleet.station().provision(&[range], None).expect("ids are free");
     fleet.close();
@@ -70,7 +71,7 @@ fn an_index_of_a_newer_version_is_refused_and_named() {
 
 #[test]
 fn a_meta_record_that_no_version_wrote_is_refused() {
-    let mut fleet = Fleet::create(4, &mut Random::new(1));
+    let mut fleet = Fleet::create(HintScheme::Aes128, 4, &mut Random::new(1));
     let range = DeviceRange::new(hintdex::wire::DeviceId(0), 10);
     fleet.station().provision(&[range], None).expect("ids are free");
     fleet.close();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use hintdex::wire::DeviceId;
+use hintdex::wire::HintScheme;
 use hintdex::{DeviceRange, Source, Unknown, Verdict};
 use hintdex_tests::devices::payload;
 use hintdex_tests::{Devices, EndOnDrop, Random};
@@ -43,7 +44,7 @@ fn decode_all(fleet: &Fleet, packets: &[Vec<u8>], most: usize, seed: u64) -> Vec
 
 fn one_of_many_is_told(seed: u64, nonces: u64, most: usize) {
     let mut random = Random::new(seed);
-    let fleet = Fleet::create(3, &mut random);
+    let fleet = Fleet::create(HintScheme::Aes128, 3, &mut random);
     fleet.station().provision(&[range(0, DEVICES)], None).expect("ids are free");
     let packets = packets(nonces, &mut random);
     let (fleet, packets) = (&fleet, &packets);
@@ -73,7 +74,7 @@ fn of_four_threads_with_the_same_packets_exactly_one_is_told_that_each_is_new() 
 #[test]
 fn devices_are_found_by_the_index_while_it_rolls_and_grows() {
     let mut random = Random::new(7);
-    let mut fleet = Fleet::create(16, &mut random);
+    let mut fleet = Fleet::create(HintScheme::Aes128, 16, &mut random);
     fleet.station().provision(&[range(0, DEVICES)], None).expect("ids are free");
     let devices = Devices::new(&SECRET);
     let done = AtomicBool::new(false);
@@ -133,7 +134,7 @@ fn devices_are_found_by_the_index_while_it_rolls_and_grows() {
 #[test]
 fn devices_retired_while_their_packets_come_are_accepted_before_and_strangers_after() {
     let mut random = Random::new(11);
-    let fleet = Fleet::create(4, &mut random);
+    let fleet = Fleet::create(HintScheme::Aes128, 4, &mut random);
     fleet.station().provision(&[range(0, DEVICES)], None).expect("ids are free");
     let packets = packets(60, &mut random);
     let (fleet, packets) = (&fleet, &packets);
