@@ -24,12 +24,17 @@ pub struct Fleet {
 impl Fleet {
     /// Makes a fleet without devices.
     pub fn create(scheme: HintScheme, lookahead: u32, random: &mut Random) -> Self {
+        Self::create_with(scheme, lookahead, &options(random))
+    }
+
+    /// The same, run in a given way.
+    pub fn create_with(scheme: HintScheme, lookahead: u32, options: &StationOptions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let key = folder.path().join("the.key");
         std::fs::write(&key, hex::encode(SECRET)).expect("a file can be written");
         let params = Params { scheme, lookahead };
         let dir = folder.path().join("fleet");
-        let station = Station::create(&dir, Some(&key), params, &options(random));
+        let station = Station::create(&dir, Some(&key), params, options);
         Self { folder, station: Some(station.expect("it can be made")) }
     }
 

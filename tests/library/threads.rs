@@ -7,7 +7,7 @@ use std::thread;
 
 use hintdex::wire::DeviceId;
 use hintdex::wire::HintScheme;
-use hintdex::{DeviceRange, Source, Unknown, Verdict};
+use hintdex::{DeviceRange, Source, StationOptions, Unknown, Verdict};
 use hintdex_tests::devices::payload;
 use hintdex_tests::{Devices, EndOnDrop, Random};
 
@@ -73,8 +73,18 @@ fn of_four_threads_with_the_same_packets_exactly_one_is_told_that_each_is_new() 
 
 #[test]
 fn devices_are_found_by_the_index_while_it_rolls_and_grows() {
+    found_while_rolling(&StationOptions::default());
+}
+
+/// Of a lean index, a lookup that misses the snapshot has nothing but the scan.
+#[test]
+fn devices_are_found_without_a_scan_while_the_snapshot_a_lean_index_needs_is_replaced() {
+    found_while_rolling(&StationOptions { lean: true, ..StationOptions::default() });
+}
+
+fn found_while_rolling(options: &StationOptions) {
     let mut random = Random::new(7);
-    let mut fleet = Fleet::create(HintScheme::Aes128, 16, &mut random);
+    let mut fleet = Fleet::create_with(HintScheme::Aes128, 16, options);
     fleet.station().provision(&[range(0, DEVICES)], None).expect("ids are free");
     let devices = Devices::new(&SECRET);
     let done = AtomicBool::new(false);
@@ -127,7 +137,10 @@ fn devices_are_found_by_the_index_while_it_rolls_and_grows() {
     let before = fleet.station().stats().expect("it can be asked");
     fleet.reopen(&mut random);
     let after = fleet.station().stats().expect("it can be asked");
-    assert_eq!((before.slots, before.hints), (after.slots, after.hints));
+    assert_eq!(before.slots, after.slots);
+    // Beside a snapshot, rows may say less of how far their hints reach; never more.
+    assert!(after.hints <= before.hints);
+    assert!(before.left_to.is_some() || after.hints == before.hints);
     fleet.station().verify(None).expect("the index is sound");
 }
 

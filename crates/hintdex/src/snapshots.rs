@@ -257,3 +257,68 @@ fn unix_now_s() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use hintdex_core::{DeviceRange, Options, Params};
+    use hintdex_wire::{CheckValue, DeviceId, HintKey, MasterKey, PacketKey};
+
+    use super::*;
+
+    /// Keys of any generation: a device's first ones under another master key each.
+    struct Generations;
+
+    impl Generations {
+        fn master(generation: u16) -> MasterKey {
+            let [low, high] = generation.to_le_bytes();
+            let mut secret = [7; 32];
+            let [first, second, ..] = &mut secret;
+            (*first, *second) = (low, high);
+            MasterKey::new(&secret)
+        }
+    }
+
+    impl KeySource for Generations {
+        fn hint_key(&self, key: KeyId) -> Option<HintKey> {
+            Self::master(key.generation).hint_key(KeyId::first(key.device))
+        }
+
+        fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
+            Self::master(key.generation).packet_key(KeyId::first(key.device))
+        }
+
+        fn check_value(&self, context: &[u8]) -> CheckValue {
+            Self::master(0).check_value(context)
+        }
+    }
+
+    #[test]
+    fn a_snapshot_from_before_a_change_of_keys_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let params = Params { scheme: HintScheme::Aes128, lookahead: 4 };
+        let options = Options { memory_bytes: 4 << 20, ..Options::default() };
+        let path = folder.path().join("index");
+        let index = LiveIndex::create(&path, Arc::new(Generations), params, &options);
+        let index = index.expect("it can be made");
+        let devices =
+            |first, generation| DeviceRange { first: DeviceId(first), count: 100, generation };
+        index.provision(&[devices(0, 0)], None).expect("ids are free");
+        let (snapshots, file) = (Snapshots::default(), folder.path().join("fleet.hdx"));
+        let rebuild = RebuildOptions::default();
+        let build = || {
+            let coming = Coming::of(&index, rebuild.horizon_nonces);
+            snapshots.rebuild(&index, &coming, &file, &rebuild, None).expect("it is built");
+        };
+        build();
+        snapshots.attach(&index, &file).expect("it is this fleet's");
+        // Other devices do not change anybody's keys; new keys of old ones do.
+        index.provision(&[devices(500, 0)], None).expect("ids are free");
+        snapshots.attach(&index, &file).expect("it is still right");
+        index.provision(&[devices(0, 1)], None).expect("a new generation");
+        let refused = snapshots.attach(&index, &file);
+        assert!(matches!(refused, Err(Error::SnapshotRefused { .. })), "{refused:?}");
+        build();
+        snapshots.attach(&index, &file).expect("it has the new keys");
+    }
+}
