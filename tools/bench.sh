@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-cargo build --release --package hintdex-benches
+tools/with-ccache.sh cargo build --release --package hintdex-benches
 bench=$(cargo metadata --format-version 1 --no-deps |
     sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/hintdex-bench
 results=docs/results/live-index.md
