@@ -13,4 +13,5 @@ mod format;
 mod live_index;
 mod model;
 mod newer;
+mod scans;
 mod threads;

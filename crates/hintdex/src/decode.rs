@@ -203,3 +203,64 @@ impl Opened {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use std::sync::Arc;
+
+    use hintdex_core::{DeviceRange, LiveIndex, Params};
+    use hintdex_wire::{
+        CheckValue, DeviceId, HintScheme, KeyId, KeySource, MasterKey, PacketKey, Sealer,
+    };
+
+    use super::*;
+    use crate::StationOptions;
+
+    /// Devices that all have one hint key.
+    struct Twins(MasterKey);
+
+    impl KeySource for Twins {
+        fn hint_key(&self, _: KeyId) -> Option<HintKey> {
+            self.0.hint_key(KeyId::first(DeviceId(0)))
+        }
+
+        fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
+            self.0.packet_key(key)
+        }
+
+        fn check_value(&self, context: &[u8]) -> CheckValue {
+            self.0.check_value(context)
+        }
+    }
+
+    fn packet(keys: &Twins, device: u32) -> Vec<u8> {
+        let key = KeyId::first(DeviceId(device));
+        let hint_key = keys.hint_key(key).expect("every device has one");
+        let packet_key = keys.packet_key(key).expect("every device has one");
+        let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, 3);
+        let mut packet = vec![0; sealer.packet_len_bytes(1)];
+        sealer.seal(b"?", &mut packet).expect("the buffer fits");
+        packet
+    }
+
+    #[test]
+    fn no_more_than_sixteen_tags_are_tried_for_a_packet() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = Arc::new(Twins(MasterKey::new(&[7; 32])));
+        let params = Params { scheme: HintScheme::Aes128, lookahead: 4 };
+        let options = StationOptions::default();
+        let path = folder.path().join("index");
+        let index = LiveIndex::create(&path, keys.clone(), params, &options.of_index());
+        let index = index.expect("it can be made");
+        index.provision(&[DeviceRange::new(DeviceId(0), 20)], None).expect("ids are free");
+        let station = Station::with(folder.path(), index, &options).expect("it opens");
+        let senders = |device| station.decode(&packet(&keys, device)).expect("it decodes");
+        let tried: Vec<Verdict> = (0..20).map(senders).collect();
+        let accepted = tried.iter().filter(|said| matches!(said, Verdict::Accepted { .. })).count();
+        let crowded = Verdict::Unknown(Unknown::TooManyCandidates);
+        assert_eq!(accepted, MAX_CANDIDATES);
+        assert_eq!(tried.iter().filter(|said| **said == crowded).count(), 20 - MAX_CANDIDATES);
+        assert_eq!(station.scan_stats().crowded, 20 - MAX_CANDIDATES as u64);
+    }
+}

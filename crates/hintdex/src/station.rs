@@ -153,7 +153,11 @@ impl Station {
         check_same(Some(&keyfile::read(path)?), &keyfile::read(&kept)?, &kept)
     }
 
-    fn with(dir: &Path, index: LiveIndex, options: &StationOptions) -> Result<Self, Error> {
+    pub(crate) fn with(
+        dir: &Path,
+        index: LiveIndex,
+        options: &StationOptions,
+    ) -> Result<Self, Error> {
         let own_snapshot = dir.join(SNAPSHOT_FILE);
         let snapshots = Arc::new(Snapshots::default());
         let left_to = index.left_to();
@@ -402,7 +406,7 @@ impl fmt::Debug for Station {
 }
 
 impl StationOptions {
-    const fn of_index(&self) -> Options {
+    pub(crate) const fn of_index(&self) -> Options {
         Options { memory_bytes: self.memory_bytes, durability: self.durability }
     }
 }
