@@ -79,7 +79,7 @@ impl KeyTable {
         self.keys.memory_bytes() + self.retired.capacity() * size_of::<u64>()
     }
 
-    /// Appends the keys of the next slots, on all threads: 2 to 5 ns a key.
+    /// Appends the keys of the next slots: a key schedule each, on all threads.
     ///
     /// The table moves to new memory, which is not locked: the old keys are
     /// zeroized rather than left behind by a reallocation, so give many at a time.

@@ -291,9 +291,9 @@ impl AesWork for Convert<'_> {
 
     #[inline(always)]
     fn run<L: AesLanes>(self, lanes: L) {
+        // A whole group, which may be longer than what is left of the blocks.
+        let mut room = Schedule::new();
         for group in self.blocks.chunks_mut(lanes.group_len()) {
-            // A group of its own, which may be longer than what is left.
-            let mut room = Schedule::new();
             room.blocks_mut().iter_mut().zip(&*group).for_each(|(to, from)| *to = *from);
             let rows = room.get4(lanes, 0);
             let rows = if self.to_keys {
