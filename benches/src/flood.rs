@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> Outcome {
             "{} devices × {} hints, a thread that makes packets and one that decodes them in batches of up to \
              {BATCH_PACKETS}, between them a queue of {QUEUE_BATCHES} batches that packets wait to get into; \
              1,000 real packets a second of random devices, one device of {LEAPERS_ONE_OF} leaps by {LEAP_NONCES} \
-             nonces each time",
+             nonces each time; safe through a crash of the process",
             fleet.devices, fleet.lookahead
         ),
         args.seed,
