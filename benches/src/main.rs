@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod flood;
 mod lookup;
+mod margins;
 mod provision;
 mod sizes;
 
@@ -24,6 +26,10 @@ enum Bench {
     Provision(provision::Args),
     /// A packet, beside the same scheme in Python
     Decode(decode::Args),
+    /// Garbage as fast as it comes, mixed with real packets
+    Flood(flood::Args),
+    /// How likely a random packet is accepted
+    Margins(margins::Args),
     /// Bytes on disk and in memory
     Sizes(sizes::Args),
 }
@@ -33,6 +39,8 @@ fn main() -> Outcome {
         Bench::Lookup(args) => lookup::run(&args),
         Bench::Provision(args) => provision::run(&args),
         Bench::Decode(args) => decode::run(&args),
+        Bench::Flood(args) => flood::run(&args),
+        Bench::Margins(args) => margins::run(&args),
         Bench::Sizes(args) => sizes::run(&args),
     }
 }

@@ -21,6 +21,8 @@ fn every_bench_runs_and_shows_its_peer() {
         ("provision", "LiveIndex::provision", "hashbrown"),
         ("decode", "decode_batch", "PyCryptodome"),
         ("sizes", "bytes a live hint", "≤ 5.5"),
+        ("margins", "speck64: false devices", "fits"),
+        ("flood", "real ones lost or late", "without a budget"),
     ] {
         let table = run(BENCH, &[name, "--quick"]);
         assert!(table.contains(ours) && table.contains(peer), "{name}:\n{table}");
