@@ -39,6 +39,7 @@ test: lint build
 # make test-long  what takes longer than a change should wait: run before a release
 test-long: test
 	tools/with-ccache.sh $(CARGO) test --release --workspace -- --ignored
+	tests/fuzz/run 60
 
 # make bench   every figure of docs/results, beside its peer in the same run
 bench: build

@@ -47,28 +47,8 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         if batch.is_empty() {
             break;
         }
-        let packets: Vec<&[u8]> = batch.iter().filter_map(Line::packet).collect();
-        let mut verdicts = station.decode_batch(&packets)?.into_iter();
         text.clear();
-        for (packet, verdict) in station.scan_waiting()? {
-            waiting
-                .take(&packet)
-                .into_iter()
-                .for_each(|line| summary.late(line, &verdict, &mut text));
-        }
-        for line in &batch {
-            summary.lines += 1;
-            match line {
-                Line::Bad(why) => summary.bad_line(*why, &mut text),
-                Line::Packet(packet) => {
-                    let Some(verdict) = verdicts.next() else { continue };
-                    summary.verdict(&verdict, &mut text);
-                    if verdict == Verdict::Unknown(Unknown::ScanBudget) {
-                        waiting.push(summary.lines, packet);
-                    }
-                }
-            }
-        }
+        decode_batch(&station, &batch, &mut summary, &mut waiting, &mut text)?;
         match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 summary.closed_early = true;
@@ -90,6 +70,36 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         eprintln!(
             "hintdex: {still} unknown packets were not scanned for: the scan budget is spent"
         );
+    }
+    Ok(())
+}
+
+/// Decodes the packets of a batch of lines, and what waited and may be scanned for now.
+fn decode_batch(
+    station: &Station,
+    batch: &[Line],
+    summary: &mut Summary,
+    waiting: &mut WaitingLines,
+    text: &mut String,
+) -> Result<(), Failure> {
+    let packets: Vec<&[u8]> = batch.iter().filter_map(Line::packet).collect();
+    let mut verdicts = station.decode_batch(&packets)?.into_iter();
+    for line in batch {
+        summary.lines += 1;
+        match line {
+            Line::Bad(why) => summary.bad_line(*why, text),
+            Line::Packet(packet) => {
+                let Some(verdict) = verdicts.next() else { continue };
+                summary.verdict(&verdict, text);
+                if verdict == Verdict::Unknown(Unknown::ScanBudget) {
+                    waiting.push(summary.lines, packet);
+                }
+            }
+        }
+    }
+    for (packet, verdict) in station.scan_waiting()? {
+        let line = waiting.take(&packet);
+        line.into_iter().for_each(|line| summary.late(line, &verdict, text));
     }
     Ok(())
 }

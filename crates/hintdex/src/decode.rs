@@ -1,7 +1,7 @@
 //! Decoding: from packets to verdicts.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hintdex_core::{Admission, Arrival};
 use hintdex_scan::KeyTable;
@@ -9,7 +9,7 @@ use hintdex_wire::{Hint, HintKey, Packet, PacketError};
 use rayon::prelude::*;
 
 use crate::follow::Follower;
-use crate::scans::Pass;
+use crate::scans::{PASS_TIME, Pass};
 use crate::{Error, Found, Malformed, Resolved, Station, Unknown, Verdict};
 
 /// Devices whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a
@@ -80,11 +80,12 @@ impl Station {
         Ok(verdicts)
     }
 
-    /// Decodes packets that waited for a scan, the oldest first, as far as the
-    /// budget allows one now; each with what is to be said of it at last.
+    /// Decodes packets that waited for a scan, the newest first, as far as the
+    /// budget allows one now; each with what is to be said of it at last. After a
+    /// flood the newest are the likeliest to be somebody's.
     ///
-    /// For the moments in which no packet comes in. At most one pass over all
-    /// devices, about 10 ms.
+    /// For the moments in which no packet comes in. About 10 ms of passes over all
+    /// devices.
     ///
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
@@ -116,10 +117,13 @@ impl Station {
             .filter(|(at, hint)| is_open(*at, resolved) && !self.scans.is_remembered(hint))
             .map(|(at, _)| at)
             .collect();
+        let mut scanned = Duration::ZERO;
         loop {
             strangers.retain(|at| is_open(*at, resolved));
-            let allowed =
-                if strangers.is_empty() { 0 } else { self.scans.hints_allowed(table.len()) };
+            // The others of the batch wait: a bucket that is full is not emptied at once.
+            let enough = scanned >= PASS_TIME && self.scans.is_bounded();
+            let may = !strangers.is_empty() && !enough;
+            let allowed = if may { self.scans.hints_allowed(table.len()) } else { 0 };
             if allowed == 0 {
                 return strangers.into();
             }
@@ -129,6 +133,7 @@ impl Station {
             let started = Instant::now();
             let found = self.scan(table, &unknown);
             let took = started.elapsed();
+            scanned += took;
             let ahead: Vec<Resolved> = found.iter().flatten().copied().collect();
             for (at, found) in places.iter().zip(found) {
                 resolved.get_mut(*at).into_iter().for_each(|place| place.extend(found.clone()));

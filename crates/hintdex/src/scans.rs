@@ -13,8 +13,8 @@ use crate::strangers::{Remembered, Waiting};
 /// search for others.
 const MAX_HINTS_PER_PASS: usize = 32;
 
-/// How long a pass may keep the packets of its batch waiting, under a budget.
-const PASS_TIME: Duration = Duration::from_millis(10);
+/// How long passes may keep the packets of their batch waiting, under a budget.
+pub(crate) const PASS_TIME: Duration = Duration::from_millis(10);
 
 /// What scans did and cost since the station was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub struct ScanStats {
     pub core_time: Duration,
     /// Hints that were not scanned for because they had been before, in vain.
     pub remembered: u64,
-    /// Hints that were not scanned for because the budget was spent.
+    /// Times that a hint was not scanned for because the budget was spent.
     pub refused: u64,
-    /// Of their packets, those that found no room to wait.
+    /// Packets that waited in vain: newer ones took their room.
     pub dropped: u64,
     /// Packets that wait now.
     pub waiting: u64,
@@ -88,8 +88,12 @@ impl Scans {
         if !inner.budget.may_scan(Instant::now()) {
             return 0;
         }
-        if !inner.budget.is_bounded() || inner.stats.tries == 0 {
+        if !inner.budget.is_bounded() {
             return MAX_HINTS_PER_PASS;
+        }
+        if inner.stats.tries == 0 {
+            // What a try costs, one hint tells.
+            return 1;
         }
         // What a try has cost so far says how many fit into a pass.
         let threads = rayon::current_num_threads() as u128;
@@ -97,6 +101,11 @@ impl Scans {
             / inner.stats.core_time.as_nanos().max(1);
         let hints = tries / (devices as u128).max(1);
         usize::try_from(hints).unwrap_or(usize::MAX).clamp(1, MAX_HINTS_PER_PASS)
+    }
+
+    /// Whether scans are bounded, so that a batch may not be kept waiting by them.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.lock().budget.is_bounded()
     }
 
     /// Charges a pass and remembers the hints that are nobody's.
@@ -120,9 +129,7 @@ impl Scans {
     pub(crate) fn wait(&self, packet: &[u8]) {
         let mut inner = self.lock();
         inner.stats.refused += 1;
-        if !inner.waiting.push(packet) {
-            inner.stats.dropped += 1;
-        }
+        inner.stats.dropped += u64::from(inner.waiting.push(packet));
     }
 
     /// Takes packets that waited, as many as one pass over `devices` may serve.

@@ -40,25 +40,31 @@ impl Remembered {
     }
 }
 
-/// Packets that wait for a scan, the oldest first.
+/// Packets that wait for a scan. When there is no room, the oldest goes: a flood
+/// must not keep out what comes after it.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     packets: VecDeque<Vec<u8>>,
 }
 
 impl Waiting {
-    /// Lets a packet wait; whether there was room for it.
+    /// Lets a packet wait; whether one was dropped, this or an older one.
     pub(crate) fn push(&mut self, packet: &[u8]) -> bool {
-        let room = self.packets.len() < MAX_WAITING && packet.len() <= MAX_WAITING_LEN_BYTES;
-        if room {
-            self.packets.push_back(packet.to_vec());
+        if packet.len() > MAX_WAITING_LEN_BYTES {
+            return true;
         }
-        room
+        let full = self.packets.len() == MAX_WAITING;
+        if full {
+            self.packets.pop_front();
+        }
+        self.packets.push_back(packet.to_vec());
+        full
     }
 
-    /// Takes the oldest ones.
+    /// Takes the newest ones.
     pub(crate) fn take(&mut self, most: usize) -> Vec<Vec<u8>> {
-        self.packets.drain(..most.min(self.packets.len())).collect()
+        let rest = self.packets.len().saturating_sub(most);
+        self.packets.split_off(rest).into()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -92,17 +98,19 @@ mod tests {
     }
 
     #[test]
-    fn packets_wait_in_order_while_there_is_room() {
+    fn the_newest_packets_wait_and_are_taken_first() {
         let mut waiting = Waiting::default();
-        assert!(!waiting.push(&[0; MAX_WAITING_LEN_BYTES + 1]));
+        assert!(waiting.push(&[0; MAX_WAITING_LEN_BYTES + 1]));
         for number in 0..MAX_WAITING {
-            assert!(waiting.push(&number.to_le_bytes()));
+            assert!(!waiting.push(&number.to_le_bytes()));
         }
-        assert!(!waiting.push(&[1]));
-        assert_eq!(waiting.len(), MAX_WAITING);
-        let first = waiting.take(2);
-        assert_eq!(first, [0usize.to_le_bytes().to_vec(), 1usize.to_le_bytes().to_vec()]);
         assert!(waiting.push(&[1]));
-        assert_eq!(waiting.take(usize::MAX).len(), MAX_WAITING - 1);
+        assert_eq!(waiting.len(), MAX_WAITING);
+        let newest = waiting.take(2);
+        assert_eq!(newest, [(MAX_WAITING - 1).to_le_bytes().to_vec(), vec![1]]);
+        assert!(!waiting.push(&[1]));
+        let rest = waiting.take(usize::MAX);
+        assert_eq!(rest.len(), MAX_WAITING - 1);
+        assert_eq!(rest.first(), Some(&1usize.to_le_bytes().to_vec()));
     }
 }
