@@ -98,24 +98,28 @@ pub fn run(args: &Args) -> Outcome {
         args.seed,
     );
     table::times(&times, "packet");
+    let forms: Vec<&str> = stations.iter().map(|(form, ..)| *form).collect();
+    print_ratios(&times, &forms, &args.threads);
+    Ok(())
+}
+
+/// Ours beside the peers: what one core does by CPU time, what two do by the wall.
+fn print_ratios(times: &Times, forms: &[&str], threads: &[usize]) {
     let mut ratios = Ratios::default();
-    let forms = stations.iter().map(|(form, ..)| *form);
-    for (form, threads) in forms.flat_map(|form| args.threads.iter().map(move |at| (form, at))) {
+    for (form, threads) in forms.iter().flat_map(|form| threads.iter().map(move |at| (form, at))) {
         let name = &arm(form, *threads);
-        // What one core does is CPU time; what two do together the wall shows.
         let (clock, goal) = match threads {
             1 => (Clock::Cpu, Goal::AtLeast(12.0)),
             2 => (Clock::Wall, Goal::AtLeast(25.0)),
             _ => (Clock::Wall, Goal::None),
         };
-        ratios.rate(clock, &times, name, PYTHON, goal);
-        ratios.rate(clock, &times, name, PYTHON_FAST, Goal::None);
+        ratios.rate(clock, times, name, PYTHON, goal);
+        ratios.rate(clock, times, name, PYTHON_FAST, Goal::None);
         if clock == Clock::Cpu {
-            ratios.rate(Clock::Wall, &times, name, PYTHON, Goal::None);
+            ratios.rate(Clock::Wall, times, name, PYTHON, Goal::None);
         }
     }
     ratios.print();
-    Ok(())
 }
 
 fn arm(form: &str, threads: usize) -> String {

@@ -25,6 +25,7 @@ fn quiet() -> StationOptions {
         snapshot_at_roll: false,
         lean: false,
         scan_core_share: f64::INFINITY,
+        refill: true,
     }
 }
 

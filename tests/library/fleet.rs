@@ -74,6 +74,7 @@ fn options(random: &mut Random) -> StationOptions {
         snapshot_at_roll: random.chance(50),
         lean: random.chance(50),
         scan_core_share: f64::INFINITY,
+        refill: true,
     }
 }
 

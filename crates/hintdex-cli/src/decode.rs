@@ -15,16 +15,21 @@ use crate::failure::Failure;
 use crate::input::{BadLine, Line, Lines};
 use crate::progress;
 
-/// Lines of packets that wait for a scan that are kept in mind: as many as a station keeps.
-const MAX_WAITING_LINES: usize = 4096;
+/// Lines of packets that wait for a scan that are kept in mind: some times as many
+/// as a station keeps, which drops others than these.
+const MAX_WAITING_LINES: usize = 4 * 4096;
 
 pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut lines = Lines::new(open(&args.file)?);
     let options = StationOptions {
         lean: args.lean,
+        refill: true,
         scan_core_share: args.scan_share.unwrap_or(f64::INFINITY),
         ..run.station(args.sync.into())
     };
+    if args.snapshot.len() > 2 {
+        return Err(Failure::usage("--snapshot: two are asked at most; give the newest two"));
+    }
     let station = Station::open(&args.index, &options)?;
     args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     if let Some(refused) = station.refused_snapshot() {
@@ -49,28 +54,19 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         }
         text.clear();
         decode_batch(&station, &batch, &mut summary, &mut waiting, &mut text)?;
-        match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                summary.closed_early = true;
-                break;
-            }
-            Err(error) => {
-                return Err(Failure::io("writing verdicts", Path::new("standard output"), &error));
-            }
-            Ok(()) => bar.inc(batch.len() as u64),
+        if !write_out(&mut output, &text)? {
+            summary.closed_early = true;
+            break;
         }
+        bar.inc(batch.len() as u64);
+    }
+    if !summary.closed_early {
+        text.clear();
+        waiting.tell(station.scan_all_waiting()?, &mut summary, &mut text);
+        write_out(&mut output, &text)?;
     }
     bar.finish_and_clear();
-    if let Some(failed) = station.take_upkeep_failure() {
-        eprintln!("hintdex: a roll in the background failed: {failed}");
-    }
     summary.print(started.elapsed());
-    let still = station.scan_stats().waiting;
-    if still > 0 {
-        eprintln!(
-            "hintdex: {still} unknown packets were not scanned for: the scan budget is spent"
-        );
-    }
     Ok(())
 }
 
@@ -97,14 +93,23 @@ fn decode_batch(
             }
         }
     }
-    for (packet, verdict) in station.scan_waiting()? {
-        let line = waiting.take(&packet);
-        line.into_iter().for_each(|line| summary.late(line, &verdict, text));
+    waiting.tell(station.scan_waiting()?, summary, text);
+    if let Some(failed) = station.take_upkeep_failure() {
+        eprintln!("hintdex: a roll in the background failed: {failed}");
     }
     Ok(())
 }
 
-/// The lines of packets that wait for a scan, as many as a station lets wait.
+/// Writes verdicts out; whether anybody reads on.
+fn write_out(output: &mut impl Write, text: &str) -> Result<bool, Failure> {
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::io("writing verdicts", Path::new("standard output"), &error)),
+    }
+}
+
+/// The lines of packets that wait for a scan.
 #[derive(Default)]
 struct WaitingLines(VecDeque<(u64, Vec<u8>)>);
 
@@ -116,10 +121,14 @@ impl WaitingLines {
         self.0.push_back((line, packet.to_vec()));
     }
 
-    /// The line of a packet that waits no longer.
-    fn take(&mut self, packet: &[u8]) -> Option<u64> {
-        let at = self.0.iter().position(|(_, waiting)| waiting == packet)?;
-        self.0.remove(at).map(|(line, _)| line)
+    /// Says what is to be said at last of packets that waited. One whose line is
+    /// not known any longer is told with the line 0: it may be accepted.
+    fn tell(&mut self, told: Vec<(Vec<u8>, Verdict)>, summary: &mut Summary, text: &mut String) {
+        for (packet, verdict) in told {
+            let at = self.0.iter().position(|(_, waiting)| *waiting == packet);
+            let line = at.and_then(|at| self.0.remove(at)).map_or(0, |(line, _)| line);
+            summary.late(line, &verdict, text);
+        }
     }
 }
 

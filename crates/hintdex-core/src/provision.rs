@@ -118,20 +118,19 @@ impl LiveIndex {
                 return Err(Error::UnknownDevice(device));
             }
             let states = self.store.family(STATES_FAMILY)?;
-            for slot in &slots {
-                if self.is_retired(*slot) {
-                    continue;
-                }
+            // All keys of the device or none. In memory they are retired first: who
+            // admits meanwhile leaves the row alone.
+            let mut batch = WriteBatch::default();
+            for slot in slots.iter().filter(|slot| !self.is_retired(**slot)) {
+                let retired = self.states.update(*slot, |state| {
+                    state.flags |= RETIRED;
+                    *state
+                });
+                let state = retired.ok_or(Error::UnknownSlot(*slot))?;
+                batch.put_cf(&states, slot_key(*slot), state.as_bytes());
                 self.retired_slots.fetch_add(1, Ordering::Relaxed);
-                self.states
-                    .update(*slot, |state| {
-                        state.flags |= RETIRED;
-                        let mut batch = WriteBatch::default();
-                        batch.put_cf(&states, slot_key(*slot), state.as_bytes());
-                        self.store.write_synced(batch)
-                    })
-                    .ok_or(Error::UnknownSlot(*slot))??;
             }
+            self.store.write_synced(batch)?;
             Ok(slots)
         })
     }

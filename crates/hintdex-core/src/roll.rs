@@ -104,12 +104,18 @@ impl LiveIndex {
         self.windows_mut().missed = Some(Mutex::default());
         let built = self.build(epoch, fleet, held, report);
         let declared = built.and_then(|window| self.declare(window, held, declaration));
-        if declared.is_err() {
-            self.windows_mut().missed = None;
-            // Without a record it is removed at the next opening at the latest.
-            let _ = self.store.drop_window(&family);
+        match declared {
+            Ok(Some(old)) => self.store.drop_window(&old.family),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                self.windows_mut().missed = None;
+                // Without a record it is removed at the next opening at the latest,
+                // and so are the files that were to fill it.
+                let _ = self.store.drop_window(&family);
+                let _ = self.bulk_folder();
+                Err(error)
+            }
         }
-        declared
     }
 
     /// Fills the family of a new window.
@@ -150,13 +156,13 @@ impl LiveIndex {
         }
     }
 
-    /// Adds what the window missed, declares it, and drops the old one.
+    /// Adds what the window missed and declares it. Returns the old one.
     fn declare(
         &self,
         window: Window,
         held: Option<&Held<'_>>,
         mut declaration: WriteBatch,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Window>, Error> {
         let meta = self.store.family(META_FAMILY)?;
         // Most of what was missed, without holding anybody up.
         loop {
@@ -190,10 +196,7 @@ impl LiveIndex {
         let old = std::mem::replace(&mut *windows, Windows { current: Some(window), missed: None });
         drop(windows);
         self.count_roll();
-        match old.current {
-            Some(old) => self.store.drop_window(&old.family),
-            None => Ok(()),
-        }
+        Ok(old.current)
     }
 
     /// What is live in `fleet` now.

@@ -292,8 +292,10 @@ impl Store {
     /// Hands a batch to the log and the memtables: it survives the process.
     pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
         self.check()?;
+        self.guard("writing to the log", self.db.write_opt(batch, &self.write))?;
+        // Counted once it is in the log: a sync that begins before covers it or not.
         self.written.fetch_add(1, Ordering::AcqRel);
-        self.guard("writing to the log", self.db.write_opt(batch, &self.write))
+        Ok(())
     }
 
     /// Writes a batch so that it survives the machine, whatever the durability.

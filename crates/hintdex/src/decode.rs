@@ -9,7 +9,7 @@ use hintdex_wire::{Hint, HintKey, Packet, PacketError};
 use rayon::prelude::*;
 
 use crate::follow::Follower;
-use crate::scans::{PASS_TIME, Pass};
+use crate::scans::{MAX_HINTS_PER_PASS, PASS_TIME, Pass};
 use crate::{Error, Found, Malformed, Resolved, Station, Unknown, Verdict};
 
 /// Devices whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a
@@ -42,6 +42,15 @@ impl Station {
         &self,
         packets: &[P],
     ) -> Result<Vec<Verdict>, Error> {
+        self.decode_on(packets, self.scans.is_bounded())
+    }
+
+    /// [`decode_batch`](Self::decode_batch), its scans on a budget or not.
+    fn decode_on<P: AsRef<[u8]> + Sync>(
+        &self,
+        packets: &[P],
+        on_budget: bool,
+    ) -> Result<Vec<Verdict>, Error> {
         let scheme = self.params().scheme;
         let parsed: Vec<_> =
             packets.iter().map(|packet| Packet::parse(scheme, packet.as_ref())).collect();
@@ -50,10 +59,12 @@ impl Station {
         let hints: Vec<Hint> = whole.iter().map(|packet| *packet.hint()).collect();
         let table = self.table()?;
         let mut resolved = self.look_up(&table, &hints)?;
+        let forged = self.forget_unverified(&whole, &mut resolved);
         let mut follower = Follower::new(self, &table, &hints, &resolved);
         let known: Vec<_> = resolved.iter().flatten().copied().collect();
         follower.follow(&known, &mut resolved);
-        let refused = self.scan_for_the_rest(&table, &hints, &mut resolved, &mut follower);
+        let refused =
+            self.scan_for_the_rest(&table, &hints, &mut resolved, &mut follower, on_budget);
         let mut opened: Vec<_> = whole
             .par_iter()
             .zip(&resolved)
@@ -62,6 +73,12 @@ impl Station {
         for at in refused {
             let place = opened.get_mut(at).filter(|opened| matches!(opened, Opened::Unknown(_)));
             place.into_iter().for_each(|place| *place = Opened::Unknown(Unknown::ScanBudget));
+        }
+        for at in forged {
+            let place = opened
+                .get_mut(at)
+                .filter(|opened| matches!(opened, Opened::Unknown(Unknown::NoDevice)));
+            place.into_iter().for_each(|place| *place = Opened::Forged);
         }
         let mut judged = self.admit(opened)?.into_iter();
         let verdict = |packet: Result<Packet<'_>, PacketError>| match packet {
@@ -90,13 +107,50 @@ impl Station {
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
     pub fn scan_waiting(&self) -> Result<Vec<(Vec<u8>, Verdict)>, Error> {
-        let packets = self.scans.take_waiting(self.index.slot_count() as usize);
+        let most = self.scans.hints_allowed(self.index.slot_count() as usize);
+        let packets = self.scans.take_waiting(most);
         let verdicts = self.decode_batch(&packets)?;
         let decided = |(_, verdict): &(_, Verdict)| {
             // Refused once more, it waits again.
             *verdict != Verdict::Unknown(Unknown::ScanBudget)
         };
         Ok(packets.into_iter().zip(verdicts).filter(decided).collect())
+    }
+
+    /// Decodes every packet that waits for a scan, whatever the budget says: for the
+    /// end, when nothing is left that could be kept waiting.
+    ///
+    /// # Errors
+    /// Those of [`decode_batch`](Self::decode_batch).
+    pub fn scan_all_waiting(&self) -> Result<Vec<(Vec<u8>, Verdict)>, Error> {
+        let packets = self.scans.take_waiting(usize::MAX);
+        let verdicts = self.decode_on(&packets, false)?;
+        Ok(packets.into_iter().zip(verdicts).collect())
+    }
+
+    /// Where hints collide, empties the places of packets whose tag verifies under
+    /// none of the devices found, so that others are looked for. Returns these places.
+    fn forget_unverified(&self, packets: &[&Packet<'_>], resolved: &mut [Found]) -> Vec<usize> {
+        if !self.hints_collide() {
+            return Vec::new();
+        }
+        let is_one = |packet: &Packet<'_>, found: &Resolved| {
+            let key = self.key_source().packet_key(found.key);
+            key.is_some_and(|key| key.verify(packet).is_some())
+        };
+        let places = packets.par_iter().zip(resolved).enumerate();
+        let forged = places.filter_map(|(at, (packet, place))| {
+            let found = place.iter().take(MAX_CANDIDATES);
+            if place.len() > MAX_CANDIDATES || place.is_empty() {
+                return None;
+            }
+            if found.clone().any(|found| is_one(packet, found)) {
+                return None;
+            }
+            place.clear();
+            Some(at)
+        });
+        forged.collect()
     }
 
     /// Scans for the hints that nobody was found for, some at a time: a device
@@ -108,6 +162,7 @@ impl Station {
         hints: &[Hint],
         resolved: &mut [Found],
         follower: &mut Follower<'_>,
+        on_budget: bool,
     ) -> Vec<usize> {
         let is_open =
             |at: usize, resolved: &[Found]| resolved.get(at).is_some_and(|found| found.is_empty());
@@ -121,9 +176,12 @@ impl Station {
         loop {
             strangers.retain(|at| is_open(*at, resolved));
             // The others of the batch wait: a bucket that is full is not emptied at once.
-            let enough = scanned >= PASS_TIME && self.scans.is_bounded();
-            let may = !strangers.is_empty() && !enough;
-            let allowed = if may { self.scans.hints_allowed(table.len()) } else { 0 };
+            let allowed = match on_budget {
+                _ if strangers.is_empty() => 0,
+                false => MAX_HINTS_PER_PASS,
+                true if scanned >= PASS_TIME => 0,
+                true => self.scans.hints_allowed(table.len()),
+            };
             if allowed == 0 {
                 return strangers.into();
             }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
 use hintdex_snapshot::{BuildError, OpenError};
+use hintdex_wire::Slot;
 
 /// Why a station did not do what it was asked.
 #[derive(Debug)]
@@ -42,6 +43,12 @@ pub enum Error {
         /// Why not.
         why: &'static str,
     },
+    /// A hint that is live is neither in the window nor in the snapshot it is left
+    /// to. Nothing is lost: roll, and it is there again.
+    NotHeld {
+        /// Whose hint it is.
+        slot: Slot,
+    },
     /// No snapshot was built.
     Rebuild(BuildError),
     /// The file system failed.
@@ -63,7 +70,7 @@ impl Error {
             Self::KeyFile { .. } | Self::OtherMasterKey { .. } | Self::OtherParams { .. } => true,
             Self::SnapshotRefused { .. } | Self::Rebuild(BuildError::Params { .. }) => true,
             Self::Snapshot { source, .. } => matches!(source, OpenError::WrongKey),
-            Self::Rebuild(_) | Self::Io { .. } => false,
+            Self::NotHeld { .. } | Self::Rebuild(_) | Self::Io { .. } => false,
             Self::Index(error) => !matches!(
                 error,
                 Index::NewerVersion { .. }
@@ -107,6 +114,11 @@ impl fmt::Display for Error {
             Self::SnapshotRefused { path, why } => {
                 write!(f, "{}: {why}; make a new one with rebuild", path.display())
             }
+            Self::NotHeld { slot } => write!(
+                f,
+                "a hint of slot {} is neither in the index nor in its snapshot; hintdex roll puts it back",
+                slot.0
+            ),
             Self::Rebuild(error) => error.fmt(f),
             Self::Io { doing, path, source } => {
                 write!(f, "{}: {doing} failed: {source}", path.display())

@@ -41,6 +41,7 @@ mod budget;
 mod decode;
 mod error;
 mod follow;
+mod key_table;
 mod keyfile;
 mod resolve;
 mod scans;
@@ -49,6 +50,7 @@ mod station;
 mod strangers;
 mod upkeep;
 mod verdict;
+mod verify;
 
 pub use error::Error;
 pub use hintdex_core::{DeviceRange, Durability, Params, Report, Section, Stats, Verified};

@@ -82,7 +82,7 @@ impl Station {
     /// Resolves what the snapshots know of `hints`, the newest first.
     fn look_up_held(&self, table: &KeyTable, hints: &[Hint], places: &mut [Found]) {
         for attached in self.snapshots.attached().iter() {
-            let (asked, mut places) = still_open(hints, places);
+            let (asked, mut places) = self.to_ask(hints, places);
             let horizon_nonces = attached.snapshot.params().horizon_nonces;
             let search = table.within(|slot| self.expected(slot, horizon_nonces));
             attached.confirm(&search, &asked, |index, found| {
@@ -91,14 +91,14 @@ impl Station {
         }
     }
 
-    /// Resolves what the live index knows of `hints`, into the places that are empty.
+    /// Resolves what the live index knows of `hints`.
     fn look_up_live(
         &self,
         table: &KeyTable,
         hints: &[Hint],
         places: &mut [Found],
     ) -> Result<(), Error> {
-        let (asked, mut places) = still_open(hints, places);
+        let (asked, mut places) = self.to_ask(hints, places);
         if asked.is_empty() {
             return Ok(());
         }
@@ -145,12 +145,29 @@ impl Station {
     fn name(&self, found: Match, source: Source, place: Option<&mut &mut Found>) {
         let Match { slot, nonce } = found;
         if let Some((place, key)) = place.zip(self.index.key(slot)) {
-            place.push(Resolved { slot, key, nonce, source });
+            let known = place.iter().any(|other| (other.slot, other.nonce) == (slot, nonce));
+            if !known {
+                place.push(Resolved { slot, key, nonce, source });
+            }
         }
     }
-}
 
-/// The hints whose place is empty, and their places.
-fn still_open<'a>(hints: &[Hint], places: &'a mut [Found]) -> (Vec<Hint>, Vec<&'a mut Found>) {
-    hints.iter().copied().zip(places).filter(|(_, place)| place.is_empty()).unzip()
+    /// The hints to ask the next source for, and their places: those nobody was
+    /// found for yet. Truncated hints are asked for everywhere: two devices may
+    /// well have one, and the one who was found need not be the one who sent it.
+    fn to_ask<'a>(
+        &self,
+        hints: &[Hint],
+        places: &'a mut [Found],
+    ) -> (Vec<Hint>, Vec<&'a mut Found>) {
+        let collide = self.hints_collide();
+        let open =
+            hints.iter().copied().zip(places).filter(|(_, place)| collide || place.is_empty());
+        open.unzip()
+    }
+
+    /// Whether two devices may well have one hint.
+    pub(crate) fn hints_collide(&self) -> bool {
+        !self.params().scheme.is_reversible()
+    }
 }

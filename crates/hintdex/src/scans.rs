@@ -11,10 +11,13 @@ use crate::strangers::{Remembered, Waiting};
 /// Hints a pass over all devices looks for together: enough that a device's key
 /// schedule does not show, few enough that what one of them tells can spare the
 /// search for others.
-const MAX_HINTS_PER_PASS: usize = 32;
+pub(crate) const MAX_HINTS_PER_PASS: usize = 32;
 
 /// How long passes may keep the packets of their batch waiting, under a budget.
 pub(crate) const PASS_TIME: Duration = Duration::from_millis(10);
+
+/// Devices that one thread tries before another takes part.
+const DEVICES_PER_TASK: usize = 1 << 14;
 
 /// What scans did and cost since the station was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,9 +91,6 @@ impl Scans {
         if !inner.budget.may_scan(Instant::now()) {
             return 0;
         }
-        if !inner.budget.is_bounded() {
-            return MAX_HINTS_PER_PASS;
-        }
         if inner.stats.tries == 0 {
             // What a try costs, one hint tells.
             return 1;
@@ -111,7 +111,10 @@ impl Scans {
     /// Charges a pass and remembers the hints that are nobody's.
     pub(crate) fn passed(&self, pass: &Pass<'_>) {
         let mut inner = self.lock();
-        let core_time = pass.took * u32::try_from(rayon::current_num_threads()).unwrap_or(1);
+        // A small fleet keeps one thread busy, a large one all.
+        let tasks = pass.devices.div_ceil(DEVICES_PER_TASK).max(1);
+        let threads = rayon::current_num_threads().min(tasks);
+        let core_time = pass.took * u32::try_from(threads).unwrap_or(1);
         inner.budget.charge(core_time);
         inner.stats.passes += 1;
         inner.stats.core_time += core_time;
@@ -132,9 +135,8 @@ impl Scans {
         inner.stats.dropped += u64::from(inner.waiting.push(packet));
     }
 
-    /// Takes packets that waited, as many as one pass over `devices` may serve.
-    pub(crate) fn take_waiting(&self, devices: usize) -> Vec<Vec<u8>> {
-        let most = self.hints_allowed(devices);
+    /// Takes packets that waited, the newest.
+    pub(crate) fn take_waiting(&self, most: usize) -> Vec<Vec<u8>> {
         self.lock().waiting.take(most)
     }
 

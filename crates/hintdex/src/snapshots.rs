@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use hintdex_core::{LiveIndex, Report, SnapshotId};
@@ -60,12 +61,14 @@ impl Default for RebuildOptions {
 pub(crate) struct Attached {
     path: PathBuf,
     pub(crate) snapshot: Snapshot,
+    /// Whether a lookup met a damaged block.
+    damaged: AtomicBool,
 }
 
 impl Attached {
     /// Calls `found` with the index of each hint whose device the snapshot knows.
     ///
-    /// A damaged block costs the batch its shortcut: others have the answers.
+    /// A damaged block costs the hints that lie in it their shortcut.
     pub(crate) fn confirm<E>(
         &self,
         search: &Search<'_, E>,
@@ -76,6 +79,16 @@ impl Attached {
     {
         let mut batch = CandidateBatch::default();
         if self.snapshot.candidates_batch(hints, &mut batch).is_err() {
+            self.damaged.store(true, Ordering::Relaxed);
+            // One by one, so that only the hints of that block go without.
+            for (index, hint) in hints.iter().enumerate() {
+                let ranges = self.snapshot.candidates(hint).into_iter().flatten();
+                for matched in ranges
+                    .flat_map(|range| search.confirm(Slot(range.start)..Slot(range.end), hint))
+                {
+                    found(index, matched);
+                }
+            }
             return;
         }
         // A slot alone is tried beside those of other hints, a group as a run of keys.
@@ -118,12 +131,26 @@ impl Snapshots {
         check_serves(index, snapshot.params())
             .map_err(|why| Error::SnapshotRefused { path: path.to_owned(), why })?;
         let id = *snapshot.id();
-        let new = Arc::new(Attached { path: path.to_owned(), snapshot });
+        let damaged = AtomicBool::new(false);
+        let new = Arc::new(Attached { path: path.to_owned(), snapshot, damaged });
         self.attached.rcu(|before| {
-            let others = before.iter().filter(|attached| attached.path != path).cloned();
-            std::iter::once(new.clone()).chain(others).take(MAX_ATTACHED).collect::<Vec<_>>()
+            let others = before.iter().filter(|attached| attached.path != path);
+            // The one before stays, and whichever the index leans on.
+            let needed = index.left_to();
+            let kept = others.enumerate().filter(|(age, attached)| {
+                age + 1 < MAX_ATTACHED || Some(*attached.snapshot.id()) == needed
+            });
+            let kept = kept.map(|(_, attached)| attached.clone());
+            std::iter::once(new.clone()).chain(kept).collect::<Vec<_>>()
         });
         Ok(id)
+    }
+
+    /// Whether a lookup met a damaged block in this snapshot.
+    pub(crate) fn is_damaged(&self, id: &SnapshotId) -> bool {
+        self.attached.load().iter().any(|attached| {
+            attached.snapshot.id() == id && attached.damaged.load(Ordering::Relaxed)
+        })
     }
 
     /// The files of the attached snapshots, the newest first.

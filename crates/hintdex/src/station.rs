@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hintdex_core::{DeviceRange, Durability, LiveIndex, Options, Params, Report, Stats, Verified};
+use hintdex_core::{DeviceRange, Durability, LiveIndex, Options, Params, Report, Stats};
 use hintdex_scan::KeyTable;
 use hintdex_snapshot::BuildReport;
-use hintdex_wire::{DeviceId, Hint, HintCipher, HintKey, KeyId, KeySource, MasterKey, Slot};
+use hintdex_wire::{DeviceId, KeySource, MasterKey, Slot};
 
 use crate::scans::{ScanStats, Scans};
 use crate::snapshots::{Coming, Snapshots};
@@ -26,9 +26,6 @@ const SNAPSHOT_FILE: &str = "snapshot.hdx";
 /// as the live index, and few devices run past it before the next roll.
 const SNAPSHOT_LOOKAHEADS: u32 = 4;
 
-/// Slots whose live hints are looked up together by a verification.
-const SLOTS_AT_ONCE: u32 = 1 << 12;
-
 /// How a station runs.
 #[derive(Clone, Copy, Debug)]
 pub struct StationOptions {
@@ -43,9 +40,12 @@ pub struct StationOptions {
     /// first; one that is there is attached at opening.
     pub snapshot_at_roll: bool,
     /// Whether the index leaves to that snapshot what it holds, from the next roll
-    /// on: a third fewer bytes in all, and nothing to add for most packets. An
-    /// index opened without its snapshot fills itself again first.
+    /// on: a third fewer bytes in all, and nothing to add for most packets.
     pub lean: bool,
+    /// Whether an index that was left lean and whose snapshot is gone fills itself
+    /// again at opening, at the cost of a roll. Else what the snapshot held is
+    /// scanned for.
+    pub refill: bool,
     /// The share of one core that scans of all devices may take, so that a flood
     /// of garbage cannot starve packets that are known. When it is spent, packets
     /// that nobody knows are told `unknown` for now and wait for
@@ -62,6 +62,7 @@ impl Default for StationOptions {
             roll_in_background: true,
             snapshot_at_roll: true,
             lean: false,
+            refill: true,
             scan_core_share: 0.1,
         }
     }
@@ -73,7 +74,7 @@ impl Default for StationOptions {
 pub struct Station {
     pub(crate) index: Arc<LiveIndex>,
     /// The hint keys of all slots, once somebody asked for them.
-    table: RwLock<Option<Arc<KeyTable>>>,
+    pub(crate) table: RwLock<Option<Arc<KeyTable>>>,
     pub(crate) snapshots: Arc<Snapshots>,
     /// Why the station's own snapshot was not attached at opening, if it was not.
     refused: Option<Error>,
@@ -161,9 +162,10 @@ impl Station {
         let own_snapshot = dir.join(SNAPSHOT_FILE);
         let snapshots = Arc::new(Snapshots::default());
         let left_to = index.left_to();
-        let wanted = (options.snapshot_at_roll || left_to.is_some()) && own_snapshot.exists();
+        let wanted = left_to.is_some() || (options.snapshot_at_roll && own_snapshot.exists());
         let attached = wanted.then(|| snapshots.attach(&index, &own_snapshot)).transpose();
-        if left_to.is_some() && attached.as_ref().ok().copied().flatten() != left_to {
+        let is_there = left_to.is_none() || attached.as_ref().ok().copied().flatten() == left_to;
+        if !is_there && options.refill {
             index.roll(None)?;
         }
         let refused = attached.err();
@@ -227,9 +229,7 @@ impl Station {
         report: Option<Report<'_>>,
     ) -> Result<Range<Slot>, Error> {
         let slots = self.index.provision(ranges, report)?;
-        if let Some(table) = &mut *self.table.write().unwrap_or_else(PoisonError::into_inner) {
-            Arc::make_mut(table).extend(derive_hint_keys(&self.index, slots.clone())?);
-        }
+        self.extend_table()?;
         self.scans.devices_were_added();
         Ok(slots)
     }
@@ -262,49 +262,6 @@ impl Station {
         self.background.take_failure()
     }
 
-    /// Checks the whole index against keys and states; of a lean one, too, that
-    /// every live hint is in it or in its snapshot.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn verify(&self, report: Option<Report<'_>>) -> Result<Verified, Error> {
-        let mut verified = self.index.verify(report)?;
-        if self.index.left_to().is_some() {
-            verified.hints = self.verify_live()?;
-        }
-        Ok(verified)
-    }
-
-    /// Looks up every live hint and returns how many there are.
-    fn verify_live(&self) -> Result<u64, Error> {
-        let table = self.table()?;
-        let end = self.index.slot_count();
-        let mut count = 0;
-        for first in (0..end).step_by(SLOTS_AT_ONCE as usize) {
-            let mut live: Vec<(Slot, Hint)> = Vec::new();
-            for slot in (first..end.min(first + SLOTS_AT_ONCE)).map(Slot) {
-                let Some(key) = table.key(slot) else { continue };
-                let cipher = HintCipher::new(self.params().scheme, &key);
-                let nonces = self.index.live_nonces(slot);
-                cipher.each_hint(nonces, |hint| live.push((slot, hint)));
-            }
-            let hints: Vec<Hint> = live.iter().map(|(_, hint)| *hint).collect();
-            let found = self.look_up(&table, &hints)?;
-            for ((slot, _), found) in live.iter().zip(&found) {
-                if !found.iter().any(|resolved| resolved.slot == *slot) {
-                    let why = format!(
-                        "a hint of slot {} is neither in the window nor in the snapshot",
-                        slot.0
-                    );
-                    let what = "the live hints";
-                    return Err(hintdex_core::Error::Corrupted { what, why }.into());
-                }
-            }
-            count += hints.len() as u64;
-        }
-        Ok(count)
-    }
-
     /// What the index holds and what it costs.
     ///
     /// # Errors
@@ -328,48 +285,16 @@ impl Station {
         self.index.key_source()
     }
 
-    /// Bytes of the key table in memory; 0 before the first packet.
-    pub fn table_memory_bytes(&self) -> usize {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.as_ref().map_or(0, |table| table.memory_bytes())
-    }
-
-    /// Derives every hint key now rather than with the first packet.
-    ///
-    /// 0.1 to 0.5 s a million devices on two cores, by whether the processor has
-    /// instructions for SHA-256.
-    ///
-    /// # Errors
-    /// What the index says: a key that the source does not have.
-    pub fn warm_up(&self) -> Result<(), Error> {
-        self.table().map(|_| ())
-    }
-
-    /// The hint keys of all slots, derived by whoever is first to ask.
-    pub(crate) fn table(&self) -> Result<Arc<KeyTable>, Error> {
-        if let Some(table) = &*self.table.read().unwrap_or_else(PoisonError::into_inner) {
-            return Ok(table.clone());
-        }
-        let mut place = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = &*place {
-            return Ok(table.clone());
-        }
-        let slots = Slot(0)..Slot(self.index.slot_count());
-        let mut table = KeyTable::new(self.index.params().scheme);
-        table.extend(derive_hint_keys(&self.index, slots.clone())?);
-        for slot in
-            (slots.start.0..slots.end.0).map(Slot).filter(|slot| self.index.is_retired(*slot))
-        {
-            table.retire(slot);
-        }
-        let table = Arc::new(table);
-        *place = Some(table.clone());
-        Ok(table)
-    }
-
     /// Starts upkeep in the background if it is due and not running.
     pub(crate) fn roll_if_due(&self) {
-        if self.options.roll_in_background && self.index.needs_roll() {
+        if !self.options.roll_in_background {
+            return;
+        }
+        if self.index.left_to().is_some_and(|id| self.snapshots.is_damaged(&id)) {
+            // The snapshot does not hold any longer what was left to it.
+            let full = Upkeep { lean: false, own_snapshot: None, ..self.upkeep() };
+            self.background.start(full);
+        } else if self.index.needs_roll() {
             self.background.start(self.upkeep());
         }
     }
@@ -422,31 +347,4 @@ fn check_same(
         Some(given) if given != kept => Err(Error::OtherMasterKey { path: path.to_owned() }),
         _ => Ok(()),
     }
-}
-
-/// Derives the hint keys of a run of slots.
-///
-/// On threads of its own: a lock is held meanwhile, and a thread of rayon's could
-/// steal a task that waits for it.
-fn derive_hint_keys(index: &LiveIndex, slots: Range<Slot>) -> Result<Vec<HintKey>, Error> {
-    let ids = index.keys(slots);
-    let source = index.key_source().as_ref();
-    let derive = |ids: &[KeyId]| -> Result<Vec<HintKey>, hintdex_core::Error> {
-        ids.iter()
-            .map(|id| source.hint_key(*id).ok_or(hintdex_core::Error::NoSuchKey(*id)))
-            .collect()
-    };
-    let share = ids.len().div_ceil(rayon::current_num_threads()).max(1);
-    let mut keys = Vec::with_capacity(ids.len());
-    std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            ids.chunks(share).map(|ids| scope.spawn(move || derive(ids))).collect();
-        for thread in threads {
-            match thread.join() {
-                Ok(derived) => keys.extend(derived?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(keys)
-    })
 }

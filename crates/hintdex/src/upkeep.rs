@@ -5,14 +5,17 @@
 //! rolls to a window that lacks what the snapshot holds.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use hintdex_core::{Held, LiveIndex, Report};
 
 use crate::snapshots::{Coming, Snapshots};
 use crate::{Error, RebuildOptions};
+
+/// How long nothing is tried after a round failed; twice as long after the next.
+const LEAST_PAUSE: Duration = Duration::from_secs(10);
 
 /// One round of upkeep, with all it needs to run on a thread of its own.
 pub(crate) struct Upkeep {
@@ -56,34 +59,60 @@ impl Upkeep {
 /// The thread that upkeep runs on, one round at a time.
 #[derive(Default)]
 pub(crate) struct Background {
-    busy: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    failed: Arc<Mutex<Option<Error>>>,
+    failed: Arc<Mutex<Failure>>,
     /// What every round of this station holds.
     pub(crate) alone: Arc<Mutex<()>>,
 }
 
+/// How the last round ended, if it ended badly.
+#[derive(Default)]
+struct Failure {
+    error: Option<Error>,
+    /// Rounds that failed one after another.
+    count: u32,
+    pause_until: Option<Instant>,
+}
+
+impl Failure {
+    fn note(&mut self, round: Result<(), Error>) {
+        *self = match round {
+            Ok(()) => Self::default(),
+            Err(error) => Self {
+                error: Some(error),
+                count: self.count + 1,
+                pause_until: Some(Instant::now() + LEAST_PAUSE * (1 << self.count.min(6))),
+            },
+        };
+    }
+}
+
 impl Background {
-    /// Runs a round on the thread, unless it is at one already.
+    /// Runs a round on the thread, unless it is at one already, or one has failed
+    /// not long ago: what failed will fail again, at the cost of a roll.
     pub(crate) fn start(&self, upkeep: Upkeep) {
-        if self.busy.swap(true, Ordering::AcqRel) {
+        let mut thread = lock(&self.thread);
+        if thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return;
         }
-        let (busy, failed) = (self.busy.clone(), self.failed.clone());
-        let work = move || {
-            *lock(&failed) = upkeep.run(None).err();
-            busy.store(false, Ordering::Release);
-        };
-        let thread = std::thread::Builder::new().name("hintdex-upkeep".into()).spawn(work);
-        if thread.is_err() {
-            self.busy.store(false, Ordering::Release);
+        if lock(&self.failed).pause_until.is_some_and(|until| Instant::now() < until) {
+            return;
         }
-        *lock(&self.thread) = thread.ok();
+        let failed = self.failed.clone();
+        let work = move || lock(&failed).note(upkeep.run(None));
+        let spawned = std::thread::Builder::new().name("hintdex-upkeep".into()).spawn(work);
+        match spawned {
+            Ok(spawned) => *thread = Some(spawned),
+            Err(source) => {
+                let (doing, path) = ("starting a thread", PathBuf::from("hintdex-upkeep"));
+                lock(&self.failed).note(Err(Error::Io { doing, path, source }));
+            }
+        }
     }
 
     /// Why the last round failed, if it did; told once.
     pub(crate) fn take_failure(&self) -> Option<Error> {
-        lock(&self.failed).take()
+        lock(&self.failed).error.take()
     }
 
     pub(crate) fn wait(&self) {
