@@ -13,8 +13,8 @@ use std::sync::{Arc, OnceLock};
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType,
     DBPinnableSlice, DBRecoveryMode, DBWithThreadMode, IngestExternalFileOptions, LogLevel,
-    MergeOperands, MultiThreaded, Options as RocksOptions, ReadOptions, WriteBatch,
-    WriteBufferManager, WriteOptions,
+    MemtableFactory, MergeOperands, MultiThreaded, Options as RocksOptions, ReadOptions,
+    WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX};
@@ -55,7 +55,7 @@ impl Tuning {
     /// which are charged to it. Some stays for what the store takes beside them:
     /// buffers of compactions, and what the allocator cannot give back.
     pub(crate) fn new(memory_bytes: usize) -> Self {
-        let cache_len_bytes = memory_bytes - memory_bytes / 16 * 5;
+        let cache_len_bytes = memory_bytes - memory_bytes / 8 * 3;
         let cache = Cache::new_hyper_clock_cache(cache_len_bytes, 0);
         let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
             memory_bytes / 2,
@@ -76,6 +76,9 @@ impl Tuning {
         options.set_write_buffer_manager(&self.buffers);
         options.set_max_total_wal_size(4 * self.buffer_len_bytes as u64);
         options.set_max_background_jobs(2);
+        // One lane's rows at a time: they come in order, and each is then found from
+        // the one before. (The states' vector takes no other way.)
+        options.set_allow_concurrent_memtable_write(false);
         options.set_keep_log_file_num(2);
         // What it does every day is not worth a line, nor a thread that counts it.
         options.set_log_level(LogLevel::Warn);
@@ -111,6 +114,9 @@ impl Tuning {
     fn states(&self) -> RocksOptions {
         let mut options = self.family(16);
         options.set_compression_type(DBCompressionType::Lz4);
+        // Rows of states are a log: nobody reads them back before the index is opened
+        // again, so they are sorted when they are flushed and not before.
+        options.set_memtable_factory(MemtableFactory::Vector);
         options
     }
 
@@ -141,13 +147,6 @@ fn merge_counters(_: &[u8], base: Option<&[u8]>, operands: &MergeOperands) -> Op
     sum.map(|sum| sum.to_le_bytes().to_vec())
 }
 
-/// Writes whose rows are in order: each is looked for from the one before.
-fn hinted() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.set_memtable_insert_hint_per_batch(true);
-    options
-}
-
 fn family<'a>(db: &'a Db, name: &str) -> Result<Family<'a>, Error> {
     db.cf_handle(name)
         .ok_or_else(|| Error::corrupted("column families", format!("{name} is missing")))
@@ -159,7 +158,6 @@ pub(crate) struct Store {
     path: PathBuf,
     tuning: Tuning,
     read: ReadOptions,
-    write: WriteOptions,
     durability: Durability,
     /// Batches handed to the log so far, and how many of them a sync covered.
     written: AtomicU64,
@@ -212,7 +210,6 @@ impl Store {
             path: path.to_owned(),
             tuning,
             read: ReadOptions::default(),
-            write: hinted(),
             durability,
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
@@ -292,7 +289,7 @@ impl Store {
     /// Hands a batch to the log and the memtables: it survives the process.
     pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
         self.check()?;
-        self.guard("writing to the log", self.db.write_opt(batch, &self.write))?;
+        self.guard("writing to the log", self.db.write(batch))?;
         // Counted once it is in the log: a sync that begins before covers it or not.
         self.written.fetch_add(1, Ordering::AcqRel);
         Ok(())
