@@ -79,7 +79,7 @@ impl fmt::Display for OpenError {
                 write!(f, "the snapshot's {what} at offset {offset_bytes} is damaged; rebuild it")
             }
             Self::WrongKey => {
-                f.write_str("the snapshot is of another fleet; open it with that fleet's key")
+                f.write_str("the snapshot is of another fleet (another master key); give this fleet's snapshot, or make one with rebuild")
             }
             Self::Field { field, got } => {
                 write!(f, "the snapshot's field {field} holds {got}, which it may not; rebuild it")
