@@ -8,8 +8,6 @@
 
 use hintdex_wire::{Nonce, Slot};
 
-use crate::records::StateRecord;
-
 /// The id of a snapshot file.
 pub type SnapshotId = [u8; 16];
 
@@ -47,15 +45,4 @@ pub(crate) struct LeftTo {
     /// The slots from 0 on that the snapshot has.
     pub(crate) slots: u32,
     pub(crate) horizon_nonces: u32,
-}
-
-/// How far a state's live hints may reach beside a window.
-///
-/// A row was written when its hints reached so far. A later window may reach less
-/// far: then the row is cut. It never reaches further than its window, because a
-/// window that leaves hints to a snapshot is only followed by one that does not,
-/// or by one with as long a horizon.
-pub(crate) fn cut(state: &mut StateRecord, lookahead: u32, left_to: Option<&LeftTo>) {
-    let most = left_to.map_or(lookahead, |left_to| left_to.horizon_nonces.max(lookahead));
-    state.hints_ahead = state.hints_ahead.get().min(most).into();
 }

@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::Error;
 use crate::fleet::{Extent, Fleet};
-use crate::held::{self, LeftTo, SnapshotId};
+use crate::held::{LeftTo, SnapshotId};
 use crate::records::{
     ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
     NONCE_KIND_COUNTER, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_KEY_PREFIX, WindowRecord,
@@ -381,7 +381,7 @@ fn load_states(
         let state =
             StateRecord::read_from_bytes(value).ok().filter(|state| state.is_sound(params.scheme));
         let state = state.map(|mut state| {
-            held::cut(&mut state, params.lookahead, left_to);
+            state.cut(params.lookahead, left_to);
             state
         });
         let set = slot_of_key(key)

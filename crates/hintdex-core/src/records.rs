@@ -165,6 +165,17 @@ impl StateRecord {
         next..next.saturating_add(self.hints_ahead.get().into())
     }
 
+    /// Cuts the live hints to what a window and the snapshot beside it may hold.
+    ///
+    /// A row was written when its hints reached so far, and a later window may reach
+    /// less far. It never reaches further than its window, because a window that
+    /// leaves hints to a snapshot is only followed by one that does not, or by one
+    /// with as long a horizon.
+    pub(crate) fn cut(&mut self, lookahead: u32, left_to: Option<&LeftTo>) {
+        let most = left_to.map_or(lookahead, |left_to| left_to.horizon_nonces.max(lookahead));
+        self.hints_ahead = self.hints_ahead.get().min(most).into();
+    }
+
     /// Lets the live hints reach to `end` at least.
     pub(crate) fn reach(&mut self, end: Nonce) {
         let end = end.max(self.live_nonces().end);

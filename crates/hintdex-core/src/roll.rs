@@ -19,7 +19,7 @@ use crate::Error;
 use crate::bulk::{Bulk, LiveSlot, LiveSlots};
 use crate::fleet::Fleet;
 use crate::geometry::Geometry;
-use crate::held::{self, Held};
+use crate::held::Held;
 use crate::index::{LiveIndex, remove_folder, unix_now_s};
 use crate::progress::{Progress, Report};
 use crate::records::{
@@ -95,7 +95,7 @@ impl LiveIndex {
             // What a snapshot held until now comes back: from here on admission
             // adds what the new window will be expected to have.
             let lookahead = self.params.lookahead;
-            self.states.update_each(|_, state| held::cut(state, lookahead, None));
+            self.states.update_each(|_, state| state.cut(lookahead, None));
         }
         let epoch = self.windows().current.as_ref().map_or(0, |window| window.epoch) + 1;
         let family = window_family(epoch);
