@@ -194,7 +194,9 @@ impl Station {
             scanned += took;
             let ahead: Vec<Resolved> = found.iter().flatten().copied().collect();
             for (at, found) in places.iter().zip(found) {
-                resolved.get_mut(*at).into_iter().for_each(|place| place.extend(found.clone()));
+                if let Some(place) = resolved.get_mut(*at) {
+                    *place = found;
+                }
             }
             follower.follow(&ahead, resolved);
             let found: Vec<bool> = places.iter().map(|at| !is_open(*at, resolved)).collect();

@@ -61,7 +61,9 @@ impl Station {
             let unknown: Vec<Hint> =
                 places.iter().filter_map(|at| hints.get(*at).copied()).collect();
             for (at, found) in places.iter().zip(self.scan(&table, &unknown)) {
-                resolved.get_mut(*at).into_iter().for_each(|place| place.extend(found.clone()));
+                if let Some(place) = resolved.get_mut(*at) {
+                    *place = found;
+                }
             }
         }
         Ok(resolved)
