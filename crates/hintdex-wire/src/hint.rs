@@ -98,7 +98,9 @@ impl HintCipher {
     /// Schedules `key` for `scheme`.
     pub fn new(scheme: HintScheme, key: &HintKey) -> Self {
         let cipher = match scheme {
-            HintScheme::Aes128 => Cipher::Aes128(Aes128Enc::new(key.expose().into()), key.clone()),
+            HintScheme::Aes128 | HintScheme::Aes128Wide => {
+                Cipher::Aes128(Aes128Enc::new(key.expose().into()), key.clone())
+            }
             HintScheme::Speck64 => Cipher::Speck64(Speck64::new(key.expose())),
             HintScheme::Aes128Truncated(len) => {
                 Cipher::Truncated(Aes128Enc::new(key.expose().into()), len)
@@ -109,7 +111,9 @@ impl HintCipher {
 
     /// The hint of `nonce`, or `None` past the scheme's last nonce.
     pub fn hint(&self, nonce: Nonce) -> Option<Hint> {
-        let low = u32::try_from(nonce).ok().filter(|_| nonce <= self.max_nonce)?;
+        if nonce > self.max_nonce {
+            return None;
+        }
         let mut block = Array(u128::from(nonce).to_be_bytes());
         Some(match &self.cipher {
             Cipher::Aes128(aes, _) => {
@@ -117,7 +121,7 @@ impl HintCipher {
                 Hint(block.0)
             }
             Cipher::Speck64(speck) => {
-                let mut blocks = [(0, low)];
+                let mut blocks = [(0, u32::try_from(nonce).ok()?)];
                 speck.encrypt(&mut blocks);
                 let [block] = blocks;
                 Hint::from_speck(block)

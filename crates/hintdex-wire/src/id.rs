@@ -1,12 +1,6 @@
-//! Who and when: device ids, key generations, slots, nonces.
+//! Who: device ids, key generations, slots.
 
 use core::fmt;
-
-/// The number a device never repeats under one key.
-///
-/// Counters stay below 2³² ([`HintScheme::max_nonce`](crate::HintScheme::max_nonce));
-/// the type has room for nonces built from a clock.
-pub type Nonce = u64;
 
 /// The number of a device, as its owner knows it. Big-endian wherever it is bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

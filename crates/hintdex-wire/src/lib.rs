@@ -48,14 +48,16 @@
 mod hint;
 mod id;
 mod keys;
+mod nonce;
 mod packet;
 mod replay;
 mod scheme;
 mod speck;
 
 pub use hint::{Hint, HintCipher, MAX_HINT_LEN_BYTES};
-pub use id::{DeviceId, KeyId, Nonce, Slot};
+pub use id::{DeviceId, KeyId, Slot};
 pub use keys::{CheckValue, HintKey, KeySource, MasterKey, PacketKey};
+pub use nonce::{Nonce, NonceKind, StepLen};
 pub use packet::{Authentic, Packet, PacketError, SealError, Sealer, TAG_LEN_BYTES};
 pub use replay::{Freshness, REPLAY_WINDOW_NONCES, ReplayWindow};
 pub use scheme::{HintScheme, TruncatedLen};

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::Nonce;
+use crate::{Nonce, NonceKind};
 
 /// How many bytes of an AES hint a truncated one keeps: 4 to 12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,9 @@ pub enum HintScheme {
     /// a key is confirmed by computing the hints of the nonces it is expected to
     /// use. Several devices for one hint are normal.
     Aes128Truncated(TruncatedLen),
+    /// `AES-128(hint_key, 0x00 × 8 ‖ nonce_be8)`: [`HintScheme::Aes128`] with room
+    /// for the 64-bit nonces of [`NonceKind::DayCounter`].
+    Aes128Wide,
 }
 
 impl HintScheme {
@@ -70,14 +73,16 @@ impl HintScheme {
         Self::Aes128Truncated(TruncatedLen(10)),
         Self::Aes128Truncated(TruncatedLen(11)),
         Self::Aes128Truncated(TruncatedLen(12)),
+        Self::Aes128Wide,
     ];
 
-    /// The number that stands for this scheme in files: 1, 2, or 16 + the length
+    /// The number that stands for this scheme in files: 1, 2, 3, or 16 + the length
     /// of a truncated hint.
     pub const fn number(self) -> u8 {
         match self {
             Self::Aes128 => 1,
             Self::Speck64 => 2,
+            Self::Aes128Wide => 3,
             Self::Aes128Truncated(len) => 16 + len.0,
         }
     }
@@ -92,6 +97,7 @@ impl HintScheme {
         match self {
             Self::Aes128 => "aes128",
             Self::Speck64 => "speck64",
+            Self::Aes128Wide => "aes128-wide",
             Self::Aes128Truncated(len) => match len.0 {
                 4 => "aes128-trunc:4",
                 5 => "aes128-trunc:5",
@@ -115,7 +121,7 @@ impl HintScheme {
     /// How many bytes of a packet are its hint.
     pub const fn len_bytes(self) -> usize {
         match self {
-            Self::Aes128 => 16,
+            Self::Aes128 | Self::Aes128Wide => 16,
             Self::Speck64 => 8,
             Self::Aes128Truncated(len) => len.bytes(),
         }
@@ -123,7 +129,22 @@ impl HintScheme {
 
     /// The last nonce that has a hint.
     pub const fn max_nonce(self) -> Nonce {
-        u32::MAX as Nonce
+        match self {
+            Self::Aes128 | Self::Speck64 | Self::Aes128Truncated(_) => u32::MAX as Nonce,
+            Self::Aes128Wide => NonceKind::DayCounter.max_nonce(),
+        }
+    }
+
+    /// The form of this scheme that has room for nonces of `kind`; `None` if there
+    /// is none: day and counter fill a whole block of SPECK64, and a truncated hint
+    /// would have to be tried with every counter of a day.
+    pub const fn for_nonces(self, kind: NonceKind) -> Option<Self> {
+        match (self, kind) {
+            (Self::Aes128 | Self::Aes128Wide, NonceKind::DayCounter) => Some(Self::Aes128Wide),
+            (Self::Speck64 | Self::Aes128Truncated(_), NonceKind::DayCounter) => None,
+            (Self::Aes128Wide, _) => Some(Self::Aes128),
+            (scheme, _) => Some(scheme),
+        }
     }
 
     /// Whether a hint and its key alone give the nonce.
@@ -131,7 +152,7 @@ impl HintScheme {
     /// Where they do not, every search needs to be told which nonces to expect.
     pub const fn is_reversible(self) -> bool {
         match self {
-            Self::Aes128 | Self::Speck64 => true,
+            Self::Aes128 | Self::Aes128Wide | Self::Speck64 => true,
             Self::Aes128Truncated(_) => false,
         }
     }
@@ -140,12 +161,13 @@ impl HintScheme {
     /// once in 2^bits.
     ///
     /// Reversible hints spend 32 of their bits on the nonce: 128 − 32 = 96 and
-    /// 64 − 32 = 32 remain. Truncated ones have 8 × length bits for every nonce
+    /// 64 − 32 = 32 remain; wide ones spend 64 of 128. Truncated ones have 8 × length bits for every nonce
     /// tried: with *w* nonces expected, a wrong key passes once in 2^bits / *w*,
     /// so *w* = 16 costs four bits.
     pub const fn check_bits(self) -> u32 {
         match self {
             Self::Aes128 => 96,
+            Self::Aes128Wide => 64,
             Self::Speck64 => 32,
             Self::Aes128Truncated(len) => 8 * len.0 as u32,
         }

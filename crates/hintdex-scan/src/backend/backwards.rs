@@ -20,9 +20,9 @@
 //!
 //! The last round is not decrypted to sieve. `SubBytes` and `ShiftRows` of the
 //! plain block xored with the first round key must equal the state before it, and
-//! of each column three bytes do not depend on the nonce. Column 0 of four
-//! registers fits in one, so 24 bits are compared: one key in 2²⁴ passes that
-//! should not, and is decided exactly.
+//! of each column three bytes do not depend on a nonce of 32 bits, two not on one
+//! of 64. Column 0 of four registers fits in one, so 24 or 16 bits are compared: one
+//! key in 2²⁴ or 2¹⁶ passes that should not, and is decided exactly.
 
 use hintdex_wire::{Hint, Nonce};
 
@@ -43,8 +43,11 @@ const UNSHIFT: Block = shuffle(0);
 /// The same after `RotWord`.
 const ROTATE_UNSHIFT: Block = shuffle(1);
 
-/// The bytes of a column that do not depend on the nonce, in column 0.
-const SIEVED_BYTES: u32 = 0x00ff_ffff;
+/// The bytes of column 0 that do not depend on a nonce up to `max`: `ShiftRows`
+/// brings its row 3 from the block's last word and its row 2 from the one before.
+const fn sieved_bytes(max: Nonce) -> u32 {
+    if max <= u32::MAX as Nonce { 0x00ff_ffff } else { 0x0000_ffff }
+}
 
 /// The table of `InvShiftRows` after each word was rotated by `rotated` bytes.
 const fn shuffle(rotated: usize) -> Block {
@@ -159,15 +162,17 @@ impl<L: AesLanes> Backwards<L> {
 /// A bit for every key of a group that passes, where `state` is what the inner
 /// rounds left and `first` is from [`Backwards::first_column`].
 #[inline(always)]
-fn passing<L: AesLanes>(lanes: L, state: Four<L>, first: L::V) -> u32 {
+fn passing<L: AesLanes>(lanes: L, state: Four<L>, first: L::V, sieved: u32) -> u32 {
     let rest = lanes.enc_last(first, lanes.diagonal(state));
-    lanes.zero_words(rest, lanes.splat_word(SIEVED_BYTES))
+    lanes.zero_words(rest, lanes.splat_word(sieved))
 }
 
 /// Sieves reversible hints: see [`Kernel::sieve`](super::Kernel::sieve).
 pub(super) struct SieveBackwards<'a> {
     pub keys: &'a [Block],
     pub hints: &'a [Hint],
+    /// The last nonce there is.
+    pub max_nonce: Nonce,
     pub maybe: &'a mut dyn FnMut(usize, usize),
 }
 
@@ -176,13 +181,14 @@ impl AesWork for SieveBackwards<'_> {
 
     #[inline(always)]
     fn run<L: AesLanes>(self, lanes: L) -> usize {
+        let sieved = sieved_bytes(self.max_nonce);
         let groups = self.keys.chunks_exact(lanes.group_len());
         let tried = self.keys.len() - groups.remainder().len();
         if let [hint] = self.hints {
             let hint = lanes.splat(hint.as_bytes());
             let hint = lanes.rotate4([hint; 4]);
             for (group, number) in groups.zip(0..) {
-                let bits = sieve_one(lanes, lanes.load4(group), hint);
+                let bits = sieve_one(lanes, lanes.load4(group), hint, sieved);
                 let first = number * lanes.group_len();
                 lanes.each_place(bits, |place| (self.maybe)(first + place, 0));
             }
@@ -192,7 +198,7 @@ impl AesWork for SieveBackwards<'_> {
                 let column = expand_backwards(lanes, lanes.load4(group), &mut schedule);
                 let first = number * lanes.group_len();
                 for (hint, which) in self.hints.iter().zip(0..) {
-                    let bits = sieve_expanded(lanes, &schedule, column, hint);
+                    let bits = sieve_expanded(lanes, &schedule, column, hint, sieved);
                     lanes.each_place(bits, |place| (self.maybe)(first + place, which));
                 }
             }
@@ -203,13 +209,13 @@ impl AesWork for SieveBackwards<'_> {
 
 /// One hint under a group of keys, the schedule made on the way.
 #[inline(always)]
-fn sieve_one<L: AesLanes>(lanes: L, last: Four<L>, hint: Four<L>) -> u32 {
+fn sieve_one<L: AesLanes>(lanes: L, last: Four<L>, hint: Four<L>, sieved: u32) -> u32 {
     let mut schedule = Backwards::new(lanes, last);
     let mut state = lanes.xor4(hint, lanes.rotate4(last));
     for rcon in RCON.into_iter().take(INNER_ROUNDS) {
         state = lanes.dec4(state, schedule.step(rcon));
     }
-    passing(lanes, state, schedule.first_column())
+    passing(lanes, state, schedule.first_column(), sieved)
 }
 
 /// Writes the schedule of a group down; returns its [`Backwards::first_column`].
@@ -225,13 +231,19 @@ fn expand_backwards<L: AesLanes>(lanes: L, last: Four<L>, schedule: &mut Schedul
 
 /// One hint under a group of keys whose schedule is written down.
 #[inline(always)]
-fn sieve_expanded<L: AesLanes>(lanes: L, schedule: &Schedule, column: L::V, hint: &Hint) -> u32 {
+fn sieve_expanded<L: AesLanes>(
+    lanes: L,
+    schedule: &Schedule,
+    column: L::V,
+    hint: &Hint,
+    sieved: u32,
+) -> u32 {
     let hint = lanes.splat(hint.as_bytes());
     let mut state = lanes.xor4(lanes.rotate4([hint; 4]), schedule.get4(lanes, 0));
     for round in 1..=INNER_ROUNDS {
         state = lanes.dec4(state, schedule.get4(lanes, round));
     }
-    passing(lanes, state, column)
+    passing(lanes, state, column, sieved)
 }
 
 /// Decrypts each hint of a batch under the key beside it. `nonces` is as long as

@@ -190,7 +190,7 @@ pub(crate) enum Kernel {
     /// AES by the `aes` crate; keys are stored as they are.
     Crate(HintScheme),
     /// AES that can be decrypted; last round keys are stored.
-    Backwards(AesPath),
+    Backwards(AesPath, HintScheme),
     /// Truncated AES; keys are stored as they are.
     Forwards(AesPath, HintScheme),
     /// SPECK64; the state at the end of its schedule is stored.
@@ -208,7 +208,7 @@ impl Kernel {
         }
         let path = AesPath::detect(backend)?;
         Some(if scheme.is_reversible() {
-            Self::Backwards(path)
+            Self::Backwards(path, scheme)
         } else {
             Self::Forwards(path, scheme)
         })
@@ -224,7 +224,7 @@ impl Kernel {
     pub const fn backend(&self) -> Backend {
         match self {
             Self::Crate(_) => Backend::Portable,
-            Self::Backwards(path) | Self::Forwards(path, _) => path.backend(),
+            Self::Backwards(path, _) | Self::Forwards(path, _) => path.backend(),
             Self::Speck(path) => path.backend(),
         }
     }
@@ -233,7 +233,7 @@ impl Kernel {
     pub fn store(&self, blocks: &mut [Block]) {
         match self {
             Self::Crate(_) | Self::Forwards(..) => {}
-            Self::Backwards(path) => path.run(Convert { blocks, to_keys: false }),
+            Self::Backwards(path, _) => path.run(Convert { blocks, to_keys: false }),
             Self::Speck(_) => blocks.iter_mut().for_each(speck::store),
         }
     }
@@ -242,7 +242,7 @@ impl Kernel {
     pub fn restore(&self, blocks: &mut [Block]) {
         match self {
             Self::Crate(_) | Self::Forwards(..) => {}
-            Self::Backwards(path) => path.run(Convert { blocks, to_keys: true }),
+            Self::Backwards(path, _) => path.run(Convert { blocks, to_keys: true }),
             Self::Speck(_) => blocks.iter_mut().for_each(speck::restore),
         }
     }
@@ -264,7 +264,9 @@ impl Kernel {
                 portable::sieve(scheme, keys, windows, hints, maybe);
                 keys.len()
             }
-            Self::Backwards(path) => path.run(SieveBackwards { keys, hints, maybe }),
+            Self::Backwards(path, scheme) => {
+                path.run(SieveBackwards { keys, hints, max_nonce: scheme.max_nonce(), maybe })
+            }
             Self::Forwards(path, _) => path.run(SieveForwards { keys, windows, hints, maybe }),
             Self::Speck(path) => path.run(speck::Sieve { keys, hints, maybe }),
         }
@@ -286,14 +288,17 @@ impl Kernel {
                 mask.iter_mut().take(scheme.len_bytes()).for_each(|byte| *byte = 0xff);
                 path.run(DecideForwards { batch, mask, found: &mut found });
             }
-            Self::Backwards(path) => path.run(DecryptBatch { batch, nonces: room }),
+            Self::Backwards(path, _) => path.run(DecryptBatch { batch, nonces: room }),
             Self::Speck(path) => path.run(speck::DecryptBatch { batch, nonces: room }),
         }
-        if let Self::Backwards(_) | Self::Speck(_) = self {
-            for (nonce, pair) in room.iter().take(batch.len).zip(0..) {
-                if *nonce <= HintScheme::Aes128.max_nonce() {
-                    found(pair, *nonce);
-                }
+        let last = match *self {
+            Self::Crate(_) | Self::Forwards(..) => return,
+            Self::Backwards(_, scheme) => scheme.max_nonce(),
+            Self::Speck(_) => HintScheme::Speck64.max_nonce(),
+        };
+        for (nonce, pair) in room.iter().take(batch.len).zip(0..) {
+            if *nonce <= last {
+                found(pair, *nonce);
             }
         }
     }

@@ -11,15 +11,20 @@ use hintdex_wire::{Hint, HintKey, HintScheme, MAX_HINT_LEN_BYTES, Nonce, Slot, T
 /// code is optimized.
 const FLEET: u64 = if cfg!(debug_assertions) { 4_000 } else { 1_000_000 };
 
-/// Each way through a cipher: backwards, SPECK64, forwards.
-fn schemes() -> [HintScheme; 4] {
+/// Each way through a cipher: backwards, with wide nonces too, SPECK64, forwards.
+fn schemes() -> [HintScheme; 5] {
     let truncated = |len| HintScheme::Aes128Truncated(TruncatedLen::new(len).expect("4 to 12"));
-    [HintScheme::Aes128, HintScheme::Speck64, truncated(4), truncated(12)]
+    let [plain, wide] = [HintScheme::Aes128, HintScheme::Aes128Wide];
+    [plain, wide, HintScheme::Speck64, truncated(4), truncated(12)]
 }
 
 /// The nonce a device's hint is made from in these tests, and those expected.
 fn nonce(scheme: HintScheme, index: u64) -> Nonce {
-    let nonce = random(0x6e6f6e6365, index) >> 32;
+    let nonce = random(0x6e6f6e6365, index);
+    if scheme == HintScheme::Aes128Wide {
+        return nonce.min(scheme.max_nonce());
+    }
+    let nonce = nonce >> 32;
     if scheme.is_reversible() { nonce } else { nonce % 1000 + index % 3 }
 }
 
