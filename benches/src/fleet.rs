@@ -43,7 +43,7 @@ impl Fleet {
 
     /// What an index of it is made for.
     pub const fn params(&self) -> Params {
-        Params { scheme: HintScheme::Aes128, lookahead: self.lookahead }
+        Params::counters(HintScheme::Aes128, self.lookahead)
     }
 
     /// All its devices.

@@ -107,7 +107,7 @@ fn truncated(
 ) -> Result<Vec<Seen>, Failure> {
     let scheme = scheme_of(len_bytes)?;
     let folder = tempfile::tempdir()?;
-    let params = Params { scheme, lookahead: fleet.lookahead };
+    let params = Params::counters(scheme, fleet.lookahead);
     let path = folder.path().join("index");
     let index = LiveIndex::create(&path, Arc::new(keys.clone()), params, &Options::default())?;
     index.provision(&[fleet.range()], None)?;
@@ -151,7 +151,7 @@ fn through_index(
     seed: u64,
 ) -> Result<(usize, Vec<Match>), Failure> {
     let scheme = table.scheme();
-    let search = table.within(|slot| index.live_nonces(slot));
+    let search = table.within(|slot| index.expected_nonces(slot));
     let one_call = |random: &mut Random| -> Result<(usize, Vec<Match>), Failure> {
         let hints = random_hints(scheme, HINTS_PER_CALL, random);
         let candidates = index.candidates_batch(&hints)?;

@@ -26,6 +26,7 @@ fn quiet() -> StationOptions {
         lean: false,
         scan_core_share: f64::INFINITY,
         refill: true,
+        ..StationOptions::default()
     }
 }
 

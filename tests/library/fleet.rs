@@ -32,7 +32,7 @@ impl Fleet {
         let folder = tempfile::tempdir().expect("a folder");
         let key = folder.path().join("the.key");
         std::fs::write(&key, hex::encode(SECRET)).expect("a file can be written");
-        let params = Params { scheme, lookahead };
+        let params = Params::counters(scheme, lookahead);
         let dir = folder.path().join("fleet");
         let station = Station::create(&dir, Some(&key), params, options);
         Self { folder, station: Some(station.expect("it can be made")) }
@@ -75,6 +75,7 @@ fn options(random: &mut Random) -> StationOptions {
         lean: random.chance(50),
         scan_core_share: f64::INFINITY,
         refill: true,
+        ..StationOptions::default()
     }
 }
 

@@ -26,13 +26,17 @@ struct World {
 }
 
 fn options(random: &mut Random) -> Options {
-    Options { memory_bytes: 1 << (20 + random.place(4)), durability: Durability::ProcessCrash }
+    Options {
+        memory_bytes: 1 << (20 + random.place(4)),
+        durability: Durability::ProcessCrash,
+        ..Options::default()
+    }
 }
 
 impl World {
     fn create(path: &Path, random: &mut Random) -> Self {
         let keys = Arc::new(MasterKey::new(&SECRET));
-        let params = Params { scheme: HintScheme::Aes128, lookahead: LOOKAHEAD };
+        let params = Params::counters(HintScheme::Aes128, LOOKAHEAD);
         let index = LiveIndex::create(path, keys.clone(), params, &options(random));
         let index = index.expect("it can be made");
         Self { index, keys, model: Model::new(LOOKAHEAD), hint_keys: Vec::new() }
@@ -122,6 +126,7 @@ impl World {
                 slot: Slot(*slot),
                 nonce: *nonce,
                 hint_key: &self.hint_keys[*slot as usize],
+                received_unix_s: 0,
             })
             .collect();
         let admissions = self.index.admit_batch(&arrivals).expect("it can be written");
@@ -211,7 +216,7 @@ fn a_live_hint_is_never_missed_while_the_index_rolls() {
                 let candidates = world.index.candidates(&hint).expect("it can be asked");
                 assert!(candidates.contains(&Slot(slot)), "nonce {nonce} of slot {slot}");
                 let hint_key = &world.hint_keys[slot as usize];
-                let arrival = Arrival { slot: Slot(slot), nonce, hint_key };
+                let arrival = Arrival { slot: Slot(slot), nonce, hint_key, received_unix_s: 0 };
                 let admission = world.index.admit(&arrival).expect("it can be written");
                 assert_eq!(admission, Admission::Accepted);
                 let ahead = world.hint(slot, nonce + u64::from(LOOKAHEAD));
@@ -236,7 +241,7 @@ fn arrivals_nobody_could_have_sent_are_refused_as_a_whole() {
     let mut world = World::create(&folder.path().join("index"), &mut random);
     world.add(3);
     let hint_key = &world.hint_keys[0];
-    let good = Arrival { slot: Slot(0), nonce: 0, hint_key };
+    let good = Arrival { slot: Slot(0), nonce: 0, hint_key, received_unix_s: 0 };
     let beyond = world.index.admit_batch(&[good, Arrival { slot: Slot(3), ..good }]);
     assert!(matches!(beyond, Err(Error::UnknownSlot(Slot(3)))), "{beyond:?}");
     let past = world.index.admit_batch(&[good, Arrival { nonce: LAST_NONCE + 1, ..good }]);

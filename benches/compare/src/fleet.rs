@@ -52,6 +52,7 @@ impl Fleet {
             fleet_id: [0; 16],
             origin: [0; 16],
             built_at_unix_s: 0,
+            time_unix_s: 0..0,
         }
     }
 

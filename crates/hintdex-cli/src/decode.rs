@@ -5,15 +5,18 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hintdex::{Source, Station, StationOptions, Unknown, Verdict};
+use hintdex::wire::{DeviceId, Nonce, NonceKind};
+use hintdex::{ClockMove, Received, Source, Station, StationOptions, Unknown, Verdict};
 use indicatif::ProgressBar;
 
-use crate::args::{DecodeArgs, RunArgs};
+use crate::args::{DecodeArgs, RunArgs, time_text};
 use crate::failure::Failure;
 use crate::input::{BadLine, Line, Lines};
 use crate::progress;
+use crate::timeline::{self, Timeline};
 
 /// Lines of packets that wait for a scan that are kept in mind: some times as many
 /// as a station keeps, which drops others than these.
@@ -30,7 +33,8 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     if args.snapshot.len() > 2 {
         return Err(Failure::usage("--snapshot: two are asked at most; give the newest two"));
     }
-    let station = Station::open(&args.index, &options)?;
+    let timeline = Arc::new(Timeline::new(run.time.clock()));
+    let station = Station::open_with(&args.index, &options, timeline.clone())?;
     args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     if let Some(refused) = station.refused_snapshot() {
         eprintln!("hintdex: the fleet's own snapshot is not used: {refused}");
@@ -41,7 +45,8 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         ProgressBar::hidden()
     };
     let mut output = io::stdout().lock();
-    let mut summary = Summary::default();
+    let nonces = station.params().nonces;
+    let mut summary = Summary { nonces, ..Summary::default() };
     let mut waiting = WaitingLines::default();
     let started = Instant::now();
     let mut text = String::new();
@@ -53,7 +58,13 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
             break;
         }
         text.clear();
-        decode_batch(&station, &batch, &mut summary, &mut waiting, &mut text)?;
+        // Counters tell no time: then there is one run.
+        let tolerance_s = station.timing_tolerance_s();
+        let time = |line: &Line| line.time().filter(|_| nonces.tells_time());
+        for run in timeline::runs(&batch, tolerance_s, time) {
+            timeline.go_to(run.first().and_then(time));
+            decode_batch(&station, run, &mut summary, &mut waiting, &mut text)?;
+        }
         if !write_out(&mut output, &text)? {
             summary.closed_early = true;
             break;
@@ -78,13 +89,14 @@ fn decode_batch(
     waiting: &mut WaitingLines,
     text: &mut String,
 ) -> Result<(), Failure> {
-    let packets: Vec<&[u8]> = batch.iter().filter_map(Line::packet).collect();
-    let mut verdicts = station.decode_batch(&packets)?.into_iter();
+    let now_s = station.now_s();
+    let packets: Vec<Received<'_>> = batch.iter().filter_map(|line| line.received(now_s)).collect();
+    let mut verdicts = station.decode_received(&packets)?.into_iter();
     for line in batch {
         summary.lines += 1;
         match line {
             Line::Bad(why) => summary.bad_line(*why, text),
-            Line::Packet(packet) => {
+            Line::Packet { bytes: packet, .. } => {
                 let Some(verdict) = verdicts.next() else { continue };
                 summary.verdict(&verdict, text);
                 if verdict == Verdict::Unknown(Unknown::ScanBudget) {
@@ -94,6 +106,9 @@ fn decode_batch(
         }
     }
     waiting.tell(station.scan_waiting()?, summary, text);
+    for (device, moved) in station.take_clock_moves() {
+        eprintln!("hintdex: {}", move_text(device, &moved, station.params().nonces));
+    }
     if let Some(failed) = station.take_upkeep_failure() {
         eprintln!("hintdex: a roll in the background failed: {failed}");
     }
@@ -145,21 +160,54 @@ fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
 }
 
 impl Line {
-    fn packet(&self) -> Option<&[u8]> {
+    /// The packet, received when the line says or now.
+    fn received(&self, now_s: u64) -> Option<Received<'_>> {
         match self {
-            Self::Packet(bytes) => Some(bytes),
+            Self::Packet { bytes, at_unix_s } => {
+                Some(Received { packet: bytes, at_unix_s: at_unix_s.unwrap_or(now_s) })
+            }
+            Self::Bad(_) => None,
+        }
+    }
+
+    const fn time(&self) -> Option<u64> {
+        match self {
+            Self::Packet { at_unix_s, .. } => *at_unix_s,
             Self::Bad(_) => None,
         }
     }
 }
 
+/// Clocks that show less than ten years since 1970 were not set since they have power.
+const EPOCH_UNIX_S: u64 = 10 * 365 * 86_400;
+
+/// What was done with a device whose clock jumped, and why.
+fn move_text(device: DeviceId, moved: &ClockMove, nonces: NonceKind) -> String {
+    let device_s = nonces.device_time_s(moved.nonce).map_or(0, |made| made.start);
+    let reason = if device_s < EPOCH_UNIX_S {
+        "its clock is back at its epoch, as after a new battery"
+    } else {
+        "two packets agree on it"
+    };
+    format!(
+        "device {device}: moved to {} by its own clock, {} s from the station's at {} ({} s before): {reason}",
+        time_text(device_s),
+        moved.to_s,
+        time_text(moved.received_unix_s),
+        moved.from_s,
+    )
+}
+
 /// Counts what was said, and says it.
 #[derive(Default)]
 struct Summary {
+    /// How the fleet's nonces are made: whether they tell a time.
+    nonces: NonceKind,
     lines: u64,
     accepted: u64,
     replay: u64,
     stale: u64,
+    early: u64,
     forged: u64,
     unknown: u64,
     malformed: u64,
@@ -184,22 +232,29 @@ impl Summary {
     fn say(&mut self, line: u64, verdict: &Verdict, more: &str, out: &mut String) {
         let name = verdict.name();
         *self.count(verdict) += 1;
+        let time = |nonce: Nonce| {
+            let made = self.nonces.device_time_s(nonce);
+            made.map_or_else(String::new, |made| format!(r#","time":"{}""#, time_text(made.start)))
+        };
         let written = match verdict {
             Verdict::Accepted { device, nonce, payload, source } => {
+                let time = time(*nonce);
                 self.count_source(*source);
                 let (payload, source) = (hex::encode(payload), source.name());
                 writeln!(
                     out,
-                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce},"payload":"{payload}","source":"{source}"{more}}}"#
+                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce}{time},"payload":"{payload}","source":"{source}"{more}}}"#
                 )
             }
             Verdict::Replay { device, nonce, source }
-            | Verdict::Stale { device, nonce, source } => {
+            | Verdict::Stale { device, nonce, source }
+            | Verdict::Early { device, nonce, source } => {
+                let time = time(*nonce);
                 self.count_source(*source);
                 let (source, reason) = (source.name(), verdict.reason());
                 writeln!(
                     out,
-                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce},"source":"{source}","reason":"{reason}"{more}}}"#
+                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce}{time},"source":"{source}","reason":"{reason}"{more}}}"#
                 )
             }
             _ => writeln!(
@@ -224,6 +279,7 @@ impl Summary {
             Verdict::Accepted { .. } => &mut self.accepted,
             Verdict::Replay { .. } => &mut self.replay,
             Verdict::Stale { .. } => &mut self.stale,
+            Verdict::Early { .. } => &mut self.early,
             Verdict::Forged => &mut self.forged,
             Verdict::Malformed(_) => &mut self.malformed,
             _ => &mut self.unknown,
@@ -245,6 +301,7 @@ impl Summary {
             accepted,
             replay,
             stale,
+            early,
             forged,
             unknown,
             malformed,
@@ -254,9 +311,10 @@ impl Summary {
             ..
         } = self;
         eprintln!(
-            "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, \
+            "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, {}\
              {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}",
-            elapsed.as_secs_f64()
+            elapsed.as_secs_f64(),
+            if self.nonces.tells_time() { format!("{early} early, ") } else { String::new() },
         );
         if self.closed_early {
             eprintln!(

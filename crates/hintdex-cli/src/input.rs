@@ -3,8 +3,13 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
+use crate::args::parse_time;
+
 /// The longest packet that is read; what is longer is no packet of a radio.
 pub const MAX_PACKET_LEN_BYTES: usize = 65_535;
+
+/// What may stand behind a packet: a time, what divides them, the line's end.
+const MAX_TIME_LEN_BYTES: usize = 64;
 
 /// Lines of a batch at most.
 const MAX_BATCH_LINES: usize = 8192;
@@ -15,8 +20,8 @@ const BUFFER_LEN_BYTES: usize = 1 << 20;
 /// What stood on a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
-    /// Hex.
-    Packet(Vec<u8>),
+    /// Hex, and when it was received, in seconds since 1970, if that stands behind it.
+    Packet { bytes: Vec<u8>, at_unix_s: Option<u64> },
     /// Something else.
     Bad(BadLine),
 }
@@ -26,12 +31,14 @@ pub enum Line {
 pub enum BadLine {
     NotHex,
     TooLong,
+    NoTime,
 }
 
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotHex => f.write_str("not pairs of hex digits"),
+            Self::NoTime => f.write_str("what stands behind the hex digits is no time"),
             Self::TooLong => write!(f, "longer than {MAX_PACKET_LEN_BYTES} bytes"),
         }
     }
@@ -68,7 +75,7 @@ impl<R: Read> Lines<R> {
 
     /// Reads one line without ever holding more of it than a packet can have.
     fn next_line(&mut self) -> io::Result<Option<Line>> {
-        let longest = 2 * MAX_PACKET_LEN_BYTES + 2;
+        let longest = 2 * MAX_PACKET_LEN_BYTES + MAX_TIME_LEN_BYTES;
         self.line.clear();
         let (mut any, mut too_long) = (false, false);
         loop {
@@ -98,11 +105,20 @@ impl<R: Read> Lines<R> {
 }
 
 fn parse(line: &[u8]) -> Line {
-    let digits = line.trim_ascii();
+    let line = line.trim_ascii();
+    let is_between = |byte: &u8| matches!(byte, b' ' | b'\t' | b',');
+    let end = line.iter().position(is_between).unwrap_or(line.len());
+    let (digits, rest) = line.split_at(end);
     if digits.len() > 2 * MAX_PACKET_LEN_BYTES {
         return Line::Bad(BadLine::TooLong);
     }
-    hex::decode(digits).map_or(Line::Bad(BadLine::NotHex), Line::Packet)
+    let Ok(bytes) = hex::decode(digits) else { return Line::Bad(BadLine::NotHex) };
+    let rest = rest.split_first().map_or(rest, |(_, rest)| rest.trim_ascii());
+    if rest.is_empty() {
+        return Line::Packet { bytes, at_unix_s: None };
+    }
+    let time = str::from_utf8(rest).ok().and_then(|text| parse_time(text).ok());
+    time.map_or(Line::Bad(BadLine::NoTime), |time| Line::Packet { bytes, at_unix_s: Some(time) })
 }
 
 #[cfg(test)]
@@ -122,10 +138,21 @@ mod tests {
         }
     }
 
+    fn packet(bytes: &[u8]) -> Line {
+        Line::Packet { bytes: bytes.to_vec(), at_unix_s: None }
+    }
+
+    #[test]
+    fn a_time_may_stand_behind_a_packet() {
+        let at = |unix_s| Line::Packet { bytes: vec![0xab], at_unix_s: Some(unix_s) };
+        let text = b"ab 17\nab,1795392000\nab\t2026-11-23T00:00:00Z\nab \nab soon\n";
+        let bad = Line::Bad(BadLine::NoTime);
+        assert_eq!(all(text), [at(17), at(1_795_392_000), at(1_795_392_000), packet(&[0xab]), bad]);
+    }
+
     #[test]
     fn lines_are_packets_whatever_ends_them() {
-        let expected =
-            [Line::Packet(vec![0xab]), Line::Packet(vec![]), Line::Packet(vec![0xcd, 1])];
+        let expected = [packet(&[0xab]), packet(&[]), packet(&[0xcd, 1])];
         assert_eq!(all(b"ab\n\ncd01\n"), expected);
         assert_eq!(all(b" AB\r\n\r\ncD01"), expected);
         assert_eq!(all(b""), []);
@@ -136,15 +163,11 @@ mod tests {
         let long = "00".repeat(5_000_000);
         let text = format!("xyz\nabc\n{long}\nab\n");
         let bad = |why| Line::Bad(why);
-        let expected = [
-            bad(BadLine::NotHex),
-            bad(BadLine::NotHex),
-            bad(BadLine::TooLong),
-            Line::Packet(vec![0xab]),
-        ];
+        let expected =
+            [bad(BadLine::NotHex), bad(BadLine::NotHex), bad(BadLine::TooLong), packet(&[0xab])];
         assert_eq!(all(text.as_bytes()), expected);
         let longest = "00".repeat(MAX_PACKET_LEN_BYTES);
-        assert_eq!(all(longest.as_bytes()), [Line::Packet(vec![0; MAX_PACKET_LEN_BYTES])]);
+        assert_eq!(all(longest.as_bytes()), [packet(&[0; MAX_PACKET_LEN_BYTES])]);
         assert_eq!(all(format!("{longest}00").as_bytes()), [bad(BadLine::TooLong)]);
     }
 }

@@ -6,14 +6,15 @@ use hintdex::snapshot::{self, Snapshot};
 use hintdex::{Durability, Section, Station, Stats};
 use serde_json::json;
 
-use crate::args::{InspectArgs, RunArgs};
+use crate::args::{InspectArgs, RunArgs, time_text};
 use crate::failure::Failure;
 
 pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
     if args.path.is_file() {
         return inspect_snapshot(args);
     }
-    let station = Station::open(&args.path, &run.station(Durability::ProcessCrash))?;
+    let station =
+        Station::open_with(&args.path, &run.station(Durability::ProcessCrash), run.time.clock())?;
     let stats = station.stats()?;
     let text = if args.json { to_json(&stats, &station) } else { to_table(&stats, &station) };
     // A reader that closed the pipe wanted no more.
@@ -43,6 +44,8 @@ fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
             "hint_scheme": params.hint_scheme.name(),
             "index_id": hex::encode(params.fleet_id),
             "built_unix_s": params.built_at_unix_s,
+            "from_unix_s": params.time_unix_s.start,
+            "to_unix_s": params.time_unix_s.end,
             "sections": stats.sections.iter().map(section).collect::<Vec<_>>(),
         });
         format!("{object}\n")
@@ -101,7 +104,9 @@ fn to_json(stats: &Stats, station: &Station) -> String {
         "bytes": stats.disk_bytes(),
         "bits_per_hint": bits_per_hint(stats),
         "hint_scheme": stats.scheme.name(),
+        "nonce": stats.nonces.to_string(),
         "lookahead": stats.lookahead,
+        "spans": stats.spans.iter().map(|span| json!([span.start, span.end])).collect::<Vec<_>>(),
         "slots": stats.slots,
         "retired_slots": stats.retired_slots,
         "entries": stats.entries,
@@ -122,11 +127,22 @@ fn to_json(stats: &Stats, station: &Station) -> String {
     format!("{object}\n")
 }
 
+/// The windows of time, in words.
+fn spans(stats: &Stats) -> String {
+    let spans = stats.spans.iter();
+    spans
+        .map(|span| {
+            format!("\n  window from      {} to {}", time_text(span.start), time_text(span.end))
+        })
+        .collect()
+}
+
 fn to_table(stats: &Stats, station: &Station) -> String {
     let per_hint = |bytes: u64| bytes as f64 / hints_held(stats).max(1) as f64;
     let mut text = format!(
         "live index {}\n\
          hints             {} of {} bytes, {} ahead of each device\n\
+         nonces            {}{}\n\
          devices           {} ({} retired)\n\
          live hints        {}\n\
          entries           {} (stale ones until the next roll{})\n\
@@ -137,6 +153,8 @@ fn to_table(stats: &Stats, station: &Station) -> String {
         stats.scheme,
         stats.scheme.len_bytes(),
         stats.lookahead,
+        stats.nonces,
+        spans(stats),
         stats.slots - stats.retired_slots,
         stats.retired_slots,
         stats.hints,

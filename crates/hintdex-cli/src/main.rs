@@ -11,6 +11,7 @@ mod provision;
 mod rebuild;
 mod resolve;
 mod roll;
+mod timeline;
 mod verify;
 
 use std::process::ExitCode;

@@ -20,7 +20,7 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
     bar.finish_and_clear();
 
     let stats = station.stats()?;
-    let hints = u64::from(slots.end.0 - slots.start.0) * u64::from(stats.lookahead);
+    let hints = stats.hints * u64::from(slots.end.0 - slots.start.0) / stats.slots.max(1);
     let seconds = started.elapsed().as_secs_f64();
     println!(
         "provisioned devices {} to {} in {}: {hints} hints in {seconds:.2} s, {:.2} bytes a hint in the index",
@@ -51,20 +51,24 @@ fn range_of(args: &ProvisionArgs) -> Result<DeviceRange, Failure> {
 fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<Station, Failure> {
     let options = run.station(Durability::Sync);
     if !Station::exists(&args.index) {
-        let params = Params {
-            scheme: args.hint.unwrap_or(HintScheme::Aes128),
-            lookahead: args.lookahead.unwrap_or(DEFAULT_LOOKAHEAD),
-        };
-        return Ok(Station::create(&args.index, args.master_key.as_deref(), params, &options)?);
+        let scheme = args.hint.unwrap_or(HintScheme::Aes128);
+        let nonces = args.nonce.unwrap_or_default();
+        let params = Params::clocked(scheme, nonces, args.lookahead.unwrap_or(DEFAULT_LOOKAHEAD));
+        let params = params.ok_or(hintdex::IndexError::NoRoomForNonces { scheme, nonces });
+        let params = params.map_err(hintdex::Error::from)?;
+        let key = args.master_key.as_deref();
+        return Ok(Station::create_with(&args.index, key, params, &options, run.time.clock())?);
     }
     if let Some(path) = &args.master_key {
         Station::check_master_key(&args.index, path)?;
     }
-    let station = Station::open(&args.index, &options)?;
+    let station = Station::open_with(&args.index, &options, run.time.clock())?;
     let has = station.params();
-    let same_scheme = args.hint.is_none_or(|scheme| scheme == has.scheme);
+    let same_scheme =
+        args.hint.is_none_or(|scheme| scheme.for_nonces(has.nonces) == Some(has.scheme));
+    let same_nonces = args.nonce.is_none_or(|nonces| nonces == has.nonces);
     let same_lookahead = args.lookahead.is_none_or(|lookahead| lookahead == has.lookahead);
-    if same_scheme && same_lookahead {
+    if same_scheme && same_nonces && same_lookahead {
         Ok(station)
     } else {
         Err(hintdex::Error::OtherParams { has }.into())

@@ -20,11 +20,21 @@ pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
         encoding: args.encoding,
         dial,
         horizon_nonces: args.horizon,
+        span: args.from.zip(args.to),
         memory_bytes: run.memory,
         ..RebuildOptions::default()
     };
+    if options.span.is_some_and(|(from, to)| from >= to) {
+        return Err(Failure::usage("--from: it must be before --to"));
+    }
     let started = Instant::now();
-    let station = Station::open(&args.index, &run.station(Durability::ProcessCrash))?;
+    let station =
+        Station::open_with(&args.index, &run.station(Durability::ProcessCrash), run.time.clock())?;
+    if options.span.is_some() && !station.params().nonces.tells_time() {
+        return Err(Failure::usage(
+            "--from: the nonces of this fleet tell no time; give --horizon",
+        ));
+    }
     let bar = progress::bar("rebuilding", "hints");
     let built = station.rebuild(&args.out, &options, Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();

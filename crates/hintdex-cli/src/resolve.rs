@@ -10,7 +10,8 @@ use crate::args::{ResolveArgs, RunArgs};
 use crate::failure::Failure;
 
 pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = Station::open(&args.index, &run.station(Durability::ProcessCrash))?;
+    let station =
+        Station::open_with(&args.index, &run.station(Durability::ProcessCrash), run.time.clock())?;
     args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     let scheme = station.params().scheme;
     let parse = |text: &String| {

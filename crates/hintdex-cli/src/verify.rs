@@ -11,7 +11,8 @@ pub fn run(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
     if args.path.is_file() {
         return verify_snapshot(args, run);
     }
-    let station = Station::open(&args.path, &run.station(Durability::ProcessCrash))?;
+    let station =
+        Station::open_with(&args.path, &run.station(Durability::ProcessCrash), run.time.clock())?;
     let bar = progress::bar("verifying", "devices");
     let verified = station.verify(Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
@@ -34,7 +35,11 @@ fn verify_snapshot(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
     let said = match &args.index {
         None => "not authenticated: give --index DIR for that",
         Some(index) => {
-            let station = Station::open(index, &run.station(Durability::ProcessCrash))?;
+            let station = Station::open_with(
+                index,
+                &run.station(Durability::ProcessCrash),
+                run.time.clock(),
+            )?;
             station.attach(&args.path)?;
             "authentic, and this fleet's"
         }

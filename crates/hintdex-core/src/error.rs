@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
-use hintdex_wire::{DeviceId, KeyId, Nonce, Slot};
+use hintdex_wire::{DeviceId, HintScheme, KeyId, Nonce, NonceKind, Slot};
 
 /// Why an index did not do what it was asked.
 ///
@@ -58,6 +58,13 @@ pub enum Error {
         first: DeviceId,
         /// How many ids were asked for.
         count: u64,
+    },
+    /// Hints of a scheme have no room for such nonces. Choose `aes128` hints.
+    NoRoomForNonces {
+        /// The hints.
+        scheme: HintScheme,
+        /// The nonces.
+        nonces: NonceKind,
     },
     /// A lookahead is 0 or larger than [`MAX_LOOKAHEAD`](crate::MAX_LOOKAHEAD).
     LookaheadOutOfRange {
@@ -161,6 +168,9 @@ impl fmt::Display for Error {
                 "{count} devices from id {first} on go past the last id {}; choose fewer or lower ids",
                 u32::MAX
             ),
+            Self::NoRoomForNonces { scheme, nonces } => {
+                write!(f, "{scheme} hints have no room for {nonces} nonces; aes128 hints have")
+            }
             Self::LookaheadOutOfRange { lookahead } => write!(
                 f,
                 "a lookahead of {lookahead} hints is out of range; choose 1 to {}",

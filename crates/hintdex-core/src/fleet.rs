@@ -67,6 +67,7 @@ impl DeviceRange {
 pub(crate) struct Extent {
     pub(crate) first_slot: Slot,
     pub(crate) range: DeviceRange,
+    pub(crate) provisioned_unix_s: u64,
 }
 
 impl Extent {
@@ -84,7 +85,7 @@ impl Extent {
 
 /// Every extent of a fleet, findable by slot and by id.
 ///
-/// 40 bytes an extent and binary searches; a fleet of consecutive ids is one extent.
+/// 48 bytes an extent and binary searches; a fleet of consecutive ids is one extent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
     by_slot: Vec<Extent>,
@@ -99,7 +100,11 @@ impl Fleet {
     }
 
     /// Gives `range` the next slots.
-    pub(crate) fn add(&mut self, range: DeviceRange) -> Result<Extent, Error> {
+    pub(crate) fn add(
+        &mut self,
+        range: DeviceRange,
+        provisioned_unix_s: u64,
+    ) -> Result<Extent, Error> {
         range.check()?;
         let first_slot = Slot(self.slot_count());
         first_slot.0.checked_add(range.count).ok_or(Error::SlotsUsedUp)?;
@@ -111,7 +116,7 @@ impl Fleet {
         if let Some((first, last)) = neighbours.iter().find_map(|peer| peer.range.overlap(&range)) {
             return Err(Error::AlreadyProvisioned { first, last });
         }
-        let extent = Extent { first_slot, range };
+        let extent = Extent { first_slot, range, provisioned_unix_s };
         peers.insert(at, extent);
         self.by_slot.push(extent);
         Ok(extent)
@@ -131,6 +136,12 @@ impl Fleet {
             let both = slots.start.max(extent.first_slot.0)..slots.end.min(extent.end_slot());
             both.map(Slot).filter_map(|slot| Some((slot, extent.key(slot)?)))
         })
+    }
+
+    /// Each run of slots with the time it was provisioned at, in order.
+    pub(crate) fn provisioned(&self) -> impl Iterator<Item = (Range<u32>, u64)> {
+        let extents = self.by_slot.iter();
+        extents.map(|extent| (extent.first_slot.0..extent.end_slot(), extent.provisioned_unix_s))
     }
 
     /// The slots of every generation of `device`, the oldest first.
@@ -163,23 +174,23 @@ mod tests {
     #[test]
     fn bad_ranges_are_refused_and_named() {
         let mut fleet = Fleet::default();
-        fleet.add(range(100, 50, 0)).expect("free");
-        assert!(matches!(fleet.add(range(0, 0, 0)), Err(Error::NoDevices)));
-        assert!(matches!(fleet.add(range(u32::MAX, 2, 0)), Err(Error::IdsPastTheLast { .. })));
-        let clash = fleet.add(range(0, 103, 0)).expect_err("three ids are there");
+        fleet.add(range(100, 50, 0), 0).expect("free");
+        assert!(matches!(fleet.add(range(0, 0, 0), 0), Err(Error::NoDevices)));
+        assert!(matches!(fleet.add(range(u32::MAX, 2, 0), 0), Err(Error::IdsPastTheLast { .. })));
+        let clash = fleet.add(range(0, 103, 0), 0).expect_err("three ids are there");
         assert!(matches!(
             clash,
             Error::AlreadyProvisioned { first: DeviceId(100), last: DeviceId(102) }
         ));
-        let clash = fleet.add(range(149, 9, 0)).expect_err("one id is there");
+        let clash = fleet.add(range(149, 9, 0), 0).expect_err("one id is there");
         assert!(matches!(
             clash,
             Error::AlreadyProvisioned { first: DeviceId(149), last: DeviceId(149) }
         ));
         assert_eq!(fleet.slot_count(), 50);
-        fleet.add(range(149, 9, 1)).expect("another generation");
+        fleet.add(range(149, 9, 1), 0).expect("another generation");
         assert_eq!(fleet.slots(DeviceId(149)), [Slot(49), Slot(50)]);
-        fleet.add(range(u32::MAX, 1, 0)).expect("the last id");
+        fleet.add(range(u32::MAX, 1, 0), 0).expect("the last id");
     }
 
     #[test]
@@ -198,7 +209,7 @@ mod tests {
             for (first, count, generation) in ranges {
                 let keys: Vec<_> = (first..first + count).map(|id| KeyId { device: DeviceId(id), generation }).collect();
                 let free = keys.iter().all(|key| !plain.contains(key));
-                prop_assert_eq!(fleet.add(range(first, count, generation)).is_ok(), free);
+                prop_assert_eq!(fleet.add(range(first, count, generation), 0).is_ok(), free);
                 if free { plain.extend(keys); }
             }
             let mut slots: BTreeMap<DeviceId, Vec<(u16, Slot)>> = BTreeMap::new();

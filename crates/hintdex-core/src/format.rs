@@ -8,9 +8,9 @@ use hintdex_wire::{Hint, Slot};
 use crate::bucket::{self, Bucket};
 use crate::geometry::Geometry;
 use crate::records::{
-    ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
-    SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
-    WindowRecord,
+    ADDED_KEY_PREFIX, ClockRecord, ExtentRecord, FORMAT_VERSION, LifeRecord, MAGIC, META_FAMILY,
+    META_KEY, Meta, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_FAMILY_PREFIX,
+    WINDOW_KEY_PREFIX, WindowRecord,
 };
 
 /// A field: its name, where it begins and how long it is, in bytes.
@@ -54,15 +54,24 @@ pub fn records() -> Vec<(&'static str, Vec<Field>)> {
         (
             "meta",
             layout!(Meta: magic, version, hint_scheme, nonce_kind, lookahead, index_id,
-                check_value, created_unix_s, reserved),
+                check_value, created_unix_s, nonce_unit_s, reserved),
         ),
         (
             "window",
             layout!(WindowRecord: prefix_bits, suffix_bits, reserved, slots, entries, built_unix_s,
-                snapshot, snapshot_slots, horizon_nonces),
+                snapshot, snapshot_slots, horizon_nonces, from_unix_s, to_unix_s),
         ),
-        ("extent", layout!(ExtentRecord: first_device, count, generation, reserved)),
+        (
+            "extent",
+            layout!(ExtentRecord: first_device, count, generation, reserved, provisioned_unix_s),
+        ),
         ("state", layout!(StateRecord: next_nonce, seen, hints_ahead, flags, reserved)),
+        (
+            "clock",
+            layout!(ClockRecord: heard_unix_s, offset_low_s, offset_width_s, anchor_age_s,
+                anchor_low_s, anchor_width_s, life_first),
+        ),
+        ("life", layout!(LifeRecord: first, end)),
     ]
 }
 

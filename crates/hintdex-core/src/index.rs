@@ -4,24 +4,23 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fmt, fs};
 
-use hintdex_wire::{DeviceId, HintScheme, KeyId, KeySource, Nonce, Slot};
-use rocksdb::{IteratorMode, WriteBatch};
-use zerocopy::{FromBytes, IntoBytes};
-
-use crate::Error;
-use crate::fleet::{Extent, Fleet};
-use crate::held::{LeftTo, SnapshotId};
-use crate::records::{
-    ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
-    NONCE_KIND_COUNTER, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_KEY_PREFIX, WindowRecord,
-    epoch_key, epoch_of_family, slot_of_key,
+use hintdex_wire::{
+    Clock, DeviceId, HintScheme, KeyId, KeySource, Nonce, NonceKind, Slot, SystemClock,
 };
+use rocksdb::WriteBatch;
+use zerocopy::IntoBytes;
+
+use crate::fleet::Fleet;
+use crate::held::SnapshotId;
+use crate::load::{left_to_of, load_fleet, load_meta, load_states, load_windows};
+use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta};
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
-use crate::window::{Window, Windows};
+use crate::time::{Span, Timing, TimingOptions, nonces_of, units_in};
+use crate::window::Windows;
+use crate::{ClockMove, Error};
 
 /// The largest lookahead: hints a device, all of them written when it leaps.
 pub const MAX_LOOKAHEAD: u32 = 1 << 16;
@@ -44,23 +43,50 @@ pub enum Durability {
 pub struct Params {
     /// How hints are computed.
     pub scheme: HintScheme,
-    /// How many coming nonces of a device have their hints in the index.
+    /// How nonces are made.
+    pub nonces: NonceKind,
+    /// How many coming nonces of a device have their hints in the index, or of each
+    /// day; nonces that are time steps come by the clock alone.
     pub lookahead: u32,
+}
+
+impl Params {
+    /// An index of devices that count their packets.
+    pub const fn counters(scheme: HintScheme, lookahead: u32) -> Self {
+        Self { scheme, nonces: NonceKind::Counter, lookahead }
+    }
+
+    /// An index of devices that make their nonces from a clock; `None` if hints of
+    /// `scheme` have no room for them.
+    pub fn clocked(scheme: HintScheme, nonces: NonceKind, lookahead: u32) -> Option<Self> {
+        scheme.for_nonces(nonces).map(|scheme| Self { scheme, nonces, lookahead })
+    }
+
+    /// The last nonce a device may use.
+    pub fn max_nonce(&self) -> Nonce {
+        self.scheme.max_nonce().min(self.nonces.max_nonce())
+    }
 }
 
 /// How an index is run; chosen at every opening.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// What the block cache and the write buffers may take together, in bytes.
-    /// Beside it an index holds 24 bytes a slot.
+    /// Beside it an index holds 24 bytes a slot, 64 where nonces tell time.
     pub memory_bytes: usize,
     /// When an accepted packet is safe.
     pub durability: Durability,
+    /// How an index of nonces that tell time goes with it.
+    pub timing: TimingOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { memory_bytes: 256 << 20, durability: Durability::Sync }
+        Self {
+            memory_bytes: 256 << 20,
+            durability: Durability::Sync,
+            timing: TimingOptions::default(),
+        }
     }
 }
 
@@ -74,6 +100,8 @@ pub struct LiveIndex {
     pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) params: Params,
     pub(crate) options: Options,
+    clock: Arc<dyn Clock>,
+    pub(crate) clock_moves: Mutex<Vec<ClockMove>>,
     pub(crate) index_id: [u8; 16],
     pub(crate) created_unix_s: u64,
     fleet: RwLock<Arc<Fleet>>,
@@ -100,11 +128,28 @@ impl LiveIndex {
         params: Params,
         options: &Options,
     ) -> Result<Self, Error> {
+        Self::create_with(path, keys, params, options, Arc::new(SystemClock))
+    }
+
+    /// [`create`](Self::create) by another clock than the system's.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn create_with(
+        path: &Path,
+        keys: Arc<dyn KeySource>,
+        params: Params,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         if path.exists() {
             return Err(Error::AlreadyAnIndex { path: path.to_owned() });
         }
         if params.lookahead == 0 || params.lookahead > MAX_LOOKAHEAD {
             return Err(Error::LookaheadOutOfRange { lookahead: params.lookahead });
+        }
+        if params.scheme.for_nonces(params.nonces) != Some(params.scheme) {
+            return Err(Error::NoRoomForNonces { scheme: params.scheme, nonces: params.nonces });
         }
         let unfinished = path.with_extension("new");
         remove_folder(&unfinished)?;
@@ -116,12 +161,13 @@ impl LiveIndex {
             magic: MAGIC,
             version: FORMAT_VERSION.into(),
             hint_scheme: params.scheme.number(),
-            nonce_kind: NONCE_KIND_COUNTER,
+            nonce_kind: params.nonces.number(),
             lookahead: params.lookahead.into(),
             index_id,
             check_value: keys.check_value(&index_id),
-            created_unix_s: unix_now_s().into(),
-            reserved: [0; 8],
+            created_unix_s: clock.now_unix_s().into(),
+            nonce_unit_s: params.nonces.unit_s().into(),
+            reserved: [0; 4],
         };
         let store = Store::create(&unfinished, Tuning::new(1 << 20))?;
         let mut batch = WriteBatch::default();
@@ -131,7 +177,7 @@ impl LiveIndex {
         fs::rename(&unfinished, path)
             .map_err(Error::io("moving the new index into place", path))?;
         sync_parent(path)?;
-        Self::open(path, keys, options)
+        Self::open_with(path, keys, options, clock)
     }
 
     /// Opens the index in the folder `path`.
@@ -143,15 +189,27 @@ impl LiveIndex {
     /// [`Error::NotAnIndex`], [`Error::InUse`], [`Error::NewerVersion`],
     /// [`Error::ForeignKeys`], [`Error::Corrupted`], or what the store says.
     pub fn open(path: &Path, keys: Arc<dyn KeySource>, options: &Options) -> Result<Self, Error> {
+        Self::open_with(path, keys, options, Arc::new(SystemClock))
+    }
+
+    /// [`open`](Self::open) by another clock than the system's.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_with(
+        path: &Path,
+        keys: Arc<dyn KeySource>,
+        options: &Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         let store = Store::open(path, Tuning::new(options.memory_bytes), options.durability)?;
         let (meta, params) = load_meta(&store, path)?;
         if keys.check_value(&meta.index_id) != meta.check_value {
             return Err(Error::ForeignKeys);
         }
         let fleet = load_fleet(&store)?;
-        let current = load_windows(&store, &fleet)?;
-        let left_to = current.as_ref().and_then(|window| window.left_to);
-        let states = load_states(&store, &fleet, params, left_to.as_ref())?;
+        let declared = load_windows(&store, &fleet, params)?;
+        let states = load_states(&store, &fleet, params, left_to_of(&declared).as_ref())?;
         let retired = states.totals().retired;
         remove_folder(&store.path().join(BULK_FOLDER))?;
         Ok(Self {
@@ -159,11 +217,13 @@ impl LiveIndex {
             keys,
             params,
             options: *options,
+            clock,
+            clock_moves: Mutex::default(),
             index_id: meta.index_id,
             created_unix_s: meta.created_unix_s.get(),
             fleet: RwLock::new(Arc::new(fleet)),
             states,
-            windows: RwLock::new(Windows { current, missed: None }),
+            windows: RwLock::new(Windows { declared, building: None }),
             maintenance: Mutex::new(()),
             rolls: AtomicU64::new(0),
             retired_slots: AtomicU64::new(retired),
@@ -190,17 +250,64 @@ impl LiveIndex {
         self.fleet().keys(slots.start.0..slots.end.0).map(|(_, key)| key).collect()
     }
 
-    /// The nonces of `slot` whose hints are live: those an honest device may use next.
-    /// Empty for a retired slot.
-    pub fn live_nonces(&self, slot: Slot) -> Range<Nonce> {
-        let state = self.states.get(slot).filter(|state| !state.is_retired());
-        state.map_or(0..0, |state| state.live_nonces())
+    /// The nonces that an honest device may use now, by what is known of its counter or
+    /// its clock. Empty for a retired slot.
+    pub fn expected_nonces(&self, slot: Slot) -> Range<Nonce> {
+        let Some(known) = self.states.get(slot).filter(|known| !known.state.is_retired()) else {
+            return 0..0;
+        };
+        let Some(clock) = known.clock else { return known.state.live_nonces() };
+        let (timing, now_s) = (self.timing(), self.now_s());
+        let offsets_s = clock.clock().offsets_at(now_s, timing.max_drift_ppm);
+        let now = now_s..now_s.saturating_add(1);
+        let tolerance_s = (timing.before_s, timing.after_s);
+        nonces_of(self.params.nonces, &units_in(self.params.nonces, &now, offsets_s, tolerance_s))
     }
 
-    /// The next nonce of every slot, `None` for a retired one: what a snapshot is made from.
-    pub fn next_nonces(&self) -> Vec<Option<Nonce>> {
+    /// The end of the hints of `slot` that are live beside the one of `nonce`, and that
+    /// its packets move on; the last nonce there is where the clock alone moves them.
+    pub fn live_end(&self, slot: Slot, nonce: Nonce) -> Nonce {
+        let known = self.states.get(slot);
+        known.map_or(0, |known| self.params.live_end(&known.state, nonce))
+    }
+
+    /// The coming nonces of every slot that is not retired, in the order of slots: what
+    /// a snapshot is made from. The next `horizon_nonces` of a counter; where nonces
+    /// tell time what a window of `span` holds, which may be several runs a slot.
+    pub fn coming_nonces(
+        &self,
+        horizon_nonces: u64,
+        span: Option<&Span>,
+    ) -> Vec<(Slot, Range<Nonce>)> {
+        let last = self.params.max_nonce().saturating_add(1);
+        let timing = self.timing();
         let states = self.states.copy(0..self.slot_count());
-        states.iter().map(|state| (!state.is_retired()).then(|| state.next_nonce.get())).collect()
+        let mut coming = Vec::with_capacity(states.len());
+        for (known, slot) in states.iter().zip((0..).map(Slot)) {
+            if known.state.is_retired() {
+                continue;
+            }
+            if let Some(span) = span {
+                let mut push = |nonces| coming.push((slot, nonces));
+                self.params.each_live(known, Some((span, &timing)), &mut push);
+            } else {
+                let next = known.state.next_nonce.get();
+                let end = next.saturating_add(horizon_nonces).min(last).max(next);
+                coming.push((slot, next..end));
+            }
+        }
+        coming
+    }
+
+    /// How this index goes with time.
+    pub fn timing(&self) -> Timing {
+        self.options.timing.timing(self.params.nonces)
+    }
+
+    /// The station's time, in seconds since 1970: never before the index was made,
+    /// which a clock says that was not set yet.
+    pub fn now_s(&self) -> u64 {
+        self.clock.now_unix_s().max(self.created_unix_s)
     }
 
     /// Whether a slot from `first` on holds another key than a device's first one.
@@ -213,7 +320,7 @@ impl LiveIndex {
     /// Whoever opens an index that says so and has not this snapshot
     /// [rolls](Self::roll), or scans for what is missing.
     pub fn left_to(&self) -> Option<SnapshotId> {
-        self.windows().current.as_ref()?.left_to.map(|left_to| left_to.snapshot)
+        left_to_of(&self.windows().declared).map(|left_to| left_to.snapshot)
     }
 
     /// The index's own random id.
@@ -228,7 +335,7 @@ impl LiveIndex {
 
     /// Whether `slot` was retired.
     pub fn is_retired(&self, slot: Slot) -> bool {
-        self.states.get(slot).is_some_and(|state| state.is_retired())
+        self.states.get(slot).is_some_and(|known| known.state.is_retired())
     }
 
     /// Where the keys come from.
@@ -288,11 +395,6 @@ impl fmt::Debug for LiveIndex {
     }
 }
 
-/// Seconds since 1970, or 0 on a clock before that.
-pub(crate) fn unix_now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -307,126 +409,4 @@ fn sync_parent(path: &Path) -> Result<(), Error> {
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = fs::File::open(parent).map_err(Error::io("opening a folder", parent))?;
     folder.sync_all().map_err(Error::io("syncing a folder", parent))
-}
-
-fn load_meta(store: &Store, path: &Path) -> Result<(Meta, Params), Error> {
-    let bytes = store.get(&store.family(META_FAMILY)?, META_KEY)?;
-    let Some(bytes) = bytes.filter(|bytes| bytes.starts_with(&MAGIC)) else {
-        return Err(Error::NotAnIndex { path: path.to_owned() });
-    };
-    let version =
-        bytes.get(8..10).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_le_bytes);
-    if version > FORMAT_VERSION {
-        return Err(Error::NewerVersion { found: version, supported: FORMAT_VERSION });
-    }
-    let bad = |why: &str| Error::corrupted("the meta record", why);
-    let meta = Meta::read_from_bytes(&bytes).map_err(|_| bad("its length is wrong"))?;
-    if version != FORMAT_VERSION || meta.nonce_kind != NONCE_KIND_COUNTER || meta.reserved != [0; 8]
-    {
-        return Err(bad("it has a version, nonce kind or reserved bytes that no version wrote"));
-    }
-    let scheme =
-        HintScheme::from_number(meta.hint_scheme).ok_or_else(|| bad("unknown hint scheme"))?;
-    let lookahead = meta.lookahead.get();
-    if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
-        return Err(bad("its lookahead is out of range"));
-    }
-    Ok((meta, Params { scheme, lookahead }))
-}
-
-/// Calls `row` with every row of a family, in order.
-pub(crate) fn each_row(
-    store: &Store,
-    family: &str,
-    mut row: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    for entry in store.db().iterator_cf(&store.family(family)?, IteratorMode::Start) {
-        let (key, value) = entry.map_err(Error::store("reading the database"))?;
-        row(&key, &value)?;
-    }
-    Ok(())
-}
-
-fn load_fleet(store: &Store) -> Result<Fleet, Error> {
-    let mut fleet = Fleet::default();
-    each_row(store, SLOTS_FAMILY, |key, value| {
-        let bad = |why: String| Error::corrupted("a run of slots", why);
-        let record = ExtentRecord::read_from_bytes(value)
-            .ok()
-            .filter(|record| record.reserved == [0; 2])
-            .ok_or_else(|| bad("its bytes are none".into()))?;
-        let expected = Slot(fleet.slot_count());
-        let Extent { first_slot, .. } =
-            fleet.add(record.range()).map_err(|error| bad(error.to_string()))?;
-        if slot_of_key(key) != Some(expected) || first_slot != expected {
-            return Err(bad(format!("slot {} does not follow the one before", expected.0)));
-        }
-        Ok(())
-    })?;
-    Ok(fleet)
-}
-
-fn load_states(
-    store: &Store,
-    fleet: &Fleet,
-    params: Params,
-    left_to: Option<&LeftTo>,
-) -> Result<StateTable, Error> {
-    let states = StateTable::new();
-    if let Some(left_to) = left_to {
-        states.grow(left_to.slots, StateRecord::fresh(left_to.horizon_nonces));
-    }
-    states.grow(fleet.slot_count(), StateRecord::fresh(params.lookahead));
-    each_row(store, STATES_FAMILY, |key, value| {
-        let state =
-            StateRecord::read_from_bytes(value).ok().filter(|state| state.is_sound(params.scheme));
-        let state = state.map(|mut state| {
-            state.cut(params.lookahead, left_to);
-            state
-        });
-        let set = slot_of_key(key)
-            .zip(state)
-            .and_then(|(slot, new)| states.update(slot, |state| *state = new));
-        set.ok_or_else(|| Error::corrupted("a device state", format!("row {key:02x?}")))
-    })?;
-    Ok(states)
-}
-
-/// The declared window; families that were never declared are dropped.
-fn load_windows(store: &Store, fleet: &Fleet) -> Result<Option<Window>, Error> {
-    let mut current: Option<Window> = None;
-    each_row(store, META_FAMILY, |key, value| {
-        let Some(epoch) = key.strip_prefix(WINDOW_KEY_PREFIX) else { return Ok(()) };
-        let bad = |why: &str| Error::corrupted("a window record", why);
-        let epoch =
-            epoch.try_into().map(u32::from_be_bytes).map_err(|_| bad("its key has no epoch"))?;
-        let record =
-            WindowRecord::read_from_bytes(value).map_err(|_| bad("its length is wrong"))?;
-        let geometry = record.geometry().filter(|_| record.reserved == [0; 2]);
-        let geometry = geometry.ok_or_else(|| bad("no window has these bits"))?;
-        let left_to = record.left_to();
-        let slots = record.slots.get().max(record.snapshot_slots.get());
-        if slots > fleet.slot_count() || current.is_some() {
-            return Err(bad("there are two, or it has slots that the fleet has not"));
-        }
-        let entries = record.entries.get();
-        let window = Window::new(store, epoch, geometry, record.slots.get(), left_to, entries)?;
-        let added = store.get(&store.family(META_FAMILY)?, &epoch_key(ADDED_KEY_PREFIX, epoch))?;
-        let added =
-            added.map(|bytes| bytes.as_ref().try_into().map(u64::from_le_bytes)).transpose();
-        let added = added.map_err(|_| bad("its counter is not a number"))?;
-        window.entries.fetch_add(added.unwrap_or(0), Ordering::Relaxed);
-        current = Some(window);
-        Ok(())
-    })?;
-    let declared = current.as_ref().map(|window| window.family.as_str());
-    for name in store.family_names()? {
-        if epoch_of_family(&name).is_some() && Some(name.as_str()) != declared {
-            store.drop_window(&name)?;
-        }
-    }
-    if current.is_none() && fleet.slot_count() > 0 {
-        return Err(Error::corrupted("the windows", "there are devices but no window"));
-    }
-    Ok(current)
 }

@@ -19,7 +19,7 @@
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let path = folder.path().join("index");
 //! let keys = Arc::new(MasterKey::new(&[7; 32]));
-//! let params = Params { scheme: HintScheme::Aes128, lookahead: 16 };
+//! let params = Params::counters(HintScheme::Aes128, 16);
 //! let index = LiveIndex::create(&path, keys.clone(), params, &Options::default())?;
 //! index.provision(&[DeviceRange::new(DeviceId(1000), 500)], None)?;
 //!
@@ -29,7 +29,7 @@
 //! let hint = HintCipher::new(HintScheme::Aes128, &hint_key).hint(3).unwrap();
 //!
 //! assert!(index.candidates(&hint)?.contains(&slot));
-//! let arrival = Arrival { slot, nonce: 3, hint_key: &hint_key };
+//! let arrival = Arrival { slot, nonce: 3, hint_key: &hint_key, received_unix_s: 0 };
 //! assert_eq!(index.admit(&arrival)?, Admission::Accepted);
 //! assert_eq!(index.admit(&arrival)?, Admission::Replay);
 //! # Ok::<(), hintdex_core::Error>(())
@@ -45,19 +45,23 @@ mod fleet;
 mod geometry;
 mod held;
 mod index;
+mod live;
+mod load;
 mod lookup;
 mod manifest;
 mod progress;
 mod provision;
 mod records;
 mod roll;
+mod spans;
 mod states;
 mod stats;
 mod store;
+mod time;
 mod verify;
 mod window;
 
-pub use admit::{Admission, Arrival};
+pub use admit::{Admission, Arrival, ClockMove};
 pub use error::Error;
 pub use fleet::DeviceRange;
 pub use held::{Held, SnapshotId};
@@ -65,6 +69,7 @@ pub use index::{Durability, LiveIndex, MAX_LOOKAHEAD, Options, Params};
 pub use lookup::Candidates;
 pub use progress::Report;
 pub use stats::{Section, Stats};
+pub use time::{Span, Timing, TimingOptions};
 pub use verify::Verified;
 
 use progress::Progress;

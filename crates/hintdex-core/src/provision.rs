@@ -4,20 +4,21 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hintdex_wire::{DeviceId, HintCipher, Slot};
+use hintdex_wire::{DeviceId, HintCipher, NonceKind, Slot};
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
 
 use crate::Error;
 use crate::bulk::{LiveSlot, LiveSlots};
-use crate::fleet::{DeviceRange, Extent};
+use crate::fleet::{DeviceRange, Extent, Fleet};
 use crate::index::LiveIndex;
 use crate::progress::Report;
 use crate::records::{
-    ADDED_KEY_PREFIX, ExtentRecord, META_FAMILY, RETIRED, SLOTS_FAMILY, STATES_FAMILY, StateRecord,
-    epoch_key, slot_key,
+    ADDED_KEY_PREFIX, ExtentRecord, META_FAMILY, RETIRED, SLOTS_FAMILY, STATES_FAMILY, epoch_key,
+    slot_key,
 };
-use crate::window::{Added, merge_hints};
+use crate::roll::Plan;
+use crate::window::{Added, Window, merge_hints};
 
 /// Hints above which devices are not added to the current window: the batch
 /// would take tens of megabytes.
@@ -42,31 +43,69 @@ impl LiveIndex {
         ranges: &[DeviceRange],
         report: Option<Report<'_>>,
     ) -> Result<Range<Slot>, Error> {
-        self.maintain(|| {
+        let slots = self.maintain(|| {
             let mut fleet = self.fleet().as_ref().clone();
             let first = fleet.slot_count();
             if ranges.is_empty() {
                 return Err(Error::NoDevices);
             }
-            let extents =
-                ranges.iter().map(|range| fleet.add(*range)).collect::<Result<Vec<_>, _>>()?;
+            let now_s = self.now_s();
+            let extents = ranges
+                .iter()
+                .map(|range| fleet.add(*range, now_s))
+                .collect::<Result<Vec<_>, _>>()?;
             let slots = Slot(first)..Slot(fleet.slot_count());
             let fleet = Arc::new(fleet);
             let batch = self.extent_rows(&extents)?;
 
-            let live = self.live_in(&fleet);
-            let all = live.count_hints();
-            let new = u64::from(slots.end.0 - first) * u64::from(self.params.lookahead);
-            let few = new <= MAX_ADDED_HINTS && new.saturating_mul(LEAST_GROWTH_TO_ROLL) <= all;
-            if few && self.windows().current.is_some() {
-                self.add_to_current(&live.live(first..slots.end.0), batch)?;
+            let new = u64::from(slots.end.0 - first) * self.hints_a_slot();
+            let grows_much = u64::from(slots.end.0 - first).saturating_mul(LEAST_GROWTH_TO_ROLL)
+                > u64::from(fleet.slot_count());
+            if new > MAX_ADDED_HINTS || grows_much || self.windows().declared.is_empty() {
+                self.rebuild_for(&fleet, batch, report)?;
             } else {
-                self.roll_to(&fleet, batch, None, report)?;
+                self.add_to_windows(&fleet, first..slots.end.0, batch)?;
             }
-            self.states.grow(slots.end.0, StateRecord::fresh(self.params.lookahead));
+            self.states.grow(slots.end.0, self.params.fresh(now_s));
             self.set_fleet(fleet);
             Ok(slots)
-        })
+        })?;
+        // Those of the past and of the future, which went when the present one was built.
+        for span in self.missing_spans() {
+            self.open_span(span, None, None)?;
+        }
+        Ok(slots)
+    }
+
+    /// How many hints a new slot has in the windows, about.
+    fn hints_a_slot(&self) -> u64 {
+        let units = |window: &Window| {
+            let span = window.span.as_ref()?;
+            Some((span.end - span.start) / u64::from(self.params.nonces.unit_s().max(1)))
+        };
+        let windows = self.windows();
+        let steps: u64 = windows.declared.iter().filter_map(units).sum();
+        match self.params.nonces {
+            NonceKind::Step(_) => steps,
+            _ => u64::from(self.params.lookahead),
+        }
+    }
+
+    /// Builds the window of a grown fleet: where nonces tell time the present one, and
+    /// the others go.
+    fn rebuild_for(
+        &self,
+        fleet: &Arc<Fleet>,
+        batch: WriteBatch,
+        report: Option<Report<'_>>,
+    ) -> Result<(), Error> {
+        if !self.params.nonces.tells_time() {
+            return self.roll_to(fleet, batch, None, report);
+        }
+        let span = Some(self.timing().span_at(self.now_s()));
+        let replaced = self.windows().declared.iter().map(|window| window.epoch).collect();
+        let plan = Plan { fleet, span, held: None, left_to: None, replaced };
+        self.open_window(&plan, batch, report)
     }
 
     fn extent_rows(&self, extents: &[Extent]) -> Result<WriteBatch, Error> {
@@ -82,24 +121,31 @@ impl LiveIndex {
         Ok(batch)
     }
 
-    /// Adds the first hints of new slots to the current window, in one batch with their rows.
-    fn add_to_current(&self, live: &[LiveSlot], mut batch: WriteBatch) -> Result<(), Error> {
-        let mut added: Vec<Added> = Vec::new();
-        for LiveSlot { slot, key, nonces } in live {
-            let hint_key = self.keys.hint_key(*key).ok_or(Error::NoSuchKey(*key))?;
-            let cipher = HintCipher::new(self.params.scheme, &hint_key);
-            added.extend(nonces.clone().filter_map(|nonce| Some((cipher.hint(nonce)?, *slot))));
+    /// Adds the first hints of new slots to every window, in one batch with their rows.
+    fn add_to_windows(
+        &self,
+        fleet: &Arc<Fleet>,
+        slots: Range<u32>,
+        mut batch: WriteBatch,
+    ) -> Result<(), Error> {
+        if self.params.nonces.tells_time() {
+            self.note_slots(&mut batch, slots.end)?;
         }
         let windows = self.windows();
-        let Some(window) = &windows.current else { return Ok(()) };
-        merge_hints(&mut batch, window.hints(), window.geometry, &added);
-        let counter = epoch_key(ADDED_KEY_PREFIX, window.epoch);
-        batch.merge_cf(
-            &self.store.family(META_FAMILY)?,
-            counter,
-            (added.len() as u64).to_le_bytes(),
-        );
-        window.entries.fetch_add(added.len() as u64, Ordering::Relaxed);
+        for window in &windows.declared {
+            let mut added: Vec<Added> = Vec::new();
+            let live = self.live_in(fleet, window.span.clone()).live(slots.clone());
+            for LiveSlot { slot, key, nonces } in live {
+                let hint_key = self.keys.hint_key(key).ok_or(Error::NoSuchKey(key))?;
+                let cipher = HintCipher::new(self.params.scheme, &hint_key);
+                cipher.each_hint(nonces, |hint| added.push((hint, slot)));
+            }
+            merge_hints(&mut batch, window.hints(), window.geometry, &added);
+            let counter = epoch_key(ADDED_KEY_PREFIX, window.epoch);
+            let count = added.len() as u64;
+            batch.merge_cf(&self.store.family(META_FAMILY)?, counter, count.to_le_bytes());
+            window.entries.fetch_add(count, Ordering::Relaxed);
+        }
         self.store.write_synced(batch)
     }
 
@@ -122,12 +168,9 @@ impl LiveIndex {
             // admits meanwhile leaves the row alone.
             let mut batch = WriteBatch::default();
             for slot in slots.iter().filter(|slot| !self.is_retired(**slot)) {
-                let retired = self.states.update(*slot, |state| {
-                    state.flags |= RETIRED;
-                    *state
-                });
-                let state = retired.ok_or(Error::UnknownSlot(*slot))?;
-                batch.put_cf(&states, slot_key(*slot), state.as_bytes());
+                self.states.update(*slot, |state| state.flags |= RETIRED);
+                let row = self.states.row(*slot).ok_or(Error::UnknownSlot(*slot))?;
+                batch.put_cf(&states, slot_key(*slot), row);
                 self.retired_slots.fetch_add(1, Ordering::Relaxed);
             }
             self.store.write_synced(batch)?;

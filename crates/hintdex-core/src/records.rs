@@ -6,13 +6,14 @@
 
 use std::ops::Range;
 
-use hintdex_wire::{CheckValue, DeviceId, HintScheme, Nonce, ReplayWindow, Slot};
-use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use hintdex_wire::{CheckValue, DeviceId, Nonce, ReplayWindow, Slot};
+use zerocopy::little_endian::{I32, I64, U16, U32, U64};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::fleet::{DeviceRange, Extent};
 use crate::geometry::Geometry;
 use crate::held::{LeftTo, SnapshotId};
+use crate::time::{Anchor, DeviceClock, Life, Span};
 
 /// The families that are always there.
 pub(crate) const META_FAMILY: &str = "default";
@@ -32,8 +33,6 @@ pub(crate) const ADDED_KEY_PREFIX: &[u8] = b"added:";
 pub(crate) const MAGIC: [u8; 8] = *b"hintdex\0";
 /// The format this version writes and reads.
 pub(crate) const FORMAT_VERSION: u16 = 1;
-/// The nonce kind of counters.
-pub(crate) const NONCE_KIND_COUNTER: u8 = 1;
 
 /// What an index is for, written once at its creation.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -47,7 +46,8 @@ pub(crate) struct Meta {
     pub(crate) index_id: [u8; 16],
     pub(crate) check_value: CheckValue,
     pub(crate) created_unix_s: U64,
-    pub(crate) reserved: [u8; 8],
+    pub(crate) nonce_unit_s: U32,
+    pub(crate) reserved: [u8; 4],
 }
 
 /// A declared window: a family without one of these is half-made.
@@ -64,11 +64,20 @@ pub(crate) struct WindowRecord {
     pub(crate) snapshot: SnapshotId,
     pub(crate) snapshot_slots: U32,
     pub(crate) horizon_nonces: U32,
+    /// The station's time it is for; both zero where nonces tell no time.
+    pub(crate) from_unix_s: U64,
+    pub(crate) to_unix_s: U64,
 }
 
 impl WindowRecord {
     pub(crate) fn geometry(&self) -> Option<Geometry> {
         Geometry::from_parts(self.prefix_bits, self.suffix_bits)
+    }
+
+    /// The span of time it is for, if it is for one.
+    pub(crate) fn span(&self) -> Option<Span> {
+        let span = self.from_unix_s.get()..self.to_unix_s.get();
+        (!span.is_empty()).then_some(span)
     }
 
     pub(crate) fn left_to(&self) -> Option<LeftTo> {
@@ -89,6 +98,7 @@ pub(crate) struct ExtentRecord {
     pub(crate) count: U32,
     pub(crate) generation: U16,
     pub(crate) reserved: [u8; 2],
+    pub(crate) provisioned_unix_s: U64,
 }
 
 impl ExtentRecord {
@@ -109,6 +119,7 @@ impl From<&Extent> for ExtentRecord {
             count: count.into(),
             generation: generation.into(),
             reserved: [0; 2],
+            provisioned_unix_s: extent.provisioned_unix_s.into(),
         }
     }
 }
@@ -127,6 +138,76 @@ pub(crate) struct StateRecord {
     pub(crate) reserved: [u8; 3],
 }
 
+/// What is known of a slot's clock, behind its [`StateRecord`] where nonces tell time;
+/// a [`LifeRecord`] for each past life follows.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub(crate) struct ClockRecord {
+    pub(crate) heard_unix_s: U64,
+    pub(crate) offset_low_s: I64,
+    pub(crate) offset_width_s: U32,
+    /// The older observation: 0 for none, else its age when the slot was heard, plus one.
+    pub(crate) anchor_age_s: U32,
+    /// Its lowest offset beside `offset_low_s`.
+    pub(crate) anchor_low_s: I32,
+    pub(crate) anchor_width_s: U32,
+    pub(crate) life_first: U64,
+}
+
+/// Nonces of a slot that are spent.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct LifeRecord {
+    pub(crate) first: U64,
+    pub(crate) end: U64,
+}
+
+impl ClockRecord {
+    /// The clock of a slot that was not heard since it was provisioned.
+    pub(crate) fn fresh(provisioned_unix_s: u64) -> Self {
+        let mut record = Self::new_zeroed();
+        record.heard_unix_s = provisioned_unix_s.into();
+        record
+    }
+
+    pub(crate) fn clock(&self) -> DeviceClock {
+        let low_s = self.offset_low_s.get();
+        let heard_s = self.heard_unix_s.get();
+        let anchor = self.anchor_age_s.get().checked_sub(1).map(|age_s| {
+            let low_s = low_s.saturating_add(self.anchor_low_s.get().into());
+            let at_s = heard_s.saturating_sub(age_s.into());
+            Anchor { at_s, low_s, high_s: low_s.saturating_add(self.anchor_width_s.get().into()) }
+        });
+        let high_s = low_s.saturating_add(self.offset_width_s.get().into());
+        DeviceClock { heard_s, low_s, high_s, anchor }
+    }
+
+    /// Notes a clock. An observation that does not fit beside it is forgotten.
+    pub(crate) fn set_clock(&mut self, clock: &DeviceClock) {
+        let width = |low_s: i64, high_s: i64| u32::try_from(high_s.saturating_sub(low_s)).ok();
+        self.heard_unix_s = clock.heard_s.into();
+        self.offset_low_s = clock.low_s.into();
+        self.offset_width_s = width(clock.low_s, clock.high_s).unwrap_or(u32::MAX).into();
+        let anchor = clock.anchor.and_then(|anchor| {
+            let age_s = u32::try_from(clock.heard_s.checked_sub(anchor.at_s)?).ok()?;
+            let low_s = i32::try_from(anchor.low_s.checked_sub(clock.low_s)?).ok()?;
+            Some((age_s.checked_add(1)?, low_s, width(anchor.low_s, anchor.high_s)?))
+        });
+        let (age_s, low_s, width_s) = anchor.unwrap_or_default();
+        self.anchor_age_s = age_s.into();
+        self.anchor_low_s = low_s.into();
+        self.anchor_width_s = width_s.into();
+    }
+}
+
+impl From<&Life> for LifeRecord {
+    fn from(life: &Life) -> Self {
+        Self { first: life.start.into(), end: life.end.into() }
+    }
+}
+
 /// The flag of a retired slot.
 pub(crate) const RETIRED: u8 = 1;
 
@@ -143,11 +224,11 @@ impl StateRecord {
     }
 
     /// Whether every bit is one this version knows.
-    pub(crate) fn is_sound(&self, scheme: HintScheme) -> bool {
+    pub(crate) fn is_sound(&self, max_nonce: Nonce) -> bool {
         let end = self.next_nonce.get().checked_add(self.hints_ahead.get().into());
         self.flags & !RETIRED == 0
             && self.reserved == [0; 3]
-            && end.is_some_and(|end| end <= scheme.max_nonce().saturating_add(1))
+            && end.is_some_and(|end| end <= max_nonce.saturating_add(1))
     }
 
     pub(crate) fn window(&self) -> ReplayWindow {

@@ -8,26 +8,26 @@
 //! batch replaces the old window's record by its own: before that it is removed
 //! at the next opening, after that the old one is.
 
-use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use rocksdb::WriteBatch;
-use zerocopy::IntoBytes;
+use zerocopy::{FromZeros, IntoBytes};
 
 use crate::Error;
-use crate::bulk::{Bulk, LiveSlot, LiveSlots};
+use crate::bulk::Bulk;
 use crate::fleet::Fleet;
 use crate::geometry::Geometry;
-use crate::held::Held;
-use crate::index::{LiveIndex, remove_folder, unix_now_s};
+use crate::held::{Held, LeftTo};
+use crate::index::{LiveIndex, remove_folder};
+use crate::live::FleetStates;
+use crate::load::left_to_of;
 use crate::progress::{Progress, Report};
 use crate::records::{
-    ADDED_KEY_PREFIX, META_FAMILY, StateRecord, WINDOW_KEY_PREFIX, WindowRecord, epoch_key,
-    window_family,
+    ADDED_KEY_PREFIX, META_FAMILY, WINDOW_KEY_PREFIX, WindowRecord, epoch_key, window_family,
 };
-use crate::states::StateTable;
-use crate::window::{Window, Windows, merge_hints};
+use crate::time::Span;
+use crate::window::{Building, Window, merge_hints};
 
 /// Additions left over that are written while lookups wait, in about 10 ms.
 const ADDITIONS_AT_ONCE: usize = 4096;
@@ -38,7 +38,10 @@ impl LiveIndex {
     /// many devices have come to the snapshot's end.
     pub fn needs_roll(&self) -> bool {
         let windows = self.windows();
-        let Some(window) = &windows.current else { return false };
+        let [window] = &*windows.declared else { return false };
+        if window.span.is_some() {
+            return false;
+        }
         let per_slot = if window.left_to.is_some() { 1 } else { 2 };
         let lookahead = u64::from(self.params.lookahead);
         // Every active slot has its whole lookahead, but for the last nonces there are.
@@ -50,9 +53,15 @@ impl LiveIndex {
     /// Lookups and admissions go on meanwhile. Costs 0.1 µs a hint and the
     /// derivation of every hint key; `report` counts slots.
     ///
+    /// Where nonces tell time, windows go by the clock: then this is
+    /// [`keep_spans`](Self::keep_spans).
+    ///
     /// # Errors
     /// [`Error::NoSuchKey`], or what the store says; the old window stays then.
     pub fn roll(&self, report: Option<Report<'_>>) -> Result<(), Error> {
+        if self.params.nonces.tells_time() {
+            return self.keep_spans(report);
+        }
         self.maintain(|| {
             let fleet = self.fleet();
             self.roll_to(&fleet, WriteBatch::default(), None, report)
@@ -71,7 +80,7 @@ impl LiveIndex {
     /// than was held before; else those of [`roll`](Self::roll).
     pub fn roll_beside(&self, held: &Held<'_>, report: Option<Report<'_>>) -> Result<(), Error> {
         self.maintain(|| {
-            let before = self.windows().current.as_ref().and_then(|window| window.left_to);
+            let before = left_to_of(&self.windows().declared);
             let least_nonces =
                 before.map_or(0, |before| before.horizon_nonces).max(self.params.lookahead);
             if held.horizon_nonces < least_nonces {
@@ -97,18 +106,34 @@ impl LiveIndex {
             let lookahead = self.params.lookahead;
             self.states.update_each(|_, state| state.cut(lookahead, None));
         }
-        let epoch = self.windows().current.as_ref().map_or(0, |window| window.epoch) + 1;
+        let replaced = self.windows().declared.iter().map(|window| window.epoch).collect();
+        let plan = Plan { fleet, span: None, held, replaced, left_to: held.map(Held::left_to) };
+        self.open_window(&plan, declaration, report)?;
+        self.count_roll();
+        Ok(())
+    }
+
+    /// Builds a window as planned and declares it, in place of those it replaces, in one
+    /// batch with what is in `declaration`.
+    pub(crate) fn open_window(
+        &self,
+        plan: &Plan<'_>,
+        declaration: WriteBatch,
+        report: Option<Report<'_>>,
+    ) -> Result<(), Error> {
+        let epoch = self.windows().next_epoch();
         let family = window_family(epoch);
         self.store.create_window(&family)?;
         // From here on additions are remembered; only then are states read.
-        self.windows_mut().missed = Some(Mutex::default());
-        let built = self.build(epoch, fleet, held, report);
-        let declared = built.and_then(|window| self.declare(window, held, declaration));
+        self.windows_mut().building = Some(Building::of(plan.span.clone()));
+        let built = self.build(epoch, plan, report);
+        let declared = built.and_then(|window| self.declare(window, plan, declaration));
         match declared {
-            Ok(Some(old)) => self.store.drop_window(&old.family),
-            Ok(None) => Ok(()),
+            Ok(replaced) => {
+                replaced.into_iter().try_for_each(|old| self.store.drop_window(&old.family))
+            }
             Err(error) => {
-                self.windows_mut().missed = None;
+                self.windows_mut().building = None;
                 // Without a record it is removed at the next opening at the latest,
                 // and so are the files that were to fill it.
                 let _ = self.store.drop_window(&family);
@@ -122,27 +147,42 @@ impl LiveIndex {
     fn build(
         &self,
         epoch: u32,
-        fleet: &Arc<Fleet>,
-        held: Option<&Held<'_>>,
+        plan: &Plan<'_>,
         report: Option<Report<'_>>,
     ) -> Result<Window, Error> {
-        let live = FleetStates { held, ..self.live_in(fleet) };
-        let hints = live.count_hints();
-        let full = u64::from(fleet.slot_count()) * u64::from(self.params.lookahead);
-        let geometry =
-            Geometry::for_hints(if held.is_some() { full } else { hints }, self.params.scheme);
-        let progress = Progress::new(report);
-        let folder = self.bulk_folder()?;
-        let (files, entries) = self.bulk(geometry, &progress).write_files(
-            &live,
-            hints,
-            self.store.tuning(),
-            &folder,
-        )?;
-        self.store.ingest(&window_family(epoch), files)?;
-        remove_folder(&folder)?;
-        let left_to = held.map(Held::left_to);
-        Window::new(&self.store, epoch, geometry, fleet.slot_count(), left_to, entries)
+        let slots = plan.fleet.slot_count();
+        let live = self.live_in(plan.fleet, plan.span.clone());
+        let live = FleetStates { held: plan.held, ..live };
+        // What a snapshot has is not built, but more may come to lie in the window.
+        let full = u64::from(slots) * u64::from(self.params.lookahead);
+        let leaves_all = plan.span.is_some() && plan.left_to.is_some();
+        let hints = if leaves_all { 0 } else { live.count_hints() };
+        let expected = if plan.left_to.is_some() { full } else { hints };
+        let mut record = WindowRecord::new_zeroed();
+        let geometry = Geometry::for_hints(expected, self.params.scheme);
+        (record.prefix_bits, record.suffix_bits) = (geometry.prefix_bits(), geometry.suffix_bits());
+        record.slots = slots.into();
+        if let Some(left_to) = &plan.left_to {
+            record.snapshot = left_to.snapshot;
+            record.snapshot_slots = left_to.slots.into();
+            record.horizon_nonces = left_to.horizon_nonces.into();
+        }
+        let span = plan.span.clone().unwrap_or_default();
+        (record.from_unix_s, record.to_unix_s) = (span.start.into(), span.end.into());
+        if hints > 0 {
+            let progress = Progress::new(report);
+            let folder = self.bulk_folder()?;
+            let (files, entries) = self.bulk(geometry, &progress).write_files(
+                &live,
+                hints,
+                self.store.tuning(),
+                &folder,
+            )?;
+            self.store.ingest(&window_family(epoch), files)?;
+            remove_folder(&folder)?;
+            record.entries = entries.into();
+        }
+        Window::new(&self.store, epoch, &record)
     }
 
     /// The bulk builder for a window of this index.
@@ -156,13 +196,13 @@ impl LiveIndex {
         }
     }
 
-    /// Adds what the window missed and declares it. Returns the old one.
+    /// Adds what the window missed and declares it. Returns those it replaces.
     fn declare(
         &self,
-        window: Window,
-        held: Option<&Held<'_>>,
+        mut window: Window,
+        plan: &Plan<'_>,
         mut declaration: WriteBatch,
-    ) -> Result<Option<Window>, Error> {
+    ) -> Result<Vec<Window>, Error> {
         let meta = self.store.family(META_FAMILY)?;
         // Most of what was missed, without holding anybody up.
         loop {
@@ -180,88 +220,51 @@ impl LiveIndex {
         let missed = windows.take_missed();
         merge_hints(&mut declaration, window.hints(), window.geometry, &missed);
         window.entries.fetch_add(missed.len() as u64, Ordering::Relaxed);
-        let record = record_of(&window);
+        window.built_entries = window.entry_count();
+        let record = window.record();
         declaration.put_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, window.epoch), record.as_bytes());
-        if let Some(old) = &windows.current {
-            declaration.delete_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, old.epoch));
-            declaration.delete_cf(&meta, epoch_key(ADDED_KEY_PREFIX, old.epoch));
+        for epoch in &plan.replaced {
+            declaration.delete_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, *epoch));
+            declaration.delete_cf(&meta, epoch_key(ADDED_KEY_PREFIX, *epoch));
         }
         self.store.write_synced(declaration)?;
-        if let Some(held) = held {
+        if let Some(held) = plan.held {
             // Nobody admits while the windows are held: from the next packet on
             // the new window is asked, and what it lacks is in the snapshot.
-            let last = self.params.scheme.max_nonce().saturating_add(1);
+            let last = self.params.max_nonce().saturating_add(1);
             self.states.update_each(|slot, state| state.reach(held.end(slot).min(last)));
         }
-        let old = std::mem::replace(&mut *windows, Windows { current: Some(window), missed: None });
-        drop(windows);
-        self.count_roll();
-        Ok(old.current)
+        windows.building = None;
+        let is_replaced = |window: &mut Window| plan.replaced.contains(&window.epoch);
+        let replaced = windows.declared.extract_if(.., is_replaced).collect();
+        windows.declared.push(window);
+        Ok(replaced)
     }
 
-    /// What is live in `fleet` now.
-    pub(crate) fn live_in<'a>(&'a self, fleet: &'a Fleet) -> FleetStates<'a> {
+    /// What is live in `fleet` now, or in a span of time.
+    pub(crate) fn live_in<'a>(&'a self, fleet: &'a Fleet, span: Option<Span>) -> FleetStates<'a> {
         FleetStates {
             fleet,
             states: &self.states,
-            fresh: StateRecord::fresh(self.params.lookahead),
+            params: self.params,
+            timing: self.timing(),
+            span,
+            rest: None,
+            now_s: self.now_s(),
             held: None,
         }
     }
 }
 
-fn record_of(window: &Window) -> WindowRecord {
-    let left_to = window.left_to;
-    WindowRecord {
-        prefix_bits: window.geometry.prefix_bits(),
-        suffix_bits: window.geometry.suffix_bits(),
-        reserved: [0; 2],
-        slots: window.slots.into(),
-        entries: window.entry_count().into(),
-        built_unix_s: unix_now_s().into(),
-        snapshot: left_to.map_or([0; 16], |left_to| left_to.snapshot),
-        snapshot_slots: left_to.map_or(0, |left_to| left_to.slots).into(),
-        horizon_nonces: left_to.map_or(0, |left_to| left_to.horizon_nonces).into(),
-    }
-}
-
-/// The live slots of a fleet, as their states say; slots that have no state yet
-/// are about to be provisioned.
-pub(crate) struct FleetStates<'a> {
-    fleet: &'a Fleet,
-    states: &'a StateTable,
-    fresh: StateRecord,
-    /// What need not be built.
-    held: Option<&'a Held<'a>>,
-}
-
-impl FleetStates<'_> {
-    /// How many hints are live; with some held elsewhere, an upper bound of the others.
-    pub(crate) fn count_hints(&self) -> u64 {
-        let known = self.states.totals();
-        let new = u64::from(self.fleet.slot_count()).saturating_sub(known.slots);
-        known.hints + new * u64::from(self.fresh.hints_ahead.get())
-    }
-}
-
-impl LiveSlots for FleetStates<'_> {
-    fn slot_count(&self) -> u32 {
-        self.fleet.slot_count()
-    }
-
-    fn live(&self, slots: Range<u32>) -> Vec<LiveSlot> {
-        let states = self.states.copy(slots.clone());
-        let states = states.into_iter().chain(std::iter::repeat(self.fresh));
-        self.fleet
-            .keys(slots)
-            .zip(states)
-            .filter(|(_, state)| !state.is_retired())
-            .map(|((slot, key), state)| {
-                let live = state.live_nonces();
-                let held_end = self.held.map_or(0, |held| held.end(slot));
-                let nonces = live.start.max(held_end).min(live.end)..live.end;
-                LiveSlot { slot, key, nonces }
-            })
-            .collect()
-    }
+/// A window that is to be.
+pub(crate) struct Plan<'a> {
+    pub(crate) fleet: &'a Arc<Fleet>,
+    /// The station's time it is for, where nonces tell time.
+    pub(crate) span: Option<Span>,
+    /// What need not be in it, slot by slot.
+    pub(crate) held: Option<&'a Held<'a>>,
+    /// The snapshot that has it. Where nonces tell time, that has all of the window.
+    pub(crate) left_to: Option<LeftTo>,
+    /// The epochs of the windows that go when it comes.
+    pub(crate) replaced: Vec<u32>,
 }

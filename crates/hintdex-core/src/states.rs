@@ -1,16 +1,20 @@
 //! The states of all slots in memory, in shards that are locked one by one.
 //!
-//! 24 bytes a slot. The rows in the store are their log: they are read once, at
-//! opening, and written with every accepted packet. A shard's lock is held from
-//! the judging of a nonce until its write was handed to the log, so of two
-//! threads with the same packet one sees the other's acceptance.
+//! 24 bytes a slot, and 40 more where nonces tell time. The rows in the store are
+//! their log: they are read once, at opening, and written with every accepted packet.
+//! A shard's lock is held from the judging of a nonce until its write was handed to
+//! the log, so of two threads with the same packet one sees the other's acceptance.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hintdex_wire::Slot;
+use smallvec::SmallVec;
+use zerocopy::IntoBytes;
 
-use crate::records::StateRecord;
+use crate::records::{ClockRecord, LifeRecord, StateRecord};
+use crate::time::{Life, Pending};
 
 /// How many shards there are: enough that threads seldom meet, few enough that a
 /// set of them is one word.
@@ -18,7 +22,19 @@ pub(crate) const SHARDS: u32 = 64;
 
 /// Every slot's state; slot *s* stands in shard *s* mod 64.
 pub(crate) struct StateTable {
-    shards: Vec<Mutex<Vec<StateRecord>>>,
+    shards: Vec<Mutex<Shard>>,
+}
+
+/// The states of every 64th slot, each at its [place](StateTable::place_of).
+#[derive(Default)]
+pub(crate) struct Shard {
+    pub(crate) states: Vec<StateRecord>,
+    /// Empty where nonces tell no time.
+    pub(crate) clocks: Vec<ClockRecord>,
+    /// By place, the past lives of slots that have some.
+    pub(crate) past: HashMap<usize, Vec<Life>>,
+    /// By place, packets that wait for one that agrees. They do not outlive the process.
+    pub(crate) pending: HashMap<usize, Vec<Pending>>,
 }
 
 /// What the states of a fleet sum up to.
@@ -28,12 +44,23 @@ pub(crate) struct Totals {
     pub(crate) slots: u64,
     /// Slots that are retired.
     pub(crate) retired: u64,
-    /// Live hints of all others.
+    /// Live hints of all others, as far as states tell them.
     pub(crate) hints: u64,
 }
 
+/// What is known of a slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlotState {
+    pub(crate) state: StateRecord,
+    /// `None` where nonces tell no time.
+    pub(crate) clock: Option<ClockRecord>,
+}
+
+/// The bytes of a state's row: without a past life they need no allocation.
+pub(crate) type Row = SmallVec<[u8; 64]>;
+
 /// A locked shard.
-pub(crate) type Shard<'a> = MutexGuard<'a, Vec<StateRecord>>;
+pub(crate) type ShardGuard<'a> = MutexGuard<'a, Shard>;
 
 impl StateTable {
     /// A table without slots.
@@ -42,14 +69,18 @@ impl StateTable {
     }
 
     /// Makes room for `slots` slots; the new ones are `fresh`.
-    pub(crate) fn grow(&self, slots: u32, fresh: StateRecord) {
+    pub(crate) fn grow(&self, slots: u32, fresh: SlotState) {
         for (shard, number) in self.shards.iter().zip(0..) {
             let len = slots.saturating_sub(number).div_ceil(SHARDS) as usize;
             let mut shard = lock(shard);
-            let len = len.max(shard.len());
-            let more = len - shard.len();
-            shard.reserve_exact(more);
-            shard.resize(len, fresh);
+            let len = len.max(shard.states.len());
+            let more = len - shard.states.len();
+            shard.states.reserve_exact(more);
+            shard.states.resize(len, fresh.state);
+            if let Some(clock) = fresh.clock {
+                shard.clocks.reserve_exact(more);
+                shard.clocks.resize(len, clock);
+            }
         }
     }
 
@@ -64,13 +95,18 @@ impl StateTable {
     }
 
     /// Locks a shard; whoever needs several takes them in ascending order.
-    pub(crate) fn shard(&self, number: u32) -> Option<Shard<'_>> {
+    pub(crate) fn shard(&self, number: u32) -> Option<ShardGuard<'_>> {
         self.shards.get(number as usize).map(lock)
     }
 
-    /// A copy of a slot's state.
-    pub(crate) fn get(&self, slot: Slot) -> Option<StateRecord> {
-        self.shard(Self::shard_of(slot))?.get(Self::place_of(slot)).copied()
+    /// The bytes that are stored of a slot.
+    pub(crate) fn row(&self, slot: Slot) -> Option<Row> {
+        self.shard(Self::shard_of(slot))?.row(Self::place_of(slot))
+    }
+
+    /// A copy of what is known of a slot.
+    pub(crate) fn get(&self, slot: Slot) -> Option<SlotState> {
+        self.shard(Self::shard_of(slot))?.get(Self::place_of(slot))
     }
 
     /// Runs `work` on a slot's state with its shard locked; `None` if there is no such slot.
@@ -79,29 +115,29 @@ impl StateTable {
         slot: Slot,
         work: impl FnOnce(&mut StateRecord) -> T,
     ) -> Option<T> {
-        self.shard(Self::shard_of(slot))?.get_mut(Self::place_of(slot)).map(work)
+        self.shard(Self::shard_of(slot))?.states.get_mut(Self::place_of(slot)).map(work)
     }
 
     /// Runs `work` on every slot's state, a shard locked at a time.
     pub(crate) fn update_each(&self, mut work: impl FnMut(Slot, &mut StateRecord)) {
         for (shard, number) in self.shards.iter().zip(0..) {
             let slots = (number..=u32::MAX).step_by(SHARDS as usize).map(Slot);
-            slots.zip(lock(shard).iter_mut()).for_each(|(slot, state)| work(slot, state));
+            slots.zip(lock(shard).states.iter_mut()).for_each(|(slot, state)| work(slot, state));
         }
     }
 
-    /// Copies of the states of `slots`, as far as the table reaches.
+    /// Copies of what is known of `slots`, as far as the table reaches.
     ///
     /// Each shard is locked once, so this is not a picture of one moment.
-    pub(crate) fn copy(&self, slots: Range<u32>) -> Vec<StateRecord> {
+    pub(crate) fn copy(&self, slots: Range<u32>) -> Vec<SlotState> {
         let shards = 0..SHARDS.min(slots.len().try_into().unwrap_or(SHARDS));
         let mut copies = vec![None; slots.len()];
         for first in shards.map(|number| slots.start + number) {
             let Some(shard) = self.shard(Self::shard_of(Slot(first))) else { continue };
-            let places =
+            let copies =
                 copies.iter_mut().skip((first - slots.start) as usize).step_by(SHARDS as usize);
-            let states = shard.iter().skip(Self::place_of(Slot(first)));
-            places.zip(states).for_each(|(place, state)| *place = Some(*state));
+            let places = Self::place_of(Slot(first))..shard.states.len();
+            copies.zip(places).for_each(|(copy, place)| *copy = shard.get(place));
         }
         copies.into_iter().map_while(|copy| copy).collect()
     }
@@ -111,8 +147,8 @@ impl StateTable {
         let mut totals = Totals::default();
         for shard in &self.shards {
             let shard = lock(shard);
-            totals.slots += shard.len() as u64;
-            for state in shard.iter() {
+            totals.slots += shard.states.len() as u64;
+            for state in &shard.states {
                 if state.is_retired() {
                     totals.retired += 1;
                 } else {
@@ -125,7 +161,32 @@ impl StateTable {
 
     /// What it takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).capacity() * size_of::<StateRecord>()).sum()
+        let of_shard = |shard: &Mutex<Shard>| {
+            let shard = lock(shard);
+            shard.states.capacity() * size_of::<StateRecord>()
+                + shard.clocks.capacity() * size_of::<ClockRecord>()
+        };
+        self.shards.iter().map(of_shard).sum()
+    }
+}
+
+impl Shard {
+    /// A copy of what is known of the slot at `place`.
+    pub(crate) fn get(&self, place: usize) -> Option<SlotState> {
+        let state = *self.states.get(place)?;
+        Some(SlotState { state, clock: self.clocks.get(place).copied() })
+    }
+
+    /// The bytes that are stored of the slot at `place`.
+    pub(crate) fn row(&self, place: usize) -> Option<Row> {
+        let SlotState { state, clock } = self.get(place)?;
+        let mut row = Row::from_slice(state.as_bytes());
+        if let Some(clock) = clock {
+            row.extend_from_slice(clock.as_bytes());
+            let past = self.past.get(&place).into_iter().flatten();
+            past.for_each(|life| row.extend_from_slice(LifeRecord::from(life).as_bytes()));
+        }
+        Some(row)
     }
 }
 

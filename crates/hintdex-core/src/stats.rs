@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::Ordering;
 
-use hintdex_wire::HintScheme;
+use hintdex_wire::{HintScheme, NonceKind};
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_TABLE_READERS_MEM, TOTAL_SST_FILES_SIZE,
 };
@@ -12,6 +12,7 @@ use crate::Error;
 use crate::held::SnapshotId;
 use crate::index::LiveIndex;
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
+use crate::time::Span;
 
 /// A part of an index and what it costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,9 @@ pub struct Stats {
     pub index_id: [u8; 16],
     /// How hints are computed.
     pub scheme: HintScheme,
-    /// Hints a device has in the index.
+    /// How nonces are made.
+    pub nonces: NonceKind,
+    /// Hints a device has in the index, or of each day; steps come by the clock alone.
     pub lookahead: u32,
     /// When the index was made, in seconds since 1970.
     pub created_unix_s: u64,
@@ -44,8 +47,10 @@ pub struct Stats {
     /// Live hints: those that an honest device may send next, in the window or in
     /// the snapshot it is left to.
     pub hints: u64,
-    /// Entries of the current window: live hints, stale ones, and added twice.
+    /// Entries of all windows: live hints, stale ones, and added twice.
     pub entries: u64,
+    /// The spans of the windows, where nonces tell time, in order.
+    pub spans: Vec<Span>,
     /// The number of the current window; 0 before the first provisioning.
     pub epoch: u32,
     /// The snapshot that holds what the current window lacks, if one does.
@@ -92,9 +97,12 @@ impl LiveIndex {
         let totals = self.states.totals();
         let mut tables_memory_bytes = 0;
         let mut sections = Vec::new();
-        let current_family = self.windows().current.as_ref().map(|window| window.family.clone());
+        let windows = self.windows();
+        let of_windows: Vec<_> =
+            windows.declared.iter().map(|window| window.family.clone()).collect();
+        drop(windows);
         let families = [META_FAMILY, SLOTS_FAMILY, STATES_FAMILY].map(String::from);
-        for family in current_family.into_iter().chain(families) {
+        for family in of_windows.into_iter().chain(families) {
             let (disk_bytes, buffered_bytes) = (
                 self.property(&family, TOTAL_SST_FILES_SIZE)?,
                 self.property(&family, CUR_SIZE_ALL_MEM_TABLES)?,
@@ -108,17 +116,21 @@ impl LiveIndex {
         for (name, disk_bytes) in [("log", log_bytes), ("other", other_bytes)] {
             sections.push(Section { name, disk_bytes, buffered_bytes: 0 });
         }
+        let hints = self.count_hints(totals.hints);
+        let spans = self.spans().into_iter().map(|(span, _)| span).collect();
         let windows = self.windows();
-        let current = windows.current.as_ref();
+        let current = windows.present(self.now_s()).and_then(|at| windows.declared.get(at));
         Ok(Stats {
             index_id: self.index_id,
             scheme: self.params.scheme,
+            nonces: self.params.nonces,
             lookahead: self.params.lookahead,
             created_unix_s: self.created_unix_s,
             slots: totals.slots,
             retired_slots: totals.retired,
-            hints: totals.hints,
-            entries: current.map_or(0, |window| window.entry_count()),
+            hints,
+            entries: windows.declared.iter().map(|window| window.entry_count()).sum(),
+            spans,
             epoch: current.map_or(0, |window| window.epoch),
             left_to: current.and_then(|window| window.left_to).map(|left_to| left_to.snapshot),
             prefix_bits: current.map_or(0, |window| window.geometry.prefix_bits()),
@@ -129,6 +141,16 @@ impl LiveIndex {
             tables_memory_bytes,
             rolls: self.rolls.load(Ordering::Relaxed),
         })
+    }
+
+    /// The live hints: those the states tell, or those of all windows of time.
+    fn count_hints(&self, of_states: u64) -> u64 {
+        if !self.params.nonces.tells_time() {
+            return of_states;
+        }
+        let fleet = self.fleet();
+        let spans = self.spans().into_iter();
+        spans.map(|(span, _)| self.live_in(&fleet, Some(span)).count_hints()).sum()
     }
 
     fn property(&self, family: &str, name: &rocksdb::properties::PropName) -> Result<u64, Error> {

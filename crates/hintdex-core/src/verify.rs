@@ -9,10 +9,13 @@ use rocksdb::{DBRawIteratorWithThreadMode, IteratorMode, ReadOptions};
 use crate::Error;
 use crate::bucket::{self, Bucket, Entry};
 use crate::bulk::Sorted;
+use crate::fleet::Fleet;
 use crate::geometry::{BucketKey, Geometry};
 use crate::index::LiveIndex;
+use crate::live::FleetStates;
 use crate::progress::{Progress, Report};
 use crate::store::Db;
+use crate::time::Span;
 
 /// What a verification went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,50 +46,74 @@ impl LiveIndex {
     /// [`Error::Corrupted`] for the first thing that is wrong, or what the store says.
     pub fn verify(&self, report: Option<Report<'_>>) -> Result<Verified, Error> {
         self.maintain(|| {
-            let rows_read = self.read_everything()?;
             let fleet = self.fleet();
-            let live = self.live_in(&fleet);
-            let hints = live.count_hints();
-            let slots = fleet.slot_count();
-            let verified = Verified { rows: rows_read, slots: slots.into(), ..Verified::default() };
-            // No roll can replace the window while this runs.
-            let window = self
-                .windows()
-                .current
-                .as_ref()
-                .map(|window| (window.family.clone(), window.geometry, window.left_to));
-            let Some((family, geometry, left_to)) = window else { return Ok(verified) };
-            let family = self.store.family(&family)?;
-            let mut rows = self.store.db().raw_iterator_cf_opt(&family, reading_disk());
-            rows.seek_to_first();
-            let mut buckets = Buckets { rows, geometry, slots, seen: Verified::default() };
-            let progress = Progress::new(report);
-            let mut found = 0;
-            let mut check = |sorted: Sorted| {
-                let key = |joined| geometry.split(joined).0;
-                for group in sorted.chunk_by(|a, b| key(a.0) == key(b.0)) {
-                    let Some((joined, _)) = group.first() else { continue };
-                    let stored = buckets.advance_to(key(*joined))?;
-                    for (joined, slot) in group {
-                        let wanted = bucket::entry(geometry.split(*joined).1, *slot);
-                        if stored.binary_search(&wanted).is_err() {
-                            return Err(Error::corrupted(
-                                "a bucket",
-                                format!("a hint of slot {} is missing", slot.0),
-                            ));
-                        }
-                        found += 1;
-                    }
-                }
-                Ok(())
-            };
-            if left_to.is_none() {
-                self.bulk(geometry, &progress).for_each_partition(&live, hints, &mut check)?;
+            let mut verified = Verified { rows: self.read_everything()?, ..Verified::default() };
+            verified.slots = fleet.slot_count().into();
+            // No build can replace a window while this runs.
+            let windows = self.windows();
+            let checks = windows.declared.iter().map(|window| WindowCheck {
+                family: window.family.clone(),
+                geometry: window.geometry,
+                span: window.span.clone(),
+                is_whole: window.left_to.is_none(),
+            });
+            let checks: Vec<_> = checks.collect();
+            drop(windows);
+            for check in checks {
+                let Verified { hints, buckets, entries, .. } =
+                    self.verify_window(&check, &fleet, report)?;
+                verified.hints += hints;
+                verified.buckets += buckets;
+                verified.entries += entries;
             }
-            buckets.finish()?;
-            let Verified { buckets, entries, .. } = buckets.seen;
-            Ok(Verified { hints: found, buckets, entries, ..verified })
+            Ok(verified)
         })
+    }
+
+    /// Checks every bucket of a window, and that it holds what it must.
+    fn verify_window(
+        &self,
+        check: &WindowCheck,
+        fleet: &Fleet,
+        report: Option<Report<'_>>,
+    ) -> Result<Verified, Error> {
+        let geometry = check.geometry;
+        let family = self.store.family(&check.family)?;
+        let mut rows = self.store.db().raw_iterator_cf_opt(&family, reading_disk());
+        rows.seek_to_first();
+        let slots = fleet.slot_count();
+        let mut buckets = Buckets { rows, geometry, slots, seen: Verified::default() };
+        let progress = Progress::new(report);
+        let mut found = 0;
+        let mut compare = |sorted: Sorted| {
+            let key = |joined| geometry.split(joined).0;
+            for group in sorted.chunk_by(|a, b| key(a.0) == key(b.0)) {
+                let Some((joined, _)) = group.first() else { continue };
+                let stored = buckets.advance_to(key(*joined))?;
+                for (joined, slot) in group {
+                    let wanted = bucket::entry(geometry.split(*joined).1, *slot);
+                    if stored.binary_search(&wanted).is_err() {
+                        return Err(Error::corrupted(
+                            "a bucket",
+                            format!("a hint of slot {} is missing", slot.0),
+                        ));
+                    }
+                    found += 1;
+                }
+            }
+            Ok(())
+        };
+        // Of a span, what is still to come: what is past may have moved since.
+        let now_s = self.now_s();
+        let rest = check.span.as_ref().map(|span| span.start.max(now_s.min(span.end))..span.end);
+        if check.is_whole && rest.as_ref().is_none_or(|rest| !rest.is_empty()) {
+            let live = self.live_in(fleet, check.span.clone());
+            let live = FleetStates { rest, ..live };
+            let hints = live.count_hints();
+            self.bulk(geometry, &progress).for_each_partition(&live, hints, &mut compare)?;
+        }
+        buckets.finish()?;
+        Ok(Verified { hints: found, ..buckets.seen })
     }
 
     /// Reads every row of every family from disk, which checks every checksum.
@@ -102,6 +129,15 @@ impl LiveIndex {
         }
         Ok(count)
     }
+}
+
+/// A window that is to be checked.
+struct WindowCheck {
+    family: String,
+    geometry: Geometry,
+    span: Option<Span>,
+    /// Whether it holds all there is, and leaves nothing to a snapshot.
+    is_whole: bool,
 }
 
 /// Options of a read that checks what it reads and leaves the cache as it is.

@@ -52,6 +52,7 @@
 //!     fleet_id: *b"the fleet's name",
 //!     origin: [0; 16],
 //!     built_at_unix_s: 0,
+//!     time_unix_s: 0..0,
 //! };
 //! Builder::new(params, &key).build(&fleet, &path)?;
 //!

@@ -49,6 +49,9 @@ pub struct SnapshotParams {
     /// caller's, because a builder that asked the clock would not give the same
     /// file for the same input.
     pub built_at_unix_s: u64,
+    /// The station's time that the hints are for, in seconds since 1970, where nonces
+    /// tell time; empty where they do not.
+    pub time_unix_s: Range<u64>,
 }
 
 /// The most check bits there are: with the bits that tell 2³² hints apart, a whole head.

@@ -85,7 +85,8 @@ impl NonceKind {
             "day-counter" => Some(Self::DayCounter),
             other => {
                 let digits = other.strip_prefix("step:")?;
-                let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+                let plain =
+                    digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
                 StepLen::new(digits.parse().ok().filter(|_| plain)?).map(Self::Step)
             }
         }

@@ -22,7 +22,8 @@ fn names_and_numbers_are_fixed() {
         assert_eq!((kind.number(), kind.unit_s()), (number, unit_s));
         assert_eq!(NonceKind::from_number(number, unit_s), Some(kind));
     }
-    for name in ["step:0", "step:86401", "step:", "step:060", "step:+60", "step:1.5", "step", "day"] {
+    for name in ["step:0", "step:86401", "step:", "step:060", "step:+60", "step:1.5", "step", "day"]
+    {
         assert_eq!(NonceKind::from_name(name), None, "{name}");
     }
     for (number, unit_s) in [(0, 0), (1, 60), (2, 0), (3, 0), (3, 86_401), (4, 60)] {
@@ -69,7 +70,10 @@ fn wide_hints_are_reversed_to_all_of_their_64_bits() {
 #[test]
 fn the_last_day_and_the_last_step_have_a_time() {
     let last_day = u64::from(u32::MAX) * 86_400;
-    assert_eq!(NonceKind::DayCounter.device_time_s(Nonce::MAX - 1), Some(last_day..last_day + 86_400));
+    assert_eq!(
+        NonceKind::DayCounter.device_time_s(Nonce::MAX - 1),
+        Some(last_day..last_day + 86_400)
+    );
     assert_eq!(NonceKind::DayCounter.first_of(u64::from(u32::MAX) + 1), Nonce::MAX);
     let last = u64::from(u32::MAX);
     assert_eq!(step(86_400).device_time_s(last), Some(last * 86_400..(last + 1) * 86_400));

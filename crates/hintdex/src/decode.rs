@@ -10,11 +10,21 @@ use rayon::prelude::*;
 
 use crate::follow::Follower;
 use crate::scans::{MAX_HINTS_PER_PASS, PASS_TIME, Pass};
+use crate::strangers::Waited;
 use crate::{Error, Found, Malformed, Resolved, Station, Unknown, Verdict};
 
 /// Devices whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a
 /// forger, and the cost of a flood of hints that many devices share.
 const MAX_CANDIDATES: usize = 16;
+
+/// A packet and when it was received, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received<'a> {
+    /// The packet.
+    pub packet: &'a [u8],
+    /// When it was received. Only looked at where nonces tell time.
+    pub at_unix_s: u64,
+}
 
 impl Station {
     /// What is to be said of one packet. If that is [`Verdict::Accepted`], its
@@ -42,18 +52,29 @@ impl Station {
         &self,
         packets: &[P],
     ) -> Result<Vec<Verdict>, Error> {
+        let at_unix_s = self.index.now_s();
+        let received =
+            received_each(packets, |packet| Received { packet: packet.as_ref(), at_unix_s });
+        self.decode_on(&received, self.scans.is_bounded())
+    }
+
+    /// [`decode_batch`](Self::decode_batch) of packets that were received not now but
+    /// each at its time, by the station's clock or not long before.
+    ///
+    /// # Errors
+    /// Those of [`decode_batch`](Self::decode_batch).
+    pub fn decode_received(&self, packets: &[Received<'_>]) -> Result<Vec<Verdict>, Error> {
         self.decode_on(packets, self.scans.is_bounded())
     }
 
-    /// [`decode_batch`](Self::decode_batch), its scans on a budget or not.
-    fn decode_on<P: AsRef<[u8]> + Sync>(
-        &self,
-        packets: &[P],
-        on_budget: bool,
-    ) -> Result<Vec<Verdict>, Error> {
+    /// Decodes a batch, its scans on a budget or not.
+    fn decode_on(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Vec<Verdict>, Error> {
+        self.keep_the_present()?;
         let scheme = self.params().scheme;
         let parsed: Vec<_> =
-            packets.iter().map(|packet| Packet::parse(scheme, packet.as_ref())).collect();
+            packets.iter().map(|received| Packet::parse(scheme, received.packet)).collect();
+        let times = packets.iter().zip(&parsed).filter(|(_, packet)| packet.is_ok());
+        let times: Vec<u64> = times.map(|(received, _)| received.at_unix_s).collect();
         let whole: Vec<&Packet<'_>> =
             parsed.iter().filter_map(|packet| packet.as_ref().ok()).collect();
         let hints: Vec<Hint> = whole.iter().map(|packet| *packet.hint()).collect();
@@ -80,7 +101,7 @@ impl Station {
                 .filter(|opened| matches!(opened, Opened::Unknown(Unknown::NoDevice)));
             place.into_iter().for_each(|place| *place = Opened::Forged);
         }
-        let mut judged = self.admit(opened)?.into_iter();
+        let mut judged = self.admit(opened, &times)?.into_iter();
         let verdict = |packet: Result<Packet<'_>, PacketError>| match packet {
             Ok(_) => judged.next().unwrap_or(Verdict::Unknown(Unknown::NoDevice)),
             Err(PacketError { len_bytes, least_bytes }) => {
@@ -88,9 +109,9 @@ impl Station {
             }
         };
         let verdicts: Vec<Verdict> = parsed.into_iter().map(verdict).collect();
-        for (packet, verdict) in packets.iter().zip(&verdicts) {
+        for (received, verdict) in packets.iter().zip(&verdicts) {
             if *verdict == Verdict::Unknown(Unknown::ScanBudget) {
-                self.scans.wait(packet.as_ref());
+                self.scans.wait(received);
             }
         }
         self.roll_if_due();
@@ -108,13 +129,14 @@ impl Station {
     /// Those of [`decode_batch`](Self::decode_batch).
     pub fn scan_waiting(&self) -> Result<Vec<(Vec<u8>, Verdict)>, Error> {
         let most = self.scans.hints_allowed(self.index.slot_count() as usize);
-        let packets = self.scans.take_waiting(most);
-        let verdicts = self.decode_batch(&packets)?;
+        let waited = self.scans.take_waiting(most);
+        let verdicts = self.decode_on(&again(&waited), self.scans.is_bounded())?;
         let decided = |(_, verdict): &(_, Verdict)| {
             // Refused once more, it waits again.
             *verdict != Verdict::Unknown(Unknown::ScanBudget)
         };
-        Ok(packets.into_iter().zip(verdicts).filter(decided).collect())
+        let packets = waited.into_iter().map(|waited| waited.packet);
+        Ok(packets.zip(verdicts).filter(decided).collect())
     }
 
     /// Decodes every packet that waits for a scan, whatever the budget says: for the
@@ -123,9 +145,9 @@ impl Station {
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
     pub fn scan_all_waiting(&self) -> Result<Vec<(Vec<u8>, Verdict)>, Error> {
-        let packets = self.scans.take_waiting(usize::MAX);
-        let verdicts = self.decode_on(&packets, false)?;
-        Ok(packets.into_iter().zip(verdicts).collect())
+        let waited = self.scans.take_waiting(usize::MAX);
+        let verdicts = self.decode_on(&again(&waited), false)?;
+        Ok(waited.into_iter().map(|waited| waited.packet).zip(verdicts).collect())
     }
 
     /// Where hints collide, empties the places of packets whose tag verifies under
@@ -227,8 +249,10 @@ impl Station {
     }
 
     /// Judges the nonces of the authentic packets, in order.
-    fn admit(&self, opened: Vec<Opened>) -> Result<Vec<Verdict>, Error> {
-        let arrivals: Vec<_> = opened.iter().filter_map(Opened::arrival).collect();
+    fn admit(&self, opened: Vec<Opened>, times: &[u64]) -> Result<Vec<Verdict>, Error> {
+        let arrivals = opened.iter().zip(times);
+        let arrivals: Vec<_> =
+            arrivals.filter_map(|(opened, at_unix_s)| opened.arrival(*at_unix_s)).collect();
         let mut admissions = self.index.admit_batch(&arrivals)?.into_iter();
         let verdict = |opened: Opened| match opened {
             Opened::Unknown(why) => Verdict::Unknown(why),
@@ -242,6 +266,7 @@ impl Station {
                     }
                     Some(Admission::Replay) => Verdict::Replay { device, nonce, source },
                     Some(Admission::Stale) => Verdict::Stale { device, nonce, source },
+                    Some(Admission::Early) => Verdict::Early { device, nonce, source },
                     Some(Admission::Retired) | None => Verdict::Unknown(Unknown::NoDevice),
                 }
             }
@@ -259,14 +284,27 @@ enum Opened {
 
 impl Opened {
     /// What is to be admitted, if anything is.
-    const fn arrival(&self) -> Option<Arrival<'_>> {
+    const fn arrival(&self, received_unix_s: u64) -> Option<Arrival<'_>> {
         match self {
-            Self::Authentic { resolved, hint_key, .. } => {
-                Some(Arrival { slot: resolved.slot, nonce: resolved.nonce, hint_key })
+            Self::Authentic { resolved: Resolved { slot, nonce, .. }, hint_key, .. } => {
+                Some(Arrival { slot: *slot, nonce: *nonce, hint_key, received_unix_s })
             }
             _ => None,
         }
     }
+}
+
+/// Packets as they were received.
+fn received_each<'a, P>(
+    packets: &'a [P],
+    received: impl Fn(&'a P) -> Received<'a>,
+) -> Vec<Received<'a>> {
+    packets.iter().map(received).collect()
+}
+
+/// Packets that waited, as they were received.
+fn again(waited: &[Waited]) -> Vec<Received<'_>> {
+    received_each(waited, |waited| Received { packet: &waited.packet, at_unix_s: waited.at_unix_s })
 }
 
 #[cfg(test)]
@@ -313,7 +351,7 @@ mod tests {
     fn no_more_than_sixteen_tags_are_tried_for_a_packet() {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Arc::new(Twins(MasterKey::new(&[7; 32])));
-        let params = Params { scheme: HintScheme::Aes128, lookahead: 4 };
+        let params = Params::counters(HintScheme::Aes128, 4);
         let options = StationOptions::default();
         let path = folder.path().join("index");
         let index = LiveIndex::create(&path, keys.clone(), params, &options.of_index());

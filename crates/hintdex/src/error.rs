@@ -107,8 +107,8 @@ impl fmt::Display for Error {
             ),
             Self::OtherParams { has } => write!(
                 f,
-                "the index was made with hints {} and lookahead {}; leave these options out or give the same",
-                has.scheme, has.lookahead
+                "the index was made with hints {}, nonces {} and lookahead {}; leave these options out or give the same",
+                has.scheme, has.nonces, has.lookahead
             ),
             Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),
             Self::SnapshotRefused { path, why } => {

@@ -20,8 +20,9 @@ pub(crate) struct Follower<'a> {
     table: &'a KeyTable,
     /// The places in the batch that wait for a hint.
     unknown: HashMap<Hint, Vec<usize>>,
-    /// The end of each followed device's hints, as its packets will have moved it.
-    ends: HashMap<Slot, Nonce>,
+    /// The end of each followed device's hints, of each day, as its packets will have
+    /// moved it.
+    ends: HashMap<(Slot, u64), Nonce>,
 }
 
 impl<'a> Follower<'a> {
@@ -69,7 +70,9 @@ impl<'a> Follower<'a> {
     fn coming(&mut self, found: &Resolved) -> Vec<(Nonce, Vec<usize>)> {
         let Resolved { slot, nonce, .. } = *found;
         let params = self.station.params();
-        let end = self.ends.entry(slot).or_insert_with(|| self.station.index.live_nonces(slot).end);
+        let index = &self.station.index;
+        let of_unit = (slot, params.nonces.unit_of(nonce));
+        let end = self.ends.entry(of_unit).or_insert_with(|| index.live_end(slot, nonce));
         let new_end = nonce.saturating_add(1).saturating_add(params.lookahead.into());
         let mut waited_for = Vec::new();
         if let Some(key) = self.table.key(slot).filter(|_| new_end > *end) {

@@ -11,7 +11,7 @@
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let dir = folder.path().join("fleet");
 //! // Once: a fleet of 1,000 devices, 16 hints each, under a new master key.
-//! let params = Params { scheme: HintScheme::Aes128, lookahead: 16 };
+//! let params = Params::counters(HintScheme::Aes128, 16);
 //! let station = Station::create(&dir, None, params, &StationOptions::default())?;
 //! station.provision(&[DeviceRange::new(DeviceId(0), 1000)], None)?;
 //!
@@ -52,8 +52,14 @@ mod upkeep;
 mod verdict;
 mod verify;
 
+pub use decode::Received;
 pub use error::Error;
-pub use hintdex_core::{DeviceRange, Durability, Params, Report, Section, Stats, Verified};
+/// What the index says; [`Error::Index`] has one.
+pub use hintdex_core::Error as IndexError;
+pub use hintdex_core::{
+    ClockMove, DeviceRange, Durability, Params, Report, Section, Span, Stats, Timing,
+    TimingOptions, Verified,
+};
 pub use resolve::{Found, Resolved};
 pub use scans::ScanStats;
 pub use snapshots::RebuildOptions;

@@ -16,6 +16,9 @@ const HINTS_PER_TASK: usize = 256;
 /// do not tell their nonce, so each that is to be found costs a block a device.
 const SCAN_LOOKAHEADS: u64 = 16;
 
+/// Steps after a clock's epoch in which a truncated hint is looked for there.
+const EPOCH_NONCES: Nonce = 256;
+
 /// A hint's device, confirmed by its key. Only a tag proves more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -83,7 +86,9 @@ impl Station {
 
     /// Resolves what the snapshots know of `hints`, the newest first.
     fn look_up_held(&self, table: &KeyTable, hints: &[Hint], places: &mut [Found]) {
-        for attached in self.snapshots.attached().iter() {
+        let (timing, now_s) = (self.index.timing(), self.index.now_s());
+        let attached = self.snapshots.attached();
+        for attached in attached.iter().filter(|attached| attached.is_asked(&timing, now_s)) {
             let (asked, mut places) = self.to_ask(hints, places);
             let horizon_nonces = attached.snapshot.params().horizon_nonces;
             let search = table.within(|slot| self.expected(slot, horizon_nonces));
@@ -123,7 +128,13 @@ impl Station {
     pub(crate) fn scan(&self, table: &KeyTable, hints: &[Hint]) -> Vec<Found> {
         let ahead_nonces = u64::from(self.params().lookahead) * SCAN_LOOKAHEADS;
         let search = table.within(|slot| self.expected(slot, ahead_nonces));
-        let matches = search.confirm_all_until_found(hints);
+        let mut matches = search.confirm_all_until_found(hints);
+        if self.hints_collide() && self.params().nonces.tells_time() {
+            // Hints that tell their nonce find a clock wherever it stands; of the others
+            // the likeliest place is tried: the epoch, where it is after a new battery.
+            let at_epoch = table.within(|_| 0..EPOCH_NONCES).confirm_all(hints);
+            matches.iter_mut().zip(at_epoch).for_each(|(found, more)| found.extend(more));
+        }
         let named = matches.into_iter().map(|matches| {
             let mut place = Found::new();
             matches
@@ -138,7 +149,10 @@ impl Station {
     /// the replay window remembers, the live ones, and as many as somebody else
     /// looks ahead. Reversible hints tell theirs.
     fn expected(&self, slot: Slot, ahead_nonces: u64) -> Range<Nonce> {
-        let live = self.index.live_nonces(slot);
+        let live = self.index.expected_nonces(slot);
+        if self.params().nonces.tells_time() {
+            return live;
+        }
         let first = live.start.saturating_sub(REPLAY_WINDOW_NONCES);
         first..live.end.max(live.start.saturating_add(ahead_nonces))
     }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use hintdex_wire::Hint;
 
+use crate::Received;
 use crate::budget::Budget;
-use crate::strangers::{Remembered, Waiting};
+use crate::strangers::{Remembered, Waited, Waiting};
 
 /// Hints a pass over all devices looks for together: enough that a device's key
 /// schedule does not show, few enough that what one of them tells can spare the
@@ -129,14 +130,14 @@ impl Scans {
     }
 
     /// Lets a packet wait whose hint the budget did not allow a scan for.
-    pub(crate) fn wait(&self, packet: &[u8]) {
+    pub(crate) fn wait(&self, received: &Received<'_>) {
         let mut inner = self.lock();
         inner.stats.refused += 1;
-        inner.stats.dropped += u64::from(inner.waiting.push(packet));
+        inner.stats.dropped += u64::from(inner.waiting.push(received.packet, received.at_unix_s));
     }
 
     /// Takes packets that waited, the newest.
-    pub(crate) fn take_waiting(&self, most: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn take_waiting(&self, most: usize) -> Vec<Waited> {
         self.lock().waiting.take(most)
     }
 

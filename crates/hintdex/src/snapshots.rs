@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
-use hintdex_core::{LiveIndex, Report, SnapshotId};
+use hintdex_core::{LiveIndex, Params, Report, SnapshotId, Span, Timing};
 use hintdex_scan::{Match, Search};
 use hintdex_snapshot::{
     BuildReport, Builder, CandidateBatch, Dial, Encoding, HintSource, ManifestKey, Progress,
     Snapshot, SnapshotParams,
 };
-use hintdex_wire::{Hint, HintCipher, HintScheme, KeyId, KeySource, Nonce, Slot};
+use hintdex_wire::{Hint, HintCipher, KeyId, KeySource, Nonce, Slot};
 
 use crate::Error;
 
@@ -26,9 +26,6 @@ const MAX_ATTACHED: usize = 2;
 
 /// Slots from which on a run of keys is tried faster than one by one.
 const LEAST_GROUP_LEN_SLOTS: usize = 8;
-
-/// The nonce kind of counters, as snapshots number it.
-const NONCE_KIND_COUNTER: u8 = 1;
 
 /// What a snapshot is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +36,11 @@ pub struct RebuildOptions {
     pub dial: Dial,
     /// [`Encoding::Sorted`]: bits of a hint that are checked beyond those that place it.
     pub check_bits: u8,
-    /// How many coming nonces of each device it holds.
+    /// How many coming nonces of each device it holds, where they are counters.
     pub horizon_nonces: u64,
+    /// The station's time it is for, where nonces tell time: the present window's, if
+    /// not given.
+    pub span: Option<(u64, u64)>,
     /// What the build may take in memory, in bytes.
     pub memory_bytes: usize,
 }
@@ -52,6 +52,7 @@ impl Default for RebuildOptions {
             dial: Dial::Tries(32),
             check_bits: 8,
             horizon_nonces: 64,
+            span: None,
             memory_bytes: 256 << 20,
         }
     }
@@ -66,6 +67,16 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
+    /// The station's time it is for; empty where nonces tell no time.
+    pub(crate) fn span(&self) -> &Span {
+        &self.snapshot.params().time_unix_s
+    }
+
+    /// Whether a hint that is received now may be in it.
+    pub(crate) fn is_asked(&self, timing: &Timing, now_s: u64) -> bool {
+        self.span().is_empty() || timing.is_asked(self.span(), now_s)
+    }
+
     /// Calls `found` with the index of each hint whose device the snapshot knows.
     ///
     /// A damaged block costs the hints that lie in it their shortcut.
@@ -133,17 +144,38 @@ impl Snapshots {
         let id = *snapshot.id();
         let damaged = AtomicBool::new(false);
         let new = Arc::new(Attached { path: path.to_owned(), snapshot, damaged });
+        let (timing, now_s) = (index.timing(), index.now_s());
         self.attached.rcu(|before| {
             let others = before.iter().filter(|attached| attached.path != path);
-            // The one before stays, and whichever the index leans on.
+            // The one before stays, and whichever the index leans on; of spans of time
+            // those that are not past, one for each.
             let needed = index.left_to();
             let kept = others.enumerate().filter(|(age, attached)| {
-                age + 1 < MAX_ATTACHED || Some(*attached.snapshot.id()) == needed
+                if attached.span().is_empty() {
+                    age + 1 < MAX_ATTACHED || Some(*attached.snapshot.id()) == needed
+                } else {
+                    attached.span() != new.span() && !is_past(attached.span(), &timing, now_s)
+                }
             });
             let kept = kept.map(|(_, attached)| attached.clone());
             std::iter::once(new.clone()).chain(kept).collect::<Vec<_>>()
         });
         Ok(id)
+    }
+
+    /// Lets go of the snapshots whose time has passed; gives their files.
+    pub(crate) fn detach_passed(&self, index: &LiveIndex) -> Vec<PathBuf> {
+        let (timing, now_s) = (index.timing(), index.now_s());
+        let has_passed = |attached: &Attached| is_past(attached.span(), &timing, now_s);
+        let all = self.attached.load();
+        let passed: Vec<_> = all.iter().filter(|attached| has_passed(attached)).collect();
+        let paths = passed.iter().map(|attached| attached.path.clone()).collect();
+        if !passed.is_empty() {
+            self.attached.rcu(|before| {
+                before.iter().filter(|attached| !has_passed(attached)).cloned().collect::<Vec<_>>()
+            });
+        }
+        paths
     }
 
     /// Whether a lookup met a damaged block in this snapshot.
@@ -176,13 +208,14 @@ impl Snapshots {
             encoding: options.encoding,
             dial: options.dial,
             check_bits: options.check_bits,
-            hint_scheme: coming.scheme,
-            nonce_kind: NONCE_KIND_COUNTER,
-            horizon_nonces: options.horizon_nonces,
-            slots: 0..coming.slot_count(),
+            hint_scheme: coming.params.scheme,
+            nonce_kind: coming.params.nonces.number(),
+            horizon_nonces: coming.longest_nonces(),
+            slots: 0..coming.slot_count,
             fleet_id: *index.id(),
             origin: coming.digest(),
-            built_at_unix_s: unix_now_s(),
+            built_at_unix_s: index.now_s(),
+            time_unix_s: coming.span.clone().unwrap_or_default(),
         };
         let key = ManifestKey::of_fleet(index.key_source().as_ref());
         let progress = |Progress { hints_done, hints_all }| {
@@ -204,6 +237,10 @@ fn check_serves(index: &LiveIndex, params: &SnapshotParams) -> Result<(), &'stat
     if params.fleet_id != *index.id() || params.hint_scheme != index.params().scheme {
         return Err("the snapshot is of another fleet");
     }
+    let tells_time = index.params().nonces.tells_time();
+    if tells_time && is_past(&params.time_unix_s, &index.timing(), index.now_s()) {
+        return Err("the time it was built for has passed");
+    }
     if params.slots.end > index.slot_count() {
         return Err("the snapshot has devices that this index has not");
     }
@@ -213,83 +250,88 @@ fn check_serves(index: &LiveIndex, params: &SnapshotParams) -> Result<(), &'stat
     Ok(())
 }
 
+/// Whether a span of time is of no use any longer.
+fn is_past(span: &Span, timing: &Timing, now_s: u64) -> bool {
+    !span.is_empty() && span.end.saturating_add(timing.before_s.into()) <= now_s
+}
+
 /// What is coming from each device, frozen: packets go on while a build asks again.
 pub(crate) struct Coming {
     keys: Arc<dyn KeySource>,
-    scheme: HintScheme,
-    horizon_nonces: u64,
+    params: Params,
+    /// The station's time they are of, where nonces tell time.
+    span: Option<Span>,
+    slot_count: u32,
     ids: Vec<KeyId>,
-    /// By slot; `None` for a retired one.
-    next_nonces: Vec<Option<Nonce>>,
+    /// In the order of slots; none of a retired one, several where a span has several days.
+    runs: Vec<(Slot, Range<Nonce>)>,
 }
 
 impl Coming {
-    pub(crate) fn of(index: &LiveIndex, horizon_nonces: u64) -> Self {
+    /// The next nonces of every counter, or those of a span of time, the present one if
+    /// none is given.
+    pub(crate) fn of(index: &LiveIndex, horizon_nonces: u64, span: Option<Span>) -> Self {
+        let params = index.params();
+        let span = match (params.nonces.tells_time(), span) {
+            (false, _) => None,
+            (true, Some(span)) => Some(span),
+            (true, None) => Some(index.timing().span_at(index.now_s())),
+        };
         let ids = index.keys(Slot(0)..Slot(index.slot_count()));
-        let mut next_nonces = index.next_nonces();
+        let slot_count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let mut runs = index.coming_nonces(horizon_nonces, span.as_ref());
         // Devices may have been added in between.
-        next_nonces.truncate(ids.len());
-        Self {
-            keys: index.key_source().clone(),
-            scheme: index.params().scheme,
-            horizon_nonces,
-            ids,
-            next_nonces,
-        }
-    }
-
-    fn slot_count(&self) -> u32 {
-        u32::try_from(self.next_nonces.len()).unwrap_or(u32::MAX)
+        runs.retain(|(slot, _)| slot.0 < slot_count);
+        Self { keys: index.key_source().clone(), params, span, slot_count, ids, runs }
     }
 
     /// By slot, the first nonce it has; `None` for a retired one.
-    pub(crate) fn first_nonces(&self) -> &[Option<Nonce>] {
-        &self.next_nonces
+    pub(crate) fn first_nonces(&self) -> Vec<Option<Nonce>> {
+        let mut first = vec![None; self.ids.len()];
+        for (slot, nonces) in &self.runs {
+            first.get_mut(slot.index()).into_iter().for_each(|place| *place = Some(nonces.start));
+        }
+        first
+    }
+
+    /// How many nonces the slot with the most of them has.
+    fn longest_nonces(&self) -> u64 {
+        self.runs.iter().map(|(_, nonces)| nonces.end - nonces.start).max().unwrap_or(0)
     }
 
     /// What tells this picture of the fleet from any other.
     fn digest(&self) -> [u8; 16] {
-        let nonces = self.next_nonces.iter().map(|next| next.unwrap_or(Nonce::MAX));
-        let context: Vec<u8> =
-            b"coming:".iter().copied().chain(nonces.flat_map(Nonce::to_le_bytes)).collect();
+        let runs = self.runs.iter().flat_map(|(slot, nonces)| {
+            [u64::from(slot.0), nonces.start, nonces.end].map(u64::to_le_bytes)
+        });
+        let context: Vec<u8> = b"coming:".iter().copied().chain(runs.flatten()).collect();
         self.keys.check_value(&context)
-    }
-
-    fn nonces(&self, next: Nonce) -> Range<Nonce> {
-        let end = self.scheme.max_nonce().saturating_add(1);
-        next..next.saturating_add(self.horizon_nonces).min(end).max(next)
     }
 }
 
 impl HintSource for Coming {
     fn hint_count(&self) -> u64 {
-        let nonces = self.next_nonces.iter().flatten().map(|next| self.nonces(*next));
-        nonces.map(|nonces| nonces.end - nonces.start).sum()
+        self.runs.iter().map(|(_, nonces)| nonces.end - nonces.start).sum()
     }
 
     fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
-        for slot in slots.map(Slot) {
+        let first = self.runs.partition_point(|(slot, _)| slot.0 < slots.start);
+        let runs = self.runs.get(first..).unwrap_or_default().iter();
+        for (slot, nonces) in runs.take_while(|(slot, _)| slot.0 < slots.end) {
             let id = self.ids.get(slot.index());
-            let next = self.next_nonces.get(slot.index()).copied().flatten();
-            let key = id.and_then(|id| self.keys.hint_key(*id));
-            if let Some((next, key)) = next.zip(key) {
-                let cipher = HintCipher::new(self.scheme, &key);
-                cipher.each_hint(self.nonces(next), |hint| each(hint.head(), slot));
+            if let Some(key) = id.and_then(|id| self.keys.hint_key(*id)) {
+                let cipher = HintCipher::new(self.params.scheme, &key);
+                cipher.each_hint(nonces.clone(), |hint| each(hint.head(), *slot));
             }
         }
     }
 }
 
-fn unix_now_s() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |since| since.as_secs())
-}
-
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 mod tests {
-    use hintdex_core::{DeviceRange, Options, Params};
-    use hintdex_wire::{CheckValue, DeviceId, HintKey, MasterKey, PacketKey};
+    use hintdex_core::{DeviceRange, Options};
+    use hintdex_wire::{CheckValue, DeviceId, HintKey, HintScheme, MasterKey, PacketKey};
 
     use super::*;
 
@@ -323,7 +365,7 @@ mod tests {
     #[test]
     fn a_snapshot_from_before_a_change_of_keys_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
-        let params = Params { scheme: HintScheme::Aes128, lookahead: 4 };
+        let params = Params::counters(HintScheme::Aes128, 4);
         let options = Options { memory_bytes: 4 << 20, ..Options::default() };
         let path = folder.path().join("index");
         let index = LiveIndex::create(&path, Arc::new(Generations), params, &options);
@@ -334,7 +376,7 @@ mod tests {
         let (snapshots, file) = (Snapshots::default(), folder.path().join("fleet.hdx"));
         let rebuild = RebuildOptions::default();
         let build = || {
-            let coming = Coming::of(&index, rebuild.horizon_nonces);
+            let coming = Coming::of(&index, rebuild.horizon_nonces, None);
             snapshots.rebuild(&index, &coming, &file, &rebuild, None).expect("it is built");
         };
         build();

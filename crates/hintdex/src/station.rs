@@ -6,14 +6,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hintdex_core::{DeviceRange, Durability, LiveIndex, Options, Params, Report, Stats};
+use hintdex_core::{
+    ClockMove, DeviceRange, Durability, LiveIndex, Options, Params, Report, Stats, TimingOptions,
+};
 use hintdex_scan::KeyTable;
 use hintdex_snapshot::BuildReport;
-use hintdex_wire::{DeviceId, KeySource, MasterKey, Slot};
+use hintdex_wire::{Clock, DeviceId, KeySource, MasterKey, Slot, SystemClock};
 
 use crate::scans::{ScanStats, Scans};
 use crate::snapshots::{Coming, Snapshots};
-use crate::upkeep::{Background, Upkeep};
+use crate::upkeep::{Background, Roller, Upkeep};
 use crate::{Error, RebuildOptions, keyfile};
 
 /// The live index, inside a fleet's folder.
@@ -51,11 +53,13 @@ pub struct StationOptions {
     /// that nobody knows are told `unknown` for now and wait for
     /// [`scan_waiting`](Station::scan_waiting). Infinite for no bound.
     pub scan_core_share: f64,
+    /// How windows go with time, where nonces tell it.
+    pub timing: TimingOptions,
 }
 
 impl Default for StationOptions {
     fn default() -> Self {
-        let Options { memory_bytes, durability } = Options::default();
+        let Options { memory_bytes, durability, timing } = Options::default();
         Self {
             memory_bytes,
             durability,
@@ -64,6 +68,7 @@ impl Default for StationOptions {
             lean: false,
             refill: true,
             scan_core_share: 0.1,
+            timing,
         }
     }
 }
@@ -81,6 +86,7 @@ pub struct Station {
     own_snapshot: PathBuf,
     options: StationOptions,
     background: Background,
+    roller: Roller,
     pub(crate) scans: Scans,
 }
 
@@ -99,6 +105,20 @@ impl Station {
         master_key: Option<&Path>,
         params: Params,
         options: &StationOptions,
+    ) -> Result<Self, Error> {
+        Self::create_with(dir, master_key, params, options, Arc::new(SystemClock))
+    }
+
+    /// [`create`](Self::create) by another clock than the system's.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn create_with(
+        dir: &Path,
+        master_key: Option<&Path>,
+        params: Params,
+        options: &StationOptions,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         let index = dir.join(INDEX_FOLDER);
         if index.exists() {
@@ -120,7 +140,8 @@ impl Station {
             }
         };
         let keys = Arc::new(MasterKey::new(&secret));
-        Self::with(dir, LiveIndex::create(&index, keys, params, &options.of_index())?, options)
+        let index = LiveIndex::create_with(&index, keys, params, &options.of_index(), clock)?;
+        Self::with(dir, index, options)
     }
 
     /// Opens the fleet in the folder `dir`.
@@ -131,12 +152,25 @@ impl Station {
     /// # Errors
     /// [`Error::KeyFile`], or what the index says.
     pub fn open(dir: &Path, options: &StationOptions) -> Result<Self, Error> {
+        Self::open_with(dir, options, Arc::new(SystemClock))
+    }
+
+    /// [`open`](Self::open) by another clock than the system's.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_with(
+        dir: &Path,
+        options: &StationOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         if !Self::exists(dir) {
             return Err(hintdex_core::Error::NotAnIndex { path: dir.to_owned() }.into());
         }
         let secret = keyfile::read(&dir.join(KEY_FILE))?;
         let keys = Arc::new(MasterKey::new(&secret));
-        let index = LiveIndex::open(&dir.join(INDEX_FOLDER), keys, &options.of_index())?;
+        let folder = dir.join(INDEX_FOLDER);
+        let index = LiveIndex::open_with(&folder, keys, &options.of_index(), clock)?;
         Self::with(dir, index, options)
     }
 
@@ -169,7 +203,7 @@ impl Station {
             index.roll(None)?;
         }
         let refused = attached.err();
-        Ok(Self {
+        let station = Self {
             index: Arc::new(index),
             table: RwLock::default(),
             snapshots,
@@ -177,8 +211,19 @@ impl Station {
             own_snapshot,
             options: *options,
             background: Background::default(),
+            roller: Roller::default(),
             scans: Scans::new(options.scan_core_share),
-        })
+        };
+        if station.params().nonces.tells_time() {
+            station.upkeep().attach_spans()?;
+            if options.refill {
+                station.upkeep().run(None)?;
+            }
+            if options.roll_in_background {
+                station.roller.start(station.upkeep(), &station.background)?;
+            }
+        }
+        Ok(station)
     }
 
     /// Asks the snapshot in the file `path` first from now on. Two are asked at
@@ -215,7 +260,8 @@ impl Station {
         options: &RebuildOptions,
         report: Option<Report<'_>>,
     ) -> Result<BuildReport, Error> {
-        let coming = Coming::of(&self.index, options.horizon_nonces);
+        let span = options.span.map(|(from, to)| from..to);
+        let coming = Coming::of(&self.index, options.horizon_nonces, span);
         self.snapshots.rebuild(&self.index, &coming, path, options, report)
     }
 
@@ -280,9 +326,40 @@ impl Station {
         self.index.params()
     }
 
+    /// The station's time, in seconds since 1970.
+    pub fn now_s(&self) -> u64 {
+        self.index.now_s()
+    }
+
+    /// How far a packet's time of reception may be from the clock's, in seconds, for the
+    /// windows of now to serve it.
+    pub fn timing_tolerance_s(&self) -> u64 {
+        let timing = self.index.timing();
+        timing.before_s.min(timing.after_s).into()
+    }
+
     /// Where the fleet's keys come from.
     pub fn key_source(&self) -> &Arc<dyn KeySource> {
         self.index.key_source()
+    }
+
+    /// The devices whose clocks jumped, and were moved by two packets that agree, since
+    /// this was asked last.
+    pub fn take_clock_moves(&self) -> Vec<(DeviceId, ClockMove)> {
+        let moves = self.index.take_clock_moves().into_iter();
+        moves.filter_map(|moved| Some((self.index.key(moved.slot)?.device, moved))).collect()
+    }
+
+    /// Builds the present window, where nonces tell time and it is not there: after a
+    /// clock that leapt, or a pause. Nothing but a scan would find a device without it.
+    pub(crate) fn keep_the_present(&self) -> Result<(), Error> {
+        if self.params().nonces.tells_time() && self.options.roll_in_background {
+            let present = self.index.timing().span_at(self.index.now_s());
+            if self.index.missing_spans().contains(&present) {
+                self.upkeep().run(None)?;
+            }
+        }
+        Ok(())
     }
 
     /// Starts upkeep in the background if it is due and not running.
@@ -294,7 +371,7 @@ impl Station {
             // The snapshot does not hold any longer what was left to it.
             let full = Upkeep { lean: false, own_snapshot: None, ..self.upkeep() };
             self.background.start(full);
-        } else if self.index.needs_roll() {
+        } else if self.index.needs_roll() || self.index.is_span_due() {
             self.background.start(self.upkeep());
         }
     }
@@ -320,6 +397,7 @@ impl Station {
 impl Drop for Station {
     /// Waits for a roll in the background, which would otherwise be lost.
     fn drop(&mut self) {
+        self.roller.stop();
         self.background.wait();
     }
 }
@@ -332,7 +410,11 @@ impl fmt::Debug for Station {
 
 impl StationOptions {
     pub(crate) const fn of_index(&self) -> Options {
-        Options { memory_bytes: self.memory_bytes, durability: self.durability }
+        Options {
+            memory_bytes: self.memory_bytes,
+            durability: self.durability,
+            timing: self.timing,
+        }
     }
 }
 

@@ -44,12 +44,19 @@ impl Remembered {
 /// must not keep out what comes after it.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
-    packets: VecDeque<Vec<u8>>,
+    packets: VecDeque<Waited>,
+}
+
+/// A packet that waits, and when it was received, in seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waited {
+    pub(crate) packet: Vec<u8>,
+    pub(crate) at_unix_s: u64,
 }
 
 impl Waiting {
     /// Lets a packet wait; whether one was dropped, this or an older one.
-    pub(crate) fn push(&mut self, packet: &[u8]) -> bool {
+    pub(crate) fn push(&mut self, packet: &[u8], at_unix_s: u64) -> bool {
         if packet.len() > MAX_WAITING_LEN_BYTES {
             return true;
         }
@@ -57,12 +64,12 @@ impl Waiting {
         if full {
             self.packets.pop_front();
         }
-        self.packets.push_back(packet.to_vec());
+        self.packets.push_back(Waited { packet: packet.to_vec(), at_unix_s });
         full
     }
 
     /// Takes the newest ones.
-    pub(crate) fn take(&mut self, most: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn take(&mut self, most: usize) -> Vec<Waited> {
         let rest = self.packets.len().saturating_sub(most);
         self.packets.split_off(rest).into()
     }
@@ -100,17 +107,19 @@ mod tests {
     #[test]
     fn the_newest_packets_wait_and_are_taken_first() {
         let mut waiting = Waiting::default();
-        assert!(waiting.push(&[0; MAX_WAITING_LEN_BYTES + 1]));
+        assert!(waiting.push(&[0; MAX_WAITING_LEN_BYTES + 1], 0));
         for number in 0..MAX_WAITING {
-            assert!(!waiting.push(&number.to_le_bytes()));
+            assert!(!waiting.push(&number.to_le_bytes(), number as u64));
         }
-        assert!(waiting.push(&[1]));
+        assert!(waiting.push(&[1], 7));
         assert_eq!(waiting.len(), MAX_WAITING);
         let newest = waiting.take(2);
-        assert_eq!(newest, [(MAX_WAITING - 1).to_le_bytes().to_vec(), vec![1]]);
-        assert!(!waiting.push(&[1]));
+        let waited = |packet: &[u8], at_unix_s| Waited { packet: packet.to_vec(), at_unix_s };
+        let last = MAX_WAITING - 1;
+        assert_eq!(newest, [waited(&last.to_le_bytes(), last as u64), waited(&[1], 7)]);
+        assert!(!waiting.push(&[1], 7));
         let rest = waiting.take(usize::MAX);
         assert_eq!(rest.len(), MAX_WAITING - 1);
-        assert_eq!(rest.first(), Some(&1usize.to_le_bytes().to_vec()));
+        assert_eq!(rest.first(), Some(&waited(&1usize.to_le_bytes(), 1)));
     }
 }

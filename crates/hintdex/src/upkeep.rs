@@ -4,12 +4,12 @@
 //! that the index has, too. A *lean* station builds the snapshot first and then
 //! rolls to a window that lacks what the snapshot holds.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hintdex_core::{Held, LiveIndex, Report};
+use hintdex_core::{Held, LiveIndex, Report, SnapshotId, Span};
 
 use crate::snapshots::{Coming, Snapshots};
 use crate::{Error, RebuildOptions};
@@ -37,22 +37,147 @@ impl Upkeep {
     /// snapshot, and both still answer.
     pub(crate) fn run(&self, report: Option<Report<'_>>) -> Result<(), Error> {
         let _alone = lock(&self.alone);
+        if self.index.params().nonces.tells_time() {
+            return self.keep_spans(report);
+        }
         let Some(path) = &self.own_snapshot else { return Ok(self.index.roll(report)?) };
         if !self.lean {
             self.index.roll(report)?;
         }
-        let coming = Coming::of(&self.index, self.rebuild.horizon_nonces);
+        let coming = Coming::of(&self.index, self.rebuild.horizon_nonces, None);
         self.snapshots.rebuild(&self.index, &coming, path, &self.rebuild, None)?;
         let snapshot = self.snapshots.attach(&self.index, path)?;
         if self.lean {
             let held = Held {
                 snapshot,
-                first_nonces: coming.first_nonces(),
+                first_nonces: &coming.first_nonces(),
                 horizon_nonces: u32::try_from(self.rebuild.horizon_nonces).unwrap_or(u32::MAX),
             };
             self.index.roll_beside(&held, report)?;
         }
         Ok(())
+    }
+}
+
+impl Upkeep {
+    /// Where nonces tell time: builds the windows that are missing, each as a snapshot
+    /// if the index is lean, and drops what has passed.
+    fn keep_spans(&self, report: Option<Report<'_>>) -> Result<(), Error> {
+        for span in self.index.missing_spans() {
+            let held = self.lean.then_some(self.own_snapshot.as_ref()).flatten();
+            let snapshot = held.map(|path| self.hold_span(path, &span)).transpose()?;
+            self.index.open_span(span, snapshot, report)?;
+        }
+        self.index.drop_passed()?;
+        for passed in self.snapshots.detach_passed(&self.index) {
+            let is_own = self.own_snapshot.as_ref().and_then(|own| own.parent()) == passed.parent();
+            if is_own && is_of_span(&passed) {
+                // Nobody asks it any longer. One that stays takes room and nothing else.
+                let _ = std::fs::remove_file(&passed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds and attaches the snapshot of a span.
+    fn hold_span(&self, own: &Path, span: &Span) -> Result<SnapshotId, Error> {
+        let path = span_file(own, span);
+        let coming = Coming::of(&self.index, 0, Some(span.clone()));
+        self.snapshots.rebuild(&self.index, &coming, &path, &self.rebuild, None)?;
+        self.snapshots.attach(&self.index, &path)
+    }
+
+    /// Attaches the station's own snapshots of the windows that are left to them, and
+    /// removes those that nothing is left to. Windows whose snapshot is not there are
+    /// dropped, to be built again.
+    pub(crate) fn attach_spans(&self) -> Result<(), Error> {
+        let Some(own) = &self.own_snapshot else { return Ok(()) };
+        let mut known = Vec::new();
+        for (span, left_to) in self.index.spans() {
+            let Some(snapshot) = left_to else { continue };
+            let path = span_file(own, &span);
+            let attached = self.snapshots.attach(&self.index, &path).ok();
+            if attached == Some(snapshot) {
+                known.push(path);
+            } else {
+                self.index.close_span(&span)?;
+            }
+        }
+        let folder = own.parent().unwrap_or(Path::new("."));
+        for entry in std::fs::read_dir(folder).map_err(Error::io("listing a folder", folder))? {
+            let Ok(entry) = entry else { continue };
+            let path = entry.path();
+            if is_of_span(&path) && !known.contains(&path) {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the files of spans are called: this, the span's beginning, and the ending of snapshots.
+const SPAN_FILE_PREFIX: &str = "window-";
+
+/// The station's own snapshot of a span, beside the one without a time.
+fn span_file(own: &Path, span: &Span) -> PathBuf {
+    own.with_file_name(format!("{SPAN_FILE_PREFIX}{}.hdx", span.start))
+}
+
+fn is_of_span(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let start = name.strip_prefix(SPAN_FILE_PREFIX).and_then(|rest| rest.strip_suffix(".hdx"));
+    start.is_some_and(|start| start.parse::<u64>().is_ok())
+}
+
+/// The thread that looks at the clock, where windows go by it: no packet need come for
+/// the next one to be built before it begins.
+#[derive(Default)]
+pub(crate) struct Roller {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How often the roller looks at the clock.
+const ROLLER_PERIOD: Duration = Duration::from_secs(1);
+
+impl Roller {
+    /// Starts the thread.
+    pub(crate) fn start(&self, upkeep: Upkeep, background: &Background) -> Result<(), Error> {
+        let (stop, failed) = (self.stop.clone(), background.failed.clone());
+        let work = move || {
+            let (stopped, changed) = &*stop;
+            let mut stopped = lock(stopped);
+            while !*stopped {
+                drop(stopped);
+                let is_paused =
+                    lock(&failed).pause_until.is_some_and(|until| Instant::now() < until);
+                if upkeep.index.is_span_due() && !is_paused {
+                    let round = upkeep.run(None);
+                    lock(&failed).note(round);
+                }
+                stopped = lock(&stop.0);
+                let waited = changed.wait_timeout(stopped, ROLLER_PERIOD);
+                stopped = waited.map_or_else(|poisoned| poisoned.into_inner().0, |waited| waited.0);
+            }
+        };
+        let spawned = std::thread::Builder::new().name("hintdex-roller".into()).spawn(work);
+        let spawned = spawned.map_err(|source| {
+            let (doing, path) = ("starting a thread", PathBuf::from("hintdex-roller"));
+            Error::Io { doing, path, source }
+        })?;
+        *lock(&self.thread) = Some(spawned);
+        Ok(())
+    }
+
+    /// Stops the thread and waits for the round it is at.
+    pub(crate) fn stop(&self) {
+        *lock(&self.stop.0) = true;
+        self.stop.1.notify_all();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            // A panic there was printed there.
+            let _ = thread.join();
+        }
     }
 }
 

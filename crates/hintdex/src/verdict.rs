@@ -53,8 +53,19 @@ pub enum Verdict {
         /// Who knew the device.
         source: Source,
     },
-    /// Authentic, and older than the replay window remembers.
+    /// Authentic, and older than the replay window remembers; or made at a time that the
+    /// device's clock should be past.
     Stale {
+        /// Who sent it.
+        device: DeviceId,
+        /// Under which nonce.
+        nonce: Nonce,
+        /// Who knew the device.
+        source: Source,
+    },
+    /// Authentic, and made at a time that the device's clock should not have reached. A
+    /// second packet that agrees with it is accepted and moves the device.
+    Early {
         /// Who sent it.
         device: DeviceId,
         /// Under which nonce.
@@ -104,6 +115,7 @@ impl Verdict {
             Self::Accepted { .. } => "accepted",
             Self::Replay { .. } => "replay",
             Self::Stale { .. } => "stale",
+            Self::Early { .. } => "early",
             Self::Forged => "forged",
             Self::Unknown(_) => "unknown",
             Self::Malformed(_) => "malformed",
@@ -115,7 +127,8 @@ impl Verdict {
         match self {
             Self::Accepted { .. } => String::new(),
             Self::Replay { .. } => "this nonce was accepted before".into(),
-            Self::Stale { .. } => "older than the replay window".into(),
+            Self::Stale { .. } => "older than the replay window or than the clock allows".into(),
+            Self::Early { .. } => "ahead of the time that the clock allows".into(),
             Self::Forged => "the tag does not verify".into(),
             Self::Unknown(why) => why.to_string(),
             Self::Malformed(why) => why.to_string(),

@@ -67,6 +67,7 @@ fn main() {
         fleet_id: [0; 16],
         origin: [0; 16],
         built_at_unix_s: 0,
+        time_unix_s: 0..0,
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("scale.hdx");

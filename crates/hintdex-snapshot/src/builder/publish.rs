@@ -99,10 +99,13 @@ fn remove_stale(target: &Path, name: &str) {
     let Ok(entries) = fs::read_dir(folder_of(target)) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         let is_draft = path.file_name().is_some_and(|of| is_draft(&of.to_string_lossy(), name));
-        // Locks are held on open files, so this is refused for our own, too.
-        if is_draft && File::open(&path).is_ok_and(|draft| draft.try_lock().is_ok()) {
+        let Some(draft) = is_draft.then(|| File::open(&path).ok()).flatten() else { continue };
+        // Locks are held on open files, so this is refused for our own, too. It is held
+        // until the file is gone: else its maker may lock it in between, and find it there.
+        if draft.try_lock().is_ok() {
             let _ = fs::remove_file(&path);
         }
+        drop(draft);
     }
 }
 

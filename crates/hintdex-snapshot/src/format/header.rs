@@ -41,7 +41,9 @@ pub(crate) struct Header {
     pub manifest_len_bytes: U64,
     pub manifest_sha256: [u8; 32],
     pub key_check: [u8; 16],
-    pub reserved: [u8; 44],
+    pub from_unix_s: U64,
+    pub to_unix_s: U64,
+    pub reserved: [u8; 28],
     pub header_crc32: U32,
     pub header_hmac: [u8; 32],
 }
@@ -102,7 +104,9 @@ impl Header {
             manifest_len_bytes: U64::ZERO,
             manifest_sha256: [0; 32],
             key_check: [0; 16],
-            reserved: [0; 44],
+            from_unix_s: U64::new(params.time_unix_s.start),
+            to_unix_s: U64::new(params.time_unix_s.end),
+            reserved: [0; 28],
             header_crc32: U32::ZERO,
             header_hmac: [0; 32],
         };
@@ -189,7 +193,7 @@ impl Header {
         if self.format_version.get() == 0 {
             return Err(wrong("format_version", 0));
         }
-        if self.reserved != [0; 44] {
+        if self.reserved != [0; 28] {
             return Err(wrong("reserved", 1));
         }
         let params = SnapshotParams {
@@ -203,6 +207,7 @@ impl Header {
             fleet_id: self.fleet_id,
             origin: self.origin,
             built_at_unix_s: self.built_at_unix_s.get(),
+            time_unix_s: self.from_unix_s.get()..self.to_unix_s.get(),
         };
         params.check().map_err(|_| wrong("tries or check_bits", self.tries.get().into()))?;
         if params.value_bits() != self.value_bits {
@@ -252,5 +257,5 @@ pub(crate) const HEADER_FIELDS: &[(&str, usize)] = super::fields!(
     Header: magic, format_version, encoding, hint_scheme, nonce_kind, value_bits, check_bits,
     shard_bits, file_id, fleet_id, built_at_unix_s, origin, first_slot, tries, slot_count,
     hint_count, horizon_nonces, seed, data_len_bytes, manifest_len_bytes, manifest_sha256,
-    key_check, reserved, header_crc32, header_hmac
+    key_check, from_unix_s, to_unix_s, reserved, header_crc32, header_hmac
 );

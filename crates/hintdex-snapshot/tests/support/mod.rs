@@ -127,6 +127,7 @@ pub fn params(encoding: Encoding, dial: Dial, slots: Range<u32>) -> SnapshotPara
         fleet_id: *b"the test's fleet",
         origin: *b"the test's state",
         built_at_unix_s: 1_795_305_600,
+        time_unix_s: 0..0,
     }
 }
 

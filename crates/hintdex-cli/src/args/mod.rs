@@ -1,12 +1,16 @@
 //! The command line.
 
+mod time;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use hintdex::snapshot::Encoding;
-use hintdex::wire::HintScheme;
+use hintdex::wire::{HintScheme, NonceKind};
 use hintdex::{Durability, StationOptions};
+
+pub use time::{TimeArgs, parse_time, time_text};
 
 /// The index that turns the hint at the head of a radio packet back into
 /// (device, nonce).
@@ -28,6 +32,8 @@ pub struct RunArgs {
     /// Memory for the block cache and the write buffers together, like 64M or 2G
     #[arg(long, global = true, value_name = "SIZE", default_value = "256M", value_parser = parse_size)]
     pub memory: usize,
+    #[command(flatten)]
+    pub time: TimeArgs,
 }
 
 impl RunArgs {
@@ -40,6 +46,7 @@ impl RunArgs {
             durability,
             scan_core_share: f64::INFINITY,
             refill: false,
+            timing: self.time.options(),
             ..StationOptions::default()
         }
     }
@@ -83,9 +90,9 @@ pub struct ProvisionArgs {
     /// How hints are computed: aes128, speck64, or aes128-trunc:4 to :12 [default: aes128]
     #[arg(long, value_name = "SCHEME", value_parser = parse_scheme)]
     pub hint: Option<HintScheme>,
-    /// How nonces are made: counter
-    #[arg(long, value_name = "KIND", default_value = "counter", value_parser = ["counter"])]
-    pub nonce: String,
+    /// How nonces are made: counter, day-counter, or step:SECONDS of a clock [default: counter]
+    #[arg(long, value_name = "KIND", value_parser = time::parse_nonces)]
+    pub nonce: Option<NonceKind>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -107,7 +114,8 @@ pub struct DecodeArgs {
     /// a scan are told `unknown` and told again, with "late", once it is done
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub scan_share: Option<f64>,
-    /// Packets, a line of hex each; standard input if not given or -
+    /// Packets, a line of hex each, and where nonces tell time the UNIX time of reception
+    /// behind it, if it is not the present; standard input if not given or -
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
 }
@@ -190,6 +198,12 @@ pub struct RebuildArgs {
     /// How many coming nonces of each device it holds
     #[arg(long, value_name = "H", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
     pub horizon: u64,
+    /// Where nonces tell time, from when on: a UNIX time or RFC 3339 [default: the present window]
+    #[arg(long, value_name = "T", requires = "to", value_parser = time::parse_time)]
+    pub from: Option<u64>,
+    /// Until when
+    #[arg(long, value_name = "T", requires = "from", value_parser = time::parse_time)]
+    pub to: Option<u64>,
     /// How hints are stored
     #[arg(long, value_name = "ENCODING", default_value = "ribbon", value_parser = parse_encoding)]
     pub encoding: Encoding,

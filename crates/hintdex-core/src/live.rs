@@ -1,0 +1,157 @@
+//! Which nonces are live: those whose hints a window must hold.
+
+use std::ops::Range;
+
+use hintdex_wire::{Nonce, NonceKind};
+
+use crate::Params;
+use crate::bulk::{LiveSlot, LiveSlots};
+use crate::fleet::Fleet;
+use crate::held::Held;
+use crate::records::{ClockRecord, StateRecord};
+use crate::states::{SlotState, StateTable};
+use crate::time::{Span, Timing, nonces_of, units_in, units_of_window};
+
+/// Slots whose states are copied at a time to be counted.
+const SLOTS_AT_ONCE: u32 = 16 << 10;
+
+impl Params {
+    /// What is known of a slot that was provisioned at `unix_s` and not heard yet.
+    pub(crate) fn fresh(&self, unix_s: u64) -> SlotState {
+        // Steps come by the clock alone.
+        let ahead = if matches!(self.nonces, NonceKind::Step(_)) { 0 } else { self.lookahead };
+        let clock = self.nonces.tells_time().then(|| ClockRecord::fresh(unix_s));
+        SlotState { state: StateRecord::fresh(ahead), clock }
+    }
+
+    /// The end of the hints of a slot that are live in the unit of time of `nonce`, as
+    /// far as they move on with its packets.
+    pub(crate) fn live_end(&self, state: &StateRecord, nonce: Nonce) -> Nonce {
+        match self.nonces {
+            NonceKind::DayCounter
+                if self.nonces.unit_of(nonce) > self.nonces.unit_of(last_of(state)) =>
+            {
+                let first = self.nonces.first_of(self.nonces.unit_of(nonce));
+                first.saturating_add(self.lookahead.into())
+            }
+            NonceKind::Step(_) => Nonce::MAX,
+            _ => state.live_nonces().end,
+        }
+    }
+
+    /// Calls `each` with the nonces of a slot that the window of `span` must hold.
+    pub(crate) fn each_live(
+        &self,
+        slot: &SlotState,
+        window: Option<(&Span, &Timing)>,
+        mut each: impl FnMut(Range<Nonce>),
+    ) {
+        let (Some((span, timing)), Some(clock)) = (window, slot.clock) else {
+            return each(slot.state.live_nonces());
+        };
+        let units = units_of_window(self.nonces, span, &clock.clock(), timing);
+        if self.nonces != NonceKind::DayCounter {
+            return each(nonces_of(self.nonces, &units));
+        }
+        for unit in units {
+            let first = self.nonces.first_of(unit);
+            let live = slot.state.live_nonces();
+            if self.nonces.unit_of(last_of(&slot.state)) == unit && live.start > first {
+                each(live);
+            } else if first >= live.start {
+                each(first..first.saturating_add(self.lookahead.into()));
+            }
+        }
+    }
+}
+
+/// The last nonce that was accepted, 0 if none was.
+fn last_of(state: &StateRecord) -> Nonce {
+    state.next_nonce.get().saturating_sub(1)
+}
+
+/// The live slots of a fleet, as their states say; slots that have no state yet
+/// are about to be provisioned.
+pub(crate) struct FleetStates<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) states: &'a StateTable,
+    pub(crate) params: Params,
+    pub(crate) timing: Timing,
+    /// The station's time that is built for, where nonces tell time.
+    pub(crate) span: Option<Span>,
+    /// The part of the span that counts, if not all of it does: then what a device's
+    /// clock may show in it, as far as the window has that.
+    pub(crate) rest: Option<Span>,
+    /// When slots without a state are provisioned.
+    pub(crate) now_s: u64,
+    /// What need not be built.
+    pub(crate) held: Option<&'a Held<'a>>,
+}
+
+impl FleetStates<'_> {
+    /// How many hints are live; with some held elsewhere, an upper bound of the others.
+    pub(crate) fn count_hints(&self) -> u64 {
+        if self.span.is_some() {
+            return self.count_each();
+        }
+        let known = self.states.totals();
+        let new = u64::from(self.fleet.slot_count()).saturating_sub(known.slots);
+        known.hints + new * u64::from(self.params.lookahead)
+    }
+
+    fn count_each(&self) -> u64 {
+        let slots = self.fleet.slot_count();
+        let mut hints = 0;
+        for first in (0..slots).step_by(SLOTS_AT_ONCE as usize) {
+            let run = first..slots.min(first.saturating_add(SLOTS_AT_ONCE));
+            for state in self.known(run).filter(|known| !known.state.is_retired()) {
+                self.each_live(&state, |nonces| hints += nonces.end - nonces.start);
+            }
+        }
+        hints
+    }
+
+    /// What is known of `slots`.
+    fn known(&self, slots: Range<u32>) -> impl Iterator<Item = SlotState> {
+        let count = slots.len();
+        let fresh = std::iter::repeat(self.params.fresh(self.now_s));
+        self.states.copy(slots).into_iter().chain(fresh).take(count)
+    }
+
+    fn each_live(&self, slot: &SlotState, mut each: impl FnMut(Range<Nonce>)) {
+        let window = self.span.as_ref().map(|span| (span, &self.timing));
+        let kind = self.params.nonces;
+        let Some((rest, clock)) = self.rest.as_ref().zip(slot.clock) else {
+            return self.params.each_live(slot, window, each);
+        };
+        let offsets_s = clock.clock().offsets_at(rest.start, self.timing.max_drift_ppm);
+        let needed = nonces_of(kind, &units_in(kind, rest, offsets_s, (0, 0)));
+        self.params.each_live(slot, window, |live| {
+            let both = live.start.max(needed.start)..live.end.min(needed.end);
+            if !both.is_empty() {
+                each(both);
+            }
+        });
+    }
+}
+
+impl LiveSlots for FleetStates<'_> {
+    fn slot_count(&self) -> u32 {
+        self.fleet.slot_count()
+    }
+
+    fn live(&self, slots: Range<u32>) -> Vec<LiveSlot> {
+        let mut all = Vec::with_capacity(slots.len());
+        for ((slot, key), known) in self.fleet.keys(slots.clone()).zip(self.known(slots)) {
+            if known.state.is_retired() {
+                continue;
+            }
+            let held_end = self.held.map_or(0, |held| held.end(slot));
+            self.each_live(&known, |live| {
+                let nonces = live.start.max(held_end).min(live.end)..live.end;
+                all.push(LiveSlot { slot, key, nonces });
+            });
+        }
+        all
+    }
+}

@@ -1,0 +1,255 @@
+//! Whether a nonce that tells time may be taken: now, before, or in another life.
+//!
+//! A clock that lost its power starts again at its epoch, or anywhere. Nonces that
+//! were taken before must not be taken again, so what a device used up is kept as
+//! *lives*: the run of nonces from the first to the last accepted one between two
+//! jumps. Within the present life the replay window decides; a jump begins a new one.
+//!
+//! One packet does not move a device: it may be an old one that somebody held back.
+//! Two that agree, whose nonces are as far apart as they themselves, do (the receivers
+//! of rolling codes ask for two in sequence, too). Neither may lie in a past life, so
+//! nothing that was accepted is accepted again, whatever is sent again and when.
+
+use std::ops::Range;
+
+use hintdex_wire::{Freshness, Nonce, NonceKind, ReplayWindow};
+
+use super::device_clock::offsets_of;
+use super::{DeviceClock, Timing, units_in};
+
+/// Nonces from the first accepted one to the one after the last: all of them are spent.
+pub(crate) type Life = Range<Nonce>;
+
+/// Past lives a slot keeps; the two nearest are joined when there are more, which
+/// spends what lies between them.
+const MAX_PAST_LIVES: usize = 8;
+
+/// Packets that wait for one that agrees with them. More than one, so that an old
+/// packet sent again cannot keep pushing out the device's own.
+const MAX_PENDING: usize = 4;
+
+/// A packet outside the allowance that waits for another that agrees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub(crate) nonce: Nonce,
+    pub(crate) received_s: u64,
+}
+
+/// What is known of a slot whose nonces tell time.
+pub(crate) struct SlotTime<'a> {
+    pub(crate) window: &'a mut ReplayWindow,
+    /// The first nonce of the present life; nothing if none was accepted yet.
+    pub(crate) life_first: &'a mut Nonce,
+    pub(crate) clock: &'a mut DeviceClock,
+    pub(crate) past: &'a mut Vec<Life>,
+    pub(crate) pending: &'a mut Vec<Pending>,
+}
+
+/// What is said of a nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// Taken. Whether the device's clock is elsewhere than was expected within the
+    /// allowance, so that its coming hints are, too.
+    Accepted { elsewhere: bool },
+    /// Taken, and the device moved to where two packets say it is.
+    Moved,
+    /// Taken before.
+    Replay,
+    /// Older than what is remembered, or than the allowance.
+    Stale,
+    /// Newer than the allowance.
+    Early,
+}
+
+impl SlotTime<'_> {
+    /// Judges `nonce`, received at `now_s`, and takes it if it may be taken.
+    pub(crate) fn judge(
+        &mut self,
+        kind: NonceKind,
+        timing: &Timing,
+        nonce: Nonce,
+        now_s: u64,
+    ) -> Judged {
+        if self.past.iter().any(|life| life.contains(&nonce)) {
+            return Judged::Stale;
+        }
+        let Some(device_s) = kind.device_time_s(nonce) else { return Judged::Stale };
+        let offsets_s = self.clock.offsets_at(now_s, timing.max_drift_ppm);
+        let now = now_s..now_s.saturating_add(1);
+        let allowed = units_in(kind, &now, offsets_s, (timing.before_s, timing.after_s));
+        let unit = kind.unit_of(nonce);
+        if allowed.contains(&unit) {
+            let is_first = self.life().is_empty();
+            return match self.window.admit(nonce) {
+                Freshness::Replay => Judged::Replay,
+                Freshness::Stale => Judged::Stale,
+                Freshness::Fresh => {
+                    *self.life_first = if is_first { nonce } else { nonce.min(*self.life_first) };
+                    self.pending.clear();
+                    let elsewhere = self.clock.observe(now_s, &device_s, timing.max_drift_ppm);
+                    Judged::Accepted { elsewhere }
+                }
+            };
+        }
+        if self.life().contains(&nonce) {
+            return match self.window.judge(nonce) {
+                Freshness::Replay => Judged::Replay,
+                _ => Judged::Stale,
+            };
+        }
+        let wait = Pending { nonce, received_s: now_s };
+        if self.pending.iter().any(|first| agree(kind, timing, first, &wait)) {
+            self.move_to(nonce, now_s, &device_s);
+            return Judged::Moved;
+        }
+        if !self.pending.iter().any(|first| first.nonce == nonce) {
+            if self.pending.len() == MAX_PENDING {
+                self.pending.remove(0);
+            }
+            self.pending.push(wait);
+        }
+        if unit < allowed.start { Judged::Stale } else { Judged::Early }
+    }
+
+    /// The nonces of the present life.
+    fn life(&self) -> Life {
+        *self.life_first..self.window.next()
+    }
+
+    /// Begins a new life with `nonce`.
+    fn move_to(&mut self, nonce: Nonce, now_s: u64, device_s: &Range<u64>) {
+        let life = self.life();
+        if !life.is_empty() {
+            self.past.push(life);
+            self.past.sort_unstable_by_key(|life| life.start);
+        }
+        if self.past.len() > MAX_PAST_LIVES {
+            join_nearest(self.past);
+        }
+        *self.window = ReplayWindow::from_parts(nonce + 1, 1);
+        *self.life_first = nonce;
+        let (low_s, high_s) = offsets_of(now_s, device_s);
+        self.clock.set(now_s, low_s, high_s);
+        self.pending.clear();
+    }
+}
+
+/// Whether two packets outside the allowance are of one clock that runs as it should.
+fn agree(kind: NonceKind, timing: &Timing, first: &Pending, second: &Pending) -> bool {
+    let (Some(elapsed_s), true) =
+        (second.received_s.checked_sub(first.received_s), second.nonce > first.nonce)
+    else {
+        return false;
+    };
+    let unit_s = u64::from(kind.unit_s());
+    let units = kind.unit_of(second.nonce) - kind.unit_of(first.nonce);
+    let drift_s = elapsed_s.saturating_mul(timing.max_drift_ppm.into()) / 1_000_000;
+    let tolerance_s = unit_s + u64::from(timing.before_s.max(timing.after_s)) + drift_s;
+    units.saturating_mul(unit_s).abs_diff(elapsed_s) <= tolerance_s
+}
+
+/// Joins the two lives that have the fewest nonces between them.
+fn join_nearest(lives: &mut Vec<Life>) {
+    let gaps = lives.windows(2).enumerate().filter_map(|(at, pair)| match pair {
+        [before, after] => Some((after.start.saturating_sub(before.end), at)),
+        _ => None,
+    });
+    let Some((_, at)) = gaps.min() else { return };
+    let after = lives.remove(at + 1);
+    if let Some(before) = lives.get_mut(at) {
+        before.end = before.end.max(after.end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hintdex_wire::StepLen;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn minutes() -> NonceKind {
+        StepLen::new(60).map_or(NonceKind::Counter, NonceKind::Step)
+    }
+
+    struct Device {
+        window: ReplayWindow,
+        life_first: Nonce,
+        clock: DeviceClock,
+        past: Vec<Life>,
+        pending: Vec<Pending>,
+    }
+
+    impl Device {
+        fn new() -> Self {
+            let (window, clock) = (ReplayWindow::new(), DeviceClock::new(NOW));
+            Self { window, life_first: 0, clock, past: Vec::new(), pending: Vec::new() }
+        }
+
+        /// A packet made when the device's clock showed one time, received at another.
+        fn hear(&mut self, device_s: u64, now_s: u64) -> Judged {
+            let Self { window, life_first, clock, past, pending } = self;
+            let mut slot = SlotTime { window, life_first, clock, past, pending };
+            slot.judge(minutes(), &Timing::of(minutes()), device_s / 60, now_s)
+        }
+    }
+
+    const TAKEN: Judged = Judged::Accepted { elsewhere: false };
+
+    #[test]
+    fn within_the_allowance_a_packet_is_taken_once() {
+        let mut device = Device::new();
+        assert_eq!(device.hear(NOW, NOW), TAKEN);
+        assert_eq!(device.hear(NOW, NOW + 1), Judged::Replay);
+        // A packet that was late by a minute, and one that is early by one.
+        assert_eq!(device.hear(NOW + 600, NOW + 659), TAKEN);
+        assert!(matches!(device.hear(NOW + 780, NOW + 720), Judged::Accepted { .. }));
+        assert_eq!(device.hear(NOW + 7200, NOW + 800), Judged::Early);
+        assert_eq!(device.hear(NOW - 7200, NOW + 800), Judged::Stale);
+        assert!(device.past.is_empty());
+    }
+
+    #[test]
+    fn two_packets_that_agree_move_a_device_and_nothing_is_taken_twice() {
+        let mut device = Device::new();
+        assert_eq!(device.hear(NOW, NOW), TAKEN);
+        assert_eq!(device.hear(NOW + 6000, NOW + 6000), TAKEN);
+        // Its battery was changed: back at 1970.
+        assert_eq!(device.hear(120, NOW + 9000), Judged::Stale);
+        assert_eq!(device.hear(120, NOW + 9060), Judged::Stale, "the same packet again");
+        assert_eq!(device.hear(420, NOW + 9900), Judged::Stale, "ten minutes too late");
+        assert_eq!(device.hear(720, NOW + 9600), Judged::Moved);
+        assert_eq!(device.hear(720, NOW + 9600), Judged::Replay);
+        assert_eq!(device.hear(1320, NOW + 10_200), TAKEN);
+        // Whatever was sent in its first life stays spent, pair by pair.
+        for (first, second) in [(0, 6000), (0, 60), (3000, 3060)] {
+            let (t, gap) = (NOW + 20_000, second - first);
+            assert_eq!(device.hear(NOW + first, t), Judged::Stale);
+            assert_eq!(device.hear(NOW + second, t + gap), Judged::Stale);
+        }
+        // Set right again, it goes on behind that life.
+        assert_eq!(device.hear(NOW + 30_000, NOW + 30_000), Judged::Early);
+        assert_eq!(device.hear(NOW + 30_600, NOW + 30_600), Judged::Moved);
+        assert_eq!(device.past.len(), 2);
+        assert_eq!(device.hear(720, NOW + 30_660), Judged::Stale);
+    }
+
+    #[test]
+    fn a_packet_sent_again_and_again_cannot_push_out_the_devices_own() {
+        let mut device = Device::new();
+        assert_eq!(device.hear(NOW, NOW), TAKEN);
+        assert_eq!(device.hear(600, NOW + 600), Judged::Stale);
+        for late_s in 0..50 {
+            assert_eq!(device.hear(300, NOW + 610 + 20 * late_s), Judged::Stale);
+        }
+        assert_eq!(device.hear(1800, NOW + 1800), Judged::Moved);
+    }
+
+    #[test]
+    fn lives_are_joined_where_the_least_is_spent() {
+        let mut lives: Vec<Life> = vec![0..5, 10..20, 22..30, 100..110];
+        join_nearest(&mut lives);
+        assert_eq!(lives, [0..5, 10..30, 100..110]);
+    }
+}

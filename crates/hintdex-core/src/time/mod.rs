@@ -1,0 +1,202 @@
+//! Time, where nonces tell it: spans, and the clocks of the devices.
+//!
+//! A window of a clocked index is a *span* of the station's time. It holds the
+//! nonces that each device's clock will show in it, so nothing in it is ever
+//! rewritten: it is built before it begins and dropped whole when it has passed.
+//!
+//! Of each device an *interval* is known that the offset of its clock lies in. It
+//! grows with the time since the device was heard, by the most that its crystal may
+//! drift, and every accepted packet cuts it to what the packet's nonce allows: so
+//! the search for a silent device widens by itself, and narrows when it is found.
+
+mod device_clock;
+mod life;
+
+use std::ops::Range;
+
+use hintdex_wire::{Nonce, NonceKind};
+
+pub(crate) use device_clock::{Anchor, DeviceClock};
+pub(crate) use life::{Judged, Life, Pending, SlotTime};
+
+/// The station's time from one second to another, since 1970.
+pub type Span = Range<u64>;
+
+/// What is chosen of a [`Timing`]; the rest is what suits the nonces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimingOptions {
+    /// [`Timing::span_s`].
+    pub span_s: Option<u32>,
+    /// [`Timing::lead_s`].
+    pub lead_s: Option<u32>,
+    /// [`Timing::before_s`].
+    pub before_s: Option<u32>,
+    /// [`Timing::after_s`].
+    pub after_s: Option<u32>,
+    /// [`Timing::max_drift_ppm`].
+    pub max_drift_ppm: Option<u32>,
+}
+
+impl TimingOptions {
+    /// How an index of nonces of `kind` goes with time.
+    pub fn timing(&self, kind: NonceKind) -> Timing {
+        let usual = Timing::of(kind);
+        let span_s = self.span_s.unwrap_or(usual.span_s).max(1);
+        let after_s = self.after_s.unwrap_or(usual.after_s);
+        let usual_lead_s = if self.span_s.is_some() { span_s / 6 } else { usual.lead_s };
+        Timing {
+            span_s,
+            lead_s: self.lead_s.unwrap_or(usual_lead_s).max(after_s),
+            before_s: self.before_s.unwrap_or(usual.before_s),
+            after_s,
+            max_drift_ppm: self.max_drift_ppm.unwrap_or(usual.max_drift_ppm),
+        }
+    }
+}
+
+/// How a clocked index goes with time. Chosen at every opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a window is. Windows begin at multiples of it.
+    pub span_s: u32,
+    /// How long before it begins the next window is built. At least `after_s`.
+    pub lead_s: u32,
+    /// How far behind its expected time a nonce may be: a slow clock, a late packet.
+    pub before_s: u32,
+    /// How far ahead of its expected time a nonce may be.
+    pub after_s: u32,
+    /// The most that a device's clock drifts, in millionths.
+    pub max_drift_ppm: u32,
+}
+
+impl Timing {
+    /// What suits nonces of `kind`: for steps windows of 60 of them, at least an
+    /// hour, and a step of tolerance; for days a window a day and an hour of tolerance.
+    pub fn of(kind: NonceKind) -> Self {
+        let unit_s = kind.unit_s();
+        let (span_s, tolerance_s) = match kind {
+            NonceKind::DayCounter => (unit_s, 3600),
+            _ => ((60 * unit_s).clamp(3600, 7 * 86_400), unit_s),
+        };
+        let lead_s = (span_s / 6).max(tolerance_s);
+        Self { span_s, lead_s, before_s: tolerance_s, after_s: tolerance_s, max_drift_ppm: 150 }
+    }
+
+    /// The span that `unix_s` lies in.
+    pub const fn span_at(&self, unix_s: u64) -> Span {
+        let len = if self.span_s == 0 { 1 } else { self.span_s as u64 };
+        let from = unix_s - unix_s % len;
+        from..from.saturating_add(len)
+    }
+
+    /// The spans that must be there at `unix_s`, the present first.
+    pub fn needed_at(&self, unix_s: u64) -> Vec<Span> {
+        let present = self.span_at(unix_s);
+        let lead_s = u64::from(self.lead_s.max(self.after_s));
+        let mut needed = vec![present.clone()];
+        if unix_s.saturating_add(lead_s) >= present.end {
+            needed.push(self.span_at(present.end));
+        }
+        needed
+    }
+
+    /// Whether a packet that is received at `unix_s` may have its hint in the window of `span`.
+    pub fn is_asked(&self, span: &Span, unix_s: u64) -> bool {
+        span.start <= unix_s.saturating_add(self.after_s.into())
+            && unix_s < span.end.saturating_add(self.before_s.into())
+    }
+
+    /// Whether the window of `span` is of use at `unix_s` or soon: not past, and not of
+    /// a future that a clock which was set back has left behind.
+    pub fn is_kept(&self, span: &Span, unix_s: u64) -> bool {
+        self.is_asked(span, unix_s) || self.needed_at(unix_s).contains(span)
+    }
+}
+
+/// The units of time that a device's clock may show while the station's goes through
+/// `span`: with `widen_s` seconds before and behind, from the first to the one after the last.
+pub(crate) fn units_in(
+    kind: NonceKind,
+    span: &Span,
+    offsets_s: (i64, i64),
+    (before_s, after_s): (u32, u32),
+) -> Range<u64> {
+    let unit_s = u64::from(kind.unit_s().max(1));
+    let first_s = span.start.saturating_add_signed(offsets_s.0).saturating_sub(before_s.into());
+    let end_s = span.end.saturating_add_signed(offsets_s.1).saturating_add(after_s.into());
+    let units = first_s / unit_s..end_s.div_ceil(unit_s);
+    let end = units.end.min(kind.max_unit().saturating_add(1));
+    units.start.min(end)..end
+}
+
+/// The units of time whose nonces the window of `span` holds for a device.
+///
+/// A device whose clock is within the tolerance all through the span has those of the
+/// span itself: then no two windows hold one of its hints. Any other has what its own
+/// clock may show.
+pub(crate) fn units_of_window(
+    kind: NonceKind,
+    span: &Span,
+    clock: &DeviceClock,
+    timing: &Timing,
+) -> Range<u64> {
+    let offsets_s = clock.offsets_at(span.end, timing.max_drift_ppm);
+    if in_step(offsets_s, timing) {
+        units_in(kind, span, (0, 0), (0, 0))
+    } else {
+        units_in(kind, span, offsets_s, (0, 0))
+    }
+}
+
+/// Whether a clock with these offsets is within the tolerance.
+pub(crate) fn in_step((low_s, high_s): (i64, i64), timing: &Timing) -> bool {
+    -i64::from(timing.before_s) <= low_s && high_s <= i64::from(timing.after_s)
+}
+
+/// The nonces of a run of units, for devices that use one a unit.
+pub(crate) const fn nonces_of(kind: NonceKind, units: &Range<u64>) -> Range<Nonce> {
+    kind.first_of(units.start)..kind.first_of(units.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use hintdex_wire::StepLen;
+
+    use super::*;
+
+    fn minutes() -> NonceKind {
+        StepLen::new(60).map_or(NonceKind::Counter, NonceKind::Step)
+    }
+
+    #[test]
+    fn the_present_span_is_needed_and_the_next_from_its_lead_on() {
+        let timing = Timing::of(minutes());
+        assert_eq!((timing.span_s, timing.lead_s), (3600, 600));
+        assert_eq!(timing.needed_at(7200), [7200..10_800]);
+        assert_eq!(timing.needed_at(10_199), [7200..10_800]);
+        assert_eq!(timing.needed_at(10_200), [7200..10_800, 10_800..14_400]);
+        // The past one is asked as long as a late packet may be of it.
+        assert!(timing.is_kept(&(3600..7200), 7259) && !timing.is_kept(&(3600..7200), 7260));
+        assert!(timing.is_asked(&(10_800..14_400), 10_740));
+        assert!(!timing.is_asked(&(10_800..14_400), 10_739));
+        // A clock that was set back leaves the windows of its future behind.
+        assert!(!timing.is_kept(&(14_400..18_000), 7200));
+        // The end of time is an end, not a panic.
+        assert_eq!(timing.needed_at(u64::MAX).len(), 2);
+    }
+
+    #[test]
+    fn a_device_in_step_has_the_units_of_the_span_and_any_other_its_own() {
+        let timing = Timing::of(minutes());
+        let span = 7200..10_800;
+        let fresh = DeviceClock::new(7200);
+        assert_eq!(units_of_window(minutes(), &span, &fresh, &timing), 120..180);
+        let mut fast = DeviceClock::new(7200);
+        fast.set(7200, 300, 330);
+        // 150 ppm of an hour is a second more on each side.
+        assert_eq!(units_of_window(minutes(), &span, &fast, &timing), 124..186);
+        let mut at_epoch = DeviceClock::new(7200);
+        at_epoch.set(1_000_000, -1_000_000, -999_940);
+        assert_eq!(units_of_window(minutes(), &(1_000_000..1_003_600), &at_epoch, &timing), 0..62);
+    }
+}
