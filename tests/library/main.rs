@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod clocked;
 mod damage;
 mod fleet;
 mod format;

@@ -9,7 +9,7 @@ use crate::bucket::{self, Bucket};
 use crate::geometry::Geometry;
 use crate::records::{
     ADDED_KEY_PREFIX, ClockRecord, ExtentRecord, FORMAT_VERSION, LifeRecord, MAGIC, META_FAMILY,
-    META_KEY, Meta, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_FAMILY_PREFIX,
+    META_KEY, Meta, PendingRecord, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_FAMILY_PREFIX,
     WINDOW_KEY_PREFIX, WindowRecord,
 };
 
@@ -65,13 +65,14 @@ pub fn records() -> Vec<(&'static str, Vec<Field>)> {
             "extent",
             layout!(ExtentRecord: first_device, count, generation, reserved, provisioned_unix_s),
         ),
-        ("state", layout!(StateRecord: next_nonce, seen, hints_ahead, flags, reserved)),
+        ("state", layout!(StateRecord: next_nonce, seen, hints_ahead, flags, past_lives, reserved)),
         (
             "clock",
             layout!(ClockRecord: heard_unix_s, offset_low_s, offset_width_s, anchor_age_s,
                 anchor_low_s, anchor_width_s, life_first),
         ),
         ("life", layout!(LifeRecord: first, end)),
+        ("pending", layout!(PendingRecord: nonce, received_unix_s)),
     ]
 }
 

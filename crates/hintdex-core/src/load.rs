@@ -12,12 +12,12 @@ use crate::held::LeftTo;
 use crate::index::MAX_LOOKAHEAD;
 use crate::records::{
     ADDED_KEY_PREFIX, ClockRecord, ExtentRecord, FORMAT_VERSION, LifeRecord, MAGIC, META_FAMILY,
-    META_KEY, Meta, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_KEY_PREFIX, WindowRecord,
-    epoch_key, epoch_of_family, slot_of_key,
+    META_KEY, Meta, PendingRecord, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_KEY_PREFIX,
+    WindowRecord, epoch_key, epoch_of_family, slot_of_key,
 };
 use crate::states::{SlotState, StateTable};
 use crate::store::Store;
-use crate::time::Life;
+use crate::time::{Life, Pending};
 use crate::window::Window;
 use crate::{Error, Params};
 
@@ -97,7 +97,7 @@ pub(crate) fn load_states(
     }
     each_row(store, STATES_FAMILY, |key, value| {
         let row = slot_of_key(key).zip(parse_state(value, &params));
-        let set = row.and_then(|(slot, (mut known, past))| {
+        let set = row.and_then(|(slot, StateRow { mut known, past, pending })| {
             if known.clock.is_none() {
                 known.state.cut(params.lookahead, left_to);
             }
@@ -110,6 +110,9 @@ pub(crate) fn load_states(
             if !past.is_empty() {
                 shard.past.insert(place, past);
             }
+            if !pending.is_empty() {
+                shard.pending.insert(place, pending);
+            }
             Some(())
         });
         set.ok_or_else(|| Error::corrupted("a device state", format!("row {key:02x?}")))
@@ -117,19 +120,39 @@ pub(crate) fn load_states(
     Ok(states)
 }
 
+/// What a state's row has.
+struct StateRow {
+    known: SlotState,
+    past: Vec<Life>,
+    pending: Vec<Pending>,
+}
+
 /// The parts of a state's row, if it is sound.
-fn parse_state(value: &[u8], params: &Params) -> Option<(SlotState, Vec<Life>)> {
-    let (state, rest) = StateRecord::read_from_prefix(value).ok()?;
+fn parse_state(value: &[u8], params: &Params) -> Option<StateRow> {
+    let (mut state, rest) = StateRecord::read_from_prefix(value).ok()?;
     if !state.is_sound(params.max_nonce()) {
         return None;
     }
+    let lives = usize::from(std::mem::take(&mut state.past_lives));
     if !params.nonces.tells_time() {
-        return rest.is_empty().then_some((SlotState { state, clock: None }, Vec::new()));
+        let known = SlotState { state, clock: None };
+        let is_all = rest.is_empty() && lives == 0;
+        return is_all.then_some(StateRow { known, past: Vec::new(), pending: Vec::new() });
     }
-    let (clock, lives) = ClockRecord::read_from_prefix(rest).ok()?;
-    let lives = <[LifeRecord]>::ref_from_bytes(lives).ok()?;
-    let past = lives.iter().map(|life| life.first.get()..life.end.get()).collect();
-    Some((SlotState { state, clock: Some(clock) }, past))
+    let (clock, rest) = ClockRecord::read_from_prefix(rest).ok()?;
+    let (past, pending) = <[LifeRecord]>::ref_from_prefix_with_elems(rest, lives).ok()?;
+    let pending = <[PendingRecord]>::ref_from_bytes(pending).ok()?;
+    Some(StateRow {
+        known: SlotState { state, clock: Some(clock) },
+        past: past.iter().map(|life| life.first.get()..life.end.get()).collect(),
+        pending: pending
+            .iter()
+            .map(|pending| Pending {
+                nonce: pending.nonce.get(),
+                received_s: pending.received_unix_s.get(),
+            })
+            .collect(),
+    })
 }
 
 /// What the windows leave to a snapshot, if one does.

@@ -1,5 +1,7 @@
 //! Lookups: from hints to the slots that may have made them.
 
+use std::ops::RangeInclusive;
+
 use hintdex_wire::{Hint, Slot};
 use smallvec::SmallVec;
 
@@ -25,7 +27,8 @@ impl LiveIndex {
     pub fn candidates(&self, hint: &Hint) -> Result<Candidates, Error> {
         self.store.check()?;
         let mut candidates = Candidates::new();
-        for window in self.windows().asked(&self.timing(), self.now_s()) {
+        let now_s = self.now_s();
+        for window in self.windows().asked(&self.timing(), &(now_s..=now_s)) {
             let (key, suffix) = window.geometry.place(hint);
             let row = self.store.get(window.hints(), &key)?;
             find(row.as_deref(), suffix, &mut candidates)?;
@@ -41,9 +44,23 @@ impl LiveIndex {
     /// # Errors
     /// Those of [`candidates`](Self::candidates).
     pub fn candidates_batch(&self, hints: &[Hint]) -> Result<Vec<Candidates>, Error> {
+        let now_s = self.now_s();
+        self.candidates_received(hints, &(now_s..=now_s))
+    }
+
+    /// [`candidates_batch`](Self::candidates_batch) of hints that were received at these
+    /// times, in seconds since 1970, which only matter where nonces tell time.
+    ///
+    /// # Errors
+    /// Those of [`candidates`](Self::candidates).
+    pub fn candidates_received(
+        &self,
+        hints: &[Hint],
+        times: &RangeInclusive<u64>,
+    ) -> Result<Vec<Candidates>, Error> {
         self.store.check()?;
         let mut all = vec![Candidates::new(); hints.len()];
-        for window in self.windows().asked(&self.timing(), self.now_s()) {
+        for window in self.windows().asked(&self.timing(), times) {
             self.find_sorted(window, hints, &mut all)?;
         }
         Ok(all)

@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 use crate::fleet::{DeviceRange, Extent};
 use crate::geometry::Geometry;
 use crate::held::{LeftTo, SnapshotId};
-use crate::time::{Anchor, DeviceClock, Life, Span};
+use crate::time::{Anchor, DeviceClock, Life, Pending, Span};
 
 /// The families that are always there.
 pub(crate) const META_FAMILY: &str = "default";
@@ -135,11 +135,13 @@ pub(crate) struct StateRecord {
     pub(crate) seen: U64,
     pub(crate) hints_ahead: U32,
     pub(crate) flags: u8,
-    pub(crate) reserved: [u8; 3],
+    /// How many [`LifeRecord`]s are in the row; 0 in memory.
+    pub(crate) past_lives: u8,
+    pub(crate) reserved: [u8; 2],
 }
 
-/// What is known of a slot's clock, behind its [`StateRecord`] where nonces tell time;
-/// a [`LifeRecord`] for each past life follows.
+/// What is known of a slot's clock, behind its [`StateRecord`] where nonces tell time; a
+/// [`LifeRecord`] for each past life follows, then [`PendingRecord`]s.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
@@ -202,6 +204,20 @@ impl ClockRecord {
     }
 }
 
+/// A packet of a slot that waits for another that agrees with it.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct PendingRecord {
+    pub(crate) nonce: U64,
+    pub(crate) received_unix_s: U64,
+}
+
+impl From<&Pending> for PendingRecord {
+    fn from(pending: &Pending) -> Self {
+        Self { nonce: pending.nonce.into(), received_unix_s: pending.received_s.into() }
+    }
+}
+
 impl From<&Life> for LifeRecord {
     fn from(life: &Life) -> Self {
         Self { first: life.start.into(), end: life.end.into() }
@@ -219,7 +235,8 @@ impl StateRecord {
             seen: 0.into(),
             hints_ahead: lookahead.into(),
             flags: 0,
-            reserved: [0; 3],
+            past_lives: 0,
+            reserved: [0; 2],
         }
     }
 
@@ -227,7 +244,7 @@ impl StateRecord {
     pub(crate) fn is_sound(&self, max_nonce: Nonce) -> bool {
         let end = self.next_nonce.get().checked_add(self.hints_ahead.get().into());
         self.flags & !RETIRED == 0
-            && self.reserved == [0; 3]
+            && self.reserved == [0; 2]
             && end.is_some_and(|end| end <= max_nonce.saturating_add(1))
     }
 

@@ -13,7 +13,7 @@ use hintdex_wire::Slot;
 use smallvec::SmallVec;
 use zerocopy::IntoBytes;
 
-use crate::records::{ClockRecord, LifeRecord, StateRecord};
+use crate::records::{ClockRecord, LifeRecord, PendingRecord, StateRecord};
 use crate::time::{Life, Pending};
 
 /// How many shards there are: enough that threads seldom meet, few enough that a
@@ -33,7 +33,7 @@ pub(crate) struct Shard {
     pub(crate) clocks: Vec<ClockRecord>,
     /// By place, the past lives of slots that have some.
     pub(crate) past: HashMap<usize, Vec<Life>>,
-    /// By place, packets that wait for one that agrees. They do not outlive the process.
+    /// By place, packets that wait for one that agrees.
     pub(crate) pending: HashMap<usize, Vec<Pending>>,
 }
 
@@ -179,12 +179,17 @@ impl Shard {
 
     /// The bytes that are stored of the slot at `place`.
     pub(crate) fn row(&self, place: usize) -> Option<Row> {
-        let SlotState { state, clock } = self.get(place)?;
+        let SlotState { mut state, clock } = self.get(place)?;
+        let past = self.past.get(&place).map(Vec::as_slice).unwrap_or_default();
+        state.past_lives = u8::try_from(past.len()).unwrap_or(u8::MAX);
         let mut row = Row::from_slice(state.as_bytes());
         if let Some(clock) = clock {
             row.extend_from_slice(clock.as_bytes());
-            let past = self.past.get(&place).into_iter().flatten();
-            past.for_each(|life| row.extend_from_slice(LifeRecord::from(life).as_bytes()));
+            let pending = self.pending.get(&place).into_iter().flatten();
+            let lives = past.iter().map(LifeRecord::from);
+            lives.for_each(|life| row.extend_from_slice(life.as_bytes()));
+            let pending = pending.map(PendingRecord::from);
+            pending.for_each(|pending| row.extend_from_slice(pending.as_bytes()));
         }
         Some(row)
     }

@@ -1,5 +1,6 @@
 //! The windows an index answers from, and what a build in progress must not miss.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -116,12 +117,16 @@ impl Windows {
         self.declared.iter().position(is_present).or((!self.declared.is_empty()).then_some(0))
     }
 
-    /// The windows that a hint received at `now_s` may be in, the present one first.
-    pub(crate) fn asked(&self, timing: &Timing, now_s: u64) -> impl Iterator<Item = &Window> {
-        let present = self.present(now_s).unwrap_or(0);
+    /// The windows that a hint received in `times` may be in, the present one first.
+    pub(crate) fn asked(
+        &self,
+        timing: &Timing,
+        times: &RangeInclusive<u64>,
+    ) -> impl Iterator<Item = &Window> {
+        let present = self.present(*times.end()).unwrap_or(0);
         let (others, rest) = self.declared.split_at(present);
         let is_asked = move |window: &&Window| {
-            window.span.as_ref().is_none_or(|span| timing.is_asked(span, now_s))
+            window.span.as_ref().is_none_or(|span| timing.is_asked(span, times))
         };
         rest.iter().chain(others).filter(is_asked)
     }

@@ -59,7 +59,8 @@ impl Station {
     }
 
     /// [`decode_batch`](Self::decode_batch) of packets that were received not now but
-    /// each at its time, by the station's clock or not long before.
+    /// each at its time, by the station's clock or not long before: the windows of
+    /// that time must still be there.
     ///
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
@@ -79,7 +80,9 @@ impl Station {
             parsed.iter().filter_map(|packet| packet.as_ref().ok()).collect();
         let hints: Vec<Hint> = whole.iter().map(|packet| *packet.hint()).collect();
         let table = self.table()?;
-        let mut resolved = self.look_up(&table, &hints)?;
+        let (first_s, last_s) = (times.iter().min(), times.iter().max());
+        let asked_s = first_s.copied().unwrap_or(0)..=last_s.copied().unwrap_or(0);
+        let mut resolved = self.look_up(&table, &hints, &asked_s)?;
         let forged = self.forget_unverified(&whole, &mut resolved);
         let mut follower = Follower::new(self, &table, &hints, &resolved);
         let known: Vec<_> = resolved.iter().flatten().copied().collect();

@@ -1,6 +1,6 @@
 //! Resolving: from hints to the devices that made them.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use hintdex_scan::{KeyTable, Match};
 use hintdex_wire::{DeviceId, Hint, KeyId, Nonce, REPLAY_WINDOW_NONCES, Slot};
@@ -56,7 +56,8 @@ impl Station {
     /// What the index says.
     pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<Found>, Error> {
         let table = self.table()?;
-        let mut resolved = self.look_up(&table, hints)?;
+        let now_s = self.index.now_s();
+        let mut resolved = self.look_up(&table, hints, &(now_s..=now_s))?;
         for first in (0..hints.len()).step_by(HINTS_PER_TASK) {
             let run = first..hints.len().min(first + HINTS_PER_TASK);
             let open = |at: &usize| resolved.get(*at).is_some_and(|found| found.is_empty());
@@ -73,22 +74,33 @@ impl Station {
     }
 
     /// What the snapshots, and then the live index, know of `hints`, confirmed.
-    pub(crate) fn look_up(&self, table: &KeyTable, hints: &[Hint]) -> Result<Vec<Found>, Error> {
+    pub(crate) fn look_up(
+        &self,
+        table: &KeyTable,
+        hints: &[Hint],
+        times: &RangeInclusive<u64>,
+    ) -> Result<Vec<Found>, Error> {
         let mut places = vec![Found::new(); hints.len()];
         hints.par_chunks(HINTS_PER_TASK).zip(places.par_chunks_mut(HINTS_PER_TASK)).try_for_each(
             |(hints, places)| {
-                self.look_up_held(table, hints, places);
-                self.look_up_live(table, hints, places)
+                self.look_up_held(table, hints, times, places);
+                self.look_up_live(table, hints, times, places)
             },
         )?;
         Ok(places)
     }
 
     /// Resolves what the snapshots know of `hints`, the newest first.
-    fn look_up_held(&self, table: &KeyTable, hints: &[Hint], places: &mut [Found]) {
-        let (timing, now_s) = (self.index.timing(), self.index.now_s());
+    fn look_up_held(
+        &self,
+        table: &KeyTable,
+        hints: &[Hint],
+        times: &RangeInclusive<u64>,
+        places: &mut [Found],
+    ) {
+        let timing = self.index.timing();
         let attached = self.snapshots.attached();
-        for attached in attached.iter().filter(|attached| attached.is_asked(&timing, now_s)) {
+        for attached in attached.iter().filter(|attached| attached.is_asked(&timing, times)) {
             let (asked, mut places) = self.to_ask(hints, places);
             let horizon_nonces = attached.snapshot.params().horizon_nonces;
             let search = table.within(|slot| self.expected(slot, horizon_nonces));
@@ -103,13 +115,14 @@ impl Station {
         &self,
         table: &KeyTable,
         hints: &[Hint],
+        times: &RangeInclusive<u64>,
         places: &mut [Found],
     ) -> Result<(), Error> {
         let (asked, mut places) = self.to_ask(hints, places);
         if asked.is_empty() {
             return Ok(());
         }
-        let candidates = self.index.candidates_batch(&asked)?;
+        let candidates = self.index.candidates_received(&asked, times)?;
         let named = candidates.iter().zip(&asked).enumerate();
         let (owners, pairs): (Vec<usize>, Vec<(Slot, Hint)>) = named
             .flat_map(|(owner, (slots, hint))| {

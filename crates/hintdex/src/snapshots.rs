@@ -5,7 +5,7 @@
 //! what it does not know goes on to the live index. So attaching and replacing
 //! one is a swap of a pointer that no lookup waits for.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,9 +72,9 @@ impl Attached {
         &self.snapshot.params().time_unix_s
     }
 
-    /// Whether a hint that is received now may be in it.
-    pub(crate) fn is_asked(&self, timing: &Timing, now_s: u64) -> bool {
-        self.span().is_empty() || timing.is_asked(self.span(), now_s)
+    /// Whether a hint that is received at these times may be in it.
+    pub(crate) fn is_asked(&self, timing: &Timing, times: &RangeInclusive<u64>) -> bool {
+        self.span().is_empty() || timing.is_asked(self.span(), times)
     }
 
     /// Calls `found` with the index of each hint whose device the snapshot knows.

@@ -56,8 +56,9 @@ impl Station {
 
     /// Checks that snapshot or window know each of these hints of its slot.
     fn check_known(&self, live: &[(Slot, Hint)]) -> Result<(), Error> {
+        let now_s = self.index.now_s();
         let hints: Vec<Hint> = live.iter().map(|(_, hint)| *hint).collect();
-        let found = self.look_up(&*self.table()?, &hints)?;
+        let found = self.look_up(&*self.table()?, &hints, &(now_s..=now_s))?;
         for ((slot, _), found) in live.iter().zip(&found) {
             if !found.iter().any(|resolved| resolved.slot == *slot) {
                 return Err(Error::NotHeld { slot: *slot });

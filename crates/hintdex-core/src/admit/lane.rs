@@ -105,29 +105,28 @@ impl<'a> Lane<'a> {
         Ok(taken.admission)
     }
 
-    /// Adds the nonces that follow from a counter: to the window they are of, or to the
-    /// present one.
+    /// Adds the nonces that follow from a counter: to the window they are of. Those of a
+    /// device that is in another day go to every window that is not past.
     fn add_counted(&mut self, arrival: &Arrival<'_>, nonces: Range<Nonce>) {
         let params = self.index.params;
+        let cipher = HintCipher::new(params.scheme, arrival.hint_key);
+        let hints: Vec<Added> =
+            nonces.clone().filter_map(|nonce| Some((cipher.hint(nonce)?, arrival.slot))).collect();
         let made_s = params.nonces.device_time_s(nonces.start).map(|made| made.start);
         let is_of = |span: &Span| made_s.is_some_and(|made_s| span.contains(&made_s));
-        let of_time = self
-            .windows
-            .declared
-            .iter()
-            .position(|window| window.span.as_ref().is_some_and(&is_of));
-        let place = of_time.or_else(|| self.windows.present(arrival.received_unix_s));
+        let spans = || self.windows.declared.iter().map(|window| window.span.as_ref());
         let building = self.windows.building.as_ref().and_then(|building| building.span.as_ref());
-        let cipher = HintCipher::new(params.scheme, arrival.hint_key);
-        let is_missed = building.is_some_and(is_of);
-        let mut added = place.and_then(|place| self.added.get_mut(place));
-        for hint in nonces.filter_map(|nonce| cipher.hint(nonce)) {
-            if let Some(added) = &mut added {
-                added.push((hint, arrival.slot));
+        let is_in_step = spans().flatten().chain(building).any(is_of);
+        let takes = |span: &Span| {
+            if is_in_step { is_of(span) } else { arrival.received_unix_s < span.end }
+        };
+        for (window, added) in self.windows.declared.iter().zip(&mut self.added) {
+            if window.span.as_ref().is_none_or(takes) {
+                added.extend_from_slice(&hints);
             }
-            if is_missed {
-                self.missed.push((hint, arrival.slot));
-            }
+        }
+        if building.is_some_and(takes) {
+            self.missed.extend_from_slice(&hints);
         }
     }
 
@@ -256,6 +255,8 @@ fn judge_clocked(
         pending: &mut waiting,
     }
     .judge(kind, timing, arrival.nonce, now_s);
+    // One that waits for another is stored, too: the station may be off in between.
+    let waits = waiting.last().is_some_and(|last| last.nonce == arrival.nonce);
     if !lives.is_empty() {
         past.insert(place, lives);
     }
@@ -264,14 +265,19 @@ fn judge_clocked(
     }
     let is_elsewhere = match judged {
         Judged::Replay => return Some(Taken::refused(Admission::Replay)),
-        Judged::Stale => return Some(Taken::refused(Admission::Stale)),
-        Judged::Early => return Some(Taken::refused(Admission::Early)),
+        Judged::Stale => return Some(Taken { changed: waits, ..Taken::refused(Admission::Stale) }),
+        Judged::Early => return Some(Taken { changed: waits, ..Taken::refused(Admission::Early) }),
         Judged::Accepted { elsewhere } => elsewhere,
         Judged::Moved => true,
     };
     let now_at_s = clock.offsets_at(now_s, timing.max_drift_ppm);
-    let counted = match kind {
-        NonceKind::DayCounter => count_on(index, state, window.next()),
+    let counted = match (kind, judged) {
+        // Another life: nothing of what was live is.
+        (NonceKind::DayCounter, Judged::Moved) => {
+            state.hints_ahead = index.params.lookahead.into();
+            window.next()..window.next().saturating_add(index.params.lookahead.into())
+        }
+        (NonceKind::DayCounter, _) => count_on(index, state, window.next()),
         _ => 0..0,
     };
     state.set_window(&window);

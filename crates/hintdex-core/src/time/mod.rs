@@ -12,7 +12,7 @@
 mod device_clock;
 mod life;
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use hintdex_wire::{Nonce, NonceKind};
 
@@ -97,19 +97,23 @@ impl Timing {
         if unix_s.saturating_add(lead_s) >= present.end {
             needed.push(self.span_at(present.end));
         }
+        // It is there already, unless the station was off when it was to be built.
+        if present.start > 0 && unix_s < present.start.saturating_add(self.before_s.into()) {
+            needed.push(self.span_at(present.start - 1));
+        }
         needed
     }
 
-    /// Whether a packet that is received at `unix_s` may have its hint in the window of `span`.
-    pub fn is_asked(&self, span: &Span, unix_s: u64) -> bool {
-        span.start <= unix_s.saturating_add(self.after_s.into())
-            && unix_s < span.end.saturating_add(self.before_s.into())
+    /// Whether a packet that is received in `times` may have its hint in the window of `span`.
+    pub fn is_asked(&self, span: &Span, times: &RangeInclusive<u64>) -> bool {
+        span.start <= times.end().saturating_add(self.after_s.into())
+            && *times.start() < span.end.saturating_add(self.before_s.into())
     }
 
     /// Whether the window of `span` is of use at `unix_s` or soon: not past, and not of
     /// a future that a clock which was set back has left behind.
     pub fn is_kept(&self, span: &Span, unix_s: u64) -> bool {
-        self.is_asked(span, unix_s) || self.needed_at(unix_s).contains(span)
+        self.is_asked(span, &(unix_s..=unix_s)) || self.needed_at(unix_s).contains(span)
     }
 }
 
@@ -172,17 +176,19 @@ mod tests {
     fn the_present_span_is_needed_and_the_next_from_its_lead_on() {
         let timing = Timing::of(minutes());
         assert_eq!((timing.span_s, timing.lead_s), (3600, 600));
-        assert_eq!(timing.needed_at(7200), [7200..10_800]);
+        assert_eq!(timing.needed_at(7200), [7200..10_800, 3600..7200]);
+        assert_eq!(timing.needed_at(7260), [7200..10_800]);
         assert_eq!(timing.needed_at(10_199), [7200..10_800]);
         assert_eq!(timing.needed_at(10_200), [7200..10_800, 10_800..14_400]);
         // The past one is asked as long as a late packet may be of it.
         assert!(timing.is_kept(&(3600..7200), 7259) && !timing.is_kept(&(3600..7200), 7260));
-        assert!(timing.is_asked(&(10_800..14_400), 10_740));
-        assert!(!timing.is_asked(&(10_800..14_400), 10_739));
+        assert!(timing.is_asked(&(10_800..14_400), &(10_740..=10_740)));
+        assert!(!timing.is_asked(&(10_800..14_400), &(10_739..=10_739)));
         // A clock that was set back leaves the windows of its future behind.
         assert!(!timing.is_kept(&(14_400..18_000), 7200));
         // The end of time is an end, not a panic.
-        assert_eq!(timing.needed_at(u64::MAX).len(), 2);
+        assert!(timing.needed_at(u64::MAX).contains(&timing.span_at(u64::MAX)));
+        assert_eq!(timing.needed_at(0), [0..3600]);
     }
 
     #[test]
