@@ -7,6 +7,7 @@ mod lookup;
 mod margins;
 mod provision;
 mod sizes;
+mod windows;
 
 use clap::{Parser, Subcommand};
 use hintdex_benches::Outcome;
@@ -32,6 +33,8 @@ enum Bench {
     Margins(margins::Args),
     /// Bytes on disk and in memory
     Sizes(sizes::Args),
+    /// Beacons of a minute's step: windows of time, beside a hash map
+    Windows(windows::Args),
 }
 
 fn main() -> Outcome {
@@ -42,5 +45,6 @@ fn main() -> Outcome {
         Bench::Flood(args) => flood::run(&args),
         Bench::Margins(args) => margins::run(&args),
         Bench::Sizes(args) => sizes::run(&args),
+        Bench::Windows(args) => windows::run(&args),
     }
 }

@@ -22,6 +22,7 @@ fn every_bench_runs_and_shows_its_peer() {
         ("decode", "decode_batch", "PyCryptodome"),
         ("sizes", "bytes a live hint", "≤ 5.5"),
         ("margins", "speck64: false devices", "fits"),
+        ("windows", "bytes a device and window hour", "hashbrown, four minutes"),
         ("flood", "real ones lost or late", "without a budget"),
     ] {
         let table = run(BENCH, &[name, "--quick"]);
