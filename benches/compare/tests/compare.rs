@@ -34,7 +34,7 @@ fn everybody_in_this_process_answers_right() {
     for name in ["snapshot-ribbon-1", "hashbrown", "sorted-vec", "lmdb", "redb", "fjall"] {
         assert!(has(name), "{name} did not run");
     }
-    for name in ["sqlite", "fst", "vfunc", "ptrhash-compact"] {
+    for name in ["sqlite", "fst", "vfunc", "ptrhash-compact", "live-index", "rocksdb"] {
         assert!(has(name), "{name} did not run");
     }
     let bytes = |name: &str| {

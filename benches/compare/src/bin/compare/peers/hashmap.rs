@@ -14,6 +14,9 @@ pub fn entry() -> Entry {
         order: Order::Fleet,
         note: "`HashMap<[u8; 16], u32>` with_capacity, its own hash. A table has a power of \
                two of places, so it takes 24 to 48 bytes a hint, by their number",
+        why: "one line of memory a lookup where ours reads three or four, then makes a key schedule and \
+              decrypts a block, and lookups that do not wait for each other overlap in the \
+              processor. It takes many times the memory, and nothing of it is kept",
         ..Entry::new("hashbrown", "hashbrown", Kind::Memory, Home::Process(make))
     }
 }

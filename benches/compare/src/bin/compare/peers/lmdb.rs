@@ -19,6 +19,11 @@ struct Lmdb(Env);
 pub fn entry() -> Entry {
     Entry {
         note: "heed; sorted, appended, one transaction; a read transaction a turn",
+        why: "a lookup walks some four pages of a map: no lock, no cache to ask, nothing copied. \
+              The live index pays RocksDB's get of a bucket first, which is most of its time \
+              (docs/results/live-index.md has it beside a bare get), and its answer is then \
+              confirmed. Whoever needs the speed attaches the snapshot, as the station does by \
+              itself",
         ..Entry::new(NAME, "LMDB (heed)", Kind::Persistent, Home::Files { load, open })
     }
 }

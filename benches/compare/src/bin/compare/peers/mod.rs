@@ -3,6 +3,7 @@
 mod fjall;
 mod fst;
 mod hashmap;
+mod live;
 mod lmdb;
 mod named;
 mod postgres;
@@ -10,6 +11,7 @@ mod ptrhash;
 mod python;
 mod redb;
 mod redis;
+mod rocks;
 mod server;
 mod snapshot;
 mod sorted;
@@ -172,12 +174,12 @@ impl Entry {
 
 /// Everybody, in the order of the table.
 pub fn all() -> Vec<Entry> {
-    let mut all = Vec::new();
+    let mut all = vec![live::entry()];
     all.extend(snapshot::entries());
     all.extend(vfunc::entries());
     all.extend(ptrhash::entries());
     all.extend([fst::entry(), hashmap::entry(), sorted::entry(), python::entry()]);
-    all.extend([lmdb::entry(), redb::entry(), fjall::entry(), sqlite::entry()]);
+    all.extend([lmdb::entry(), redb::entry(), fjall::entry(), sqlite::entry(), rocks::entry()]);
     all.extend([redis::entry(), postgres::entry()]);
     all
 }

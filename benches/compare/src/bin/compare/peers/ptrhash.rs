@@ -33,6 +33,8 @@ pub fn entries() -> [Entry; 2] {
         names_candidates: true,
         has_batch: true,
         note,
+        why: "two reads, a pilot and a packed device, in memory alone, without checks of blocks; \
+              larger than a ribbon for as many tries, and made anew for every change",
         ..Entry::new(name, title, Kind::Static, Home::Process(make))
     };
     [

@@ -15,6 +15,7 @@ struct Redb(Database);
 pub fn entry() -> Entry {
     Entry {
         note: "sorted, one transaction, compacted; a read transaction a turn; cache of 1 GiB",
+        why: "as LMDB, with a cache of its own in place of the map",
         ..Entry::new(NAME, "redb", Kind::Persistent, Home::Files { load, open })
     }
 }
