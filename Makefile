@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 CARGO ?= cargo
 LIGHT := -p hintdex-wire -p hintdex-scan -p hintdex-snapshot
 
-.PHONY: help demo test test-long lint build bench setup clean
+.PHONY: help demo test test-long lint build bench compare setup clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ test-long: test
 # make bench   every figure of docs/results, beside its peer in the same run
 bench: build
 	tools/bench.sh
+
+# make compare  hintdex beside thirteen peers, a hint's bytes and a lookup's time
+compare: setup
+	tools/compare.sh
 
 clean:
 	rm -rf $(CARGO_TARGET_DIR)
