@@ -59,6 +59,9 @@ impl Device {
     }
 }
 
+/// Devices whose packets somebody keeps, to send them again.
+const EAVESDROPPED: u32 = 200;
+
 /// A packet that was sent, for those who send it again.
 #[derive(Clone)]
 struct Sent {
@@ -219,7 +222,9 @@ impl World {
                 device.since_jump = None;
             }
         }
-        self.sent.push(sent.clone());
+        if sent.device < EAVESDROPPED {
+            self.sent.push(sent.clone());
+        }
     }
 
     /// Somebody sends what was sent before, single and in pairs of the right distance.

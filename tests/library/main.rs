@@ -16,3 +16,4 @@ mod model;
 mod newer;
 mod scans;
 mod threads;
+mod time;
