@@ -283,7 +283,8 @@ type Map = HashMap<[u8; 16], u32>;
 
 /// The values of an hour's steps in a map that has room for them.
 fn hour_map(fleet: &Fleet, master: &MasterKey, first: u64) -> Map {
-    let mut map = Map::with_capacity(fleet.devices as usize * STEPS as usize);
+    let mut map =
+        Map::with_capacity(usize::try_from(u64::from(fleet.devices) * STEPS).unwrap_or(0));
     for device in 0..fleet.devices {
         if let Some(key) = master.hint_key(KeyId::first(DeviceId(device))) {
             let cipher = HintCipher::new(HintScheme::Aes128, &key);

@@ -4,14 +4,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use hintdex::wire::{
-    Clock, DeviceId, HintScheme, KeyId, KeySource, ManualClock, MasterKey, NonceKind, Sealer,
-    StepLen,
-};
+use hintdex::wire::{Clock, DeviceId, HintScheme, ManualClock, NonceKind, StepLen};
 use hintdex::{
     DeviceRange, Durability, Params, Received, Source, Station, StationOptions, Verdict,
 };
-use hintdex_tests::Random;
+use hintdex_tests::{Devices, Random};
 use tempfile::TempDir;
 
 use crate::fleet::SECRET;
@@ -73,8 +70,7 @@ struct Sent {
 struct World {
     folder: TempDir,
     kind: NonceKind,
-    scheme: HintScheme,
-    keys: MasterKey,
+    senders: Devices,
     clock: Arc<ManualClock>,
     station: Option<Station>,
     devices: Vec<Device>,
@@ -114,12 +110,11 @@ impl World {
             since_jump: None,
         };
         let devices = (0..devices).map(device).collect();
-        let keys = MasterKey::new(&SECRET);
+        let senders = Devices::new(&SECRET).hinting(params.scheme);
         Self {
             folder,
             kind,
-            scheme: params.scheme,
-            keys,
+            senders,
             clock,
             station: Some(station),
             devices,
@@ -135,16 +130,6 @@ impl World {
 
     fn station(&self) -> &Station {
         self.station.as_ref().expect("it is open")
-    }
-
-    fn seal(&self, device: u32, nonce: u64) -> Vec<u8> {
-        let key = KeyId::first(DeviceId(device));
-        let hint_key = self.keys.hint_key(key).expect("it has one");
-        let packet_key = self.keys.packet_key(key).expect("it has one");
-        let mut sealer = Sealer::new(self.scheme, &hint_key, packet_key, nonce);
-        let mut packet = vec![0; sealer.packet_len_bytes(2)];
-        sealer.seal(b"ok", &mut packet).expect("the buffer fits");
-        packet
     }
 
     /// Lets the time from one moment to another pass: what is sent is received, unless
@@ -193,7 +178,7 @@ impl World {
             return;
         }
         let device = device.id;
-        let sent = Sent { device, nonce, bytes: self.seal(device, nonce) };
+        let sent = Sent { device, nonce, bytes: self.senders.packet(device, nonce, b"ok") };
         air.push((now_s, at, sent));
     }
 

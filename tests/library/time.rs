@@ -3,11 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hintdex::wire::{
-    DeviceId, HintScheme, KeyId, KeySource, ManualClock, MasterKey, Nonce, NonceKind, Sealer,
-    StepLen,
-};
+use hintdex::wire::{DeviceId, HintScheme, ManualClock, Nonce, NonceKind, StepLen};
 use hintdex::{DeviceRange, Durability, Params, Source, Station, StationOptions, Verdict};
+use hintdex_tests::Devices;
 use tempfile::TempDir;
 
 use crate::fleet::SECRET;
@@ -20,7 +18,7 @@ struct World {
     folder: TempDir,
     clock: Arc<ManualClock>,
     station: Option<Station>,
-    scheme: HintScheme,
+    senders: Devices,
     kind: NonceKind,
 }
 
@@ -35,7 +33,8 @@ impl World {
         let station = Station::create_with(&dir, Some(&key), params, &options(), clock.clone());
         let station = station.expect("it can be made");
         station.provision(&[DeviceRange::new(DeviceId(0), DEVICES)], None).expect("ids are free");
-        Self { folder, clock, station: Some(station), scheme: params.scheme, kind }
+        let senders = Devices::new(&SECRET).hinting(params.scheme);
+        Self { folder, clock, station: Some(station), senders, kind }
     }
 
     fn station(&self) -> &Station {
@@ -55,13 +54,7 @@ impl World {
 
     /// What is said of a packet of a device.
     fn hear(&self, device: u32, nonce: Nonce) -> Verdict {
-        let keys = MasterKey::new(&SECRET);
-        let key = KeyId::first(DeviceId(device));
-        let hint_key = keys.hint_key(key).expect("it has one");
-        let packet_key = keys.packet_key(key).expect("it has one");
-        let mut sealer = Sealer::new(self.scheme, &hint_key, packet_key, nonce);
-        let mut packet = vec![0; sealer.packet_len_bytes(2)];
-        sealer.seal(b"ok", &mut packet).expect("the buffer fits");
+        let packet = self.senders.packet(device, nonce, b"ok");
         self.station().decode(&packet).expect("it decodes")
     }
 
