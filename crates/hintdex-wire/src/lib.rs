@@ -16,6 +16,8 @@
 //! `[redacted]`; tags are compared in constant time, and their length is part
 //! of their type, so no packet can choose a shorter one.
 //!
+//! [`beacon`] has the byte rules of identifiers that carry no payload.
+//!
 //! ```
 //! use hintdex_wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Packet, Sealer};
 //!
@@ -45,6 +47,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod beacon;
 mod hint;
 mod id;
 mod keys;
