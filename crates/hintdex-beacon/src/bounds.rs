@@ -54,15 +54,16 @@ impl ClockBounds {
         }
     }
 
-    /// What is known from hearing, in the second `at_unix_s`, what the beacon sends
-    /// while its clock is in `clocks_s`.
-    pub fn seen(clocks_s: Range<u64>, at_unix_s: u64) -> Self {
+    /// What is known from hearing, in the second `at_unix_s` give or take the slack,
+    /// what the beacon sends while its clock is in `clocks_s`.
+    pub fn seen(clocks_s: Range<u64>, at_unix_s: u64, slack: Slack) -> Self {
         let at_unix_s = at_unix_s.min(LAST_UNIX_S);
-        let at_us = micros(at_unix_s);
+        let earliest_us = micros(at_unix_s.saturating_sub(slack.before_s));
+        let latest_us = micros(at_unix_s.saturating_add(slack.after_s).min(2 * LAST_UNIX_S));
         let clock_us = |clock_s: u64| micros(clock_s.min(LAST_UNIX_S));
         Self {
-            least_us: at_us - clock_us(clocks_s.end),
-            most_us: at_us + US_PER_S - clock_us(clocks_s.start),
+            least_us: earliest_us - clock_us(clocks_s.end),
+            most_us: latest_us + US_PER_S - clock_us(clocks_s.start),
             heard_unix_s: at_unix_s,
         }
     }
@@ -108,8 +109,8 @@ impl ClockBounds {
 
     /// What is known from both, at the later of their times.
     ///
-    /// If both cannot be true, one of the times was wrong, and the clock is taken to
-    /// be between them.
+    /// If both cannot be true, one of the times was off by more than the slack, or the
+    /// clock by more than it may drift, and the clock is taken to be between them.
     pub fn meet(&self, other: &Self) -> Self {
         let (a, b) = self.together(other);
         let (low, high) = (a.least_us.max(b.least_us), a.most_us.min(b.most_us));
@@ -155,8 +156,8 @@ mod tests {
     fn sightings_narrow_and_time_widens() {
         // Rotations of 1024 s. A beacon whose offset is 0 is heard at 1000 and 1030:
         // it changed in between.
-        let first = ClockBounds::seen(0..1024, 1000);
-        let both = first.meet(&ClockBounds::seen(1024..2048, 1030));
+        let first = ClockBounds::seen(0..1024, 1000, NO_SLACK);
+        let both = first.meet(&ClockBounds::seen(1024..2048, 1030, NO_SLACK));
         assert_eq!(both.heard_unix_s, 1030);
         assert!(both.least_us <= 0 && both.most_us >= 0);
         assert!(both.most_us - both.least_us < 32 * US_PER_S, "{both:?}");
@@ -164,6 +165,15 @@ mod tests {
         assert_eq!(later.least_us, both.least_us - 150 * US_PER_S);
         // An older sighting adds what it knows and does not turn the time back.
         assert_eq!(both.meet(&first).heard_unix_s, 1030);
+    }
+
+    #[test]
+    fn a_sighting_is_no_better_than_its_time() {
+        let slack = Slack { before_s: 30, after_s: 10 };
+        let (sharp, blunt) =
+            (ClockBounds::seen(64..128, 1000, NO_SLACK), ClockBounds::seen(64..128, 1000, slack));
+        assert_eq!(blunt.least_us, sharp.least_us - 30 * US_PER_S);
+        assert_eq!(blunt.most_us, sharp.most_us + 10 * US_PER_S);
     }
 
     #[test]

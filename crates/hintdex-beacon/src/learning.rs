@@ -16,15 +16,15 @@ impl Resolver {
         if !matches!(row.rule(), Some(Rule::EddystoneEid { .. })) {
             return;
         }
-        let seen = ClockBounds::seen(steps::clocks_of(row, hit.step), at_unix_s);
-        let slack_s = self.maker.options.before_s;
+        let slack = self.maker.options.slack();
+        let seen = ClockBounds::seen(steps::clocks_of(row, hit.step), at_unix_s, slack);
         if hit.source == Source::Snapshot || known.agree(&seen) {
             self.learned.meet(hit.slot, &seen);
             // Heard where it is known to be, it is not anywhere else.
             if self.suspected.get(&hit.slot).is_some_and(|clock| clock.heard_unix_s <= at_unix_s) {
                 self.suspected.remove(&hit.slot);
             }
-        } else if at_unix_s.saturating_add(slack_s) >= known.heard_unix_s {
+        } else if at_unix_s.saturating_add(slack.before_s) >= known.heard_unix_s {
             // Older than what is known, it would only be an echo.
             self.suspect(hit.slot, row, seen);
         }

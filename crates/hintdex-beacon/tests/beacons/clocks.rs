@@ -161,6 +161,31 @@ fn recordings_and_echoes_move_nothing() {
     assert_eq!(resolver.stats().suspected, 0);
 }
 
+/// Packets that come late, by as much as is allowed, say nothing wrong of a clock.
+#[test]
+fn late_packets_do_not_drag_a_clock() {
+    let beacons = beacons(4, 8);
+    let station = station_of(&beacons);
+    let mut resolver = station.open();
+    for step in 1..60 {
+        let now = NOW + step * 400;
+        station.clock.set(now);
+        resolver.advance().expect("windows");
+        for beacon in &beacons {
+            let late = hintdex_beacon::Sighting { time_unix_s: now, ..beacon.sighting(now - 60) };
+            let found = who(&ask(&mut resolver, late));
+            assert_eq!(found, Some((beacon.device.0, Source::Snapshot)), "step {step}");
+        }
+    }
+    let early = NOW + 24_100;
+    station.clock.set(early);
+    for beacon in &beacons {
+        let early = hintdex_beacon::Sighting { time_unix_s: early, ..beacon.sighting(early + 60) };
+        let found = who(&ask(&mut resolver, early));
+        assert_eq!(found, Some((beacon.device.0, Source::Snapshot)));
+    }
+}
+
 #[test]
 fn a_search_finds_clocks_that_stood_still_or_began_unheard() {
     let mut beacons = beacons(64, 6);
