@@ -139,9 +139,9 @@ impl Resolver {
     /// answered by what was known before the call; what they tell of clocks counts
     /// from the next call on.
     ///
-    /// On one core a beacon's identifier takes 1 to 3 µs and a foreign one, of which
+    /// On one core a beacon's identifier takes 1 to 2 µs and a foreign one, of which
     /// at most `tries` beacons are tried in the window and as many among those that
-    /// have just begun, 1 to 4 µs; an address takes 1 to 3 ns for every key there is.
+    /// have just begun, 4 to 8 µs; an address takes 1 to 3 ns for every key there is.
     ///
     /// # Errors
     /// What building a window says, as in [`advance`](Self::advance).
