@@ -65,6 +65,7 @@ fn heard(beacon: &Beacon, zero: i64, at: u64) -> Sighting {
 }
 
 #[test]
+#[cfg_attr(debug_assertions, ignore = "minutes without optimisation")]
 fn a_month_of_drift_loss_outages_and_new_batteries() {
     let mut random = Random(41);
     let mut beacons = beacons(&mut random);
