@@ -116,6 +116,26 @@ fn what_was_learned_is_kept() {
     assert!(each < (3600.0 + 240.0 + 2.0 * 91.0 + 128.0 + 66.0) / 64.0 + 1.0, "{each}");
 }
 
+/// The extra identifiers of moved clocks are in memory alone, so the next run builds
+/// the window anew.
+#[test]
+fn a_window_from_before_a_move_is_not_used_again() {
+    let (station, beacons) = station();
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    let reborn = Beacon { zero_unix_s: i64::try_from(NOW).expect("a time"), ..beacons[9].clone() };
+    for (later, source) in [(100, Source::Epoch), (200, Source::Epoch), (300, Source::Snapshot)] {
+        let found = who(&ask(&mut resolver, reborn.sighting(NOW + later)));
+        assert_eq!(found, Some((9, source)), "{later}");
+    }
+    resolver.close().expect("saved");
+    station.clock.set(NOW + 400);
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    assert_eq!(who(&ask(&mut resolver, reborn.sighting(NOW + 400))), Some((9, Source::Snapshot)));
+    assert_eq!(resolver.take_events(), []);
+}
+
 #[test]
 fn a_folder_has_one_owner() {
     let (station, _) = station();
