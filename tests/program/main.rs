@@ -9,6 +9,7 @@
 
 mod bad_calls;
 mod bad_input;
+mod beacons;
 mod capture;
 mod crash_decode;
 mod crash_provision;

@@ -116,11 +116,11 @@ fn decode_batch(
 }
 
 /// Writes verdicts out; whether anybody reads on.
-fn write_out(output: &mut impl Write, text: &str) -> Result<bool, Failure> {
+pub fn write_out(output: &mut impl Write, text: &str) -> Result<bool, Failure> {
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Failure::io("writing verdicts", Path::new("standard output"), &error)),
+        Err(error) => Err(Failure::io("writing answers", Path::new("standard output"), &error)),
     }
 }
 
@@ -147,14 +147,15 @@ impl WaitingLines {
     }
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
+/// Opens a file of lines, or standard input.
+pub fn open(path: &Path) -> Result<Box<dyn Read>, Failure> {
     if path.as_os_str() == "-" {
         return Ok(Box::new(io::stdin()));
     }
     match File::open(path) {
         Ok(file) => Ok(Box::new(file)),
         Err(error) => {
-            Err(Failure::usage(format!("{}: opening the packets failed: {error}", path.display())))
+            Err(Failure::usage(format!("{}: opening it failed: {error}", path.display())))
         }
     }
 }

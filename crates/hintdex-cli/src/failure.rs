@@ -58,3 +58,10 @@ impl From<Error> for Failure {
         Self { message: error.to_string(), kind }
     }
 }
+
+impl From<hintdex_beacon::Error> for Failure {
+    fn from(error: hintdex_beacon::Error) -> Self {
+        let kind = if error.is_usage() { Kind::Usage } else { Kind::Data };
+        Self { message: error.to_string(), kind }
+    }
+}

@@ -60,21 +60,28 @@ impl<R: Read> Lines<R> {
     /// that a live stream is answered packet by packet and a file in large
     /// batches. Empty at the end.
     pub fn next_batch(&mut self) -> io::Result<Vec<Line>> {
+        self.next_batch_of(|line| line.map_or(Line::Bad(BadLine::TooLong), parse))
+    }
+
+    /// The same of lines that are something else than packets: what `parse` makes of
+    /// each, which gets nothing for one that is too long.
+    pub fn next_batch_of<T>(&mut self, parse: impl Fn(Option<&[u8]>) -> T) -> io::Result<Vec<T>> {
         let mut batch = Vec::new();
         while batch.len() < MAX_BATCH_LINES {
             if !batch.is_empty() && !self.input.buffer().contains(&b'\n') {
                 break;
             }
             match self.next_line()? {
-                Some(line) => batch.push(line),
+                Some(is_whole) => batch.push(parse(is_whole.then_some(&self.line))),
                 None => break,
             }
         }
         Ok(batch)
     }
 
-    /// Reads one line without ever holding more of it than a packet can have.
-    fn next_line(&mut self) -> io::Result<Option<Line>> {
+    /// Reads one line without ever holding more of it than a packet can have, and
+    /// says whether that is all of it; nothing at the end.
+    fn next_line(&mut self) -> io::Result<Option<bool>> {
         let longest = 2 * MAX_PACKET_LEN_BYTES + MAX_TIME_LEN_BYTES;
         self.line.clear();
         let (mut any, mut too_long) = (false, false);
@@ -100,7 +107,7 @@ impl<R: Read> Lines<R> {
                 break;
             }
         }
-        Ok(any.then(|| if too_long { Line::Bad(BadLine::TooLong) } else { parse(&self.line) }))
+        Ok(any.then_some(!too_long))
     }
 }
 

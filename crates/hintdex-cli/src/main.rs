@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod beacons;
 mod decode;
 mod failure;
 mod input;
@@ -65,6 +66,8 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Resolve(command) => resolve::run(&command, &args.run),
         Command::Inspect(command) => inspect::run(&command, &args.run),
         Command::Verify(command) => verify::run(&command, &args.run),
+        Command::ImportKeys(command) => beacons::import::run(&command, &args.run),
+        Command::Identify(command) => beacons::identify::run(&command, &args.run),
     }
 }
 

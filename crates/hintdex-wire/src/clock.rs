@@ -44,3 +44,10 @@ impl Clock for SystemClock {
         now.map_or(0, |since| since.as_secs())
     }
 }
+
+#[cfg(feature = "std")]
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now_unix_s(&self) -> u64 {
+        (**self).now_unix_s()
+    }
+}

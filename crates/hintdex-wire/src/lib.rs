@@ -16,6 +16,8 @@
 //! `[redacted]`; tags are compared in constant time, and their length is part
 //! of their type, so no packet can choose a shorter one.
 //!
+//! [`beacon`] has the byte rules of identifiers that carry no payload.
+//!
 //! ```
 //! use hintdex_wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Packet, Sealer};
 //!
@@ -48,6 +50,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod beacon;
 mod clock;
 mod hint;
 mod id;

@@ -10,7 +10,9 @@ use hintdex::snapshot::Encoding;
 use hintdex::wire::{HintScheme, NonceKind};
 use hintdex::{Durability, StationOptions};
 
-pub use time::{TimeArgs, parse_time, time_text};
+pub use time::{TimeArgs, parse_duration, parse_time, time_text};
+
+use crate::beacons::args::{IdentifyArgs, ImportKeysArgs};
 
 /// The index that turns the hint at the head of a radio packet back into
 /// (device, nonce).
@@ -68,6 +70,10 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Check everything there is to check; exit 0 only when all holds
     Verify(VerifyArgs),
+    /// Register beacons: their keys, from CSV or JSON lines
+    ImportKeys(ImportKeysArgs),
+    /// Say whose beacons were heard, a line of hex each, to a line of JSON each
+    Identify(IdentifyArgs),
 }
 
 #[derive(Debug, ClapArgs)]

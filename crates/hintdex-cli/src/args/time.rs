@@ -6,21 +6,24 @@ use clap::Args as ClapArgs;
 use hintdex::TimingOptions;
 use hintdex::wire::{Clock, ManualClock, NonceKind, SystemClock};
 
-/// How windows go with time, where nonces tell it.
+/// The last moment that has a year of four digits.
+const LAST_UNIX_S: u64 = 253_402_300_799;
+
+/// How windows go with time, where nonces or identifiers tell it.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Where nonces tell time")]
+#[command(next_help_heading = "Where nonces or identifiers tell time")]
 pub struct TimeArgs {
     /// The length of a window, like 90s, 15m, 1h or 1d [default: 60 steps, 1h at least; a day]
-    #[arg(long, global = true, value_name = "TIME", value_parser = parse_seconds)]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub span: Option<u32>,
     /// How long before it begins a window is built [default: a sixth of the span]
-    #[arg(long, global = true, value_name = "TIME", value_parser = parse_seconds)]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub lead: Option<u32>,
     /// How far behind its time a nonce may be [default: a step; 1h for days]
-    #[arg(long, global = true, value_name = "TIME", value_parser = parse_seconds)]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub before: Option<u32>,
     /// How far ahead of its time a nonce may be [default: a step; 1h for days]
-    #[arg(long, global = true, value_name = "TIME", value_parser = parse_seconds)]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub after: Option<u32>,
     /// The most that a device's clock drifts, in millionths [default: 150]
     #[arg(long, global = true, value_name = "PPM")]
@@ -55,54 +58,54 @@ pub fn parse_nonces(name: &str) -> Result<NonceKind, String> {
     NonceKind::from_name(name).ok_or_else(|| known.into())
 }
 
-/// Reads a span of time: a number and one of s, m, h, d.
-fn parse_seconds(text: &str) -> Result<u32, String> {
-    let bad = || "a time is a number with s, m, h or d behind it, 365d at most".to_owned();
+/// Reads a span of time: a number and one of s, m, h, d; seconds without a unit.
+pub fn parse_duration(text: &str) -> Result<u32, String> {
+    let bad = || "a time is a whole number with s, m, h or d behind it, 365d at most".to_owned();
     let (digits, unit_s) = match text.chars().last() {
-        Some('s') => (text.trim_end_matches('s'), 1),
-        Some('m') => (text.trim_end_matches('m'), 60),
-        Some('h') => (text.trim_end_matches('h'), 3600),
-        Some('d') => (text.trim_end_matches('d'), 86_400),
-        _ => (text, 1),
+        Some('s') => (text.strip_suffix('s'), 1),
+        Some('m') => (text.strip_suffix('m'), 60),
+        Some('h') => (text.strip_suffix('h'), 3600),
+        Some('d') => (text.strip_suffix('d'), 86_400),
+        _ => (Some(text), 1),
     };
-    let number: u32 = digits.parse().map_err(|_| bad())?;
-    number.checked_mul(unit_s).filter(|seconds| *seconds <= 365 * 86_400).ok_or_else(bad)
+    let number: Option<u32> = digits.and_then(|digits| digits.parse().ok());
+    let seconds = number.and_then(|number| number.checked_mul(unit_s));
+    seconds.filter(|seconds| *seconds <= 365 * 86_400).ok_or_else(bad)
 }
 
-/// Reads a moment: seconds since 1970, or like 2026-11-23T07:00:00Z.
+/// Reads a moment: seconds since 1970, with a fraction that is dropped, or RFC 3339 like
+/// `2026-11-23T07:00:00.5+01:00`. None before 1970 and past the year 9999.
 pub fn parse_time(text: &str) -> Result<u64, String> {
     let bad = || format!("{text:?} is no time: give seconds since 1970, or 2026-11-23T07:00:00Z");
-    match text.parse() {
-        Ok(unix_s) => Ok(unix_s),
-        Err(_) => humantime::parse_rfc3339_weak(text)
-            .ok()
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-            .map(|since| since.as_secs())
-            .ok_or_else(bad),
-    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unix_s = if is_number(whole) && is_number(fraction) {
+        whole.parse().ok()
+    } else {
+        let time: Option<jiff::Timestamp> = text.parse().ok();
+        time.and_then(|time| u64::try_from(time.as_second()).ok())
+    };
+    unix_s.filter(|unix_s| *unix_s <= LAST_UNIX_S).ok_or_else(bad)
 }
 
 /// A moment, given in seconds since 1970, as RFC 3339 has it; as it is past the year 9999.
 pub fn time_text(unix_s: u64) -> String {
-    const LAST_UNIX_S: u64 = 253_402_300_799;
-    if unix_s > LAST_UNIX_S {
-        return unix_s.to_string();
-    }
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_s);
-    humantime::format_rfc3339_seconds(time).to_string()
+    let time =
+        i64::try_from(unix_s).ok().and_then(|unix_s| jiff::Timestamp::from_second(unix_s).ok());
+    time.map_or_else(|| unix_s.to_string(), |time| time.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_seconds, parse_time, time_text};
+    use super::{parse_duration, parse_time, time_text};
 
     #[test]
     fn times_have_units_and_moments_two_forms() {
-        assert_eq!(parse_seconds("90"), Ok(90));
-        assert_eq!(parse_seconds("15m"), Ok(900));
-        assert_eq!(parse_seconds("1d"), Ok(86_400));
+        assert_eq!(parse_duration("90"), Ok(90));
+        assert_eq!(parse_duration("15m"), Ok(900));
+        assert_eq!(parse_duration("1d"), Ok(86_400));
         for bad in ["", "h", "-1h", "1.5h", "1w", "366d", "99999999999d"] {
-            assert!(parse_seconds(bad).is_err(), "{bad}");
+            assert!(parse_duration(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_time("1795392000"), Ok(1_795_392_000));
         assert_eq!(parse_time("2026-11-23T00:00:00Z"), Ok(1_795_392_000));
@@ -111,6 +114,54 @@ mod tests {
         assert_eq!(time_text(u64::from(u32::MAX) * 86_400), "371085174288000");
         for bad in ["", "now", "-1", "2026-13-01T00:00:00Z", "1969-12-31T23:59:59Z"] {
             assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_unix_seconds_or_rfc_3339() {
+        for (text, unix_s) in [
+            ("0", 0),
+            ("1764000123", 1_764_000_123),
+            ("1764000123.75", 1_764_000_123),
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-02-29T23:59:59z", 951_868_799),
+            ("2026-11-23T07:00:00Z", 1_795_417_200),
+            ("2026-11-23T08:00:00.123+01:00", 1_795_417_200),
+            ("2026-11-23t01:30:00-05:30", 1_795_417_200),
+            ("9999-12-31T23:59:59Z", 253_402_300_799),
+            // The examples of RFC 3339, section 5.8.
+            ("1985-04-12T23:20:50.52Z", 482_196_050),
+            ("1996-12-19T16:39:57-08:00", 851_042_397),
+            ("1990-12-31T23:59:60Z", 662_688_000),
+        ] {
+            assert_eq!(parse_time(text), Ok(unix_s), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_times() {
+        for text in [
+            "",
+            "-1",
+            "abc",
+            "1.",
+            "1.x",
+            ".",
+            "253402300800",
+            "99999999999999999999",
+            "1969-12-31T23:59:59Z",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23T07:00:00",
+            "2026-11-23T07:00:00.Z",
+            "2026-11-23T07:00:00+1:00",
+            "2026-11-23T07:00:00é",
+            "2026-11-23",
+            "10000-01-01T00:00:00Z",
+            "2026-1123T07:00:00Z",
+        ] {
+            assert!(parse_time(text).is_err(), "{text}");
         }
     }
 }

@@ -1,0 +1,65 @@
+//! What is said of a sighting.
+
+use hintdex_wire::{DeviceId, Slot};
+
+/// How a beacon was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// Its clock is where it is expected.
+    Snapshot,
+    /// Its clock began anew not long ago, or goes on from there.
+    Epoch,
+    /// A search found its clock.
+    Search,
+    /// Every key was tried.
+    Scan,
+}
+
+impl Source {
+    /// Its name in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Epoch => "epoch",
+            Self::Search => "search",
+            Self::Scan => "scan",
+        }
+    }
+}
+
+/// A beacon that sends what was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whose it is.
+    pub device: DeviceId,
+    /// Its place in the order of registration.
+    pub slot: Slot,
+    /// When the identifier began, in seconds on the beacon's own clock, whose 32 bits
+    /// may have wrapped (GAEN: in unix time); `None` of one made from no clock.
+    pub clock_s: Option<u64>,
+    /// How it was found.
+    pub source: Source,
+}
+
+/// What is said of a sighting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// One beacon sends this, at about this time.
+    Found(Found),
+    /// Several keys fit, which for the 24 bits of a resolvable address happens by
+    /// chance; ids in rising order.
+    Several(Vec<DeviceId>),
+    /// No registered beacon sends this at about this time.
+    Nobody,
+}
+
+impl Answer {
+    /// The beacon, if there is one.
+    pub const fn found(&self) -> Option<&Found> {
+        match self {
+            Self::Found(found) => Some(found),
+            _ => None,
+        }
+    }
+}

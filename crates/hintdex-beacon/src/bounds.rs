@@ -1,0 +1,199 @@
+//! What is known of a beacon's clock.
+//!
+//! A sighting does not tell a clock, it bounds it: who heard the identifier of a
+//! rotation at a time knows that the clock was in that rotation then. Bounds of many
+//! sightings are intersected, and between sightings they grow by as much as the
+//! clock may drift. This is set-membership estimation (Schweppe, "Recursive state
+//! estimation: unknown but bounded errors and system inputs", 1968): as long as
+//! clocks keep to their tolerance, the truth is never outside.
+
+use std::ops::Range;
+
+use hintdex_wire::beacon::eddystone::MAX_DRIFT_PPM;
+
+/// The last second there is, so that microseconds never overflow: past the year 10,000.
+pub const LAST_UNIX_S: u64 = 1 << 38;
+
+/// The greatest offset there is, either way: a time and a clock that is far ahead.
+const LAST_OFFSET_S: i64 = 1 << 39;
+
+const US_PER_S: i64 = 1_000_000;
+
+/// How much earlier or later than expected an identifier may be heard, for any
+/// reason but the beacon's own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slack {
+    /// How old it may be, in seconds.
+    pub before_s: u64,
+    /// How early it may be, in seconds.
+    pub after_s: u64,
+}
+
+/// For what is not heard but known.
+pub const NO_SLACK: Slack = Slack { before_s: 0, after_s: 0 };
+
+/// Bounds on `unix time - beacon's clock`, good at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockBounds {
+    /// The least offset, in microseconds.
+    pub least_us: i64,
+    /// The greatest offset, in microseconds.
+    pub most_us: i64,
+    /// When they were good: the newest sighting, or when the offset was measured.
+    pub heard_unix_s: u64,
+}
+
+impl ClockBounds {
+    /// An offset measured in whole seconds, on both clocks.
+    pub fn measured(offset_s: i64, at_unix_s: u64) -> Self {
+        let us = |offset_s: i64| offset_s.clamp(-LAST_OFFSET_S, LAST_OFFSET_S) * US_PER_S;
+        Self {
+            least_us: us(offset_s.saturating_sub(1)),
+            most_us: us(offset_s.saturating_add(1)),
+            heard_unix_s: at_unix_s.min(LAST_UNIX_S),
+        }
+    }
+
+    /// What is known from hearing, in the second `at_unix_s` give or take the slack,
+    /// what the beacon sends while its clock is in `clocks_s`.
+    pub fn seen(clocks_s: Range<u64>, at_unix_s: u64, slack: Slack) -> Self {
+        let at_unix_s = at_unix_s.min(LAST_UNIX_S);
+        let earliest_us = micros(at_unix_s.saturating_sub(slack.before_s));
+        let latest_us = micros(at_unix_s.saturating_add(slack.after_s).min(2 * LAST_UNIX_S));
+        let clock_us = |clock_s: u64| micros(clock_s.min(LAST_UNIX_S));
+        Self {
+            least_us: earliest_us - clock_us(clocks_s.end),
+            most_us: latest_us + US_PER_S - clock_us(clocks_s.start),
+            heard_unix_s: at_unix_s,
+        }
+    }
+
+    /// The bounds at another time: wider by what the clock may have drifted.
+    pub fn at(&self, unix_s: u64) -> Self {
+        let unix_s = unix_s.min(LAST_UNIX_S);
+        let drift_us = (unix_s.abs_diff(self.heard_unix_s) * MAX_DRIFT_PPM).cast_signed();
+        Self {
+            least_us: self.least_us.saturating_sub(drift_us),
+            most_us: self.most_us.saturating_add(drift_us),
+            heard_unix_s: unix_s,
+        }
+    }
+
+    /// Whether they are bounds at all: in order, and of a time and an offset there are.
+    pub const fn is_sound(&self) -> bool {
+        let most_us = (LAST_OFFSET_S + LAST_OFFSET_S) * US_PER_S;
+        -most_us <= self.least_us
+            && self.least_us <= self.most_us
+            && self.most_us <= most_us
+            && self.heard_unix_s <= LAST_UNIX_S
+    }
+
+    /// What the clock may show at any moment of the seconds `first_unix_s` to
+    /// `last_unix_s`, in whole seconds; a clock is never negative.
+    pub fn clocks_s(&self, first_unix_s: u64, last_unix_s: u64, slack: Slack) -> Range<u64> {
+        let (first, last) = (self.at(first_unix_s), self.at(last_unix_s));
+        let earliest = first.heard_unix_s.saturating_sub(slack.before_s);
+        let latest = last.heard_unix_s.saturating_add(slack.after_s).min(2 * LAST_UNIX_S);
+        let start_us = micros(earliest) - first.most_us;
+        let end_us = micros(latest) + US_PER_S - last.least_us;
+        let whole = |us: i64| u64::try_from(us.div_euclid(US_PER_S)).ok();
+        // The second that `end_us` falls into may have begun.
+        whole(start_us).unwrap_or(0)..whole(end_us).map_or(0, |second| second + 1)
+    }
+
+    /// Whether both can be true of one clock.
+    pub fn agree(&self, other: &Self) -> bool {
+        let (a, b) = self.together(other);
+        a.least_us <= b.most_us && b.least_us <= a.most_us
+    }
+
+    /// What is known from both, at the later of their times.
+    ///
+    /// If both cannot be true, one of the times was off by more than the slack, or the
+    /// clock by more than it may drift, and the clock is taken to be between them.
+    pub fn meet(&self, other: &Self) -> Self {
+        let (a, b) = self.together(other);
+        let (low, high) = (a.least_us.max(b.least_us), a.most_us.min(b.most_us));
+        Self { least_us: low.min(high), most_us: low.max(high), ..a }
+    }
+
+    /// Both at the later of their times.
+    fn together(&self, other: &Self) -> (Self, Self) {
+        let at = self.heard_unix_s.max(other.heard_unix_s);
+        (self.at(at), other.at(at))
+    }
+}
+
+fn micros(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX / US_PER_S).saturating_mul(US_PER_S)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measured_clock_is_where_it_was_measured() {
+        let bounds = ClockBounds::measured(1000, 5000);
+        let clocks = bounds.clocks_s(5000, 5000, NO_SLACK);
+        assert!(clocks.contains(&4000) && clocks.end - clocks.start <= 4, "{clocks:?}");
+        // 150 ppm of 20,000 s are 3 s on either side.
+        let later = bounds.clocks_s(25_000, 25_000, NO_SLACK);
+        assert_eq!((later.start, later.end), (clocks.start + 20_000 - 3, clocks.end + 20_000 + 3));
+        let slack = Slack { before_s: 10, after_s: 20 };
+        let wide = bounds.clocks_s(5000, 5000, slack);
+        assert_eq!((wide.start, wide.end), (clocks.start - 10, clocks.end + 20));
+    }
+
+    #[test]
+    fn a_clock_is_never_negative() {
+        let bounds = ClockBounds::measured(1_000_000, 1_000_000);
+        assert!(bounds.clocks_s(10, 20, NO_SLACK).is_empty());
+        assert_eq!(bounds.clocks_s(10, 1_000_000, NO_SLACK).start, 0);
+    }
+
+    #[test]
+    fn sightings_narrow_and_time_widens() {
+        // Rotations of 1024 s. A beacon whose offset is 0 is heard at 1000 and 1030:
+        // it changed in between.
+        let first = ClockBounds::seen(0..1024, 1000, NO_SLACK);
+        let both = first.meet(&ClockBounds::seen(1024..2048, 1030, NO_SLACK));
+        assert_eq!(both.heard_unix_s, 1030);
+        assert!(both.least_us <= 0 && both.most_us >= 0);
+        assert!(both.most_us - both.least_us < 32 * US_PER_S, "{both:?}");
+        let later = both.at(1030 + 1_000_000);
+        assert_eq!(later.least_us, both.least_us - 150 * US_PER_S);
+        // An older sighting adds what it knows and does not turn the time back.
+        assert_eq!(both.meet(&first).heard_unix_s, 1030);
+    }
+
+    #[test]
+    fn a_sighting_is_no_better_than_its_time() {
+        let slack = Slack { before_s: 30, after_s: 10 };
+        let (sharp, blunt) =
+            (ClockBounds::seen(64..128, 1000, NO_SLACK), ClockBounds::seen(64..128, 1000, slack));
+        assert_eq!(blunt.least_us, sharp.least_us - 30 * US_PER_S);
+        assert_eq!(blunt.most_us, sharp.most_us + 10 * US_PER_S);
+    }
+
+    #[test]
+    fn what_contradicts_leaves_the_clock_in_between() {
+        let (a, b) = (ClockBounds::measured(0, 100), ClockBounds::measured(50, 100));
+        assert!(!a.agree(&b));
+        let between = ClockBounds { least_us: US_PER_S, most_us: 49 * US_PER_S, heard_unix_s: 100 };
+        assert_eq!(a.meet(&b), between);
+        assert!(a.agree(&ClockBounds::measured(2, 100)));
+    }
+
+    #[test]
+    fn no_time_overflows() {
+        for at in [0, u64::MAX] {
+            for offset in [i64::MIN, i64::MAX, 0] {
+                let bounds = ClockBounds::measured(offset, at);
+                let slack = Slack { before_s: u64::MAX, after_s: u64::MAX };
+                let _ = bounds.at(u64::MAX).at(0).clocks_s(0, u64::MAX, slack);
+                let _ = bounds.meet(&ClockBounds::measured(0, 0)).agree(&bounds);
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What can go wrong with a folder of beacons.
+
+use std::error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hintdex_snapshot::{BuildError, OpenError};
+
+/// Why the folder was not opened, changed or asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// No beacons are registered in the folder. Import keys first.
+    NoBeacons {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Another program has the folder open. Wait for it, or end it.
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file is not what was written. The message says what brings it back.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+        /// Where in the file.
+        offset_bytes: u64,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// A newer hintdex wrote the file. Use that one.
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version of its format.
+        got: u16,
+        /// The newest version this crate reads.
+        newest: u16,
+    },
+    /// An option is out of its range.
+    Option {
+        /// Which, as the call names it.
+        option: &'static str,
+        /// What may be given.
+        allowed: &'static str,
+    },
+    /// A window was not built. Its message says what to do.
+    Build(BuildError),
+    /// A window that was just built cannot be read.
+    Window {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: OpenError,
+    },
+    /// The file system failed.
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Whether the call was wrong, rather than the data or the system.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::NoBeacons { .. } | Self::Locked { .. } | Self::Option { .. })
+    }
+
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBeacons { folder } => write!(
+                f,
+                "{}: no beacons are registered here; import keys first (hintdex import-keys)",
+                folder.display()
+            ),
+            Self::Locked { folder } => write!(
+                f,
+                "{}: another program has these beacons open; wait for it or end it",
+                folder.display()
+            ),
+            Self::Damaged { path, what, offset_bytes, remedy } => {
+                write!(f, "{}: {what} at offset {offset_bytes}; {remedy}", path.display())
+            }
+            Self::NewerVersion { path, got, newest } => write!(
+                f,
+                "{}: format {got} is newer than {newest}, the newest known here; use a newer hintdex",
+                path.display()
+            ),
+            Self::Option { option, allowed } => write!(f, "{option} must be {allowed}"),
+            Self::Build(source) => write!(f, "no window was built: {source}"),
+            Self::Window { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Io { doing, path, source } => {
+                write!(f, "{}: {doing} failed: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Build(source) => Some(source),
+            Self::Window { source, .. } => Some(source),
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a resolver did on its own, for the log.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use hintdex_wire::DeviceId;
+
+/// Something the owner of the beacons should know of. Prints as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A beacon's clock was moved to where it was not expected.
+    Moved {
+        /// Whose clock.
+        device: DeviceId,
+        /// What it shows now.
+        clock_s: u64,
+        /// When it was heard, for the second time.
+        at_unix_s: u64,
+    },
+    /// A window's file was damaged, and is built again.
+    WindowDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A window was not built ahead; it will be when it is needed.
+    NextWindowFailed {
+        /// Why.
+        what: String,
+    },
+    /// The station's clock went back further than windows are kept.
+    ClockWentBack {
+        /// From where.
+        from_unix_s: u64,
+        /// To where.
+        to_unix_s: u64,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved { device, clock_s, at_unix_s } => write!(
+                f,
+                "the clock of beacon {device} is at {clock_s} s now: two sightings agree, the \
+                 second at {at_unix_s}; power loss or a new battery"
+            ),
+            Self::WindowDamaged { path, what } => {
+                write!(f, "{}: {what}; it is built again", path.display())
+            }
+            Self::NextWindowFailed { what } => {
+                write!(f, "the next window was not built ahead, it will be when it begins: {what}")
+            }
+            Self::ClockWentBack { from_unix_s, to_unix_s } => write!(
+                f,
+                "the station's clock went back from {from_unix_s} to {to_unix_s}; check its time"
+            ),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Whose beacon is it? The resolver for identifiers that carry no payload.
+//!
+//! A beacon that wants not to be followed changes what it sends every few seconds
+//! or minutes, to something that only it and its owner can compute from a key and a
+//! clock. Its owner hears eight or sixteen bytes and asks whose they are. Trying
+//! every key for every sighting is out; here the identifiers of all beacons for a
+//! span of time, a *window*, are in one static file, at two to three bytes each.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use hintdex_beacon::wire::beacon::eddystone::{EidCipher, RotationExponent};
+//! use hintdex_beacon::wire::{DeviceId, HintKey};
+//! use hintdex_beacon::{
+//!     Answer, Identifier, Import, ManualClock, Options, Registration, Resolver, Rule, Sighting,
+//! };
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path().join("beacons");
+//! let now = 1_764_000_000;
+//! let (key, k) = (HintKey::from_bytes([7; 16]), RotationExponent::new(10).unwrap());
+//!
+//! // Once: a beacon whose clock was started a million seconds ago.
+//! let mut import = Import::open(&folder, now)?;
+//! let clock_offset_s = now as i64 - 1_000_000;
+//! let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s: now };
+//! import.add(&Registration { device: DeviceId(42), key: key.clone(), rule })?;
+//! import.publish()?;
+//!
+//! // In the field: what it sends a day later.
+//! let eid = EidCipher::new(&key, k).eid(1_000_000 + 86_400);
+//!
+//! // At the station: whose is it?
+//! let clock = Arc::new(ManualClock::new(now + 86_400));
+//! let mut resolver = Resolver::open(&folder, Options::default(), Box::new(clock))?;
+//! resolver.advance()?;
+//! let sighting = Sighting { identifier: Identifier::Eid(eid), time_unix_s: now + 86_400 };
+//! let answers = resolver.resolve_batch(&[sighting])?;
+//! assert_eq!(answers[0].found().unwrap().device, DeviceId(42));
+//! resolver.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **Windows.** [`Resolver::advance`] keeps the present window and, from a while
+//! before it begins, the next; each is a snapshot of `hintdex-snapshot`, built once
+//! and dropped whole. It names a few beacons for any identifier, and each is
+//! confirmed by computing what it sends at about that time.
+//!
+//! **Clocks.** A beacon's clock drifts by up to 150 ppm and nobody can set it. Every
+//! sighting bounds it, and between sightings the bounds grow; windows are built
+//! around what is known. A beacon whose battery was changed begins at 0 again: what
+//! every beacon sends in its first hour is in one more file, and two sightings that
+//! agree move its clock. [`Resolver::search`] looks further.
+//!
+//! **Random addresses.** A resolvable private address of Bluetooth is made from a
+//! random number, not from a clock: nothing can be computed ahead, so there is
+//! nothing to index, and every key is tried for every address.
+//!
+//! **Trust.** Identifiers are not authenticated. Who records one can send it again
+//! within its time, and appear to be the beacon; two recordings of a beacon's first
+//! hour, sent again while it is silent, make its clock seem to have begun anew.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod bounds;
+mod error;
+mod event;
+mod folder;
+pub mod format;
+mod identifier;
+mod identities;
+mod import;
+mod learned;
+mod learning;
+mod options;
+mod registration;
+mod registry;
+mod resolver;
+mod search;
+mod stats;
+mod steps;
+mod window;
+mod windows;
+
+pub use answer::{Answer, Found, Source};
+pub use error::Error;
+pub use event::Event;
+pub use hintdex_wire::{Clock, ManualClock, SystemClock};
+pub use identifier::{Identifier, NotAnIdentifier, Sighting};
+pub use import::Import;
+pub use options::Options;
+pub use registration::{FUTURE_ALLOWANCE_S, Refusal, Registration, Rule, Scheme};
+pub use resolver::Resolver;
+pub use search::Searched;
+pub use stats::{Stats, WindowStats};
+
+pub(crate) use bounds::Slack;
+
+/// The bytes on the air: ids, keys, the schemes' byte rules.
+pub use hintdex_wire as wire;

@@ -1,0 +1,161 @@
+//! What is registered of a beacon, and why a registration is refused.
+
+use std::fmt;
+
+use hintdex_wire::beacon::eddystone::RotationExponent;
+use hintdex_wire::{DeviceId, HintKey};
+
+/// A beacon to be registered.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Whose it is.
+    pub device: DeviceId,
+    /// Eddystone-EID: the identity key. GAEN: the daily key (temporary exposure
+    /// key). Resolvable addresses: the identity resolving key, most significant
+    /// byte first.
+    pub key: HintKey,
+    /// How its identifiers are made.
+    pub rule: Rule,
+}
+
+/// How the identifiers of a beacon are made from its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// From a clock of its own.
+    EddystoneEid {
+        /// An identifier lasts 2^k seconds.
+        k: RotationExponent,
+        /// Unix time less the beacon's clock: its clock read 0 at this unix time.
+        clock_offset_s: i64,
+        /// When that was measured, in unix time: its clock may have drifted since.
+        measured_unix_s: u64,
+    },
+    /// From unix time, for a day.
+    Gaen {
+        /// The rolling start: the first of the key's 144 intervals of ten minutes.
+        start_interval: u32,
+    },
+    /// From a random number.
+    BleRpa,
+}
+
+/// A scheme of identifiers. Its number and its name never change meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Eddystone-EID.
+    EddystoneEid,
+    /// Exposure notification.
+    Gaen,
+    /// Resolvable private addresses of Bluetooth Low Energy.
+    BleRpa,
+}
+
+impl Scheme {
+    /// Every scheme there is.
+    pub const ALL: [Self; 3] = [Self::EddystoneEid, Self::Gaen, Self::BleRpa];
+
+    /// The number that stands for it in files.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::EddystoneEid => 1,
+            Self::Gaen => 2,
+            Self::BleRpa => 3,
+        }
+    }
+
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EddystoneEid => "eddystone-eid",
+            Self::Gaen => "gaen",
+            Self::BleRpa => "ble-rpa",
+        }
+    }
+
+    /// The scheme called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scheme| scheme.name() == name)
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Rule {
+    /// The scheme of its identifiers.
+    pub const fn scheme(&self) -> Scheme {
+        match self {
+            Self::EddystoneEid { .. } => Scheme::EddystoneEid,
+            Self::Gaen { .. } => Scheme::Gaen,
+            Self::BleRpa => Scheme::BleRpa,
+        }
+    }
+}
+
+/// How far in the future a beacon may have been started: its owner's clock may be off.
+pub const FUTURE_ALLOWANCE_S: u64 = 86_400;
+
+/// Why a beacon was not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The id is taken: one beacon of a scheme an id, and one daily key an id and
+    /// rolling start.
+    DuplicateId {
+        /// The id.
+        device: DeviceId,
+        /// The rolling start, where it counts.
+        start_interval: Option<u32>,
+    },
+    /// Another beacon has this very key: nothing could tell them apart.
+    DuplicateKey {
+        /// Whose key it is.
+        of: DeviceId,
+    },
+    /// The clock would begin in the future.
+    FutureClock {
+        /// By so many seconds.
+        ahead_s: u64,
+    },
+    /// The clock would have wrapped more than once since it began.
+    PastClock {
+        /// The offset.
+        clock_offset_s: i64,
+    },
+    /// There are 2³² − 1 beacons.
+    Full,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DuplicateId { device, start_interval: None } => {
+                write!(f, "id {device} is registered already; remove the line or choose another id")
+            }
+            Self::DuplicateId { device, start_interval: Some(start) } => write!(
+                f,
+                "id {device} with start_interval {start} is registered already; remove the line"
+            ),
+            Self::DuplicateKey { of } => write!(
+                f,
+                "the key is that of id {of}, so nothing could tell the two apart; give each its own"
+            ),
+            Self::FutureClock { ahead_s } => write!(
+                f,
+                "clock_offset_s is {ahead_s} s in the future, a day is allowed; it is the unix time, \
+                 in seconds, at which the beacon's clock read 0"
+            ),
+            Self::PastClock { clock_offset_s } => write!(
+                f,
+                "clock_offset_s {clock_offset_s} is more than 2^33 s ago; it is the unix time, in \
+                 seconds, at which the beacon's clock read 0"
+            ),
+            Self::Full => f.write_str("the folder is full: 4,294,967,295 beacons are registered"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

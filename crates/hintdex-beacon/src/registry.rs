@@ -1,0 +1,284 @@
+//! The registered beacons: rows of a file, in memory as they are on disk.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use hintdex_snapshot::{ManifestKey, SnapshotParams};
+use hintdex_wire::beacon::eddystone::RotationExponent;
+use hintdex_wire::beacon::gaen::identifier_key;
+use hintdex_wire::{DeviceId, HintKey};
+use zerocopy::little_endian::{I64, U16, U32, U64};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::bounds::ClockBounds;
+use crate::folder::Folder;
+use crate::registration::{Registration, Rule, Scheme};
+use crate::{Error, format};
+
+/// The file's name.
+pub const KEYS_FILE: &str = "beacons.keys";
+
+const REMEDY: &str = "restore it from a copy, or remove it and import the keys again";
+
+/// What the file begins with: it names the folder and authenticates its windows.
+#[derive(
+    Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Zeroize, ZeroizeOnDrop,
+)]
+#[repr(C)]
+pub struct KeysHeader {
+    #[zeroize(skip)]
+    pub magic: [u8; 8],
+    #[zeroize(skip)]
+    pub version: U16,
+    #[zeroize(skip)]
+    pub reserved: [u8; 2],
+    #[zeroize(skip)]
+    pub beacons: U32,
+    #[zeroize(skip)]
+    pub folder_id: [u8; 16],
+    pub window_key: [u8; 32],
+}
+
+/// A beacon: what it is called, its key, how its identifiers are made.
+#[derive(
+    Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Zeroize, ZeroizeOnDrop,
+)]
+#[repr(C)]
+pub struct BeaconRecord {
+    #[zeroize(skip)]
+    pub device: U32,
+    pub scheme: u8,
+    pub k: u8,
+    pub reserved: [u8; 2],
+    pub key: [u8; 16],
+    #[zeroize(skip)]
+    pub start: I64,
+    #[zeroize(skip)]
+    pub measured_unix_s: U64,
+}
+
+impl BeaconRecord {
+    /// The row of a registration. Of a daily key the key of its identifiers is kept.
+    pub fn new(registration: &Registration) -> Self {
+        let (key, rule) = (&registration.key, registration.rule);
+        let blank = Self {
+            device: registration.device.0.into(),
+            scheme: rule.scheme().number(),
+            k: 0,
+            reserved: [0; 2],
+            key: *key.expose(),
+            start: 0.into(),
+            measured_unix_s: 0.into(),
+        };
+        match rule {
+            Rule::EddystoneEid { k, clock_offset_s, measured_unix_s } => Self {
+                k: k.get(),
+                start: clock_offset_s.into(),
+                measured_unix_s: measured_unix_s.into(),
+                ..blank
+            },
+            Rule::Gaen { start_interval } => Self {
+                key: *identifier_key(key).expose(),
+                start: i64::from(start_interval).into(),
+                ..blank
+            },
+            Rule::BleRpa => blank,
+        }
+    }
+
+    pub fn device(&self) -> DeviceId {
+        DeviceId(self.device.get())
+    }
+
+    pub fn key(&self) -> HintKey {
+        HintKey::from_bytes(self.key)
+    }
+
+    /// How its identifiers are made; `None` of a row that no registration has.
+    pub fn rule(&self) -> Option<Rule> {
+        let (start, measured) = (self.start.get(), self.measured_unix_s.get());
+        let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.number() == self.scheme)?;
+        let rule = match scheme {
+            Scheme::EddystoneEid => Rule::EddystoneEid {
+                k: RotationExponent::new(self.k)?,
+                clock_offset_s: start,
+                measured_unix_s: measured,
+            },
+            Scheme::Gaen => Rule::Gaen { start_interval: u32::try_from(start).ok()? },
+            Scheme::BleRpa => Rule::BleRpa,
+        };
+        let others_are_zero = match scheme {
+            Scheme::EddystoneEid => true,
+            Scheme::Gaen => self.k == 0 && measured == 0,
+            Scheme::BleRpa => self.k == 0 && measured == 0 && start == 0,
+        };
+        (others_are_zero && self.reserved == [0; 2]).then_some(rule)
+    }
+
+    /// What its registration says of its clock. Of beacons without a clock of their
+    /// own it is not asked.
+    pub fn registered_clock(&self) -> ClockBounds {
+        ClockBounds::measured(self.start.get(), self.measured_unix_s.get())
+    }
+}
+
+/// Rows in memory, wiped when they are dropped and when they move.
+#[derive(Default)]
+struct Rows(Vec<BeaconRecord>);
+
+impl Rows {
+    fn push(&mut self, row: BeaconRecord) {
+        if self.0.len() == self.0.capacity() {
+            let mut grown = Vec::with_capacity((2 * self.0.len()).max(64));
+            grown.extend_from_slice(&self.0);
+            // The rows of the old memory are wiped as they go.
+            *self = Self(grown);
+        }
+        self.0.push(row);
+    }
+}
+
+/// The beacons of a folder, by slot: their place in the order of registration.
+pub struct Registry {
+    header: KeysHeader,
+    rows: Rows,
+    /// Tells this state of the registry from others.
+    crc: u32,
+}
+
+impl Registry {
+    /// An empty one, with a name and a key of its own.
+    pub fn create(folder: &Path) -> Result<Self, Error> {
+        let mut header = KeysHeader {
+            magic: format::KEYS_MAGIC,
+            version: format::KEYS_VERSION.into(),
+            reserved: [0; 2],
+            beacons: 0.into(),
+            folder_id: [0; 16],
+            window_key: [0; 32],
+        };
+        let random = |bytes: &mut [u8]| {
+            getrandom::fill(bytes).map_err(|error| {
+                Error::io("reading random bytes", folder)(io::Error::other(error.to_string()))
+            })
+        };
+        random(&mut header.folder_id)?;
+        random(&mut header.window_key)?;
+        Ok(Self { header, rows: Rows::default(), crc: 0 })
+    }
+
+    /// Reads the registry of a folder; `None` if nothing was ever registered there.
+    pub fn read(folder: &Folder) -> Result<Option<Self>, Error> {
+        let path = folder.file(KEYS_FILE);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("opening the keys", &path)(error)),
+        };
+        let failed = || Error::io("reading the keys", &path);
+        let len = file.metadata().map_err(failed())?.len();
+        let damaged = |what, offset: usize| Error::Damaged {
+            path: path.clone(),
+            what,
+            offset_bytes: offset as u64,
+            remedy: REMEDY,
+        };
+        let mut bytes = [0; size_of::<KeysHeader>()];
+        file.read_exact(&mut bytes).map_err(|_| damaged("the keys end too early", 0))?;
+        let header = KeysHeader::read_from_bytes(&bytes)
+            .map_err(|_| damaged("the keys end too early", 0))?;
+        if header.magic != format::KEYS_MAGIC {
+            return Err(damaged("these are no keys of beacons", 0));
+        }
+        let (got, newest) = (header.version.get(), format::KEYS_VERSION);
+        if got > newest {
+            return Err(Error::NewerVersion { path, got, newest });
+        }
+        let row_len = size_of::<BeaconRecord>() as u64;
+        let expected = bytes.len() as u64 + u64::from(header.beacons.get()) * row_len + 4;
+        if len != expected {
+            return Err(damaged("the keys are shorter or longer than their header says", 12));
+        }
+        let mut rows = Rows(vec![BeaconRecord::new_zeroed(); header.beacons.get() as usize]);
+        file.read_exact(rows.0.as_mut_slice().as_mut_bytes()).map_err(failed())?;
+        let mut stored = [0; 4];
+        file.read_exact(&mut stored).map_err(failed())?;
+        bytes.zeroize();
+        let mut registry = Self { header, rows, crc: 0 };
+        registry.crc = registry.checksum();
+        if registry.crc != u32::from_le_bytes(stored) {
+            return Err(damaged("the checksum of the keys is wrong", 0));
+        }
+        let reserved = registry.header.reserved != [0; 2];
+        let bad = registry.rows.0.iter().position(|row| row.rule().is_none());
+        match bad {
+            None if !reserved && got == newest => Ok(Some(registry)),
+            None => Err(damaged("the header of the keys holds what it may not", 8)),
+            Some(at) => Err(damaged(
+                "a row of the keys holds what it may not",
+                size_of::<KeysHeader>() + at * size_of::<BeaconRecord>(),
+            )),
+        }
+    }
+
+    /// Puts it into its folder, whole or not at all.
+    pub fn publish(&mut self, folder: &Folder) -> Result<(), Error> {
+        self.header.beacons = self.len().into();
+        self.crc = self.checksum();
+        let crc = self.crc.to_le_bytes();
+        folder.publish(KEYS_FILE, &[self.header.as_bytes(), self.rows.0.as_bytes(), &crc])
+    }
+
+    fn checksum(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(self.header.as_bytes());
+        crc.update(self.rows.0.as_bytes());
+        crc.finalize()
+    }
+
+    /// Adds a row; its slot is the last one.
+    pub fn push(&mut self, row: BeaconRecord) {
+        self.rows.push(row);
+    }
+
+    /// All rows, by slot.
+    pub fn rows(&self) -> &[BeaconRecord] {
+        &self.rows.0
+    }
+
+    pub fn get(&self, slot: u32) -> Option<&BeaconRecord> {
+        self.rows.0.get(slot as usize)
+    }
+
+    /// How many beacons there are: fewer than 2³², by the refusal to register more.
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.rows.0.len()).unwrap_or(u32::MAX)
+    }
+
+    pub const fn folder_id(&self) -> &[u8; 16] {
+        &self.header.folder_id
+    }
+
+    /// What authenticates the folder's windows.
+    pub fn window_key(&self) -> ManifestKey {
+        ManifestKey::from_bytes(self.header.window_key)
+    }
+
+    /// A name for a file that was made from this state of the registry.
+    pub fn origin_of(&self, parts: &[u64]) -> [u8; 16] {
+        let parts: Vec<_> = parts.iter().map(|part| part.to_le_bytes()).collect();
+        let (beacons, crc) = (self.len().to_le_bytes(), self.crc.to_le_bytes());
+        let mut all: Vec<&[u8]> = vec![b"beacons", &beacons, &crc];
+        all.extend(parts.iter().map(<[u8; 8]>::as_slice));
+        SnapshotParams::origin_of(&all)
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({} beacons, keys redacted)", self.len())
+    }
+}

@@ -1,0 +1,115 @@
+//! What a beacon may send in a span of time.
+//!
+//! A *step* is the number of a run of seconds with one identifier: a rotation of
+//! Eddystone-EID, an interval of exposure notification. What a beacon may send is a
+//! range of steps; windows are made of them, and candidates confirmed by them.
+
+use std::ops::Range;
+
+use hintdex_wire::beacon::eddystone::{EidCipher, RotationExponent};
+use hintdex_wire::beacon::gaen::{
+    INTERVAL_S, ROLLING_PERIOD_INTERVALS, RpiCipher, TOLERANCE_S, interval_of,
+};
+
+use crate::bounds::{ClockBounds, Slack};
+use crate::identifier::{Identifier, head_of};
+use crate::registration::Rule;
+use crate::registry::BeaconRecord;
+
+/// A span of station time: its first and its last second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub first_unix_s: u64,
+    pub last_unix_s: u64,
+}
+
+impl Span {
+    pub const fn second(unix_s: u64) -> Self {
+        Self { first_unix_s: unix_s, last_unix_s: unix_s }
+    }
+}
+
+/// The steps a beacon may be in at any moment of a span. Empty for one whose
+/// identifiers are made from no clock.
+pub fn expected(row: &BeaconRecord, clock: &ClockBounds, span: Span, slack: Slack) -> Range<u64> {
+    match row.rule() {
+        Some(Rule::EddystoneEid { k, .. }) => {
+            rotations(k, clock.clocks_s(span.first_unix_s, span.last_unix_s, slack))
+        }
+        Some(Rule::Gaen { start_interval }) => {
+            let first = span.first_unix_s.saturating_sub(slack.before_s + TOLERANCE_S);
+            let last = span.last_unix_s.saturating_add(slack.after_s + TOLERANCE_S);
+            let end = start_interval.saturating_add(ROLLING_PERIOD_INTERVALS);
+            let start = interval_of(first).max(start_interval);
+            start.into()..interval_of(last).saturating_add(1).min(end).into()
+        }
+        Some(Rule::BleRpa) | None => 0..0,
+    }
+}
+
+/// The rotations that a range of clock values is in.
+pub fn rotations(k: RotationExponent, clocks_s: Range<u64>) -> Range<u64> {
+    if clocks_s.is_empty() {
+        return 0..0;
+    }
+    clocks_s.start >> k.get()..((clocks_s.end - 1) >> k.get()) + 1
+}
+
+/// How many steps there are.
+pub const fn count(steps: &Range<u64>) -> u64 {
+    steps.end.saturating_sub(steps.start)
+}
+
+/// The seconds on the beacon's own clock that a step lasts.
+pub fn clocks_of(row: &BeaconRecord, step: u64) -> Range<u64> {
+    match row.rule() {
+        Some(Rule::EddystoneEid { k, .. }) => step << k.get()..(step + 1) << k.get(),
+        _ => step * INTERVAL_S..(step + 1) * INTERVAL_S,
+    }
+}
+
+/// Gives `each` every step and the head of its identifier.
+pub fn each_head(row: &BeaconRecord, steps: Range<u64>, mut each: impl FnMut(u64, u64)) {
+    if steps.is_empty() {
+        return;
+    }
+    match row.rule() {
+        Some(Rule::EddystoneEid { k, .. }) => EidCipher::new(&row.key(), k)
+            .each_eid(steps, |rotation, eid| each(rotation, u64::from_be_bytes(eid))),
+        Some(Rule::Gaen { .. }) => {
+            let interval = |step: u64| u32::try_from(step).unwrap_or(u32::MAX);
+            let intervals = interval(steps.start)..interval(steps.end);
+            RpiCipher::new(&row.key())
+                .each_rpi(intervals, |interval, rpi| each(interval.into(), head_of(&rpi)));
+        }
+        Some(Rule::BleRpa) | None => {}
+    }
+}
+
+/// The step of `expected` in which the beacon sends `identifier`, if it does.
+///
+/// A wrong beacon passes once in 2⁶⁴ expected steps (Eddystone-EID) or 2⁹⁶ (GAEN).
+pub fn confirm(row: &BeaconRecord, identifier: &Identifier, expected: Range<u64>) -> Option<u64> {
+    if expected.is_empty() {
+        return None;
+    }
+    match (row.rule()?, identifier) {
+        (Rule::EddystoneEid { k, .. }, Identifier::Eid(eid)) => {
+            EidCipher::new(&row.key(), k).find(eid, expected)
+        }
+        (Rule::Gaen { .. }, Identifier::Rpi(rpi)) => {
+            let step = RpiCipher::new(&row.key()).interval(rpi)?.into();
+            expected.contains(&step).then_some(step)
+        }
+        _ => None,
+    }
+}
+
+/// The steps of a beacon whose clock has begun less than `span_s` ago; none of one
+/// whose identifiers are made from no clock of its own.
+pub fn first(row: &BeaconRecord, span_s: u64) -> Range<u64> {
+    match row.rule() {
+        Some(Rule::EddystoneEid { k, .. }) => rotations(k, 0..span_s),
+        _ => 0..0,
+    }
+}

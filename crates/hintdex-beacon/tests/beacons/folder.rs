@@ -1,0 +1,253 @@
+//! The folder: kept from run to run, owned by one, damaged, swept.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use hintdex_beacon::{Error, Event, Import, Options, Resolver, Source};
+
+use crate::support::{Beacon, NOW, Random, Station, ask, flip_byte, who};
+
+fn station() -> (Station, Vec<Beacon>) {
+    let mut random = Random(11);
+    let beacons: Vec<_> =
+        (0..200).map(|at| Beacon::new(at, 6, 1_700_000_000, &mut random)).collect();
+    let station = Station::new(NOW);
+    station.register(NOW, beacons.iter().map(|beacon| beacon.registration(NOW)));
+    (station, beacons)
+}
+
+fn all_found(resolver: &mut Resolver, beacons: &[Beacon], at: u64) {
+    for beacon in beacons {
+        let found = who(&ask(resolver, beacon.sighting(at)));
+        assert_eq!(found, Some((beacon.device.0, Source::Snapshot)));
+    }
+}
+
+#[test]
+fn windows_are_used_again_by_the_next_run() {
+    let (mut station, beacons) = station();
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    let names = station.windows();
+    assert_eq!(names.len(), 1);
+    let file = station.folder.join(&names[0]);
+    let built = fs::metadata(&file).and_then(|file| file.modified()).expect("a file");
+    resolver.close().expect("saved");
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    all_found(&mut resolver, &beacons, NOW);
+    let now = fs::metadata(&file).and_then(|file| file.modified()).expect("a file");
+    assert_eq!(built, now);
+    drop(resolver);
+
+    // A window of other options, or of another registry, is built anew.
+    station.options = Options { before_s: 61, ..station.options };
+    station.open().advance().expect("windows");
+    assert_ne!(fs::metadata(&file).and_then(|file| file.modified()).expect("a file"), built);
+}
+
+#[test]
+fn the_next_window_is_built_ahead_and_past_ones_go() {
+    let (station, beacons) = station();
+    let start = NOW / 3600 * 3600 + 3600;
+    station.clock.set(start - 700);
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    assert_eq!(station.windows(), [format!("window-{}.hdx", start - 3600)]);
+    station.clock.set(start - 600);
+    resolver.advance().expect("windows");
+    while station.windows().len() < 2 {
+        std::thread::yield_now();
+    }
+    let both = [format!("window-{}.hdx", start - 3600), format!("window-{start}.hdx")];
+    assert_eq!(station.windows(), both);
+    // The one before is kept while what is heard may be of it.
+    for (now, windows) in [(start, 2), (start + 60, 2), (start + 61, 1)] {
+        station.clock.set(now);
+        resolver.advance().expect("windows");
+        all_found(&mut resolver, &beacons, now);
+        assert_eq!(station.windows().len(), windows, "{now}");
+    }
+    // After months nothing of before is left.
+    drop(resolver);
+    station.clock.set(start + 90 * 86_400);
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    all_found(&mut resolver, &beacons, start + 90 * 86_400);
+    assert_eq!(station.windows().len(), 1);
+}
+
+#[test]
+fn sightings_of_the_past_visit_their_windows() {
+    let (station, beacons) = station();
+    let mut resolver = station.open();
+    let heard: Vec<_> =
+        (0..100).map(|at| beacons[at].sighting(NOW - 7 * 86_400 + at as u64 * 500)).collect();
+    let answers = resolver.resolve_batch(&heard).expect("answers");
+    for (beacon, answer) in beacons.iter().zip(&answers) {
+        assert_eq!(who(answer), Some((beacon.device.0, Source::Snapshot)));
+    }
+    assert!(station.windows().len() <= 3, "{:?}", station.windows());
+}
+
+#[test]
+fn what_was_learned_is_kept() {
+    let (station, mut beacons) = station();
+    beacons.iter_mut().for_each(|beacon| beacon.drift_ppm = 150);
+    let (zero, week) = (i64::try_from(NOW).expect("a time"), 7 * 86_400);
+    beacons.iter_mut().for_each(|beacon| {
+        // What was measured holds at `NOW`, whatever the drift since 0.
+        beacon.zero_unix_s = zero - (zero - beacon.zero_unix_s) * 1_000_000 / 1_000_150;
+    });
+    for weeks in 1..8 {
+        let now = NOW + weeks * week;
+        station.clock.set(now);
+        let mut resolver = station.open();
+        resolver.advance().expect("windows");
+        all_found(&mut resolver, &beacons, now);
+        resolver.close().expect("saved");
+    }
+    // Windows of clocks that were heard a week ago are small: 3600 s, a minute on
+    // either side twice (for the sightings, for what was learned from sightings), and
+    // 91 s of drift, in rotations of 64 s.
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    let each = resolver.stats().windows[0].identifiers as f64 / 200.0;
+    assert!(each < (3600.0 + 240.0 + 2.0 * 91.0 + 128.0 + 66.0) / 64.0 + 1.0, "{each}");
+}
+
+/// The extra identifiers of moved clocks are in memory alone, so the next run builds
+/// the window anew.
+#[test]
+fn a_window_from_before_a_move_is_not_used_again() {
+    let (station, beacons) = station();
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    let reborn = Beacon { zero_unix_s: i64::try_from(NOW).expect("a time"), ..beacons[9].clone() };
+    for (later, source) in [(100, Source::Epoch), (200, Source::Epoch), (300, Source::Snapshot)] {
+        let found = who(&ask(&mut resolver, reborn.sighting(NOW + later)));
+        assert_eq!(found, Some((9, source)), "{later}");
+    }
+    resolver.close().expect("saved");
+    station.clock.set(NOW + 400);
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    assert_eq!(who(&ask(&mut resolver, reborn.sighting(NOW + 400))), Some((9, Source::Snapshot)));
+    assert_eq!(resolver.take_events(), []);
+}
+
+#[test]
+fn a_folder_has_one_owner() {
+    let (station, _) = station();
+    let clock = || Box::new(station.clock.clone());
+    let resolver = station.open();
+    let second = Resolver::open(&station.folder, station.options, clock());
+    assert!(matches!(second, Err(Error::Locked { .. })), "{second:?}");
+    assert!(matches!(Import::open(&station.folder, NOW), Err(Error::Locked { .. })));
+    drop(resolver);
+    assert!(Import::open(&station.folder, NOW).is_ok());
+    let nowhere = Resolver::open(&station.folder.join("nowhere"), station.options, clock());
+    assert!(matches!(nowhere, Err(Error::NoBeacons { .. })));
+    let wrong = Options { span_s: 0, ..station.options };
+    let wrong = Resolver::open(&station.folder, wrong, clock());
+    assert!(matches!(wrong, Err(Error::Option { .. })));
+}
+
+#[test]
+fn keys_are_for_their_owner_alone() {
+    let (station, _) = station();
+    station.open().close().expect("saved");
+    for name in ["beacons.keys", "beacons.clocks"] {
+        let mode = fs::metadata(station.folder.join(name)).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    assert!(!format!("{:?}", station.open()).contains("key: ["));
+}
+
+#[test]
+fn any_damaged_byte_of_keys_and_clocks_is_told() {
+    let (station, _) = station();
+    station.open().close().expect("saved");
+    for name in ["beacons.keys", "beacons.clocks"] {
+        let path = station.folder.join(name);
+        let len = fs::read(&path).expect("a file").len();
+        for at in (0..100).chain((100..len).step_by(37)).chain(len - 8..len) {
+            flip_byte(&path, at);
+            let opened =
+                Resolver::open(&station.folder, station.options, Box::new(station.clock.clone()));
+            let error = opened.expect_err("a damaged file");
+            assert!(
+                matches!(error, Error::Damaged { .. } | Error::NewerVersion { .. }),
+                "{name} {at}: {error}"
+            );
+            assert!(error.to_string().contains(name));
+            flip_byte(&path, at);
+        }
+        let whole = fs::read(&path).expect("a file");
+        for len in [0, 3, 8, 40, 63, 64, 65, whole.len() - 1] {
+            fs::write(&path, &whole[..len]).expect("a file");
+            let opened =
+                Resolver::open(&station.folder, station.options, Box::new(station.clock.clone()));
+            assert!(matches!(opened, Err(Error::Damaged { .. })), "{name} cut to {len}");
+        }
+        fs::write(&path, [&whole[..], &[0]].concat()).expect("a file");
+        let longer =
+            Resolver::open(&station.folder, station.options, Box::new(station.clock.clone()));
+        assert!(matches!(longer, Err(Error::Damaged { .. })), "{name} with a byte more");
+        fs::write(&path, whole).expect("a file");
+    }
+    station.open();
+}
+
+#[test]
+fn a_damaged_window_is_told_and_built_again() {
+    let (station, beacons) = station();
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    drop(resolver);
+    for name in [station.windows()[0].as_str(), "epoch.hdx"] {
+        for at in [0, 20, 300, 4100, 4999] {
+            flip_byte(&station.folder.join(name), at);
+            let mut resolver = station.open();
+            resolver.advance().expect("windows");
+            all_found(&mut resolver, &beacons, NOW);
+            let events = resolver.take_events();
+            // Between the header and the data are zeros that nobody reads.
+            let told = matches!(events[..], [Event::WindowDamaged { .. }]);
+            assert!(told || (at == 300 && events.is_empty()), "{name} {at}: {events:?}");
+        }
+    }
+}
+
+#[test]
+fn the_clocks_of_another_folder_are_refused() {
+    let ((one, _), (other, _)) = (station(), station());
+    one.open().close().expect("saved");
+    fs::copy(one.folder.join("beacons.clocks"), other.folder.join("beacons.clocks"))
+        .expect("a copy");
+    let opened = Resolver::open(&other.folder, other.options, Box::new(other.clock.clone()));
+    assert!(matches!(opened, Err(Error::Damaged { .. })), "{opened:?}");
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_is_told() {
+    let (station, beacons) = station();
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    // A folder in the place of the window's file cannot be replaced by a file.
+    let next = NOW / 3600 * 3600 + 3600;
+    let place = station.folder.join(format!("window-{next}.hdx"));
+    fs::create_dir_all(place.join("full")).expect("a folder");
+    station.clock.set(next - 5);
+    resolver.advance().expect("the present is there");
+    station.clock.set(next);
+    assert!(matches!(resolver.advance(), Err(Error::Build(_))));
+    assert!(matches!(
+        resolver.take_events()[..],
+        [Event::WindowDamaged { .. }, Event::NextWindowFailed { .. }, ..]
+            | [Event::NextWindowFailed { .. }, ..]
+    ));
+    fs::remove_dir_all(&place).expect("a folder");
+    resolver.advance().expect("windows");
+    all_found(&mut resolver, &beacons, next);
+}

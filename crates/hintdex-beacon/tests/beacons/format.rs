@@ -1,0 +1,103 @@
+//! The document of the files of a folder against the program.
+
+use std::fs;
+use std::path::Path;
+
+use hintdex_beacon::format::{
+    CLOCKS_MAGIC, CLOCKS_VERSION, Field, KEYS_MAGIC, KEYS_VERSION, records,
+};
+use hintdex_beacon::wire::DeviceId;
+use hintdex_beacon::wire::HintKey;
+use hintdex_beacon::{Registration, Rule, Scheme};
+
+use crate::support::{Beacon, NOW, Random, Station};
+
+fn document() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/format/beacons.md");
+    fs::read_to_string(path).expect("the document is there")
+}
+
+/// The fields that the document gives a record: its name, offset and width.
+fn documented(document: &str, record: &str) -> Vec<(String, usize, usize)> {
+    let lines = document
+        .lines()
+        .skip_while(|line| !line.trim_start_matches('#').trim().eq_ignore_ascii_case(record));
+    let section = lines.skip(1).take_while(|line| !line.starts_with('#'));
+    let field = |line: &str| {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let number = |cell: &str| cell.parse().ok();
+        Some((cells.get(2)?.trim_matches('`').to_owned(), number(cells[0])?, number(cells[1])?))
+    };
+    section.filter_map(field).collect()
+}
+
+fn differences(document: &str) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (record, fields) in records() {
+        let here: Vec<_> = fields
+            .iter()
+            .map(|(name, offset, width): &Field| (name.to_string(), *offset, *width))
+            .collect();
+        if documented(document, record) != here {
+            differences.push(record.to_owned());
+        }
+    }
+    let hex = |magic: [u8; 8]| magic.map(|byte| format!("{byte:02x}")).join(" ");
+    for (what, text) in [
+        ("magic of the keys", format!("keys begin with `{}`", hex(KEYS_MAGIC))),
+        ("magic of the clocks", format!("clocks with `{}`", hex(CLOCKS_MAGIC))),
+        ("version of the keys", format!("Version of the keys: **{KEYS_VERSION}**")),
+        ("version of the clocks", format!("Version of the clocks: **{CLOCKS_VERSION}**")),
+    ] {
+        if !document.contains(&text) {
+            differences.push(format!("{what}: {text}"));
+        }
+    }
+    for scheme in Scheme::ALL {
+        if !document.contains(&format!("{} {scheme}", scheme.number())) {
+            differences.push(format!("the number of {scheme}"));
+        }
+    }
+    differences
+}
+
+#[test]
+fn the_document_has_the_offsets_and_widths_of_the_program() {
+    assert_eq!(differences(&document()), [""; 0]);
+}
+
+#[test]
+fn a_document_that_is_wrong_anywhere_is_noticed() {
+    let right = document();
+    for (from, to) in [
+        ("| 12 | 4 | `beacons` | fewer", "| 12 | 8 | `beacons` | fewer"),
+        ("| 8 | 16 | `key` |", "| 8 | 16 | `identity_key` |"),
+        ("| 16 | 8 | `heard_unix_s` |", "| 18 | 8 | `heard_unix_s` |"),
+        ("Version of the keys: **1**", "Version of the keys: **2**"),
+        ("2 gaen", "4 gaen"),
+    ] {
+        assert!(right.contains(from), "{from}");
+        assert_eq!(differences(&right.replacen(from, to, 1)).len(), 1, "{from}");
+    }
+}
+
+/// The keys of a small folder, read by the words of the document alone.
+#[test]
+fn keys_are_what_the_document_says() {
+    let mut random = Random(31);
+    let station = Station::new(NOW);
+    let beacon = Beacon::new(0x0102_0304, 9, -5, &mut random);
+    let irk = HintKey::from_bytes([0xcd; 16]);
+    let address = Registration { device: DeviceId(8), key: irk, rule: Rule::BleRpa };
+    station.register(NOW, [beacon.registration(NOW), address]);
+    let bytes = fs::read(station.folder.join("beacons.keys")).expect("a file");
+    assert_eq!(bytes.len(), 64 + 2 * 40 + 4);
+    assert_eq!(bytes[12..16], [2, 0, 0, 0]);
+    let row = &bytes[64..104];
+    assert_eq!(row[..8], [4, 3, 2, 1, 1, 9, 0, 0]);
+    assert_eq!(row[8..24], *beacon.key.expose());
+    assert_eq!(row[24..32], (-5_i64).to_le_bytes());
+    assert_eq!(row[32..40], NOW.to_le_bytes());
+    let expected = [&[8, 0, 0, 0, 3, 0, 0, 0][..], &[0xcd; 16], &[0; 16]].concat();
+    assert_eq!(bytes[104..144], expected);
+}

@@ -1,0 +1,59 @@
+//! The command line of beacons.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use hintdex_beacon::Scheme;
+
+use crate::args::parse_duration;
+
+#[derive(Debug, ClapArgs)]
+pub struct ImportKeysArgs {
+    /// The folder of the beacons; made if it is not there, added to if it is
+    #[arg(long, value_name = "DIR")]
+    pub beacons: PathBuf,
+    /// How their identifiers are made: eddystone-eid, gaen, ble-rpa
+    #[arg(long, value_name = "SCHEME", value_parser = parse_scheme)]
+    pub scheme: Scheme,
+    /// What the lines are; told by the first byte, if not given
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Keys. CSV with a header line or JSON lines, of these columns: id,key,k,clock_offset_s
+    /// and measured_s if you like (eddystone-eid: the beacon's clock is unix time less
+    /// clock_offset_s, as measured at unix time measured_s, now if not given);
+    /// id,key,start_interval (gaen); id,key or id,irk (ble-rpa). - for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// What the lines of an import are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A header line with the columns' names, then a line for each beacon
+    Csv,
+    /// A JSON object a line
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct IdentifyArgs {
+    /// The folder of the beacons
+    #[arg(long, value_name = "DIR")]
+    pub beacons: PathBuf,
+    /// Core time to spend on looking for beacons whose clocks are not where they are
+    /// expected (after power loss), like 30s
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    pub search: u32,
+    /// Identifiers, a line of hex each; behind a space or comma when each was heard, in
+    /// unix seconds or like 2026-11-23T07:00:00Z, now if not given; standard input if
+    /// not given or -
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+}
+
+fn parse_scheme(name: &str) -> Result<Scheme, String> {
+    Scheme::from_name(name).ok_or_else(|| {
+        let known = Scheme::ALL.map(Scheme::name).join(", ");
+        format!("this version knows {known}")
+    })
+}

@@ -1,0 +1,6 @@
+//! Beacons: identifiers that carry no payload, registered and resolved.
+
+pub mod args;
+pub mod identify;
+pub mod import;
+mod rows;

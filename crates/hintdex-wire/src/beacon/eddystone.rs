@@ -1,0 +1,161 @@
+//! Eddystone-EID: eight bytes that rotate every 2^k seconds.
+//!
+//! The rules are those of Google's "Eddystone-EID" specification, "EID computation":
+//!
+//! ```text
+//! temporary key = AES-128(identity key, 0x00 × 11 ‖ 0xff ‖ 0x00 × 2 ‖ clock_be4[0..2])
+//! EID           = AES-128(temporary key, 0x00 × 11 ‖ k ‖ (clock, k lowest bits cleared)_be4)[..8]
+//! ```
+//!
+//! The clock counts seconds in 32 bits. A *rotation* is the number of a run of
+//! 2^k seconds with one identifier: `clock >> k`. Here rotations go on where the
+//! clock wraps, so that a span of time is always a range.
+
+use core::fmt;
+use core::ops::Range;
+
+use aes::Aes128Enc;
+use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
+
+use crate::HintKey;
+
+/// The length of an identifier.
+pub const EID_LEN_BYTES: usize = 8;
+
+/// An ephemeral identifier, as it is sent.
+pub type Eid = [u8; EID_LEN_BYTES];
+
+/// How far a beacon's clock may be off by the specification, in parts per million.
+pub const MAX_DRIFT_PPM: u64 = 150;
+
+/// Clock values that share a temporary key differ in these low bits only.
+const TEMPORARY_KEY_BITS: u8 = 16;
+
+/// Blocks that are encrypted together.
+const BLOCKS_AT_ONCE: usize = 32;
+
+/// How long an identifier lasts: 2^k seconds, k from 0 to 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RotationExponent(u8);
+
+impl RotationExponent {
+    /// The largest there is: a little over nine hours.
+    pub const MAX: Self = Self(15);
+
+    /// `None` past [`MAX`](Self::MAX).
+    pub const fn new(k: u8) -> Option<Self> {
+        if k <= Self::MAX.0 { Some(Self(k)) } else { None }
+    }
+
+    /// The exponent itself.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// The length of a rotation in seconds.
+    pub const fn period_s(self) -> u32 {
+        1 << self.0
+    }
+}
+
+/// Makes the identifiers of one beacon.
+///
+/// Making one costs a key schedule here and another for each run of 65,536
+/// seconds, about 50 ns each, and then 1 to 5 ns an identifier.
+pub struct EidCipher {
+    identity: Aes128Enc,
+    k: RotationExponent,
+}
+
+impl EidCipher {
+    /// Schedules a beacon's identity key.
+    pub fn new(identity_key: &HintKey, k: RotationExponent) -> Self {
+        Self { identity: Aes128Enc::new(identity_key.expose().into()), k }
+    }
+
+    /// The identifier at a time on the beacon's clock.
+    pub fn eid(&self, clock_s: u32) -> Eid {
+        let mut block = Array(self.plain(self.rotation_of(clock_s.into())));
+        self.temporary(clock_s).encrypt_block(&mut block);
+        head(block.0)
+    }
+
+    /// The rotation that a clock value is in. Values past 32 bits go on counting.
+    pub const fn rotation_of(&self, clock_s: u64) -> u64 {
+        clock_s >> self.k.0
+    }
+
+    /// The first clock value of a rotation.
+    pub const fn clock_of(&self, rotation: u64) -> u64 {
+        rotation << self.k.0
+    }
+
+    /// Calls `made` with every rotation of a range and its identifier, in order.
+    pub fn each_eid(&self, rotations: Range<u64>, mut made: impl FnMut(u64, Eid)) {
+        let of_one_key = (1 << (TEMPORARY_KEY_BITS - self.k.0)) - 1;
+        let mut first = rotations.start;
+        while first < rotations.end {
+            let end = rotations.end.min((first | of_one_key).saturating_add(1));
+            let temporary = self.temporary(self.wrapped(first));
+            let mut blocks = [Array([0; 16]); BLOCKS_AT_ONCE];
+            while first < end {
+                let mut used = 0;
+                for (block, rotation) in blocks.iter_mut().zip(first..end) {
+                    block.0 = self.plain(rotation);
+                    used += 1;
+                }
+                let run = blocks.get_mut(..used).unwrap_or_default();
+                temporary.encrypt_blocks(run);
+                for block in run {
+                    made(first, head(block.0));
+                    first += 1;
+                }
+            }
+        }
+    }
+
+    /// The rotation among `expected` whose identifier is `eid`, the first if
+    /// several fit, which for a wrong key happens once in 2⁶⁴ rotations tried.
+    pub fn find(&self, eid: &Eid, expected: Range<u64>) -> Option<u64> {
+        let mut found = None;
+        self.each_eid(expected, |rotation, made| {
+            if made == *eid && found.is_none() {
+                found = Some(rotation);
+            }
+        });
+        found
+    }
+
+    /// The clock's 32 bits at the beginning of a rotation.
+    const fn wrapped(&self, rotation: u64) -> u32 {
+        let [.., a, b, c, d] = self.clock_of(rotation).to_be_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+
+    /// What is encrypted under the temporary key.
+    const fn plain(&self, rotation: u64) -> [u8; 16] {
+        ((self.k.0 as u128) << 32 | self.wrapped(rotation) as u128).to_be_bytes()
+    }
+
+    /// The cipher under the temporary key of a clock value.
+    fn temporary(&self, clock_s: u32) -> Aes128Enc {
+        let plain = 0xff_u128 << 32 | u128::from(clock_s >> TEMPORARY_KEY_BITS);
+        let mut key = Array(plain.to_be_bytes());
+        self.identity.encrypt_block(&mut key);
+        let cipher = Aes128Enc::new(&key);
+        zeroize::Zeroize::zeroize(&mut key.0);
+        cipher
+    }
+}
+
+/// The part of a block that is sent.
+const fn head(block: [u8; 16]) -> Eid {
+    let [a, b, c, d, e, f, g, h, ..] = block;
+    [a, b, c, d, e, f, g, h]
+}
+
+impl fmt::Debug for EidCipher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EidCipher([redacted], k = {})", self.k.0)
+    }
+}
