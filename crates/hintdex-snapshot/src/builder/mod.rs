@@ -212,7 +212,7 @@ impl<'b> Builder<'b> {
 }
 
 /// The least number of shards of the right size.
-fn shard_bits(hint_count: u64) -> u8 {
+pub(crate) fn shard_bits(hint_count: u64) -> u8 {
     let shards = hint_count.div_ceil(SHARD_LEN_HINTS).max(1).next_power_of_two();
     #[expect(clippy::cast_possible_truncation, reason = "a logarithm")]
     let bits = shards.ilog2() as u8;
