@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 CARGO ?= cargo
 LIGHT := -p hintdex-wire -p hintdex-scan -p hintdex-snapshot
 
-.PHONY: help demo test test-long lint build bench setup clean
+.PHONY: help demo test test-long lint build bench perf perf-accept setup clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -44,6 +44,14 @@ test-long: test
 # make bench   every figure of docs/results, beside its peer in the same run
 bench: build
 	tools/bench.sh
+
+# make perf    instructions of the hot paths, held against those that were accepted
+perf: setup
+	@tools/with-ccache.sh $(CARGO) run --quiet --release -p hintdex-perf -- check
+
+# make perf-accept  the instructions of today are what is accepted from now on
+perf-accept: setup
+	@tools/with-ccache.sh $(CARGO) run --quiet --release -p hintdex-perf -- accept
 
 clean:
 	rm -rf $(CARGO_TARGET_DIR)
