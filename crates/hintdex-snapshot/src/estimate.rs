@@ -5,7 +5,7 @@
 //! the file is that many times as long. So nothing here is fitted, and a change of
 //! an encoding changes its estimate.
 
-use crate::builder::shard_bits;
+use crate::builder::{pass_len_shards, shard_bits};
 use crate::encoding::{Entry, Shape, Shards, build_shard};
 use crate::format::{
     BLOCK_CRC_LEN_BYTES, BLOCK_LEN_BYTES, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
@@ -78,6 +78,13 @@ impl SampleShard {
     /// How many hints it has.
     pub const fn hints(&self) -> u64 {
         self.entries.len() as u64
+    }
+
+    /// How often a build with so much memory and so many threads will ask for every
+    /// hint of the fleet.
+    pub fn passes(&self, memory_bytes: u64, threads: usize) -> usize {
+        let pass_len = pass_len_shards(memory_bytes, threads, self.hints());
+        (1_usize << self.shape.shard_bits).div_ceil(pass_len)
     }
 
     /// Builds it as [`Builder`](crate::Builder) would, on this thread, and says how

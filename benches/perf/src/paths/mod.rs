@@ -1,6 +1,7 @@
 //! The hot paths: each makes its input, and has its work counted.
 
 mod input;
+mod live;
 mod scan;
 mod snapshot;
 mod wire;
@@ -18,7 +19,7 @@ pub struct Path {
 impl Path {
     /// Every path, crate by crate.
     pub fn all() -> impl Iterator<Item = &'static Self> {
-        [wire::PATHS, scan::PATHS, snapshot::PATHS].into_iter().flatten()
+        [wire::PATHS, scan::PATHS, snapshot::PATHS, live::PATHS].into_iter().flatten()
     }
 }
 
