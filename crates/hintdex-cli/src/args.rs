@@ -1,5 +1,7 @@
 //! The command line.
 
+mod measure;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -7,6 +9,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use hintdex::snapshot::Encoding;
 use hintdex::wire::HintScheme;
 use hintdex::{Durability, StationOptions};
+
+pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
 
 /// The index that turns the hint at the head of a radio packet back into
 /// (device, nonce).
@@ -61,6 +65,13 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Check everything there is to check; exit 0 only when all holds
     Verify(VerifyArgs),
+    /// Measure every form on this machine, and say it in one page
+    Measure(MeasureArgs),
+    /// Say what a fleet will need in bytes, memory and time before it is built
+    Estimate(EstimateArgs),
+    /// Take one figure in this process
+    #[command(hide = true)]
+    Take(TakeArgs),
 }
 
 #[derive(Debug, ClapArgs)]

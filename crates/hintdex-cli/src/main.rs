@@ -3,9 +3,11 @@
 
 mod args;
 mod decode;
+mod estimate;
 mod failure;
 mod input;
 mod inspect;
+mod measure;
 mod progress;
 mod provision;
 mod rebuild;
@@ -64,6 +66,9 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Resolve(command) => resolve::run(&command, &args.run),
         Command::Inspect(command) => inspect::run(&command, &args.run),
         Command::Verify(command) => verify::run(&command, &args.run),
+        Command::Measure(command) => measure::run(&command, &args.run),
+        Command::Estimate(command) => estimate::run(&command, &args.run),
+        Command::Take(command) => measure::take::run(&command, &args.run),
     }
 }
 
