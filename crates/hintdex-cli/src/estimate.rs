@@ -23,6 +23,9 @@ const DEFAULT_TRIES: u32 = 32;
 /// Hints of the small fleet that stands for the large one.
 const SAMPLE_LEN_HINTS: u32 = 1 << 16;
 
+/// How often it is served: what the allocator keeps differs from run to run.
+const SAMPLE_RUNS: u8 = 3;
+
 /// How long keys and hints are made to learn what they cost.
 const CALIBRATION: Duration = Duration::from_millis(60);
 
@@ -85,7 +88,8 @@ impl Sample {
         // One process at a time has an index open.
         drop(station);
         let bar = indicatif::ProgressBar::hidden();
-        let served = Taker::new(run, 1, 1, &bar)?.once(What::Station, fleet, &[])?.memory;
+        let served = Taker::new(run, SAMPLE_RUNS, 1, &bar)?;
+        let served = served.several(What::Station, fleet, &[])?.middle_resident().memory;
         let station = Station::open(&fleet.path, &options)?;
         let (key_s, hint_s) = costs(station.key_source().as_ref(), args);
         Ok(Self { station, stats, served, key_s, hint_s, fixed_s })

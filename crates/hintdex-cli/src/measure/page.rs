@@ -210,7 +210,7 @@ fn how(report: &Report) -> String {
         "<h2>How</h2>\n<p>{}. {}, taken {} s after 1970 by</p>\n<pre>{}</pre>\n\
          <p>Times are processor time unless they say <i>cold</i> or <i>by the wall</i>; the \
          middle of {} fresh processes, and in parentheses the least and the greatest. Warm: \
-         the same 262,144 random live hints again and again. Cold: the first 64 lookups after \
+         the same 131,072 random live hints again and again. Cold: the first 64 lookups after \
          the files were taken out of the page cache by {}. Every figure stands in \
          <code>results.json</code> beside this page.</p>\n",
         escape(&report.machine.line()),

@@ -19,7 +19,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
 /// A drawing's own units; the page scales it to its width.
-const SIZE: (u32, u32) = (620, 430);
+const SIZE: (u32, u32) = (560, 410);
 const TEXT: (&str, i32) = ("sans-serif", 16);
 
 /// What a curve or a cloud of points is drawn in: readable on white and on black.

@@ -116,6 +116,13 @@ impl Runs {
         Spread::of(self.0.iter().map(figure))
     }
 
+    /// The process whose resident size was the middle one.
+    pub fn middle_resident(mut self) -> Taken {
+        self.0.sort_by_key(|taken| taken.memory.resident_bytes);
+        let middle = self.0.len() / 2;
+        self.0.into_iter().nth(middle).unwrap_or_default()
+    }
+
     /// What does not differ between them, or hardly.
     pub fn any(&self) -> Taken {
         self.0.first().cloned().unwrap_or_default()

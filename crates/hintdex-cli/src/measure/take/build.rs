@@ -3,31 +3,31 @@
 use hintdex::wire::DeviceId;
 use hintdex::{DeviceRange, Params, RebuildOptions, Station, Stats};
 
-use super::{Stopwatch, Taken, dial, memory_now, options, snapshot_path};
+use super::{Stopwatch, Taken, dial, memory_now, options, snapshot_path, tell};
 use crate::args::{RunArgs, TakeArgs};
 use crate::failure::Failure;
 
 /// A new fleet in `--index`, from a new master key to a synced index.
-pub fn provision(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Taken, Failure> {
+pub fn provision(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), Failure> {
     let params = Params { scheme: args.hint, lookahead: args.lookahead };
     let station = Station::create(&args.index, None, params, &options(run))?;
     let watch = Stopwatch::start();
     station.provision(&[DeviceRange::new(DeviceId(0), args.devices)], None)?;
     let taken = built(&watch, before_bytes)?;
-    Ok(Taken { ..with_stats(taken, &station.stats()?) })
+    tell(&with_stats(taken, &station.stats()?))
 }
 
 /// The next window of the fleet in `--index`.
-pub fn roll(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Taken, Failure> {
+pub fn roll(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), Failure> {
     let station = Station::open(&args.index, &options(run))?;
     let watch = Stopwatch::start();
     station.roll(None)?;
     let taken = built(&watch, before_bytes)?;
-    Ok(with_stats(taken, &station.stats()?))
+    tell(&with_stats(taken, &station.stats()?))
 }
 
 /// A snapshot of the fleet, as far ahead as its index.
-pub fn rebuild(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Taken, Failure> {
+pub fn rebuild(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), Failure> {
     let station = Station::open(&args.index, &options(run))?;
     let options = RebuildOptions {
         encoding: args.encoding,
@@ -39,7 +39,7 @@ pub fn rebuild(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Take
     let watch = Stopwatch::start();
     let report = station.rebuild(snapshot_path(args)?, &options, None)?;
     let taken = built(&watch, before_bytes)?;
-    Ok(Taken { hints: report.hints, bytes: report.bytes, ..taken })
+    tell(&Taken { hints: report.hints, bytes: report.bytes, ..taken })
 }
 
 fn built(watch: &Stopwatch, before_bytes: u64) -> Result<Taken, Failure> {

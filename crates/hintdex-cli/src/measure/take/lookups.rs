@@ -2,6 +2,7 @@
 //! batches, on one thread.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,14 +14,14 @@ use hintdex::{Station, snapshot};
 use hintdex_scan::KeyTable;
 use rayon::prelude::*;
 
-use super::{Stopwatch, Taken, master_key, memory_now, options, snapshot_path};
+use super::{Stopwatch, Taken, master_key, memory_now, options, snapshot_path, tell};
 use crate::args::{RunArgs, TakeArgs};
 use crate::failure::Failure;
 use crate::measure::memory;
 
 /// Hints that are looked up again and again: together their rows are more than
 /// most caches hold.
-const SAMPLE_LEN_HINTS: usize = 1 << 18;
+pub const SAMPLE_LEN_HINTS: usize = 1 << 17;
 
 /// Lookups that are called first, after opening.
 const FIRST_LEN_HINTS: usize = 64;
@@ -34,17 +35,20 @@ const SCAN_LEN_HINTS: usize = 32;
 /// Slots from which on a run of keys is tried faster than one by one.
 const LEAST_GROUP_LEN_SLOTS: usize = 8;
 
+/// With more tries than this most of a lookup is trying keys.
+const FEW_TRIES: u32 = 256;
+
 /// Keys tried between two looks at the clock, about.
 const TRIES_AT_ONCE: usize = 1 << 22;
 
 /// The live index of the fleet in `--index`.
-pub fn live(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Taken, Failure> {
+pub fn live(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), Failure> {
     let read_before = memory::read_from_disk_bytes();
     let watch = Stopwatch::start();
     let station = Station::open(&args.index, &options(run))?;
     let open_ms = watch.wall().as_secs_f64() * 1e3;
     let table = station.key_table()?;
-    let sample = sample(&table, args)?;
+    let sample = sample(&table, args, 0..SAMPLE_LEN_HINTS)?;
     let single = |hint: &Hint| {
         let slots = station.live_candidates(hint).unwrap_or_default();
         slots.iter().any(|slot| table.confirm_slot(*slot, hint).is_some())
@@ -64,7 +68,7 @@ pub fn live(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Taken, 
     taken.memory = memory_now(before_bytes, None)?;
     taken.memory.block_cache_bytes = stats.cache_bytes;
     let sections = stats.sections.iter();
-    Ok(Taken {
+    tell(&Taken {
         hints: stats.hints,
         bytes: stats.disk_bytes(),
         sections: sections.map(|section| (section.name.to_owned(), section.disk_bytes)).collect(),
@@ -76,11 +80,11 @@ pub fn live(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Taken, 
 }
 
 /// The snapshot `--snapshot` of the fleet in `--index`, without its live index.
-pub fn snapshot(args: &TakeArgs, before_bytes: u64) -> Result<Taken, Failure> {
+pub fn snapshot(args: &TakeArgs, before_bytes: u64) -> Result<(), Failure> {
     let path = snapshot_path(args)?;
     let keys = master_key(&args.index)?;
     let table = table_of(&keys, args)?;
-    let sample = sample(&table, args)?;
+    let sample = sample(&table, args, 0..SAMPLE_LEN_HINTS)?;
     let read_before = memory::read_from_disk_bytes();
     let watch = Stopwatch::start();
     let snapshot = Snapshot::open(path, &ManifestKey::of_fleet(&keys));
@@ -98,7 +102,7 @@ pub fn snapshot(args: &TakeArgs, before_bytes: u64) -> Result<Taken, Failure> {
     let mut taken = work.measure(single, batch, BATCH_LEN_HINTS)?;
     taken.memory = memory_now(before_bytes, Some(path))?;
     let section = |section: &snapshot::Section| (section.name.to_owned(), section.bytes);
-    Ok(Taken {
+    tell(&Taken {
         hints: stats.hints,
         bytes: stats.bytes,
         sections: stats.sections.iter().map(section).collect(),
@@ -110,9 +114,9 @@ pub fn snapshot(args: &TakeArgs, before_bytes: u64) -> Result<Taken, Failure> {
 }
 
 /// No index at all: every key of the fleet is tried, on this thread.
-pub fn scan(args: &TakeArgs, before_bytes: u64) -> Result<Taken, Failure> {
+pub fn scan(args: &TakeArgs, before_bytes: u64) -> Result<(), Failure> {
     let table = table_of(&master_key(&args.index)?, args)?;
-    let sample = sample(&table, args)?;
+    let sample = sample(&table, args, 0..SAMPLE_LEN_HINTS)?;
     let all = Slot(0)..Slot(args.devices);
     let single = |hint: &Hint| !table.confirm(all.clone(), hint).is_empty();
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build();
@@ -124,7 +128,7 @@ pub fn scan(args: &TakeArgs, before_bytes: u64) -> Result<Taken, Failure> {
     let work = Work { sample: &sample, args, tries: args.devices };
     let taken = work.measure(single, batch, SCAN_LEN_HINTS)?;
     let memory = memory_now(before_bytes, None)?;
-    Ok(Taken { tries: args.devices, memory, ..taken })
+    tell(&Taken { tries: args.devices, memory, ..taken })
 }
 
 /// Whether a snapshot and the keys find the device of a hint.
@@ -174,7 +178,11 @@ fn table_of(keys: &MasterKey, args: &TakeArgs) -> Result<KeyTable, Failure> {
 }
 
 /// Live hints of random devices, always the same for a fleet.
-pub fn sample(table: &KeyTable, args: &TakeArgs) -> Result<Vec<Hint>, Failure> {
+pub fn sample(
+    table: &KeyTable,
+    args: &TakeArgs,
+    places: Range<usize>,
+) -> Result<Vec<Hint>, Failure> {
     let slots = u64::try_from(table.len()).unwrap_or(u64::MAX);
     let draw = |number: usize| {
         let (slot, nonce) =
@@ -182,7 +190,7 @@ pub fn sample(table: &KeyTable, args: &TakeArgs) -> Result<Vec<Hint>, Failure> {
         let key = table.key(Slot(u32::try_from(slot).ok()?))?;
         hint_of(args.hint, &key, nonce)
     };
-    let hints: Option<Vec<Hint>> = (0..SAMPLE_LEN_HINTS).into_par_iter().map(draw).collect();
+    let hints: Option<Vec<Hint>> = places.into_par_iter().map(draw).collect();
     hints.filter(|hints| !hints.is_empty()).ok_or_else(|| Failure::usage("a fleet has devices"))
 }
 
@@ -230,7 +238,14 @@ impl Work<'_> {
         Ok(Taken { cpu_ns, wall_ns, batch_cpu_ns, batch_wall_ns, ..Taken::default() })
     }
 
-    /// Nanoseconds a hint by both clocks, after as long a time to warm up.
+    /// How long to warm up: an index until all of it was touched, as a rule; a search
+    /// of many keys is warm at once.
+    const fn warming_at_most(&self) -> Duration {
+        Duration::from_millis(if self.tries <= FEW_TRIES { 4000 } else { 200 })
+    }
+
+    /// Nanoseconds a hint by both clocks, once every hint of the sample was looked up,
+    /// or as many as there is time for.
     fn time(
         &self,
         look_up: &mut impl FnMut(&[Hint]) -> usize,
@@ -240,7 +255,7 @@ impl Work<'_> {
         let warm = Stopwatch::start();
         for hints in self.sample.chunks(at_once) {
             all_found(look_up(hints), hints.len())?;
-            if warm.wall() > 2 * each {
+            if warm.wall() > self.warming_at_most() {
                 break;
             }
         }

@@ -48,7 +48,7 @@ pub struct Taken {
 /// Takes what was asked for and prints it.
 pub fn run(args: &TakeArgs, run: &RunArgs) -> Result<(), Failure> {
     let before_bytes = memory::resident_bytes();
-    let taken = match args.what {
+    match args.what {
         What::Provision => build::provision(args, run, before_bytes),
         What::Roll => build::roll(args, run, before_bytes),
         What::Rebuild => build::rebuild(args, run, before_bytes),
@@ -57,8 +57,12 @@ pub fn run(args: &TakeArgs, run: &RunArgs) -> Result<(), Failure> {
         What::Scan => lookups::scan(args, before_bytes),
         What::Station => packets::station(args, run, before_bytes),
         What::Decode => packets::decode(args, run, before_bytes),
-    }?;
-    let line = serde_json::to_string(&taken).map_err(|error| Failure::usage(error.to_string()))?;
+    }
+}
+
+/// Prints a figure and waits; what was measured is still open meanwhile.
+fn tell(taken: &Taken) -> Result<(), Failure> {
+    let line = serde_json::to_string(taken).map_err(|error| Failure::usage(error.to_string()))?;
     let mut out = io::stdout();
     let told = writeln!(out, "{line}").and_then(|()| out.flush());
     told.map_err(|error| Failure::io("writing", Path::new("standard output"), &error))?;

@@ -6,8 +6,8 @@ use hintdex::Station;
 use hintdex::wire::{DeviceId, Hint, KeyId, KeySource, Sealer};
 use rayon::prelude::*;
 
-use super::lookups::sample;
-use super::{Stopwatch, Taken, memory_now, options};
+use super::lookups::{SAMPLE_LEN_HINTS, sample};
+use super::{Stopwatch, Taken, memory_now, options, tell};
 use crate::args::{RunArgs, TakeArgs};
 use crate::failure::Failure;
 
@@ -21,32 +21,31 @@ const MAX_PACKETS: u32 = 1 << 18;
 const PAYLOAD: &[u8] = b"twenty bytes of load";
 
 /// A station that has touched everything it holds.
-pub fn station(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Taken, Failure> {
+pub fn station(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), Failure> {
     let watch = Stopwatch::start();
     let station = Station::open(&args.index, &options(run))?;
     let open_ms = watch.wall().as_secs_f64() * 1e3;
     station.warm_up()?;
-    // Rows of 128 to 256 hints: so many random ones touch every block of a small index.
-    let hints: Vec<Hint> = sample(&*station.key_table()?, args)?;
-    for hints in hints.chunks(BATCH_LEN_PACKETS) {
-        station.resolve(hints)?;
+    // Rows of 128 to 256 hints, a block of the store 25 rows: so many random hints
+    // touch every block. They are made a batch at a time, so as not to be what is
+    // measured.
+    let table = station.key_table()?;
+    for first in (0..SAMPLE_LEN_HINTS).step_by(BATCH_LEN_PACKETS) {
+        station.resolve(&sample(&table, args, first..first + BATCH_LEN_PACKETS)?)?;
     }
+    let hints: Vec<Hint> = sample(&table, args, 0..BATCH_LEN_PACKETS)?;
     let watch = Stopwatch::start();
     let each = Duration::from_millis(args.each_ms);
     let mut done = 0;
-    for hints in hints.chunks(BATCH_LEN_PACKETS).cycle() {
-        station.resolve(hints)?;
+    while watch.wall() < each {
+        station.resolve(&hints)?;
         done += hints.len();
-        if watch.wall() > each {
-            break;
-        }
     }
     let (cpu_ns, wall_ns) = per(&watch, done);
-    drop(hints);
     let mut memory = memory_now(before_bytes, None)?;
     let stats = station.stats()?;
     memory.block_cache_bytes = stats.cache_bytes;
-    Ok(Taken {
+    tell(&Taken {
         hints: stats.hints,
         bytes: stats.disk_bytes(),
         open_ms,
@@ -59,14 +58,14 @@ pub fn station(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Take
 
 /// Packets of as many devices, each the next its device sends: decoded on one
 /// thread, and the ones after them on all.
-pub fn decode(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<Taken, Failure> {
+pub fn decode(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), Failure> {
     let station = Station::open(&args.index, &options(run))?;
     station.warm_up()?;
     let (cpu_ns, wall_ns) = decode_on(&station, args.devices, args.nonce, 1)?;
     let threads = rayon::current_num_threads();
     let (batch_cpu_ns, batch_wall_ns) = decode_on(&station, args.devices, args.nonce + 1, threads)?;
     let memory = memory_now(before_bytes, None)?;
-    Ok(Taken { cpu_ns, wall_ns, batch_cpu_ns, batch_wall_ns, memory, ..Taken::default() })
+    tell(&Taken { cpu_ns, wall_ns, batch_cpu_ns, batch_wall_ns, memory, ..Taken::default() })
 }
 
 /// Nanoseconds a packet by both clocks.
