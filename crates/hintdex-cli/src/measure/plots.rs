@@ -145,6 +145,7 @@ pub fn growth(report: &Report, growth: &Growth) -> Result<String, Box<dyn Error>
     let devices = range(report.growth.iter().map(|size| f64::from(size.devices)));
     let labels = Labels { x: "devices", y: growth.what };
     let ranged = range(marks.iter().flat_map(|mark| [mark.y.min, mark.y.max]));
+    let most = marks.iter().map(|mark| mark.y.max).fold(0.0, f64::max);
     let drawn = draw(|area| {
         let mut builder = ChartBuilder::on(area);
         let builder = builder.margin(8).x_label_area_size(46).y_label_area_size(78);
@@ -154,7 +155,7 @@ pub fn growth(report: &Report, growth: &Growth) -> Result<String, Box<dyn Error>
             mesh(&mut chart, &labels, &|devices| quantity(*devices), &|ns| time(*ns))?;
             return curves(&mut chart, report, growth, &marks);
         }
-        let mut chart = builder.build_cartesian_2d(x, 0.0..ranged.end)?;
+        let mut chart = builder.build_cartesian_2d(x, 0.0..most * 1.2)?;
         mesh(&mut chart, &labels, &|devices| quantity(*devices), &|bytes| format!("{bytes:.1}"))?;
         curves(&mut chart, report, growth, &marks)
     })?;
@@ -269,11 +270,19 @@ pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// From below the least to above the greatest of `values`, with room around them.
+/// From below the least to above the greatest of `values`, with room around them; by
+/// whole powers of ten where they are close, since an axis is labelled at those.
 fn range(values: impl IntoIterator<Item = f64>) -> Range<f64> {
     let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
     for value in values.into_iter().filter(|value| *value > 0.0) {
         (least, most) = (least.min(value), most.max(value));
     }
-    if least > most { 1.0..10.0 } else { least / 1.6..most * 1.6 }
+    let (below, above) = (least / 1.6, most * 1.6);
+    if least > most {
+        1.0..10.0
+    } else if above < 30.0 * below {
+        10_f64.powf(below.log10().floor())..10_f64.powf(above.log10().ceil())
+    } else {
+        below..above
+    }
 }
