@@ -56,6 +56,8 @@ pub fn frontier(report: &Report, ns: fn(&Form) -> Spread) -> Result<String, Box<
     let drawn = draw(|area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
+            .margin_right(30)
+            .margin_top(14)
             .x_label_area_size(46)
             .y_label_area_size(78)
             .build_cartesian_2d(-1.0..most_bits * 1.06, times.log_scale())?;
@@ -93,6 +95,8 @@ pub fn peers(report: &Report) -> Result<String, Box<dyn Error>> {
     let drawn = draw(|area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
+            .margin_right(30)
+            .margin_top(14)
             .x_label_area_size(46)
             .y_label_area_size(78)
             .build_cartesian_2d(bytes.log_scale(), times.log_scale())?;
@@ -148,7 +152,12 @@ pub fn growth(report: &Report, growth: &Growth) -> Result<String, Box<dyn Error>
     let most = marks.iter().map(|mark| mark.y.max).fold(0.0, f64::max);
     let drawn = draw(|area| {
         let mut builder = ChartBuilder::on(area);
-        let builder = builder.margin(8).x_label_area_size(46).y_label_area_size(78);
+        let builder = builder
+            .margin(8)
+            .margin_right(30)
+            .margin_top(14)
+            .x_label_area_size(46)
+            .y_label_area_size(78);
         let x = devices.clone().log_scale();
         if growth.are_times {
             let mut chart = builder.build_cartesian_2d(x, ranged.clone().log_scale())?;
