@@ -33,4 +33,4 @@ say "4. What is in the index now, and that it is sound"
 
 say "5. Every form of an index, measured on this machine: the table, and a page to look at"
 "$bin/hintdex" estimate --devices 200000 --lookahead 10
-"$bin/hintdex" measure --devices 200000 --lookahead 10 --quick --runs 2 --out report/
+"$bin/hintdex" measure --devices 200000 --lookahead 10 --quick --out report/

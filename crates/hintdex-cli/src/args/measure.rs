@@ -26,7 +26,7 @@ pub struct MeasureArgs {
     /// Fewer positions of the dial and fewer runs
     #[arg(long)]
     pub quick: bool,
-    /// Fresh processes each figure is taken in [default: 5, with --quick 3]
+    /// Fresh processes each figure is taken in [default: 3, with --quick 2]
     #[arg(long, value_name = "RUNS", value_parser = clap::value_parser!(u8).range(1..=99))]
     pub runs: Option<u8>,
     /// Sizes of the growth curves, in devices [default: powers of ten up to --devices]

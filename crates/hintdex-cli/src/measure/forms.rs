@@ -5,7 +5,7 @@ use hintdex::snapshot::Encoding;
 
 use super::figures::{Build, Cold, Form, Kind, Spread, Station};
 use super::take::Taken;
-use super::taker::{Fleet, Runs, Taker};
+use super::taker::{Fleet, Runs, Taker, cold_runs};
 use crate::args::{MeasureArgs, What};
 use crate::failure::Failure;
 
@@ -44,7 +44,7 @@ impl Plan {
 
     /// How many processes [`take`] and [`take_station`] start.
     pub fn processes(&self, runs: u8) -> u64 {
-        let (runs, cold) = (u64::from(runs), u64::from(runs.min(3)));
+        let (runs, cold) = (u64::from(runs), u64::from(cold_runs(runs)));
         let snapshots = self.0.len() as u64 * (1 + runs + cold);
         1 + snapshots + (runs + cold) + runs + 2 * runs
     }

@@ -38,8 +38,8 @@ pub use self::taker::{Fleet, Taker};
 const PEERS_FILE: &str = "docs/results/compare.json";
 
 /// Runs of each figure, and how long a kind of lookup is measured in each.
-const RUNS: (u8, u64) = (5, 200);
-const QUICK_RUNS: (u8, u64) = (3, 60);
+const RUNS: (u8, u64) = (3, 150);
+const QUICK_RUNS: (u8, u64) = (2, 60);
 
 pub fn run(args: &MeasureArgs, run: &RunArgs) -> Result<(), Failure> {
     let peers = peers(args)?;
