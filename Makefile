@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 CARGO ?= cargo
 LIGHT := -p hintdex-wire -p hintdex-scan -p hintdex-snapshot -p hintdex-beacon
 
-.PHONY: help demo test test-long lint build bench compare setup clean
+.PHONY: help demo test test-long lint build bench compare perf perf-accept setup clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -48,6 +48,14 @@ bench: build
 # make compare  hintdex beside thirteen peers, a hint's bytes and a lookup's time
 compare: setup
 	tools/compare.sh
+
+# make perf    instructions of the hot paths, held against those that were accepted
+perf: setup
+	@tools/with-ccache.sh $(CARGO) run --quiet --release -p hintdex-perf -- check
+
+# make perf-accept  the instructions of today are what is accepted from now on
+perf-accept: setup
+	@tools/with-ccache.sh $(CARGO) run --quiet --release -p hintdex-perf -- accept
 
 clean:
 	rm -rf $(CARGO_TARGET_DIR)

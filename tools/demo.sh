@@ -30,3 +30,7 @@ tools/check-verdicts.sh "$work/verdicts.jsonl" "$capture/expected.tsv"
 say "4. What is in the index now, and that it is sound"
 "$bin/hintdex" inspect "$work/fleet"
 "$bin/hintdex" verify "$work/fleet"
+
+say "5. Every form of an index, measured on this machine: the table, and a page to look at"
+"$bin/hintdex" estimate --devices 200000 --lookahead 10
+"$bin/hintdex" measure --devices 200000 --lookahead 10 --quick --out report/

@@ -8,6 +8,10 @@ command -v make >/dev/null || missing+=(make)
 command -v ccache >/dev/null || missing+=(ccache)
 # The tests kill the program at chosen system calls.
 command -v strace >/dev/null || missing+=(strace)
+# make perf counts instructions.
+command -v valgrind >/dev/null || missing+=(valgrind)
+# A test looks at the report of hintdex measure in a browser.
+command -v chromium >/dev/null || missing+=(chromium)
 # RocksDB's bindings are made from its header by libclang. (libclang-cpp, which
 # LLVM's own packages bring, is another library.)
 has_libclang() {

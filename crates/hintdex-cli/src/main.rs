@@ -4,9 +4,11 @@
 mod args;
 mod beacons;
 mod decode;
+mod estimate;
 mod failure;
 mod input;
 mod inspect;
+mod measure;
 mod progress;
 mod provision;
 mod rebuild;
@@ -68,6 +70,9 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Verify(command) => verify::run(&command, &args.run),
         Command::ImportKeys(command) => beacons::import::run(&command, &args.run),
         Command::Identify(command) => beacons::identify::run(&command, &args.run),
+        Command::Measure(command) => measure::run(&command, &args.run),
+        Command::Estimate(command) => estimate::run(&command, &args.run),
+        Command::Take(command) => measure::take::run(&command, &args.run),
     }
 }
 

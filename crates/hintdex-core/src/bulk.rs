@@ -108,7 +108,7 @@ impl Bulk<'_> {
     }
 
     /// Runs of partitions whose words fit into the memory together.
-    fn passes(&self, hints: u64) -> Vec<Range<usize>> {
+    pub(crate) fn passes(&self, hints: u64) -> Vec<Range<usize>> {
         let partitions = 1usize << self.partition_bits();
         // The words, and a third for their growth and the sorting of a partition.
         let needed_bytes =
@@ -182,7 +182,7 @@ impl Bulk<'_> {
     }
 
     /// Packs sorted partitions into the buckets of one file; counts the entries.
-    fn write_file(
+    pub(crate) fn write_file(
         &self,
         partitions: impl Iterator<Item = Sorted>,
         tuning: &Tuning,

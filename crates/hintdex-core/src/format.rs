@@ -105,3 +105,15 @@ pub fn decode_bucket(bytes: &[u8]) -> Option<Vec<(u32, u32)>> {
 pub fn place(prefix_bits: u8, suffix_bits: u8, hint: &Hint) -> Option<([u8; 4], u32)> {
     Some(Geometry::from_parts(prefix_bits, suffix_bits)?.place(hint))
 }
+
+/// Calls `found` with the slot of every entry of a bucket that has this suffix.
+pub fn find_in_bucket(bytes: &[u8], suffix: u32, mut found: impl FnMut(u32)) {
+    if let Some(bucket) = Bucket::parse(bytes) {
+        bucket.find(suffix, |slot| found(slot.0));
+    }
+}
+
+/// The union of a bucket and operands; `None` if one is damaged.
+pub fn union_of_buckets(parts: &[&[u8]]) -> Option<Vec<u8>> {
+    bucket::union(parts.iter().copied())
+}

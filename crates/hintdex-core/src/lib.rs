@@ -41,6 +41,7 @@ mod bits;
 mod bucket;
 mod bulk;
 mod error;
+mod estimate;
 mod fleet;
 mod geometry;
 mod held;
@@ -63,6 +64,7 @@ mod window;
 
 pub use admit::{Admission, Arrival, ClockMove};
 pub use error::Error;
+pub use estimate::WindowEstimate;
 pub use fleet::DeviceRange;
 pub use held::{Held, SnapshotId};
 pub use index::{Durability, LiveIndex, MAX_LOOKAHEAD, Options, Params};

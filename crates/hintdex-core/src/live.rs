@@ -10,7 +10,7 @@ use crate::fleet::Fleet;
 use crate::held::Held;
 use crate::records::{ClockRecord, StateRecord};
 use crate::states::{SlotState, StateTable};
-use crate::time::{Span, Timing, nonces_of, units_in, units_of_window};
+use crate::time::{Span, Timing, may_be_in_step, nonces_of, units_in, units_of_window};
 
 /// Slots whose states are copied at a time to be counted.
 const SLOTS_AT_ONCE: u32 = 16 << 10;
@@ -125,7 +125,14 @@ impl FleetStates<'_> {
             return self.params.each_live(slot, window, each);
         };
         let offsets_s = clock.clock().offsets_at(rest.start, self.timing.max_drift_ppm);
-        let needed = nonces_of(kind, &units_in(kind, rest, offsets_s, (0, 0)));
+        let nonces_in = |span, offsets_s| nonces_of(kind, &units_in(kind, span, offsets_s, (0, 0)));
+        let mut needed = nonces_in(rest, offsets_s);
+        // One that may be in step was so when the window was built, or was not: what is
+        // sure to be there is what both have.
+        if may_be_in_step(offsets_s, &self.timing) {
+            let of_span = self.span.as_ref().map_or(0..0, |span| nonces_in(span, (0, 0)));
+            needed = needed.start.max(of_span.start)..needed.end.min(of_span.end);
+        }
         self.params.each_live(slot, window, |live| {
             let both = live.start.max(needed.start)..live.end.min(needed.end);
             if !both.is_empty() {

@@ -43,6 +43,7 @@ mod error;
 mod follow;
 mod key_table;
 mod keyfile;
+mod layers;
 mod resolve;
 mod scans;
 mod snapshots;

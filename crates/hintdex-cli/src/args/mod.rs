@@ -1,5 +1,6 @@
 //! The command line.
 
+mod measure;
 mod time;
 
 use std::num::NonZeroUsize;
@@ -10,6 +11,7 @@ use hintdex::snapshot::Encoding;
 use hintdex::wire::{HintScheme, NonceKind};
 use hintdex::{Durability, StationOptions};
 
+pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
 pub use time::{TimeArgs, parse_duration, parse_time, time_text};
 
 use crate::beacons::args::{IdentifyArgs, ImportKeysArgs};
@@ -74,6 +76,13 @@ pub enum Command {
     ImportKeys(ImportKeysArgs),
     /// Say whose beacons were heard, a line of hex each, to a line of JSON each
     Identify(IdentifyArgs),
+    /// Measure every form on this machine, and say it in one page
+    Measure(MeasureArgs),
+    /// Say what a fleet will need in bytes, memory and time before it is built
+    Estimate(EstimateArgs),
+    /// Take one figure in this process
+    #[command(hide = true)]
+    Take(TakeArgs),
 }
 
 #[derive(Debug, ClapArgs)]

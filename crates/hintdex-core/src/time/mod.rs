@@ -157,6 +157,11 @@ pub(crate) fn in_step((low_s, high_s): (i64, i64), timing: &Timing) -> bool {
     -i64::from(timing.before_s) <= low_s && high_s <= i64::from(timing.after_s)
 }
 
+/// Whether a clock with one of these offsets is within the tolerance.
+pub(crate) fn may_be_in_step((low_s, high_s): (i64, i64), timing: &Timing) -> bool {
+    low_s <= i64::from(timing.after_s) && -i64::from(timing.before_s) <= high_s
+}
+
 /// The nonces of a run of units, for devices that use one a unit.
 pub(crate) const fn nonces_of(kind: NonceKind, units: &Range<u64>) -> Range<Nonce> {
     kind.first_of(units.start)..kind.first_of(units.end)

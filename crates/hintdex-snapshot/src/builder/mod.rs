@@ -154,7 +154,8 @@ impl<'b> Builder<'b> {
         data.draft.seek(DATA_OFFSET_BYTES as u64)?;
 
         let hints_a_shard = hint_count.div_ceil(shard_count as u64);
-        let pass_len = self.pass_len_shards(hints_a_shard);
+        let threads = rayon::current_num_threads();
+        let pass_len = pass_len_shards(self.memory_bytes, threads, hints_a_shard);
         let (mut first, mut passes, mut done) = (0, 0, 0);
         while first < shard_count {
             let wanted = first..shard_count.min(first + pass_len);
@@ -201,18 +202,18 @@ impl<'b> Builder<'b> {
         let bytes = data.finish(&mut header, self.key)?;
         Ok(BuildReport { hints: hint_count, bytes, passes })
     }
+}
 
-    /// How many shards' hints are gathered at once.
-    fn pass_len_shards(&self, hints_a_shard: u64) -> usize {
-        let building = rayon::current_num_threads() as u64 * hints_a_shard * BUILDING_LEN_BYTES;
-        let left = self.memory_bytes.saturating_sub(building);
-        let shard_len = room_hints(hints_a_shard) as u64 * GATHERED_LEN_BYTES;
-        usize::try_from(left / shard_len.max(1)).unwrap_or(usize::MAX).max(1)
-    }
+/// How many shards' hints are gathered at once.
+pub(crate) fn pass_len_shards(memory_bytes: u64, threads: usize, hints_a_shard: u64) -> usize {
+    let building = threads as u64 * hints_a_shard * BUILDING_LEN_BYTES;
+    let left = memory_bytes.saturating_sub(building);
+    let shard_len = room_hints(hints_a_shard) as u64 * GATHERED_LEN_BYTES;
+    usize::try_from(left / shard_len.max(1)).unwrap_or(usize::MAX).max(1)
 }
 
 /// The least number of shards of the right size.
-fn shard_bits(hint_count: u64) -> u8 {
+pub(crate) fn shard_bits(hint_count: u64) -> u8 {
     let shards = hint_count.div_ceil(SHARD_LEN_HINTS).max(1).next_power_of_two();
     #[expect(clippy::cast_possible_truncation, reason = "a logarithm")]
     let bits = shards.ilog2() as u8;

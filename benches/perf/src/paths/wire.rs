@@ -1,0 +1,47 @@
+//! What is on the air: hints made, tags verified.
+
+use hintdex_wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, Packet};
+
+use super::{Path, fold, input};
+use crate::{Failure, counted};
+
+pub const PATHS: &[Path] = &[
+    Path { name: "wire: a device's keys", work: derive },
+    Path { name: "wire: hints, aes128", work: || hints(HintScheme::Aes128) },
+    Path { name: "wire: hints, speck64", work: || hints(HintScheme::Speck64) },
+    Path { name: "wire: verify a tag", work: verify },
+];
+
+fn derive() -> Result<u64, Failure> {
+    let keys = input::keys();
+    Ok(counted(&mut || {
+        (0..1000).fold(0, |hash, device| {
+            let id = KeyId::first(DeviceId(device));
+            let key = keys.hint_key(id).map_or(0, |key| u64::from(key.expose()[0]));
+            fold(hash, key + u64::from(keys.packet_key(id).is_some()))
+        })
+    }))
+}
+
+/// As a window is filled: 16 hints of each of 1,000 devices.
+fn hints(scheme: HintScheme) -> Result<u64, Failure> {
+    let keys = input::quick_hint_keys(1000);
+    Ok(counted(&mut || {
+        let mut hash = 0;
+        for key in &keys {
+            HintCipher::new(scheme, key).each_hint(0..16, |hint| hash = fold(hash, hint.head()));
+        }
+        hash
+    }))
+}
+
+fn verify() -> Result<u64, Failure> {
+    let (key, packets) = (input::packet_key(7)?, input::packets(1000)?);
+    Ok(counted(&mut || {
+        packets.iter().fold(0, |hash, packet| {
+            let packet = Packet::parse(HintScheme::Aes128, packet);
+            let good = packet.is_ok_and(|packet| key.verify(&packet).is_some());
+            fold(hash, u64::from(good))
+        })
+    }))
+}

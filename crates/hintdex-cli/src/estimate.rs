@@ -1,0 +1,285 @@
+//! `hintdex estimate`: what a fleet will need, before it is built.
+//!
+//! Bytes come from the geometry of the index and of the snapshot, each with a sample
+//! of it really packed; times from the same samples on this machine, now; memory
+//! from a small fleet in a process of its own, whose parts grow with the devices.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hintdex::snapshot::{Dial, SampleShard, Section, SnapshotParams};
+use hintdex::wire::{DeviceId, HintCipher, KeyId, KeySource};
+use hintdex::{DeviceRange, Durability, Params, Station, Stats};
+use serde_json::{Value, json};
+
+use crate::args::{EstimateArgs, RunArgs, What};
+use crate::failure::Failure;
+use crate::measure::{Fleet, Memory, Taker};
+
+/// Devices tried a lookup, unless told otherwise.
+const DEFAULT_TRIES: u32 = 32;
+
+/// Hints of the small fleet that stands for the large one.
+const SAMPLE_LEN_HINTS: u32 = 1 << 16;
+
+/// How often it is served: what the allocator keeps differs from run to run.
+const SAMPLE_RUNS: u8 = 3;
+
+/// How long keys and hints are made to learn what they cost.
+const CALIBRATION: Duration = Duration::from_millis(60);
+
+/// Of `--memory`, the part the block cache has.
+const CACHE_EIGHTHS: u64 = 5;
+
+pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
+    let here = Path::new("a temporary folder");
+    let folder = tempfile::tempdir().map_err(|error| Failure::io("making", here, &error))?;
+    let fleet = Fleet {
+        path: folder.path().join("fleet"),
+        devices: (SAMPLE_LEN_HINTS / args.lookahead).clamp(64, 4096),
+        lookahead: args.lookahead,
+        hint: args.hint.name(),
+    };
+    let sample = Sample::take(&fleet, args, run)?;
+    let live = live(&sample, args, run)?;
+    let snapshot = snapshot(&sample, args, run)?;
+    let memory = memory(&sample, args, run, live.bytes)?;
+    let hints = u64::from(args.devices) * u64::from(args.lookahead);
+    let object = json!({
+        "devices": args.devices,
+        "lookahead": args.lookahead,
+        "hint_scheme": args.hint.name(),
+        "hints": hints,
+        "live": live.to_json(hints),
+        "snapshot": snapshot.to_json(hints),
+        "memory": memory,
+    });
+    if args.json {
+        println!("{object}");
+    } else {
+        print!("{}", to_table(&object));
+    }
+    Ok(())
+}
+
+/// A small fleet, and what things cost on this machine.
+struct Sample {
+    station: Station,
+    stats: Stats,
+    /// What a process that serves it takes in memory.
+    served: Memory,
+    key_s: f64,
+    hint_s: f64,
+    /// What provisioning takes that is no work: syncs.
+    fixed_s: f64,
+}
+
+impl Sample {
+    fn take(fleet: &Fleet, args: &EstimateArgs, run: &RunArgs) -> Result<Self, Failure> {
+        let params = Params::counters(args.hint, args.lookahead);
+        let options = run.station(Durability::ProcessCrash);
+        let station = Station::create(&fleet.path, None, params, &options)?;
+        let started = Instant::now();
+        station.provision(&[DeviceRange::new(DeviceId(0), fleet.devices)], None)?;
+        let fixed_s = started.elapsed().as_secs_f64();
+        let stats = station.stats()?;
+        station.warm_up()?;
+        // One process at a time has an index open.
+        drop(station);
+        let bar = indicatif::ProgressBar::hidden();
+        let served = Taker::new(run, SAMPLE_RUNS, 1, &bar)?;
+        let served = served.several(What::Station, fleet, &[])?.middle_resident().memory;
+        let station = Station::open(&fleet.path, &options)?;
+        let (key_s, hint_s) = costs(station.key_source().as_ref(), args);
+        Ok(Self { station, stats, served, key_s, hint_s, fixed_s })
+    }
+
+    /// Every hint of the fleet made `passes` times, on all threads.
+    fn making_s(&self, args: &EstimateArgs, passes: u64) -> f64 {
+        let device_s = self.key_s + self.hint_s * f64::from(args.lookahead);
+        passes as f64 * f64::from(args.devices) * device_s
+    }
+}
+
+/// What deriving a key and making a hint takes, on one thread.
+fn costs(keys: &dyn KeySource, args: &EstimateArgs) -> (f64, f64) {
+    let key = |id: u32| keys.hint_key(KeyId::first(DeviceId(id)));
+    let key_s = cost(&|id| u64::from(black_box(key(id)).is_some()));
+    let hint_s = key(0).map_or(0.0, |key| {
+        let made = |_| {
+            let mut sum = 0_u64;
+            let cipher = HintCipher::new(args.hint, &key);
+            let nonces = u64::from(args.lookahead);
+            cipher.each_hint(0..nonces, |hint| sum = sum.wrapping_add(hint.head()));
+            sum
+        };
+        cost(&made) / f64::from(args.lookahead)
+    });
+    (key_s, hint_s)
+}
+
+/// Seconds a call.
+fn cost(work: &dyn Fn(u32) -> u64) -> f64 {
+    let (started, mut calls) = (Instant::now(), 0);
+    while started.elapsed() < CALIBRATION {
+        black_box((0..64).map(|call| work(calls + call)).fold(0, u64::wrapping_add));
+        calls += 64;
+    }
+    started.elapsed().as_secs_f64() / f64::from(calls)
+}
+
+/// A part of a fleet: its bytes, and the time to build it.
+struct Part {
+    bytes: u64,
+    sections: Vec<(&'static str, u64)>,
+    build_s: f64,
+    more: Value,
+}
+
+impl Part {
+    fn to_json(&self, hints: u64) -> Value {
+        let sections = self.sections.iter();
+        let sections = sections.map(|(name, bytes)| json!({ "name": name, "bytes": bytes }));
+        let mut object = json!({
+            "bytes": self.bytes,
+            "bytes_per_hint": self.bytes as f64 / hints.max(1) as f64,
+            "build_s": self.build_s,
+            "sections": sections.collect::<Vec<_>>(),
+        });
+        if let (Some(object), Some(more)) = (object.as_object_mut(), self.more.as_object()) {
+            object.extend(more.clone());
+        }
+        object
+    }
+}
+
+/// The live index: the window by its geometry, all else as the small fleet has it.
+fn live(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part, Failure> {
+    let window = sample.station.foretell(args.devices)?;
+    let others = sample.stats.sections.iter().filter(|section| section.name != "hints");
+    let others = others.map(|section| (section.name, section.disk_bytes));
+    let sections: Vec<_> = std::iter::once(("hints", window.bytes)).chain(others).collect();
+    let packing_s = window.sample_took.as_secs_f64() / window.sampled_hints.max(1) as f64;
+    let work_s = sample.making_s(args, window.passes) + packing_s * window.hints as f64;
+    let more = json!({
+        "prefix_bits": window.prefix_bits,
+        "suffix_bits": window.suffix_bits,
+        "passes": window.passes,
+        "memory_given_bytes": run.memory,
+    });
+    Ok(Part {
+        bytes: sections.iter().map(|(_, bytes)| bytes).sum(),
+        sections,
+        build_s: sample.fixed_s + work_s / threads(),
+        more,
+    })
+}
+
+/// The snapshot: one of its shards built, the others like it.
+fn snapshot(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part, Failure> {
+    let dial =
+        args.bits.map_or_else(|| Dial::Tries(args.tries.unwrap_or(DEFAULT_TRIES)), Dial::Bits);
+    let params = SnapshotParams {
+        encoding: args.encoding,
+        dial,
+        check_bits: hintdex::RebuildOptions::default().check_bits,
+        hint_scheme: args.hint,
+        nonce_kind: 0,
+        horizon_nonces: args.lookahead.into(),
+        slots: 0..args.devices,
+        fleet_id: [0; 16],
+        origin: [0; 16],
+        built_at_unix_s: 0,
+        time_unix_s: 0..0,
+    };
+    let hints = u64::from(args.devices) * u64::from(args.lookahead);
+    let refused = |error| Failure::usage(format!("such a snapshot cannot be built: {error}"));
+    let shard = SampleShard::new(&params, hints).map_err(refused)?;
+    let passes = shard.passes(run.memory as u64, rayon::current_num_threads());
+    let started = Instant::now();
+    let estimate = shard.build().map_err(refused)?;
+    let shard_s = started.elapsed().as_secs_f64() * estimate.shards as f64;
+    let making_s = sample.making_s(args, passes as u64);
+    let section = |section: &Section| (section.name, section.bytes);
+    Ok(Part {
+        bytes: estimate.bytes,
+        sections: estimate.sections.iter().map(section).collect(),
+        build_s: (making_s + shard_s) / threads(),
+        more: json!({
+            "encoding": args.encoding.name(),
+            "tries": params.tries(),
+            "value_bits": params.value_bits(),
+            "passes": passes,
+        }),
+    })
+}
+
+/// What a station that serves the fleet will take, once it has touched everything.
+fn memory(
+    sample: &Sample,
+    args: &EstimateArgs,
+    run: &RunArgs,
+    index_bytes: u64,
+) -> Result<Value, Failure> {
+    let (stats, served) = (&sample.stats, &sample.served);
+    sample.station.warm_up()?;
+    let small = stats.slots.max(1);
+    let per_slot = |bytes: u64| bytes * u64::from(args.devices) / small;
+    let table_bytes = sample.station.table_memory_bytes() as u64;
+    let cache_bytes = index_bytes.min(run.memory as u64 / 8 * CACHE_EIGHTHS);
+    let of_small = stats.states_memory_bytes + table_bytes + served.block_cache_bytes;
+    let base_bytes = served.resident_bytes.saturating_sub(of_small);
+    let (states, keys) = (per_slot(stats.states_memory_bytes), per_slot(table_bytes));
+    Ok(json!({
+        "resident_bytes": base_bytes + states + keys + cache_bytes,
+        "states_bytes": states,
+        "key_table_bytes": keys,
+        "block_cache_bytes": cache_bytes,
+        "program_bytes": base_bytes,
+    }))
+}
+
+fn threads() -> f64 {
+    rayon::current_num_threads() as f64
+}
+
+/// The same in words.
+fn to_table(object: &Value) -> String {
+    let number = |path: &str| object.pointer(path).and_then(Value::as_f64).unwrap_or_default();
+    let bytes = |path: &str| {
+        let bytes = number(path);
+        format!("{bytes:>16.0} bytes {:>10.1} MiB", bytes / f64::from(1 << 20))
+    };
+    let mut text = format!(
+        "{} devices × {} hints = {} hints\n\n",
+        number("/devices"),
+        number("/lookahead"),
+        number("/hints")
+    );
+    for (name, part) in [("live index", "live"), ("snapshot", "snapshot")] {
+        let total = bytes(&format!("/{part}/bytes"));
+        let per_hint = number(&format!("/{part}/bytes_per_hint"));
+        let (build_s, passes) =
+            (number(&format!("/{part}/build_s")), number(&format!("/{part}/passes")));
+        text += &format!("{name:<22}{total}   {per_hint:.3} bytes a hint\n");
+        let sections = object.pointer(&format!("/{part}/sections")).and_then(Value::as_array);
+        for at in 0..sections.map_or(0, Vec::len) {
+            let section = format!("/{part}/sections/{at}");
+            let name = object.pointer(&format!("{section}/name")).and_then(Value::as_str);
+            let size = bytes(&format!("{section}/bytes"));
+            text += &format!("  {:<20}{size}\n", name.unwrap_or_default());
+        }
+        text += &format!("  {:<20}{build_s:>16.1} s, in {passes} passes\n", "building takes");
+    }
+    text += &format!("\n{:<22}{}\n", "resident, serving", bytes("/memory/resident_bytes"));
+    for (name, key) in [
+        ("states", "states_bytes"),
+        ("key table", "key_table_bytes"),
+        ("block cache", "block_cache_bytes"),
+        ("the program", "program_bytes"),
+    ] {
+        text += &format!("  {name:<20}{}\n", bytes(&format!("/memory/{key}")));
+    }
+    text
+}

@@ -1,0 +1,137 @@
+//! What a snapshot will take, told before it is built.
+//!
+//! Hints are uniform, so all shards of a file cost the same but for chance. One
+//! of them is really built, from made-up hints of the right number and width, and
+//! the file is that many times as long. So nothing here is fitted, and a change of
+//! an encoding changes its estimate.
+
+use crate::builder::{pass_len_shards, shard_bits};
+use crate::encoding::{Entry, Shape, Shards, build_shard};
+use crate::format::{
+    BLOCK_CRC_LEN_BYTES, BLOCK_LEN_BYTES, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
+    SHARD_RECORD_LEN_BYTES, ShardRecord,
+};
+use crate::snapshot::Section;
+use crate::{BuildError, ManifestKey, SnapshotParams};
+
+/// What a file will be, within 2 % from some ten thousand hints on; below, what a
+/// shard bumps or repeats is a matter of chance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotEstimate {
+    /// The length of the file in bytes.
+    pub bytes: u64,
+    /// What the bytes are spent on; they add up.
+    pub sections: Vec<Section>,
+    /// How many shards there are.
+    pub shards: u64,
+    /// How many hints the shard that was built had.
+    pub sampled_hints: u64,
+}
+
+/// A shard of a snapshot that does not exist: made-up hints, in the number and of
+/// the width that a real one would have.
+///
+/// ```
+/// use hintdex_snapshot::{Dial, Encoding, SampleShard, SnapshotParams};
+/// # use hintdex_wire::HintScheme;
+/// # let params = SnapshotParams {
+/// #     encoding: Encoding::Ribbon, dial: Dial::Tries(32), check_bits: 0,
+/// #     hint_scheme: HintScheme::Aes128, nonce_kind: 0, horizon_nonces: 10,
+/// #     slots: 0..10_000, fleet_id: [0; 16], origin: [0; 16], built_at_unix_s: 0,
+/// # };
+/// // Ten hints of each of 10,000 slots: 9 bits a hint and some.
+/// let estimate = SampleShard::new(&params, 100_000)?.build()?;
+/// assert!((112_500..130_000).contains(&estimate.bytes));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SampleShard {
+    params: SnapshotParams,
+    shape: Shape,
+    entries: Vec<Entry>,
+}
+
+impl SampleShard {
+    /// Makes up the hints of one shard of a snapshot of `hint_count` hints: up to
+    /// 2²⁰ of them at 12 bytes and 10 ns each.
+    ///
+    /// # Errors
+    /// [`BuildError::Params`] when a parameter is out of range.
+    pub fn new(params: &SnapshotParams, hint_count: u64) -> Result<Self, BuildError> {
+        params.check()?;
+        // The key only names the file and seeds its hashes.
+        let key = ManifestKey::from_bytes([0; 32]);
+        let header = Header::new(params, hint_count, shard_bits(hint_count), &key);
+        let shape = Shape::new(params, &header);
+        let hint_bits = u32::try_from(8 * params.hint_scheme.len_bytes()).unwrap_or(u64::BITS);
+        let kept = u64::MAX << (u64::BITS - hint_bits.min(u64::BITS));
+        let slot_count = u64::from(params.slot_count());
+        let mut random = header.seed.get();
+        let entries = (0..hint_count >> shape.shard_bits).map(|_| {
+            let head = next(&mut random) >> shape.shard_bits & kept;
+            let slot = (u128::from(next(&mut random)) * u128::from(slot_count)) >> 64;
+            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+            Entry::new(head, params.slots.start.saturating_add(slot))
+        });
+        Ok(Self { params: params.clone(), entries: entries.collect(), shape })
+    }
+
+    /// How many hints it has.
+    pub const fn hints(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// How often a build with so much memory and so many threads will ask for every
+    /// hint of the fleet.
+    pub fn passes(&self, memory_bytes: u64, threads: usize) -> usize {
+        let pass_len = pass_len_shards(memory_bytes, threads, self.hints());
+        (1_usize << self.shape.shard_bits).div_ceil(pass_len)
+    }
+
+    /// Builds it as [`Builder`](crate::Builder) would, on this thread, and says how
+    /// long the whole file will be. What this costs a hint, building will.
+    ///
+    /// # Errors
+    /// [`BuildError`] when the shard cannot be built.
+    pub fn build(self) -> Result<SnapshotEstimate, BuildError> {
+        let Self { params, shape, mut entries } = self;
+        let sampled_hints = entries.len() as u64;
+        let mut bytes = Vec::new();
+        let record = build_shard(params.encoding, &shape, 0, &mut entries, &mut bytes)?;
+        let mut sections = sections_of(&params, &shape, &record)?;
+        let shards = 1_u64 << shape.shard_bits;
+        let padding = bytes.len().next_multiple_of(SHARD_ALIGN_BYTES) - bytes.len();
+        Section::add(&mut sections, "padding", padding);
+        sections.iter_mut().for_each(|section| section.bytes *= shards);
+
+        let data: u64 = sections.iter().map(|section| section.bytes).sum();
+        let blocks = data.div_ceil(BLOCK_LEN_BYTES as u64);
+        sections.extend([
+            Section { name: "header", bytes: DATA_OFFSET_BYTES as u64 },
+            Section { name: "directory", bytes: shards * SHARD_RECORD_LEN_BYTES as u64 },
+            Section { name: "block checks", bytes: blocks * BLOCK_CRC_LEN_BYTES as u64 },
+        ]);
+        let bytes = sections.iter().map(|section| section.bytes).sum();
+        Ok(SnapshotEstimate { bytes, sections, shards, sampled_hints })
+    }
+}
+
+/// The named parts of the shard of a record, as a reader would find them.
+fn sections_of(
+    params: &SnapshotParams,
+    shape: &Shape,
+    record: &ShardRecord,
+) -> Result<Vec<Section>, BuildError> {
+    let shards = Shards::open(params.encoding, shape, std::slice::from_ref(record));
+    let hints = record.hint_count.get().into();
+    let shards = shards.map_err(|shard| BuildError::ShardTooLarge { shard, hints })?;
+    Ok(shards.sections(shape))
+}
+
+/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
+/// Generators", OOPSLA 2014).
+const fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
