@@ -10,6 +10,7 @@
 mod bad_calls;
 mod bad_input;
 mod capture;
+mod clocked;
 mod crash_decode;
 mod crash_provision;
 mod full_disk;
