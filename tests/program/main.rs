@@ -13,6 +13,7 @@ mod capture;
 mod clocked;
 mod crash_decode;
 mod crash_provision;
+mod crash_windows;
 mod full_disk;
 mod lean;
 mod schemes;
