@@ -59,6 +59,11 @@ impl Devices {
         line
     }
 
+    /// The same with the time of its reception behind it, in seconds since 1970.
+    pub fn line_at(&self, unix_s: u64, device: u32, nonce: Nonce, payload: &[u8]) -> String {
+        format!("{} {unix_s}\n", hex::encode(self.packet(device, nonce, payload)))
+    }
+
     /// Hex of keys that nobody may ever see: of the devices `0..count`.
     pub fn secrets(&self, count: u32) -> Vec<[u8; 16]> {
         let of_device = |device| {

@@ -1,6 +1,7 @@
 //! Folders copied, and files found in them.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Copies a folder and everything in it.
@@ -53,4 +54,16 @@ pub fn newest_window(fleet: &Path) -> u64 {
         u64::from_str_radix(digits, 16).ok()
     });
     names.max().unwrap_or(0)
+}
+
+/// What a folder takes on the disk, in bytes: whole blocks, as `du` counts them.
+pub fn disk_bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).expect("the folder can be listed");
+    let bytes = |path: PathBuf| {
+        if path.is_dir() {
+            return disk_bytes(&path);
+        }
+        512 * fs::metadata(path).expect("a file has a size").blocks()
+    };
+    entries.map(|entry| bytes(entry.expect("the folder can be listed").path())).sum()
 }

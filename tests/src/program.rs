@@ -162,15 +162,26 @@ pub fn inspect(fleet: &Path) -> serde_json::Value {
     serde_json::from_str(&outcome.stdout).expect("inspect writes JSON")
 }
 
+/// The same at a moment, in seconds since 1970.
+#[track_caller]
+pub fn inspect_at(fleet: &Path, unix_s: u64) -> serde_json::Value {
+    let now = unix_s.to_string();
+    let more = ["--json", "--now", &now].map(OsStr::new);
+    let outcome = run(["inspect".as_ref(), fleet.as_os_str()].into_iter().chain(more)).done();
+    serde_json::from_str(&outcome.stdout).expect("inspect writes JSON")
+}
+
 /// A verdict, as `decode` writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// The number of the line it is about, from 1.
     pub line: u64,
-    /// `accepted`, `replay`, `stale`, `forged`, `unknown` or `malformed`.
+    /// `accepted`, `replay`, `stale`, `early`, `forged`, `unknown` or `malformed`.
     pub verdict: String,
     /// Device and nonce of an authentic packet.
     pub sender: Option<(u32, u64)>,
+    /// What its nonce says of when it was made, where nonces tell time.
+    pub time: String,
     /// The payload of an accepted packet, in hex.
     pub payload: String,
     /// Who knew the device.
@@ -189,10 +200,11 @@ impl Said {
             verdict: text("verdict").to_owned(),
             sender: number("device")
                 .and_then(|device| Some((u32::try_from(device).ok()?, number("nonce")?))),
+            time: text("time").to_owned(),
             payload: text("payload").to_owned(),
             source: text("source").to_owned(),
         };
-        let authentic = matches!(said.verdict.as_str(), "accepted" | "replay" | "stale");
+        let authentic = matches!(said.verdict.as_str(), "accepted" | "replay" | "stale" | "early");
         assert_eq!(said.sender.is_some(), authentic, "{line}");
         assert_eq!(value.get("payload").is_some(), said.verdict == "accepted", "{line}");
         assert_eq!(

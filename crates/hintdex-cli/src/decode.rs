@@ -27,6 +27,7 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let options = StationOptions {
         lean: args.lean,
         refill: true,
+        roll_in_background: true,
         scan_core_share: args.scan_share.unwrap_or(f64::INFINITY),
         ..run.station(args.sync.into())
     };

@@ -215,7 +215,7 @@ impl Station {
             scans: Scans::new(options.scan_core_share),
         };
         if station.params().nonces.tells_time() {
-            station.upkeep().attach_spans()?;
+            station.upkeep().attach_spans(options.refill)?;
             if options.refill {
                 station.upkeep().run(None)?;
             }

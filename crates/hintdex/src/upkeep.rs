@@ -87,10 +87,10 @@ impl Upkeep {
         self.snapshots.attach(&self.index, &path)
     }
 
-    /// Attaches the station's own snapshots of the windows that are left to them, and
-    /// removes those that nothing is left to. Windows whose snapshot is not there are
-    /// dropped, to be built again.
-    pub(crate) fn attach_spans(&self) -> Result<(), Error> {
+    /// Attaches the station's own snapshots of the windows that are left to them. To mend
+    /// is to drop windows whose snapshot is not there, so that they are built again, and
+    /// to remove snapshots that nothing is left to.
+    pub(crate) fn attach_spans(&self, mend: bool) -> Result<(), Error> {
         let Some(own) = &self.own_snapshot else { return Ok(()) };
         let mut known = Vec::new();
         for (span, left_to) in self.index.spans() {
@@ -99,9 +99,12 @@ impl Upkeep {
             let attached = self.snapshots.attach(&self.index, &path).ok();
             if attached == Some(snapshot) {
                 known.push(path);
-            } else {
+            } else if mend {
                 self.index.close_span(&span)?;
             }
+        }
+        if !mend {
+            return Ok(());
         }
         let folder = own.parent().unwrap_or(Path::new("."));
         for entry in std::fs::read_dir(folder).map_err(Error::io("listing a folder", folder))? {

@@ -42,14 +42,16 @@ pub struct RunArgs {
 
 impl RunArgs {
     /// The options of a station that runs like this.
-    /// Only `refill`ing commands mend a lean index whose snapshot is gone: whoever
-    /// looks at an index does not expect it to change.
+    /// Only `refill`ing commands mend a lean index whose snapshot is gone, and only
+    /// decoding rolls in the background: whoever looks at an index does not expect it
+    /// to change.
     pub fn station(&self, durability: Durability) -> StationOptions {
         StationOptions {
             memory_bytes: self.memory,
             durability,
             scan_core_share: f64::INFINITY,
             refill: false,
+            roll_in_background: false,
             timing: self.time.options(),
             ..StationOptions::default()
         }

@@ -1,0 +1,288 @@
+//! Windows of time that come and go while the program is killed with SIGKILL: at random
+//! moments of a long run, and at every call of a roll that changes files. The present is
+//! found afterwards, nothing is accepted twice, and the space of the past comes back.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hintdex_tests::program::{self, inspect_at, run};
+use hintdex_tests::{Devices, Ledger, Random, Running, Said, decode, files, provision};
+use tempfile::TempDir;
+
+/// When the fleets here are provisioned: 2026-11-23T00:00:00Z.
+const START: u64 = 1_795_392_000;
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3600;
+
+const DEVICES: u32 = 2000;
+
+/// A fleet whose windows are an hour of minutes, and the time it has come to.
+struct Fleet {
+    folder: TempDir,
+    devices: Devices,
+    ledger: Ledger,
+    now_s: u64,
+    next_device: u32,
+}
+
+impl Fleet {
+    /// Provisions it, and lets every device be heard: from here on its states take as
+    /// much room as they ever will.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (devices, now) = (DEVICES.to_string(), START.to_string());
+        let path = folder.path().join("fleet");
+        provision(&path, &["--devices", &devices, "--nonce", "step:60", "--now", &now]).done();
+        let (devices, ledger) = (Devices::of_capture(), Ledger::default());
+        let mut fleet = Self { folder, devices, ledger, now_s: START, next_device: 0 };
+        fleet.hear(DEVICES);
+        fleet
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("fleet")
+    }
+
+    /// Goes on into the next hour.
+    fn next_window(&mut self, random: &mut Random) {
+        self.now_s = self.now_s - self.now_s % HOUR + HOUR + 120 + random.below(HOUR - 240);
+    }
+
+    /// The packet that the next device sends now, and its line.
+    fn send(&mut self) -> ((u32, u64), String) {
+        let (device, nonce) = (self.next_device, self.now_s / MINUTE);
+        self.next_device = (device + 1) % DEVICES;
+        ((device, nonce), self.devices.line_at(self.now_s, device, nonce, b"here"))
+    }
+
+    /// Whether the packet that was sent was accepted, and known by the index.
+    #[track_caller]
+    fn check(&mut self, (device, nonce): (u32, u64), said: &Said) {
+        self.ledger.enter(device, nonce, said).unwrap_or_else(|breach| panic!("{breach}"));
+        assert_eq!(
+            (said.verdict.as_str(), said.source.as_str()),
+            ("accepted", "index"),
+            "{said:?}"
+        );
+    }
+
+    /// Decodes a packet of each of some devices now.
+    #[track_caller]
+    fn hear(&mut self, count: u32) {
+        self.now_s += MINUTE;
+        let (sent, lines): (Vec<_>, String) = (0..count).map(|_| self.send()).unzip();
+        let said = decode(&self.path(), &[], lines).done().verdicts();
+        assert_eq!(said.len(), sent.len());
+        sent.into_iter().zip(&said).for_each(|(sent, said)| self.check(sent, said));
+    }
+
+    /// Decodes a packet an hour for some hours, and is killed so long after the last one
+    /// was sent. Whether that one was answered.
+    fn decode_and_kill(&mut self, windows: u64, after: Duration, random: &mut Random) -> bool {
+        let sync = if random.chance(30) { "none" } else { "batch" };
+        let mut running = Running::start(&self.path(), &["--sync", sync]);
+        for _ in 1..windows {
+            self.next_window(random);
+            let (sent, line) = self.send();
+            running.send(&line);
+            let said = running.next_verdict();
+            self.check(sent, &said);
+        }
+        self.next_window(random);
+        let (sent, line) = self.send();
+        running.send(&line);
+        let mut stdout = running.take_stdout();
+        thread::sleep(after);
+        running.kill();
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).expect("what was written can be read");
+        // A line without its end was not acknowledged.
+        let acknowledged: Vec<_> = rest.split_inclusive('\n').collect();
+        for line in acknowledged.iter().filter(|line| line.ends_with('\n')) {
+            let said = Said::parse(line);
+            self.check(sent, &said);
+        }
+        assert_eq!(running.end().code, None, "it ended before it was killed");
+        rest.ends_with('\n')
+    }
+
+    /// Rolls to the present window alone, and says what the folder takes then.
+    fn roll(&self) -> u64 {
+        let (path, now) = (self.path(), self.now_s.to_string());
+        let roll = ["roll", "--lead", "1m", "--now", &now, "--index"].map(Path::new);
+        run(roll.into_iter().chain([path.as_path()])).done();
+        files::disk_bytes(&path)
+    }
+
+    fn verify(&self) {
+        let (path, now) = (self.path(), self.now_s.to_string());
+        let verify = ["verify", "--now", &now].map(Path::new);
+        run(verify.into_iter().chain([path.as_path()])).done();
+    }
+
+    /// Sends everything that was ever acknowledged once more: none of it is accepted.
+    fn replay_everything(&mut self) {
+        let line = |(device, nonce)| self.devices.line_at(self.now_s, device, nonce, b"here");
+        let all = self.ledger.all();
+        let lines: String = all.iter().copied().map(line).collect();
+        let said = decode(&self.path(), &[], lines).done().verdicts();
+        assert_eq!(said.len(), all.len());
+        for ((device, nonce), said) in all.into_iter().zip(&said) {
+            let entered = self.ledger.enter(device, nonce, said);
+            entered.unwrap_or_else(|breach| panic!("{breach}"));
+        }
+    }
+}
+
+/// How long the program takes from its start to the first verdict, and from there to one
+/// in the next window.
+fn typical(fleet: &mut Fleet, random: &mut Random) -> (Duration, Duration) {
+    let mut running = Running::start(&fleet.path(), &[]);
+    let mut hour = || {
+        let started = Instant::now();
+        fleet.next_window(random);
+        let (sent, line) = fleet.send();
+        running.send(&line);
+        let said = running.next_verdict();
+        fleet.check(sent, &said);
+        started.elapsed()
+    };
+    let took = (hour(), hour());
+    drop(running.end().done());
+    took
+}
+
+/// What the folder took each time it was looked at, after so many windows.
+type Sizes = Vec<(u64, u64)>;
+
+fn killed_while_windows_go_by(windows: u64, kills: u64, seed: u64) {
+    let mut random = Random::new(seed);
+    let mut fleet = Fleet::new();
+    let (opening, window) = typical(&mut fleet, &mut random);
+    let mut gone = 2;
+    let (mut unanswered, mut half_made) = (0, 0);
+    let mut sizes = Sizes::new();
+    for kill in 0..kills {
+        let share = random.below(1 + 2 * (windows - gone).div_ceil(kills - kill));
+        let hours = 1 + share.min(windows.saturating_sub(gone + 1));
+        // Building, declaring, and behind the verdict dropping, or while it is opened.
+        let longest = if hours == 1 { opening + window } else { 2 * window };
+        let after = longest.mul_f64(random.below(1000) as f64 / 1000.0);
+        unanswered += u64::from(!fleet.decode_and_kill(hours, after, &mut random));
+        gone += hours;
+        let path = fleet.path();
+        let made = files::newest_window(&path);
+        let declared = inspect_at(&path, fleet.now_s)["epoch"].as_u64().expect("a number");
+        half_made += u64::from(made > declared);
+        fleet.hear(20);
+        if kill % 5 == 4 {
+            fleet.verify();
+        }
+        if gone >= 10 {
+            sizes.push((gone, fleet.roll()));
+        }
+    }
+    while gone < windows {
+        fleet.decode_and_kill(1, 3 * window, &mut random);
+        gone += 1;
+    }
+    fleet.verify();
+    sizes.push((gone, fleet.roll()));
+    fleet.replay_everything();
+    eprintln!(
+        "{gone} windows and {kills} kills, {unanswered} before a verdict, {half_made} with a \
+         window half-made; {} acknowledged; bytes on disk {sizes:?}",
+        fleet.ledger.count()
+    );
+    assert!(unanswered > kills / 5, "{unanswered} of {kills} kills fell into a window's change");
+    grows_by_a_tenth_at_most(&sizes);
+}
+
+/// Holds what the folder takes at the end against what it took in the beginning. Logs of
+/// the store and the states' files vary from one opening to the next: of both ends the
+/// most of some are taken.
+fn grows_by_a_tenth_at_most(sizes: &[(u64, u64)]) {
+    let some = sizes.len().div_ceil(4);
+    let most = |sizes: &[(u64, u64)]| sizes.iter().map(|(_, bytes)| *bytes).max().expect("some");
+    let (first, last) = (most(&sizes[..some]), most(&sizes[sizes.len() - some..]));
+    assert!(last * 10 <= first * 11, "the folder grew from {first} to {last} bytes: {sizes:?}");
+}
+
+#[test]
+fn sixty_windows_and_twenty_kills_leave_the_folder_as_small_as_ten() {
+    killed_while_windows_go_by(60, 20, 1);
+}
+
+#[test]
+#[ignore = "ten minutes"]
+fn a_thousand_windows_and_two_hundred_kills_leave_the_folder_as_small_as_ten() {
+    killed_while_windows_go_by(1000, 200, 2);
+}
+
+/// Rolls to the present under `strace`, which kills the program at its `nth` call of
+/// `call`. Whether it came to its end before that.
+fn roll_killed_at(call: &str, nth: usize, fleet: &Fleet) -> bool {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:signal=KILL:when={nth}")]);
+    strace.arg(program::path()).args(["roll", "--threads", "1", "--index"]).arg(fleet.path());
+    strace.args(["--now", &fleet.now_s.to_string()]);
+    strace.stdout(Stdio::null()).stderr(Stdio::null());
+    strace.status().expect("strace is installed (make setup)").success()
+}
+
+/// A roll that builds a window, declares it and drops another, killed at each call that
+/// changes files.
+fn killed_at_each(calls: &[&str]) {
+    let mut fleet = Fleet::new();
+    let mut kills = 0;
+    for call in calls {
+        for nth in 1.. {
+            // Nobody builds the next window before its time has come near.
+            fleet.now_s = fleet.now_s - fleet.now_s % HOUR + HOUR + HOUR / 2;
+            let ended = roll_killed_at(call, nth, &fleet);
+            // By whoever opens it next.
+            let spans = inspect_at(&fleet.path(), fleet.now_s)["spans"].clone();
+            let spans = spans.as_array().expect("a list").clone();
+            let present = fleet.now_s - fleet.now_s % HOUR;
+            let is_there = spans.iter().any(|span| span[0].as_u64() == Some(present));
+            assert!(is_there || !ended, "a roll that ends leaves the present: {spans:?}");
+            // The one before, this one, the next.
+            assert!((1..=3).contains(&spans.len()), "{spans:?}");
+            fleet.hear(3);
+            if ended {
+                break;
+            }
+            kills += 1;
+        }
+        fleet.verify();
+    }
+    fleet.replay_everything();
+    eprintln!("{kills} kills, one at each of {calls:?}");
+    assert!(kills > 10 * calls.len().min(2), "{kills} kills only");
+}
+
+#[test]
+fn a_roll_killed_at_each_of_its_syncs_leaves_the_old_windows_or_the_new_ones() {
+    killed_at_each(&["fdatasync"]);
+}
+
+#[test]
+#[ignore = "two minutes"]
+fn a_roll_killed_at_every_call_that_changes_files_leaves_the_old_windows_or_the_new_ones() {
+    killed_at_each(&[
+        "write",
+        "pwrite64",
+        "ftruncate",
+        "fallocate",
+        "fsync",
+        "fdatasync",
+        "rename",
+        "link",
+        "unlink",
+        "unlinkat",
+    ]);
+}
