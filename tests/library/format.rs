@@ -86,7 +86,9 @@ fn a_document_that_is_wrong_anywhere_is_noticed() {
     let right = document();
     for (from, to) in [
         ("| 12 | 4 | `lookahead` |", "| 12 | 8 | `lookahead` |"),
-        ("| 21 | 3 | `reserved` |\n", ""),
+        ("| 22 | 2 | `reserved` |\n", ""),
+        ("| 24 | 4 | `anchor_low_s` |", "| 24 | 8 | `anchor_low_s` |"),
+        ("- `from_unix_s`: ", "- "),
         ("| 4 | 4 | `count` |", "| 4 | 4 | `length` |"),
         ("| 8 | 8 | `entries` |", "| 9 | 8 | `entries` |"),
         ("| window family | `hints-` |", "| window family | `hint-` |"),

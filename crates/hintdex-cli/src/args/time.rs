@@ -60,7 +60,7 @@ pub fn parse_nonces(name: &str) -> Result<NonceKind, String> {
 
 /// Reads a span of time: a number and one of s, m, h, d; seconds without a unit.
 pub fn parse_duration(text: &str) -> Result<u32, String> {
-    let bad = || "a time is a whole number with s, m, h or d behind it, 365d at most".to_owned();
+    let bad = || "a time is a whole number with s, m, h or d behind it, like 1h, 365d at most".to_owned();
     let (digits, unit_s) = match text.chars().last() {
         Some('s') => (text.strip_suffix('s'), 1),
         Some('m') => (text.strip_suffix('m'), 60),
