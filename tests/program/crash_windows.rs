@@ -17,7 +17,7 @@ const START: u64 = 1_795_392_000;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 
-const DEVICES: u32 = 2000;
+const DEVICES: u32 = 10_000;
 
 /// A fleet whose windows are an hour of minutes, and the time it has come to.
 struct Fleet {
