@@ -52,13 +52,20 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let mut text = String::new();
     loop {
-        let batch = lines
+        let mut batch = lines
             .next_batch()
             .map_err(|error| Failure::io("reading packets", &args.file, &error))?;
         if batch.is_empty() {
             break;
         }
         text.clear();
+        // No receiver is a day ahead. Windows would be built for what such a line says.
+        let latest_s = timeline.base_unix_s().saturating_add(MOST_AHEAD_S);
+        for line in &mut batch {
+            if line.time().is_some_and(|unix_s| unix_s > latest_s) {
+                *line = Line::Bad(BadLine::InTheFuture);
+            }
+        }
         // Counters tell no time: then there is one run.
         let tolerance_s = station.timing_tolerance_s();
         let time = |line: &Line| line.time().filter(|_| nonces.tells_time());
@@ -179,6 +186,9 @@ impl Line {
         }
     }
 }
+
+/// How far the time of a line may be ahead of the clock, in seconds.
+const MOST_AHEAD_S: u64 = 86_400;
 
 /// Clocks that show less than ten years since 1970 were not set since they have power.
 const EPOCH_UNIX_S: u64 = 10 * 365 * 86_400;

@@ -11,6 +11,9 @@ use crate::progress;
 
 const DEFAULT_TRIES: u32 = 32;
 
+/// The longest time a snapshot is built for.
+const MOST_SPAN_S: u64 = 366 * 86_400;
+
 pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
     let dial = match (args.bits, args.tries) {
         (Some(bits), _) => Dial::Bits(bits),
@@ -26,6 +29,9 @@ pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
     };
     if options.span.is_some_and(|(from, to)| from >= to) {
         return Err(Failure::usage("--from: it must be before --to"));
+    }
+    if options.span.is_some_and(|(from, to)| to.saturating_sub(from) > MOST_SPAN_S) {
+        return Err(Failure::usage("--to: a snapshot is for a year at most; build several"));
     }
     let started = Instant::now();
     let station =

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::progress;
 
 pub fn run(args: &RollArgs, run: &RunArgs) -> Result<(), Failure> {
-    let options = StationOptions { lean: args.lean, ..run.station(Durability::Sync) };
+    let options = StationOptions { lean: args.lean, refill: true, ..run.station(Durability::Sync) };
     let station = Station::open_with(&args.index, &options, run.time.clock())?;
     let bar = progress::bar("rolling", "devices");
     station.roll(Some(&progress::reporter(&bar)))?;

@@ -17,6 +17,11 @@ impl Timeline {
         Self { clock, at_unix_s: AtomicU64::new(u64::MAX) }
     }
 
+    /// What the other clock shows.
+    pub fn base_unix_s(&self) -> u64 {
+        self.clock.now_unix_s()
+    }
+
     /// Goes to the time of the packets at hand.
     pub fn go_to(&self, at_unix_s: Option<u64>) {
         self.at_unix_s.store(at_unix_s.unwrap_or(u64::MAX), Ordering::Release);

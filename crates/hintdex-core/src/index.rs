@@ -362,7 +362,10 @@ impl LiveIndex {
     }
 
     /// Keeps every other change of fleet or windows out while `work` runs.
-    pub(crate) fn maintain<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn maintain<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let _alone = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         self.store.check()?;
         work()

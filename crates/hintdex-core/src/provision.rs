@@ -72,7 +72,7 @@ impl LiveIndex {
         })?;
         // Those of the past and of the future, which went when the present one was built.
         for span in self.missing_spans() {
-            self.open_span(span, None, None)?;
+            self.open_span(span, None)?;
         }
         Ok(slots)
     }
@@ -105,7 +105,7 @@ impl LiveIndex {
         let span = Some(self.timing().span_at(self.now_s()));
         let replaced = self.windows().declared.iter().map(|window| window.epoch).collect();
         let plan = Plan { fleet, span, held: None, left_to: None, replaced };
-        self.open_window(&plan, batch, report)
+        self.open_window(plan, batch, report, |_| Ok(()))
     }
 
     fn extent_rows(&self, extents: &[Extent]) -> Result<WriteBatch, Error> {

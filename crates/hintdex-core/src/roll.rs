@@ -108,29 +108,34 @@ impl LiveIndex {
         }
         let replaced = self.windows().declared.iter().map(|window| window.epoch).collect();
         let plan = Plan { fleet, span: None, held, replaced, left_to: held.map(Held::left_to) };
-        self.open_window(&plan, declaration, report)?;
+        self.open_window(plan, declaration, report, |_| Ok(()))?;
         self.count_roll();
         Ok(())
     }
 
     /// Builds a window as planned and declares it, in place of those it replaces, in one
-    /// batch with what is in `declaration`.
-    pub(crate) fn open_window(
+    /// batch with what is in `declaration`. What changes from the moment that `prepare` is
+    /// called is not missed.
+    pub(crate) fn open_window<E: From<Error>>(
         &self,
-        plan: &Plan<'_>,
+        mut plan: Plan<'_>,
         declaration: WriteBatch,
         report: Option<Report<'_>>,
-    ) -> Result<(), Error> {
+        prepare: impl FnOnce(&mut Plan<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let epoch = self.windows().next_epoch();
         let family = window_family(epoch);
         self.store.create_window(&family)?;
         // From here on additions are remembered; only then are states read.
         self.windows_mut().building = Some(Building::of(plan.span.clone()));
-        let built = self.build(epoch, plan, report);
-        let declared = built.and_then(|window| self.declare(window, plan, declaration));
+        let declared = prepare(&mut plan).and_then(|()| {
+            let window = self.build(epoch, &plan, report)?;
+            Ok(self.declare(window, &plan, declaration)?)
+        });
         match declared {
             Ok(replaced) => {
-                replaced.into_iter().try_for_each(|old| self.store.drop_window(&old.family))
+                let mut old = replaced.into_iter();
+                Ok(old.try_for_each(|old| self.store.drop_window(&old.family))?)
             }
             Err(error) => {
                 self.windows_mut().building = None;

@@ -58,35 +58,54 @@ impl LiveIndex {
     /// [`Error::NoSuchKey`], or what the store says; what was there stays then.
     pub fn keep_spans(&self, report: Option<Report<'_>>) -> Result<(), Error> {
         for span in self.missing_spans() {
-            self.open_span(span, None, report)?;
+            self.open_span(span, report)?;
         }
         self.drop_passed()
     }
 
-    /// Builds the window of a span, unless it is there. With the id of a snapshot that
-    /// holds what is coming in that span, the window is left to it: then it stays
-    /// empty but for devices that move, and whoever opens the index attaches the
-    /// snapshot or [closes](Self::close_span) the window.
+    /// Builds the window of a span, unless it is there.
     ///
     /// # Errors
     /// Those of [`keep_spans`](Self::keep_spans).
-    pub fn open_span(
+    pub fn open_span(&self, span: Span, report: Option<Report<'_>>) -> Result<(), Error> {
+        self.open_span_as(span, report, |_| Ok(()))
+    }
+
+    /// Opens the window of a span, unless it is there, and leaves all of it to a snapshot:
+    /// `make` builds that of what is [coming](Self::coming_nonces) in the span and gives
+    /// its id. What changes meanwhile goes into the window, so that nothing is missed.
+    /// Whoever opens the index later attaches the snapshot, or [closes](Self::close_span)
+    /// the window.
+    ///
+    /// # Errors
+    /// What `make` says, or what the store says.
+    pub fn open_span_beside<E: From<Error>>(
         &self,
         span: Span,
-        left_to: Option<SnapshotId>,
         report: Option<Report<'_>>,
-    ) -> Result<(), Error> {
+        make: impl FnOnce() -> Result<SnapshotId, E>,
+    ) -> Result<(), E> {
+        self.open_span_as(span, report, |plan| {
+            let slots = plan.fleet.slot_count();
+            plan.left_to = Some(LeftTo { snapshot: make()?, slots, horizon_nonces: u32::MAX });
+            Ok(())
+        })
+    }
+
+    fn open_span_as<E: From<Error>>(
+        &self,
+        span: Span,
+        report: Option<Report<'_>>,
+        prepare: impl FnOnce(&mut Plan<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.maintain(|| {
             if self.spans().iter().any(|(there, _)| *there == span) {
                 return Ok(());
             }
             let fleet = self.fleet();
-            let slots = fleet.slot_count();
-            let left_to =
-                left_to.map(|snapshot| LeftTo { snapshot, slots, horizon_nonces: u32::MAX });
-            let plan =
-                Plan { fleet: &fleet, span: Some(span), held: None, left_to, replaced: Vec::new() };
-            self.open_window(&plan, WriteBatch::default(), report)?;
+            let (span, replaced) = (Some(span), Vec::new());
+            let plan = Plan { fleet: &fleet, span, held: None, left_to: None, replaced };
+            self.open_window(plan, WriteBatch::default(), report, prepare)?;
             self.count_roll();
             Ok(())
         })

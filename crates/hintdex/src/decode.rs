@@ -70,7 +70,7 @@ impl Station {
 
     /// Decodes a batch, its scans on a budget or not.
     fn decode_on(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Vec<Verdict>, Error> {
-        self.keep_the_present()?;
+        self.keep_the_present();
         let scheme = self.params().scheme;
         let parsed: Vec<_> =
             packets.iter().map(|received| Packet::parse(scheme, received.packet)).collect();

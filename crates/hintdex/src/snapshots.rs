@@ -178,6 +178,12 @@ impl Snapshots {
         paths
     }
 
+    /// Whether a snapshot of this id is asked and no lookup met a damaged block in it.
+    pub(crate) fn serves(&self, id: &SnapshotId) -> bool {
+        let is_one = |attached: &Arc<Attached>| attached.snapshot.id() == id;
+        self.attached.load().iter().any(is_one) && !self.is_damaged(id)
+    }
+
     /// Whether a lookup met a damaged block in this snapshot.
     pub(crate) fn is_damaged(&self, id: &SnapshotId) -> bool {
         self.attached.load().iter().any(|attached| {

@@ -351,15 +351,21 @@ impl Station {
     }
 
     /// Builds the present window, where nonces tell time and it is not there: after a
-    /// clock that leapt, or a pause. Nothing but a scan would find a device without it.
-    pub(crate) fn keep_the_present(&self) -> Result<(), Error> {
+    /// clock that leapt, or a pause. Nothing but a scan would find a device without it,
+    /// and that is what does when it cannot be built.
+    pub(crate) fn keep_the_present(&self) {
         if self.params().nonces.tells_time() && self.options.roll_in_background {
             let present = self.index.timing().span_at(self.index.now_s());
             if self.index.missing_spans().contains(&present) {
-                self.upkeep().run(None)?;
+                self.background.run_now(&self.upkeep());
             }
         }
-        Ok(())
+    }
+
+    /// Whether a window of time is left to a snapshot that is damaged.
+    fn has_damaged_span(&self) -> bool {
+        let spans = self.index.spans().into_iter();
+        spans.filter_map(|(_, left_to)| left_to).any(|id| self.snapshots.is_damaged(&id))
     }
 
     /// Starts upkeep in the background if it is due and not running.
@@ -371,14 +377,15 @@ impl Station {
             // The snapshot does not hold any longer what was left to it.
             let full = Upkeep { lean: false, own_snapshot: None, ..self.upkeep() };
             self.background.start(full);
-        } else if self.index.needs_roll() || self.index.is_span_due() {
+        } else if self.index.needs_roll() || self.index.is_span_due() || self.has_damaged_span() {
             self.background.start(self.upkeep());
         }
     }
 
     /// A round of upkeep by the station's options.
     fn upkeep(&self) -> Upkeep {
-        let keeps = self.options.snapshot_at_roll || self.options.lean;
+        let keeps =
+            self.options.snapshot_at_roll || self.options.lean || self.params().nonces.tells_time();
         Upkeep {
             index: self.index.clone(),
             snapshots: self.snapshots.clone(),

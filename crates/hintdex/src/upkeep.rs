@@ -61,12 +61,23 @@ impl Upkeep {
 
 impl Upkeep {
     /// Where nonces tell time: builds the windows that are missing, each as a snapshot
-    /// if the index is lean, and drops what has passed.
+    /// if the index is lean, and drops what has passed. A window whose snapshot is gone or
+    /// damaged, or that is left to one though the index is lean no longer, is built again.
     fn keep_spans(&self, report: Option<Report<'_>>) -> Result<(), Error> {
+        for (span, left_to) in self.index.spans() {
+            let is_whole = left_to.is_none_or(|id| self.lean && self.snapshots.serves(&id));
+            if !is_whole {
+                self.index.close_span(&span)?;
+            }
+        }
         for span in self.index.missing_spans() {
-            let held = self.lean.then_some(self.own_snapshot.as_ref()).flatten();
-            let snapshot = held.map(|path| self.hold_span(path, &span)).transpose()?;
-            self.index.open_span(span, snapshot, report)?;
+            match self.own_snapshot.as_ref().filter(|_| self.lean) {
+                Some(own) => {
+                    let make = || self.hold_span(own, &span);
+                    self.index.open_span_beside(span.clone(), report, make)?;
+                }
+                None => self.index.open_span(span, report)?,
+            }
         }
         self.index.drop_passed()?;
         for passed in self.snapshots.detach_passed(&self.index) {
@@ -110,7 +121,7 @@ impl Upkeep {
         for entry in std::fs::read_dir(folder).map_err(Error::io("listing a folder", folder))? {
             let Ok(entry) = entry else { continue };
             let path = entry.path();
-            if is_of_span(&path) && !known.contains(&path) {
+            if is_draft_of_span(&path) || is_of_span(&path) && !known.contains(&path) {
                 let _ = std::fs::remove_file(&path);
             }
         }
@@ -130,6 +141,14 @@ fn is_of_span(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let start = name.strip_prefix(SPAN_FILE_PREFIX).and_then(|rest| rest.strip_suffix(".hdx"));
     start.is_some_and(|start| start.parse::<u64>().is_ok())
+}
+
+/// Whether a build that was killed left this. The index is open here and nowhere else, and
+/// nothing is being built yet.
+fn is_draft_of_span(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix('.').is_some_and(|name| name.starts_with(SPAN_FILE_PREFIX))
+        && name.ends_with(".building")
 }
 
 /// The thread that looks at the clock, where windows go by it: no packet need come for
@@ -216,6 +235,18 @@ impl Failure {
 }
 
 impl Background {
+    /// Runs a round on this thread, unless another one is at it, or one has failed not long
+    /// ago. Never waits for a round: this thread may be at it itself, and have taken up
+    /// other work while it waits for its helpers.
+    pub(crate) fn run_now(&self, upkeep: &Upkeep) {
+        let is_free = self.alone.try_lock().is_ok();
+        let failed = &self.failed;
+        if is_free && lock(failed).pause_until.is_none_or(|until| until <= Instant::now()) {
+            let round = upkeep.run(None);
+            lock(failed).note(round);
+        }
+    }
+
     /// Runs a round on the thread, unless it is at one already, or one has failed
     /// not long ago: what failed will fail again, at the cost of a roll.
     pub(crate) fn start(&self, upkeep: Upkeep) {

@@ -1,7 +1,9 @@
 //! Verification of a fleet's folder.
 
+use std::ops::{Range, RangeInclusive};
+
 use hintdex_core::{Report, Verified};
-use hintdex_wire::{Hint, HintCipher, Slot};
+use hintdex_wire::{Hint, HintCipher, Nonce, Slot};
 
 use crate::{Error, Station};
 
@@ -17,48 +19,52 @@ impl Station {
     /// What is wrong with it.
     pub fn verify(&self, report: Option<Report<'_>>) -> Result<Verified, Error> {
         let mut verified = self.index.verify(report)?;
-        let left_to_snapshots = self.index.spans().iter().any(|(_, left_to)| left_to.is_some());
-        if left_to_snapshots || self.index.left_to().is_some() {
-            verified.hints = self.verify_live(report)?;
+        if self.index.left_to().is_some() {
+            let slots = (0..self.index.slot_count()).map(Slot);
+            let live = slots.map(|slot| (slot, self.index.expected_nonces(slot))).collect();
+            let now_s = self.index.now_s();
+            verified.hints = self.verify_live(live, &(now_s..=now_s), report)?;
+        }
+        for (span, left_to) in self.index.spans() {
+            // One that has passed is asked no longer, and its snapshot is not attached.
+            if left_to.is_some() && span.end > self.index.now_s() {
+                let live = self.index.coming_nonces(0, Some(&span));
+                verified.hints += self.verify_live(live, &(span.start..=span.end - 1), report)?;
+            }
         }
         Ok(verified)
     }
 
-    /// Looks up every live hint, of the present window where nonces tell time, and
-    /// returns how many there are.
-    fn verify_live(&self, report: Option<Report<'_>>) -> Result<u64, Error> {
+    /// Looks up every live hint and returns how many there are.
+    fn verify_live(
+        &self,
+        live: Vec<(Slot, Range<Nonce>)>,
+        times: &RangeInclusive<u64>,
+        report: Option<Report<'_>>,
+    ) -> Result<u64, Error> {
         let table = self.table()?;
-        let mut live: Vec<(Slot, Hint)> = Vec::new();
-        let mut count = 0;
+        let (mut hints, mut count): (Vec<(Slot, Hint)>, u64) = (Vec::new(), 0);
         let end = self.index.slot_count();
-        let present = self.index.timing().span_at(self.index.now_s());
-        let runs = if self.params().nonces.tells_time() {
-            self.index.coming_nonces(0, Some(&present))
-        } else {
-            let slots = (0..end).map(Slot);
-            slots.map(|slot| (slot, self.index.expected_nonces(slot))).collect()
-        };
-        for (slot, nonces) in runs {
+        for (slot, nonces) in live {
             if let Some(key) = table.key(slot) {
                 let cipher = HintCipher::new(self.params().scheme, &key);
-                cipher.each_hint(nonces, |hint| live.push((slot, hint)));
+                cipher.each_hint(nonces, |hint| hints.push((slot, hint)));
             }
-            if live.len() >= HINTS_AT_ONCE {
-                count += live.len() as u64;
-                self.check_known(&live)?;
-                live.clear();
+            if hints.len() >= HINTS_AT_ONCE {
+                count += hints.len() as u64;
+                self.check_known(&hints, times)?;
+                hints.clear();
                 report.into_iter().for_each(|report| report(slot.0.into(), end.into()));
             }
         }
-        self.check_known(&live)?;
-        Ok(count + live.len() as u64)
+        self.check_known(&hints, times)?;
+        Ok(count + hints.len() as u64)
     }
 
     /// Checks that snapshot or window know each of these hints of its slot.
-    fn check_known(&self, live: &[(Slot, Hint)]) -> Result<(), Error> {
-        let now_s = self.index.now_s();
+    fn check_known(&self, live: &[(Slot, Hint)], times: &RangeInclusive<u64>) -> Result<(), Error> {
         let hints: Vec<Hint> = live.iter().map(|(_, hint)| *hint).collect();
-        let found = self.look_up(&*self.table()?, &hints, &(now_s..=now_s))?;
+        let found = self.look_up(&*self.table()?, &hints, times)?;
         for ((slot, _), found) in live.iter().zip(&found) {
             if !found.iter().any(|resolved| resolved.slot == *slot) {
                 return Err(Error::NotHeld { slot: *slot });

@@ -13,8 +13,9 @@ const LAST_UNIX_S: u64 = 253_402_207_200;
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Where nonces or identifiers tell time")]
 pub struct TimeArgs {
-    /// The length of a window, like 90s, 15m, 1h or 1d [default: 60 steps, 1h at least; a day]
-    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
+    /// The length of a window, like 90s, 15m, 1h or 1d; give the same at every call
+    /// [default: 60 steps, 1h at least; a day]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_span)]
     pub span: Option<u32>,
     /// How long before it begins a window is built [default: a sixth of the span]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
@@ -26,7 +27,7 @@ pub struct TimeArgs {
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub after: Option<u32>,
     /// The most that a device's clock drifts, in millionths [default: 150]
-    #[arg(long, global = true, value_name = "PPM")]
+    #[arg(long, global = true, value_name = "PPM", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub max_drift: Option<u32>,
     /// Take this for the present, a UNIX time or RFC 3339, and not what the system's clock shows
     #[arg(long, global = true, value_name = "T", value_parser = parse_time)]
@@ -60,7 +61,8 @@ pub fn parse_nonces(name: &str) -> Result<NonceKind, String> {
 
 /// Reads a span of time: a number and one of s, m, h, d; seconds without a unit.
 pub fn parse_duration(text: &str) -> Result<u32, String> {
-    let bad = || "a time is a whole number with s, m, h or d behind it, like 1h, 365d at most".to_owned();
+    let bad =
+        || "a time is a whole number with s, m, h or d behind it, like 1h, 365d at most".to_owned();
     let (digits, unit_s) = match text.chars().last() {
         Some('s') => (text.strip_suffix('s'), 1),
         Some('m') => (text.strip_suffix('m'), 60),
@@ -71,6 +73,14 @@ pub fn parse_duration(text: &str) -> Result<u32, String> {
     let number: Option<u32> = digits.and_then(|digits| digits.parse().ok());
     let seconds = number.and_then(|number| number.checked_mul(unit_s));
     seconds.filter(|seconds| *seconds <= 365 * 86_400).ok_or_else(bad)
+}
+
+/// The length of a window: one of no time would never begin.
+fn parse_span(text: &str) -> Result<u32, String> {
+    parse_duration(text).and_then(|span_s| match span_s {
+        0 => Err("a window is a second long at least, like 1h".into()),
+        _ => Ok(span_s),
+    })
 }
 
 /// Reads a moment: seconds since 1970, with a fraction that is dropped, or RFC 3339 like

@@ -238,7 +238,8 @@ fn judge_clocked(
     arrival: &Arrival<'_>,
 ) -> Option<Taken> {
     let kind = index.params.nonces;
-    let now_s = arrival.received_unix_s;
+    // Nothing was received before the index was made.
+    let now_s = arrival.received_unix_s.max(index.created_unix_s);
     let Shard { states, clocks, past, pending } = shard;
     let (state, record) = (states.get_mut(place)?, clocks.get_mut(place)?);
     let mut window = state.window();

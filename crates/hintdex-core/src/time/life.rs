@@ -124,7 +124,7 @@ impl SlotTime<'_> {
             self.past.sort_unstable_by_key(|life| life.start);
         }
         if self.past.len() > MAX_PAST_LIVES {
-            join_nearest(self.past);
+            join_nearest(self.past, nonce);
         }
         *self.window = ReplayWindow::from_parts(nonce + 1, 1);
         *self.life_first = nonce;
@@ -148,10 +148,13 @@ fn agree(kind: NonceKind, timing: &Timing, first: &Pending, second: &Pending) ->
     units.saturating_mul(unit_s).abs_diff(elapsed_s) <= tolerance_s
 }
 
-/// Joins the two lives that have the fewest nonces between them.
-fn join_nearest(lives: &mut Vec<Life>) {
+/// Joins the two lives that have the fewest nonces between them, and not `present`: what
+/// lies between is spent then.
+fn join_nearest(lives: &mut Vec<Life>, present: Nonce) {
     let gaps = lives.windows(2).enumerate().filter_map(|(at, pair)| match pair {
-        [before, after] => Some((after.start.saturating_sub(before.end), at)),
+        [before, after] if !(before.end..after.start).contains(&present) => {
+            Some((after.start.saturating_sub(before.end), at))
+        }
         _ => None,
     });
     let Some((_, at)) = gaps.min() else { return };
@@ -249,7 +252,33 @@ mod tests {
     #[test]
     fn lives_are_joined_where_the_least_is_spent() {
         let mut lives: Vec<Life> = vec![0..5, 10..20, 22..30, 100..110];
-        join_nearest(&mut lives);
+        join_nearest(&mut lives, 200);
         assert_eq!(lives, [0..5, 10..30, 100..110]);
+        // Not where the present life is.
+        join_nearest(&mut lives, 7);
+        assert_eq!(lives, [0..5, 10..110]);
+    }
+
+    #[test]
+    fn however_often_it_jumps_a_device_goes_on_where_it_is() {
+        const YEAR: u64 = 365 * 86_400;
+        let mut device = Device::new();
+        let mut now = NOW;
+        assert_eq!(device.hear(now, now), TAKEN);
+        let days = [3, 6, 9, 12, 15, 18, 21, 24, 25].map(|years| years * YEAR);
+        for ahead in days.into_iter().chain([24 * YEAR + 100 * 86_400, 7 * YEAR, 13 * YEAR]) {
+            for minutes in 0..5 {
+                now += 60 * minutes;
+                let said = device.hear(now + ahead, now);
+                let expected = [Judged::Early, Judged::Stale, Judged::Moved];
+                let is_taken = matches!(said, Judged::Accepted { .. });
+                assert!(is_taken || minutes < 2 && expected.contains(&said), "{ahead}: {said:?}");
+            }
+            let life = device.life_first..device.window.next();
+            let meets = |past: &Life| past.start < life.end && life.start < past.end;
+            assert!(!device.past.iter().any(meets), "{life:?} in {:?}", device.past);
+            assert!(device.past.len() <= MAX_PAST_LIVES);
+            now += 86_400;
+        }
     }
 }

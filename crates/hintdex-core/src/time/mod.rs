@@ -148,8 +148,21 @@ pub(crate) fn units_of_window(
     if in_step(offsets_s, timing) {
         units_in(kind, span, (0, 0), (0, 0))
     } else {
-        units_in(kind, span, offsets_s, (0, 0))
+        units_in(kind, span, narrowed(offsets_s, span), (0, 0))
     }
+}
+
+/// The most that an interval of offsets widens a window, in spans on each side of its
+/// middle: a device that was silent for many years, or a station's clock that leapt by
+/// them, must not make a window a thousand times as large. The scan finds the rest.
+const MOST_SPANS_ASIDE: u64 = 4;
+
+/// An interval of offsets that is no wider than that.
+fn narrowed((low_s, high_s): (i64, i64), span: &Span) -> (i64, i64) {
+    let aside_s = (span.end - span.start).saturating_mul(MOST_SPANS_ASIDE);
+    let aside_s = i64::try_from(aside_s).unwrap_or(i64::MAX);
+    let middle_s = low_s.saturating_add(high_s.saturating_sub(low_s) / 2);
+    (low_s.max(middle_s.saturating_sub(aside_s)), high_s.min(middle_s.saturating_add(aside_s)))
 }
 
 /// Whether a clock with these offsets is within the tolerance.
@@ -206,6 +219,9 @@ mod tests {
         fast.set(7200, 300, 330);
         // 150 ppm of an hour is a second more on each side.
         assert_eq!(units_of_window(minutes(), &span, &fast, &timing), 124..186);
+        // A leap of a thousand years widens it no more than to so many spans.
+        let lost = units_of_window(minutes(), &(40_000_000_000..40_000_003_600), &fresh, &timing);
+        assert!(lost.end - lost.start <= 60 * (2 * MOST_SPANS_ASIDE + 1) + 1, "{lost:?}");
         let mut at_epoch = DeviceClock::new(7200);
         at_epoch.set(1_000_000, -1_000_000, -999_940);
         assert_eq!(units_of_window(minutes(), &(1_000_000..1_003_600), &at_epoch, &timing), 0..62);
