@@ -144,7 +144,9 @@ pub(crate) fn units_of_window(
     clock: &DeviceClock,
     timing: &Timing,
 ) -> Range<u64> {
-    let offsets_s = clock.offsets_at(span.end, timing.max_drift_ppm);
+    // A drift that is known moves both bounds one way: neither end has the widest interval.
+    let [first, last] = [span.start, span.end].map(|at| clock.offsets_at(at, timing.max_drift_ppm));
+    let offsets_s = (first.0.min(last.0), first.1.max(last.1));
     if in_step(offsets_s, timing) {
         units_in(kind, span, (0, 0), (0, 0))
     } else {
@@ -219,6 +221,16 @@ mod tests {
         fast.set(7200, 300, 330);
         // 150 ppm of an hour is a second more on each side.
         assert_eq!(units_of_window(minutes(), &span, &fast, &timing), 124..186);
+        // Its drift is known to be 100 to 150 ppm: slower at the beginning than at the end.
+        let mut drifts = DeviceClock::new(7200);
+        let anchor = Anchor { at_s: 0, low_s: 0, high_s: 0 };
+        drifts.set(1_000_000_000, 130_000, 130_000);
+        drifts.anchor = Some(anchor);
+        let span = 1_000_000_000..1_000_003_600;
+        let (low_s, _) = drifts.offsets_at(span.start, 150);
+        assert!(drifts.offsets_at(span.end, 150).0 > low_s);
+        let first_s = span.start.saturating_add_signed(low_s);
+        assert_eq!(units_of_window(minutes(), &span, &drifts, &timing).start, first_s / 60);
         // A leap of a thousand years widens it no more than to so many spans.
         let lost = units_of_window(minutes(), &(40_000_000_000..40_000_003_600), &fresh, &timing);
         assert!(lost.end - lost.start <= 60 * (2 * MOST_SPANS_ASIDE + 1) + 1, "{lost:?}");
