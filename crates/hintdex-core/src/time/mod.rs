@@ -226,7 +226,7 @@ mod tests {
         let anchor = Anchor { at_s: 0, low_s: 0, high_s: 0 };
         drifts.set(1_000_000_000, 130_000, 130_000);
         drifts.anchor = Some(anchor);
-        let span = 1_000_000_000..1_000_003_600;
+        let span = 1_000_000_000..1_000_086_400;
         let (low_s, _) = drifts.offsets_at(span.start, 150);
         assert!(drifts.offsets_at(span.end, 150).0 > low_s);
         let first_s = span.start.saturating_add_signed(low_s);
