@@ -16,6 +16,7 @@ use tempfile::TempDir;
 const START: u64 = 1_795_392_000;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
 
 const DEVICES: u32 = 10_000;
 
@@ -114,6 +115,8 @@ impl Fleet {
         let (path, now) = (self.path(), self.now_s.to_string());
         let roll = ["roll", "--lead", "1m", "--now", &now, "--index"].map(Path::new);
         run(roll.into_iter().chain([path.as_path()])).done();
+        let drafts = files::files(&path.join("index"), |name| name.ends_with(".dbtmp"));
+        assert!(drafts.is_empty(), "a crash left {drafts:?}");
         files::disk_bytes(&path)
     }
 
@@ -164,7 +167,7 @@ fn killed_while_windows_go_by(windows: u64, kills: u64, seed: u64) {
     let (opening, window) = typical(&mut fleet, &mut random);
     let mut gone = 2;
     let (mut unanswered, mut half_made) = (0, 0);
-    let mut sizes = Sizes::new();
+    let (mut sizes, mut heard_s) = (Sizes::new(), fleet.now_s);
     for kill in 0..kills {
         let share = random.below(1 + 2 * (windows - gone).div_ceil(kills - kill));
         let hours = 1 + share.min(windows.saturating_sub(gone + 1));
@@ -177,7 +180,10 @@ fn killed_while_windows_go_by(windows: u64, kills: u64, seed: u64) {
         let made = files::newest_window(&path);
         let declared = inspect_at(&path, fleet.now_s)["epoch"].as_u64().expect("a number");
         half_made += u64::from(made > declared);
-        fleet.hear(20);
+        // Of a device that is silent for days more hints are expected, and windows grow.
+        let is_new_day = fleet.now_s / DAY > heard_s / DAY;
+        fleet.hear(if is_new_day { DEVICES } else { 20 });
+        heard_s = fleet.now_s;
         if kill % 5 == 4 {
             fleet.verify();
         }

@@ -6,6 +6,7 @@
 //! writes again by itself once space returns. So the store keeps its own flag:
 //! the first failure poisons it, and everything is refused until it is reopened.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -152,6 +153,20 @@ fn family<'a>(db: &'a Db, name: &str) -> Result<Family<'a>, Error> {
         .ok_or_else(|| Error::corrupted("column families", format!("{name} is missing")))
 }
 
+/// Removes the drafts of options that a crash left in the folder of a database that is
+/// open: RocksDB makes one whenever a family comes or goes, and never looks for old ones.
+fn sweep(path: &Path) -> Result<(), Error> {
+    let listing = || Error::io("listing a folder", path);
+    for entry in fs::read_dir(path).map_err(listing())? {
+        let draft = entry.map_err(listing())?.path();
+        let name = draft.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("OPTIONS-") && name.ends_with(".dbtmp") {
+            fs::remove_file(&draft).map_err(Error::io("removing a leftover file", &draft))?;
+        }
+    }
+    Ok(())
+}
+
 /// An open database and whether it can still be trusted.
 pub(crate) struct Store {
     db: Arc<Db>,
@@ -205,6 +220,7 @@ impl Store {
                 Error::Store { doing: "opening the database", source }
             }
         })?;
+        sweep(path)?;
         Ok(Self {
             db: Arc::new(db),
             path: path.to_owned(),
