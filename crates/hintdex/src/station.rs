@@ -32,7 +32,7 @@ const SNAPSHOT_LOOKAHEADS: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct StationOptions {
     /// What the index's block cache and write buffers may take together, in
-    /// bytes. Beside it a station holds 40 bytes a device.
+    /// bytes. Beside it a station holds 40 bytes a device, 80 where nonces tell time.
     pub memory_bytes: usize,
     /// When an accepted packet is safe.
     pub durability: Durability,
