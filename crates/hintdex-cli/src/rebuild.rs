@@ -30,9 +30,6 @@ pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
     if options.span.is_some_and(|(from, to)| from >= to) {
         return Err(Failure::usage("--from: it must be before --to"));
     }
-    if options.span.is_some_and(|(from, to)| to.saturating_sub(from) > MOST_SPAN_S) {
-        return Err(Failure::usage("--to: a snapshot is for a year at most; build several"));
-    }
     let started = Instant::now();
     let station =
         Station::open_with(&args.index, &run.station(Durability::ProcessCrash), run.time.clock())?;
@@ -40,6 +37,9 @@ pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
         return Err(Failure::usage(
             "--from: the nonces of this fleet tell no time; give --horizon",
         ));
+    }
+    if options.span.is_some_and(|(from, to)| to.saturating_sub(from) > MOST_SPAN_S) {
+        return Err(Failure::usage("--to: a snapshot is for a year at most; build several"));
     }
     let bar = progress::bar("rebuilding", "hints");
     let built = station.rebuild(&args.out, &options, Some(&progress::reporter(&bar)))?;

@@ -235,15 +235,17 @@ impl Failure {
 }
 
 impl Background {
-    /// Runs a round on this thread, unless another one is at it, or one has failed not long
-    /// ago. Never waits for a round: this thread may be at it itself, and have taken up
-    /// other work while it waits for its helpers.
+    /// Runs a round on this thread, unless one has failed not long ago. A thread of rayon's
+    /// does not wait for another's round: it may be at that itself, and have taken up this
+    /// work while it waits for its helpers.
     pub(crate) fn run_now(&self, upkeep: &Upkeep) {
-        let is_free = self.alone.try_lock().is_ok();
-        let failed = &self.failed;
-        if is_free && lock(failed).pause_until.is_none_or(|until| until <= Instant::now()) {
+        let must_not_wait = rayon::current_thread_index().is_some();
+        if must_not_wait && self.alone.try_lock().is_err() {
+            return;
+        }
+        if lock(&self.failed).pause_until.is_none_or(|until| until <= Instant::now()) {
             let round = upkeep.run(None);
-            lock(failed).note(round);
+            lock(&self.failed).note(round);
         }
     }
 

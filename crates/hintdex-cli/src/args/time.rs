@@ -78,7 +78,7 @@ pub fn parse_duration(text: &str) -> Result<u32, String> {
 /// The length of a window: one of no time would never begin.
 fn parse_span(text: &str) -> Result<u32, String> {
     parse_duration(text).and_then(|span_s| match span_s {
-        0 => Err("a window is a second long at least, like 1h".into()),
+        0 => Err("a window is 1 second long at least, like 1h".into()),
         _ => Ok(span_s),
     })
 }
