@@ -12,6 +12,10 @@ use crate::records::{ClockRecord, StateRecord};
 use crate::states::{SlotState, StateTable};
 use crate::time::{Span, Timing, may_be_in_step, nonces_of, units_in, units_of_window};
 
+/// Seconds at either end of a clock's interval that are not asked of a window: what was
+/// learned of a drift since it was built may let the interval grow that much faster.
+const SLACK_S: i64 = 30;
+
 /// Slots whose states are copied at a time to be counted.
 const SLOTS_AT_ONCE: u32 = 16 << 10;
 
@@ -125,6 +129,9 @@ impl FleetStates<'_> {
             return self.params.each_live(slot, window, each);
         };
         let offsets_s = clock.clock().offsets_at(rest.start, self.timing.max_drift_ppm);
+        let middle_s = offsets_s.0 + (offsets_s.1 - offsets_s.0) / 2;
+        let offsets_s =
+            ((offsets_s.0 + SLACK_S).min(middle_s), (offsets_s.1 - SLACK_S).max(middle_s));
         let nonces_in = |span, offsets_s| nonces_of(kind, &units_in(kind, span, offsets_s, (0, 0)));
         let mut needed = nonces_in(rest, offsets_s);
         // One that may be in step was so when the window was built, or was not: what is
