@@ -39,7 +39,7 @@ impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotHex => f.write_str("not pairs of hex digits"),
-            Self::InTheFuture => f.write_str("the time behind it is more than a day ahead"),
+            Self::InTheFuture => f.write_str("the time behind it is more than a year ahead"),
             Self::NoTime => f.write_str("what stands behind the hex digits is no time"),
             Self::TooLong => write!(f, "longer than {MAX_PACKET_LEN_BYTES} bytes"),
         }
