@@ -136,6 +136,9 @@ impl SnapshotParams {
         if self.check_bits > MAX_CHECK_BITS {
             return wrong("the number of check bits", self.check_bits.into(), "0 to 32");
         }
+        if self.time_unix_s.start > self.time_unix_s.end {
+            return wrong("the end of its time", self.time_unix_s.end, "not before its beginning");
+        }
         if self.slots.is_empty() {
             return wrong("the number of slots", 0, "1 or more");
         }

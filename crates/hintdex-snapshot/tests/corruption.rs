@@ -374,7 +374,7 @@ fn a_newer_version_is_told_from_damage() {
 #[test]
 fn reserved_bytes_are_checked() {
     let whole = small(Encoding::Ribbon);
-    for at in (176..220).chain([4095]) {
+    for at in (192..220).chain([4095]) {
         let mut bytes = whole.bytes.clone();
         bytes[at] = 1;
         repair(&mut bytes);
@@ -386,5 +386,24 @@ fn reserved_bytes_are_checked() {
             ),
             "byte {at}"
         );
+    }
+}
+
+/// A file that is for no time has zeros there, and any other ends after it begins.
+#[test]
+fn a_time_that_ends_before_it_begins_is_refused() {
+    let whole = small(Encoding::Ribbon);
+    for at in 176..184 {
+        let mut bytes = whole.bytes.clone();
+        bytes[at] = 1;
+        repair(&mut bytes);
+        let opened = Snapshot::from_bytes(&bytes, &key());
+        let is_told = matches!(opened, Err(OpenError::Field { field: "to_unix_s", got: 0 }));
+        assert!(is_told, "byte {at}");
+        // A second more and it is some time.
+        bytes.copy_within(176..184, 184);
+        bytes[184] += 1;
+        repair(&mut bytes);
+        Snapshot::from_bytes(&bytes, &key()).expect("a file for some time");
     }
 }

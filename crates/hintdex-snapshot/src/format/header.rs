@@ -196,6 +196,10 @@ impl Header {
         if self.reserved != [0; 28] {
             return Err(wrong("reserved", 1));
         }
+        let time_unix_s = self.from_unix_s.get()..self.to_unix_s.get();
+        if time_unix_s.start > time_unix_s.end {
+            return Err(wrong("to_unix_s", time_unix_s.end));
+        }
         let params = SnapshotParams {
             encoding,
             dial: crate::Dial::Tries(self.tries.get()),
@@ -207,7 +211,7 @@ impl Header {
             fleet_id: self.fleet_id,
             origin: self.origin,
             built_at_unix_s: self.built_at_unix_s.get(),
-            time_unix_s: self.from_unix_s.get()..self.to_unix_s.get(),
+            time_unix_s,
         };
         params.check().map_err(|_| wrong("tries or check_bits", self.tries.get().into()))?;
         if params.value_bits() != self.value_bits {
