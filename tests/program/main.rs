@@ -19,5 +19,6 @@ mod estimate;
 mod full_disk;
 mod lean;
 mod measure;
+mod provisioning;
 mod schemes;
 mod snapshots;

@@ -1,9 +1,11 @@
 //! Devices that send packets: the other side of the air.
 
 use hintdex_wire::{
-    DeviceId, HintScheme, KeyId, KeySource, MasterKey, Nonce, PacketKey, Sealer, TAG_LEN_BYTES,
+    DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, Nonce, PacketKey, Sealer,
+    TAG_LEN_BYTES,
 };
 
+use crate::Random;
 use crate::capture::Capture;
 
 /// All devices under one master key.
@@ -88,5 +90,24 @@ pub fn damaged(mut packet: Vec<u8>, at_bit: usize) -> Vec<u8> {
     if let Some(byte) = packet.get_mut(bit / 8) {
         *byte ^= 1 << (bit % 8);
     }
+    packet
+}
+
+/// The keys of a device that brings its own, which nothing derives: its hint key and the
+/// key its packets are sealed under.
+pub fn own_keys(device: u32) -> ([u8; 16], [u8; 32]) {
+    let bytes = Random::new(u64::from(device) ^ 0x6b65_7973).bytes(48);
+    let (hint_key, dev_key) = bytes.split_at(16);
+    (hint_key.try_into().expect("16 bytes"), dev_key.try_into().expect("32 bytes"))
+}
+
+/// The packet that such a device sends under `nonce`: its id is the payload.
+pub fn own_packet(device: u32, nonce: Nonce) -> Vec<u8> {
+    let (hint_key, dev_key) = own_keys(device);
+    let packet_key = PacketKey::from_bytes(dev_key);
+    let hint_key = HintKey::from_bytes(hint_key);
+    let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, nonce);
+    let mut packet = vec![0; sealer.packet_len_bytes(4)];
+    sealer.seal(&device.to_be_bytes(), &mut packet).expect("the buffer fits");
     packet
 }

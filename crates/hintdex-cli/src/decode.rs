@@ -73,7 +73,7 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         let tolerance_s = station.timing_tolerance_s();
         let time = |line: &Line| line.time().filter(|_| nonces.tells_time());
         for run in timeline::runs(&batch, tolerance_s, time) {
-            timeline.go_to(run.first().and_then(time));
+            timeline.follow(run.first().and_then(time), run.len(), tolerance_s);
             decode_batch(&station, run, &mut summary, &mut waiting, &mut text)?;
         }
         if !write_out(&mut output, &text)? {

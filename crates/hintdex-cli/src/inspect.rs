@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot};
-use hintdex::{Durability, Section, Station, Stats};
+use hintdex::{Durability, Section, Station, Stats, Timing};
 use serde_json::json;
 
 use crate::args::{InspectArgs, RunArgs, time_text};
@@ -106,6 +106,7 @@ fn to_json(stats: &Stats, station: &Station) -> String {
         "hint_scheme": stats.scheme.name(),
         "nonce": stats.nonces.to_string(),
         "lookahead": stats.lookahead,
+        "timing": stats.timing.map(timing_json),
         "spans": stats.spans.iter().map(|span| json!([span.start, span.end])).collect::<Vec<_>>(),
         "slots": stats.slots,
         "retired_slots": stats.retired_slots,
@@ -127,14 +128,27 @@ fn to_json(stats: &Stats, station: &Station) -> String {
     format!("{object}\n")
 }
 
-/// The windows of time, in words.
-fn spans(stats: &Stats) -> String {
-    let spans = stats.spans.iter();
-    spans
-        .map(|span| {
-            format!("\n  window from      {} to {}", time_text(span.start), time_text(span.end))
-        })
-        .collect()
+fn timing_json(timing: Timing) -> serde_json::Value {
+    json!({
+        "span_s": timing.span_s,
+        "lead_s": timing.lead_s,
+        "before_s": timing.before_s,
+        "after_s": timing.after_s,
+        "max_drift_ppm": timing.max_drift_ppm,
+    })
+}
+
+/// How the index goes with time and its windows, in words; nothing where nonces tell none.
+fn time(stats: &Stats) -> String {
+    let Some(timing) = stats.timing else { return String::new() };
+    let mut text = format!(
+        "\n  windows of       {} s, built {} s ahead; clocks {} s behind to {} s ahead, drift {} ppm",
+        timing.span_s, timing.lead_s, timing.before_s, timing.after_s, timing.max_drift_ppm
+    );
+    text.extend(stats.spans.iter().map(|span| {
+        format!("\n  window from      {} to {}", time_text(span.start), time_text(span.end))
+    }));
+    text
 }
 
 fn to_table(stats: &Stats, station: &Station) -> String {
@@ -154,7 +168,7 @@ fn to_table(stats: &Stats, station: &Station) -> String {
         stats.scheme.len_bytes(),
         stats.lookahead,
         stats.nonces,
-        spans(stats),
+        time(stats),
         stats.slots - stats.retired_slots,
         stats.retired_slots,
         stats.hints,

@@ -14,6 +14,7 @@ mod provision;
 mod rebuild;
 mod resolve;
 mod roll;
+mod rows;
 mod timeline;
 mod verify;
 

@@ -13,6 +13,16 @@ pub fn bar(doing: &'static str, what: &str) -> ProgressBar {
     bar.with_message(doing)
 }
 
+/// A bar that counts the bytes that were read of a file.
+pub fn bytes(doing: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = "{msg} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.with_message(doing)
+}
+
 /// A reporter for the library that moves `bar`.
 pub fn reporter(bar: &ProgressBar) -> impl Fn(u64, u64) + Sync + '_ {
     |done, total| {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hintdex_wire::Slot;
 
 use crate::bucket;
-use crate::bulk::Sorted;
+use crate::bulk::{Drafts, Sorted};
 use crate::geometry::Geometry;
 use crate::index::{LiveIndex, remove_folder};
 use crate::{Error, Progress};
@@ -50,7 +50,8 @@ impl LiveIndex {
     /// What the store or the file system says.
     pub fn foretell(&self, slots: u32) -> Result<WindowEstimate, Error> {
         self.maintain(|| {
-            let folder = self.bulk_folder()?;
+            let folder = self.bulk_folder();
+            Drafts::new(&folder)?;
             let estimate = self.foretell_in(slots, &folder);
             remove_folder(&folder)?;
             estimate
@@ -70,9 +71,8 @@ impl LiveIndex {
             let mut words = words(geometry, buckets, hints, slots);
             let started = Instant::now();
             words.sort_unstable();
-            let sorted = words.into_iter().map(|word| (word >> 32, bucket::slot_of(word)));
-            let sorted: Sorted = sorted.collect();
-            let entries = bulk.write_file([sorted].into_iter(), self.store.tuning(), &path)?;
+            let sorted = [Sorted::new(0, words)].into_iter();
+            let entries = bulk.write_file(sorted, self.store.tuning(), &path)?;
             let took = started.elapsed();
             let len = if entries == 0 { 0 } else { len_bytes(&path)? };
             Ok((len, entries, took))

@@ -7,6 +7,16 @@ use hintdex_wire::{DeviceId, KeyId, Slot};
 
 use crate::Error;
 
+/// Where the keys of devices are from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyOrigin {
+    /// Derived from the fleet's secret.
+    #[default]
+    Derived,
+    /// Given with the devices, and kept by whoever embeds the index.
+    Given,
+}
+
 /// Devices with consecutive ids and the same key generation.
 ///
 /// A fleet is a list of these, each taking the next slots: one for ids 0…N−1,
@@ -19,21 +29,23 @@ pub struct DeviceRange {
     pub count: u32,
     /// Which of the devices' keys; 0 is the one they left the factory with.
     pub generation: u16,
+    /// Where these keys are from: noted, so that one that is missing is not derived.
+    pub origin: KeyOrigin,
 }
 
 impl DeviceRange {
-    /// The factory keys of `count` devices from `first` on.
+    /// The factory keys of `count` devices from `first` on, which are derived.
     pub const fn new(first: DeviceId, count: u32) -> Self {
-        Self { first, count, generation: 0 }
+        Self { first, count, generation: 0, origin: KeyOrigin::Derived }
     }
 
     /// The fewest ranges that hold the factory keys of `ids`, which are sorted and distinct.
-    pub fn covering(ids: impl IntoIterator<Item = DeviceId>) -> Vec<Self> {
+    pub fn covering(ids: impl IntoIterator<Item = DeviceId>, origin: KeyOrigin) -> Vec<Self> {
         let mut ranges: Vec<Self> = Vec::new();
         for id in ids {
             match ranges.last_mut() {
                 Some(last) if last.last().0.checked_add(1) == Some(id.0) => last.count += 1,
-                _ => ranges.push(Self::new(id, 1)),
+                _ => ranges.push(Self { origin, ..Self::new(id, 1) }),
             }
         }
         ranges
@@ -85,12 +97,12 @@ impl Extent {
 
 /// Every extent of a fleet, findable by slot and by id.
 ///
-/// 48 bytes an extent and binary searches; a fleet of consecutive ids is one extent.
+/// 28 bytes an extent and binary searches; a fleet of consecutive ids is one extent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
     by_slot: Vec<Extent>,
-    /// The extents of each generation in the order of their ids; they do not overlap.
-    by_id: BTreeMap<u16, Vec<Extent>>,
+    /// The places of each generation's extents in the order of their ids; they do not overlap.
+    by_id: BTreeMap<u16, Vec<u32>>,
 }
 
 impl Fleet {
@@ -99,27 +111,36 @@ impl Fleet {
         self.by_slot.last().map_or(0, Extent::end_slot)
     }
 
-    /// Gives `range` the next slots.
+    /// Gives ranges the next slots, each with the time it was provisioned at, and returns
+    /// their extents. After an error this is no fleet any longer.
+    ///
+    /// Costs a walk over all extents, however many ranges there are.
     pub(crate) fn add(
         &mut self,
-        range: DeviceRange,
-        provisioned_unix_s: u64,
-    ) -> Result<Extent, Error> {
-        range.check()?;
-        let first_slot = Slot(self.slot_count());
-        first_slot.0.checked_add(range.count).ok_or(Error::SlotsUsedUp)?;
-
-        let peers = self.by_id.entry(range.generation).or_default();
-        let at = peers.partition_point(|peer| peer.range.first < range.first);
-        let neighbours =
-            peers.get(at.saturating_sub(1)..peers.len().min(at + 1)).unwrap_or_default();
-        if let Some((first, last)) = neighbours.iter().find_map(|peer| peer.range.overlap(&range)) {
-            return Err(Error::AlreadyProvisioned { first, last });
+        ranges: impl IntoIterator<Item = (DeviceRange, u64)>,
+    ) -> Result<&[Extent], Error> {
+        let known = self.by_slot.len();
+        for (range, provisioned_unix_s) in ranges {
+            range.check()?;
+            let first_slot = Slot(self.slot_count());
+            first_slot.0.checked_add(range.count).ok_or(Error::SlotsUsedUp)?;
+            let place = u32::try_from(self.by_slot.len()).map_err(|_| Error::SlotsUsedUp)?;
+            self.by_slot.push(Extent { first_slot, range, provisioned_unix_s });
+            self.by_id.entry(range.generation).or_default().push(place);
         }
-        let extent = Extent { first_slot, range, provisioned_unix_s };
-        peers.insert(at, extent);
-        self.by_slot.push(extent);
-        Ok(extent)
+        for places in self.by_id.values_mut() {
+            // Two sorted runs, if ranges come in order: sorting them is merging them.
+            places.sort_by_key(|place| range_at(&self.by_slot, *place).map(|range| range.first));
+            let mut ranges = places.iter().filter_map(|place| range_at(&self.by_slot, *place));
+            let Some(mut before) = ranges.next() else { continue };
+            for range in ranges {
+                if let Some((first, last)) = before.overlap(range) {
+                    return Err(Error::AlreadyProvisioned { first, last });
+                }
+                before = range;
+            }
+        }
+        Ok(self.by_slot.get(known..).unwrap_or_default())
     }
 
     /// The key at `slot`.
@@ -144,18 +165,31 @@ impl Fleet {
         extents.map(|extent| (extent.first_slot.0..extent.end_slot(), extent.provisioned_unix_s))
     }
 
+    /// The ranges whose keys were given, in the order of slots.
+    pub(crate) fn given(&self) -> impl Iterator<Item = DeviceRange> {
+        let ranges = self.by_slot.iter().map(|extent| extent.range);
+        ranges.filter(|range| range.origin == KeyOrigin::Given)
+    }
+
     /// The slots of every generation of `device`, the oldest first.
     pub(crate) fn slots(&self, device: DeviceId) -> Vec<Slot> {
         self.by_id
             .values()
             .filter_map(|peers| {
-                let behind = peers.partition_point(|peer| peer.range.first <= device);
-                let extent = peers.get(behind.checked_sub(1)?)?;
+                let range_at = |place: &u32| range_at(&self.by_slot, *place);
+                let is_before =
+                    |place: &u32| range_at(place).is_some_and(|range| range.first <= device);
+                let behind = peers.partition_point(is_before);
+                let extent = self.by_slot.get(*peers.get(behind.checked_sub(1)?)? as usize)?;
                 let offset = device.0 - extent.range.first.0;
                 (offset < extent.range.count).then_some(Slot(extent.first_slot.0 + offset))
             })
             .collect()
     }
+}
+
+fn range_at(extents: &[Extent], place: u32) -> Option<&DeviceRange> {
+    extents.get(place as usize).map(|extent| &extent.range)
 }
 
 #[cfg(test)]
@@ -168,49 +202,61 @@ mod tests {
     use super::*;
 
     fn range(first: u32, count: u32, generation: u16) -> DeviceRange {
-        DeviceRange { first: DeviceId(first), count, generation }
+        DeviceRange { generation, ..DeviceRange::new(DeviceId(first), count) }
     }
 
     #[test]
     fn bad_ranges_are_refused_and_named() {
         let mut fleet = Fleet::default();
-        fleet.add(range(100, 50, 0), 0).expect("free");
-        assert!(matches!(fleet.add(range(0, 0, 0), 0), Err(Error::NoDevices)));
-        assert!(matches!(fleet.add(range(u32::MAX, 2, 0), 0), Err(Error::IdsPastTheLast { .. })));
-        let clash = fleet.add(range(0, 103, 0), 0).expect_err("three ids are there");
-        assert!(matches!(
-            clash,
-            Error::AlreadyProvisioned { first: DeviceId(100), last: DeviceId(102) }
-        ));
-        let clash = fleet.add(range(149, 9, 0), 0).expect_err("one id is there");
-        assert!(matches!(
-            clash,
-            Error::AlreadyProvisioned { first: DeviceId(149), last: DeviceId(149) }
-        ));
+        fleet.add([(range(100, 50, 0), 0)]).expect("free");
+        let refused = |ranges: &[DeviceRange]| {
+            let ranges = ranges.iter().map(|range| (*range, 0));
+            fleet.clone().add(ranges).expect_err("something is wrong")
+        };
+        let is_there = |error: Error, ids: (u32, u32)| {
+            let Error::AlreadyProvisioned { first, last } = error else { return false };
+            (first.0, last.0) == ids
+        };
+        assert!(matches!(refused(&[range(0, 0, 0)]), Error::NoDevices));
+        assert!(matches!(refused(&[range(u32::MAX, 2, 0)]), Error::IdsPastTheLast { .. }));
+        assert!(is_there(refused(&[range(0, 103, 0)]), (100, 102)));
+        assert!(is_there(refused(&[range(149, 9, 0)]), (149, 149)));
+        assert!(is_there(refused(&[range(7, 9, 0), range(0, 9, 0)]), (7, 8)));
         assert_eq!(fleet.slot_count(), 50);
-        fleet.add(range(149, 9, 1), 0).expect("another generation");
+        fleet.add([(range(149, 9, 1), 0)]).expect("another generation");
         assert_eq!(fleet.slots(DeviceId(149)), [Slot(49), Slot(50)]);
-        fleet.add(range(u32::MAX, 1, 0), 0).expect("the last id");
+        fleet.add([(range(u32::MAX, 1, 0), 0)]).expect("the last id");
     }
 
     #[test]
     fn scattered_ids_become_the_fewest_ranges() {
         let ids = [3, 4, 5, 9, 11, 12, u32::MAX].map(DeviceId);
         let expected = [range(3, 3, 0), range(9, 1, 0), range(11, 2, 0), range(u32::MAX, 1, 0)];
-        assert_eq!(DeviceRange::covering(ids), expected);
+        assert_eq!(DeviceRange::covering(ids, KeyOrigin::Derived), expected);
     }
 
     proptest! {
         #[test]
         fn a_fleet_is_a_plain_list_of_keys(
-            ranges in prop::collection::vec((0u32..500, 1u32..40, 0u16..3), 1..30)
+            calls in prop::collection::vec(
+                prop::collection::vec((0u32..500, 1u32..40, 0u16..3), 1..4), 1..20,
+            )
         ) {
             let (mut fleet, mut plain) = (Fleet::default(), Vec::<KeyId>::new());
-            for (first, count, generation) in ranges {
-                let keys: Vec<_> = (first..first + count).map(|id| KeyId { device: DeviceId(id), generation }).collect();
-                let free = keys.iter().all(|key| !plain.contains(key));
-                prop_assert_eq!(fleet.add(range(first, count, generation), 0).is_ok(), free);
-                if free { plain.extend(keys); }
+            for call in calls {
+                let mut all = plain.clone();
+                let mut is_free = true;
+                for (first, count, generation) in &call {
+                    for id in *first..first + count {
+                        let key = KeyId { device: DeviceId(id), generation: *generation };
+                        is_free &= !all.contains(&key);
+                        all.push(key);
+                    }
+                }
+                let mut next = fleet.clone();
+                let ranges = call.iter().map(|(first, count, generation)| (range(*first, *count, *generation), 0));
+                prop_assert_eq!(next.add(ranges).is_ok(), is_free);
+                if is_free { (fleet, plain) = (next, all); }
             }
             let mut slots: BTreeMap<DeviceId, Vec<(u16, Slot)>> = BTreeMap::new();
             for (slot, key) in (0..).map(Slot).zip(&plain) {

@@ -9,8 +9,8 @@ use crate::bucket::{self, Bucket};
 use crate::geometry::Geometry;
 use crate::records::{
     ADDED_KEY_PREFIX, ClockRecord, ExtentRecord, FORMAT_VERSION, LifeRecord, MAGIC, META_FAMILY,
-    META_KEY, Meta, PendingRecord, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_FAMILY_PREFIX,
-    WINDOW_KEY_PREFIX, WindowRecord,
+    META_KEY, Meta, PendingRecord, SLOTS_FAMILY, STATES_FAMILY, StateRecord, TimingRecord,
+    WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX, WindowRecord,
 };
 
 /// A field: its name, where it begins and how long it is, in bytes.
@@ -54,8 +54,9 @@ pub fn records() -> Vec<(&'static str, Vec<Field>)> {
         (
             "meta",
             layout!(Meta: magic, version, hint_scheme, nonce_kind, lookahead, index_id,
-                check_value, created_unix_s, nonce_unit_s, reserved),
+                check_value, created_unix_s, nonce_unit_s, timing, reserved),
         ),
+        ("timing", layout!(TimingRecord: span_s, lead_s, before_s, after_s, max_drift_ppm)),
         (
             "window",
             layout!(WindowRecord: prefix_bits, suffix_bits, reserved, slots, entries, built_unix_s,
@@ -63,7 +64,8 @@ pub fn records() -> Vec<(&'static str, Vec<Field>)> {
         ),
         (
             "extent",
-            layout!(ExtentRecord: first_device, count, generation, reserved, provisioned_unix_s),
+            layout!(ExtentRecord: first_device, count, generation, key_origin, reserved,
+                provisioned_unix_s),
         ),
         ("state", layout!(StateRecord: next_nonce, seen, hints_ahead, flags, past_lives, reserved)),
         (

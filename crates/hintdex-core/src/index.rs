@@ -1,9 +1,9 @@
 //! An index as a whole: made, opened, asked about its slots.
 
-use std::ops::Range;
-use std::path::Path;
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::{fmt, fs};
 
 use hintdex_wire::{
@@ -12,15 +12,16 @@ use hintdex_wire::{
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
 
+use crate::bulk::Drafts;
 use crate::fleet::Fleet;
 use crate::held::SnapshotId;
 use crate::load::{left_to_of, load_fleet, load_meta, load_states, load_windows};
-use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta};
+use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord};
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
 use crate::time::{Span, Timing, TimingOptions, nonces_of, units_in};
 use crate::window::Windows;
-use crate::{ClockMove, Error};
+use crate::{ClockMove, DeviceRange, Error};
 
 /// The largest lookahead: hints a device, all of them written when it leaps.
 pub const MAX_LOOKAHEAD: u32 = 1 << 16;
@@ -76,7 +77,8 @@ pub struct Options {
     pub memory_bytes: usize,
     /// When an accepted packet is safe.
     pub durability: Durability,
-    /// How an index of nonces that tell time goes with it.
+    /// How an index of nonces that tell time goes with it: kept when it is made, and what
+    /// is chosen at an opening goes over that until it is closed.
     pub timing: TimingOptions,
 }
 
@@ -100,13 +102,14 @@ pub struct LiveIndex {
     pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) params: Params,
     pub(crate) options: Options,
+    timing: Timing,
     clock: Arc<dyn Clock>,
     pub(crate) clock_moves: Mutex<Vec<ClockMove>>,
     pub(crate) index_id: [u8; 16],
     pub(crate) created_unix_s: u64,
     fleet: RwLock<Arc<Fleet>>,
     pub(crate) states: StateTable,
-    windows: RwLock<Windows>,
+    pub(crate) windows: Windows,
     /// Held by whoever changes the fleet or the windows.
     maintenance: Mutex<()>,
     pub(crate) rolls: AtomicU64,
@@ -157,6 +160,7 @@ impl LiveIndex {
         getrandom::fill(&mut index_id).map_err(|error| {
             Error::io("reading random bytes", path)(std::io::Error::other(error.to_string()))
         })?;
+        let timing = options.timing.over(&Timing::of(params.nonces));
         let meta = Meta {
             magic: MAGIC,
             version: FORMAT_VERSION.into(),
@@ -167,6 +171,7 @@ impl LiveIndex {
             check_value: keys.check_value(&index_id),
             created_unix_s: clock.now_unix_s().into(),
             nonce_unit_s: params.nonces.unit_s().into(),
+            timing: TimingRecord::of(params.nonces, &timing),
             reserved: [0; 4],
         };
         let store = Store::create(&unfinished, Tuning::new(1 << 20))?;
@@ -203,7 +208,7 @@ impl LiveIndex {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         let store = Store::open(path, Tuning::new(options.memory_bytes), options.durability)?;
-        let (meta, params) = load_meta(&store, path)?;
+        let (meta, params, timing) = load_meta(&store, path)?;
         if keys.check_value(&meta.index_id) != meta.check_value {
             return Err(Error::ForeignKeys);
         }
@@ -211,19 +216,23 @@ impl LiveIndex {
         let declared = load_windows(&store, &fleet, params)?;
         let states = load_states(&store, &fleet, params, left_to_of(&declared).as_ref())?;
         let retired = states.totals().retired;
-        remove_folder(&store.path().join(BULK_FOLDER))?;
+        let bulk = store.path().join(BULK_FOLDER);
+        if !Drafts::may_go_on(&bulk) {
+            remove_folder(&bulk)?;
+        }
         Ok(Self {
             store,
             keys,
             params,
             options: *options,
+            timing: options.timing.over(&timing),
             clock,
             clock_moves: Mutex::default(),
             index_id: meta.index_id,
             created_unix_s: meta.created_unix_s.get(),
             fleet: RwLock::new(Arc::new(fleet)),
             states,
-            windows: RwLock::new(Windows { declared, building: None }),
+            windows: Windows::new(declared),
             maintenance: Mutex::new(()),
             rolls: AtomicU64::new(0),
             retired_slots: AtomicU64::new(retired),
@@ -250,16 +259,20 @@ impl LiveIndex {
         self.fleet().keys(slots.start.0..slots.end.0).map(|(_, key)| key).collect()
     }
 
-    /// The nonces that an honest device may use now, by what is known of its counter or
-    /// its clock. Empty for a retired slot.
-    pub fn expected_nonces(&self, slot: Slot) -> Range<Nonce> {
+    /// The nonces that an honest device may use, by what is known of its counter, or of its
+    /// clock and at these times, in seconds since 1970. Empty for a retired slot.
+    pub fn expected_nonces(&self, slot: Slot, times: &RangeInclusive<u64>) -> Range<Nonce> {
         let Some(known) = self.states.get(slot).filter(|known| !known.state.is_retired()) else {
             return 0..0;
         };
         let Some(clock) = known.clock else { return known.state.live_nonces() };
-        let (timing, now_s) = (self.timing(), self.now_s());
-        let offsets_s = clock.clock().offsets_at(now_s, timing.max_drift_ppm);
-        let now = now_s..now_s.saturating_add(1);
+        let timing = self.timing();
+        let (first, last) = (
+            clock.clock().offsets_at(*times.start(), timing.max_drift_ppm),
+            clock.clock().offsets_at(*times.end(), timing.max_drift_ppm),
+        );
+        let offsets_s = (first.0.min(last.0), first.1.max(last.1));
+        let now = *times.start()..times.end().saturating_add(1);
         let tolerance_s = (timing.before_s, timing.after_s);
         nonces_of(self.params.nonces, &units_in(self.params.nonces, &now, offsets_s, tolerance_s))
     }
@@ -300,8 +313,8 @@ impl LiveIndex {
     }
 
     /// How this index goes with time.
-    pub fn timing(&self) -> Timing {
-        self.options.timing.timing(self.params.nonces)
+    pub const fn timing(&self) -> Timing {
+        self.timing
     }
 
     /// The station's time, in seconds since 1970: never before the index was made,
@@ -320,7 +333,12 @@ impl LiveIndex {
     /// Whoever opens an index that says so and has not this snapshot
     /// [rolls](Self::roll), or scans for what is missing.
     pub fn left_to(&self) -> Option<SnapshotId> {
-        left_to_of(&self.windows().declared).map(|left_to| left_to.snapshot)
+        left_to_of(&self.windows.declared()).map(|left_to| left_to.snapshot)
+    }
+
+    /// The ranges of devices whose keys were [given](KeyOrigin::Given), in the order of slots.
+    pub fn given(&self) -> Vec<DeviceRange> {
+        self.fleet().given().collect()
     }
 
     /// The index's own random id.
@@ -351,16 +369,6 @@ impl LiveIndex {
         *self.fleet.write().unwrap_or_else(PoisonError::into_inner) = fleet;
     }
 
-    /// The windows, for a leaf task that looks up or adds.
-    pub(crate) fn windows(&self) -> RwLockReadGuard<'_, Windows> {
-        self.windows.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The windows, for the moment a roll begins or ends.
-    pub(crate) fn windows_mut(&self) -> RwLockWriteGuard<'_, Windows> {
-        self.windows.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Keeps every other change of fleet or windows out while `work` runs.
     pub(crate) fn maintain<T, E: From<Error>>(
         &self,
@@ -371,12 +379,9 @@ impl LiveIndex {
         work()
     }
 
-    /// An empty folder for files to ingest, beside the files of the store.
-    pub(crate) fn bulk_folder(&self) -> Result<std::path::PathBuf, Error> {
-        let folder = self.store.path().join(BULK_FOLDER);
-        remove_folder(&folder)?;
-        fs::create_dir(&folder).map_err(Error::io("making a folder", &folder))?;
-        Ok(folder)
+    /// The folder for files to ingest, beside the files of the store.
+    pub(crate) fn bulk_folder(&self) -> PathBuf {
+        self.store.path().join(BULK_FOLDER)
     }
 
     pub(crate) fn active_slots(&self) -> u64 {

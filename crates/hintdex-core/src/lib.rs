@@ -65,7 +65,7 @@ mod window;
 pub use admit::{Admission, Arrival, ClockMove};
 pub use error::Error;
 pub use estimate::WindowEstimate;
-pub use fleet::DeviceRange;
+pub use fleet::{DeviceRange, KeyOrigin};
 pub use held::{Held, SnapshotId};
 pub use index::{Durability, LiveIndex, MAX_LOOKAHEAD, Options, Params};
 pub use lookup::Candidates;

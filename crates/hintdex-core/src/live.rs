@@ -154,6 +154,10 @@ impl LiveSlots for FleetStates<'_> {
         self.fleet.slot_count()
     }
 
+    fn has_given_keys(&self) -> bool {
+        self.fleet.given().next().is_some()
+    }
+
     fn live(&self, slots: Range<u32>) -> Vec<LiveSlot> {
         let mut all = Vec::with_capacity(slots.len());
         for ((slot, key), known) in self.fleet.keys(slots.clone()).zip(self.known(slots)) {

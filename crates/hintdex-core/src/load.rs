@@ -1,13 +1,14 @@
 //! Opening: the records of a store, read, checked and put in memory.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hintdex_wire::{HintScheme, NonceKind, Slot};
 use rocksdb::IteratorMode;
 use zerocopy::FromBytes;
 
-use crate::fleet::{Extent, Fleet};
+use crate::fleet::Fleet;
 use crate::held::LeftTo;
 use crate::index::MAX_LOOKAHEAD;
 use crate::records::{
@@ -17,11 +18,11 @@ use crate::records::{
 };
 use crate::states::{SlotState, StateTable};
 use crate::store::Store;
-use crate::time::{Life, Pending};
-use crate::window::Window;
+use crate::time::{Life, Pending, Timing};
+use crate::window::{Declared, Window};
 use crate::{Error, Params};
 
-pub(crate) fn load_meta(store: &Store, path: &Path) -> Result<(Meta, Params), Error> {
+pub(crate) fn load_meta(store: &Store, path: &Path) -> Result<(Meta, Params, Timing), Error> {
     let bytes = store.get(&store.family(META_FAMILY)?, META_KEY)?;
     let Some(bytes) = bytes.filter(|bytes| bytes.starts_with(&MAGIC)) else {
         return Err(Error::NotAnIndex { path: path.to_owned() });
@@ -45,7 +46,9 @@ pub(crate) fn load_meta(store: &Store, path: &Path) -> Result<(Meta, Params), Er
     if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
         return Err(bad("its lookahead is out of range"));
     }
-    Ok((meta, Params { scheme, nonces, lookahead }))
+    let timing = meta.timing.timing(nonces);
+    let timing = timing.ok_or_else(|| bad("no index goes with time like that"))?;
+    Ok((meta, Params { scheme, nonces, lookahead }, timing))
 }
 
 /// Calls `row` with every row of a family, in order.
@@ -62,22 +65,21 @@ pub(crate) fn each_row(
 }
 
 pub(crate) fn load_fleet(store: &Store) -> Result<Fleet, Error> {
-    let mut fleet = Fleet::default();
+    let bad = |why: String| Error::corrupted("a run of slots", why);
+    let (mut ranges, mut next) = (Vec::new(), 0u32);
     each_row(store, SLOTS_FAMILY, |key, value| {
-        let bad = |why: String| Error::corrupted("a run of slots", why);
-        let record = ExtentRecord::read_from_bytes(value)
-            .ok()
-            .filter(|record| record.reserved == [0; 2])
-            .ok_or_else(|| bad("its bytes are none".into()))?;
-        let expected = Slot(fleet.slot_count());
-        let Extent { first_slot, .. } = fleet
-            .add(record.range(), record.provisioned_unix_s.get())
-            .map_err(|error| bad(error.to_string()))?;
-        if slot_of_key(key) != Some(expected) || first_slot != expected {
-            return Err(bad(format!("slot {} does not follow the one before", expected.0)));
+        let record = ExtentRecord::read_from_bytes(value).ok();
+        let range = record.and_then(|record| Some((record.range()?, record.provisioned_unix_s)));
+        let (range, at) = range.ok_or_else(|| bad("its bytes are none".into()))?;
+        if slot_of_key(key) != Some(Slot(next)) {
+            return Err(bad(format!("slot {next} does not follow the one before")));
         }
+        next = next.saturating_add(range.count);
+        ranges.push((range, at.get()));
         Ok(())
     })?;
+    let mut fleet = Fleet::default();
+    fleet.add(ranges).map_err(|error| bad(error.to_string()))?;
     Ok(fleet)
 }
 
@@ -156,7 +158,7 @@ fn parse_state(value: &[u8], params: &Params) -> Option<StateRow> {
 }
 
 /// What the windows leave to a snapshot, if one does.
-pub(crate) fn left_to_of(declared: &[Window]) -> Option<LeftTo> {
+pub(crate) fn left_to_of(declared: &[Arc<Window>]) -> Option<LeftTo> {
     let counters = declared.iter().filter(|window| window.span.is_none());
     counters.into_iter().find_map(|window| window.left_to)
 }
@@ -166,8 +168,8 @@ pub(crate) fn load_windows(
     store: &Store,
     fleet: &Fleet,
     params: Params,
-) -> Result<Vec<Window>, Error> {
-    let mut declared: Vec<Window> = Vec::new();
+) -> Result<Declared, Error> {
+    let mut declared = Declared::new();
     each_row(store, META_FAMILY, |key, value| {
         let Some(epoch) = key.strip_prefix(WINDOW_KEY_PREFIX) else { return Ok(()) };
         let bad = |why: &str| Error::corrupted("a window record", why);
@@ -190,7 +192,7 @@ pub(crate) fn load_windows(
             added.map(|bytes| bytes.as_ref().try_into().map(u64::from_le_bytes)).transpose();
         let added = added.map_err(|_| bad("its counter is not a number"))?;
         window.entries.fetch_add(added.unwrap_or(0), Ordering::Relaxed);
-        declared.push(window);
+        declared.push(Arc::new(window));
         Ok(())
     })?;
     for name in store.family_names()? {

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::Error;
 use crate::bucket::Bucket;
 use crate::index::LiveIndex;
-use crate::window::Window;
+use crate::window::{Window, asked};
 
 /// The slots an index names for a hint, each to be confirmed: almost always one
 /// or none, and then without an allocation.
@@ -28,7 +28,7 @@ impl LiveIndex {
         self.store.check()?;
         let mut candidates = Candidates::new();
         let now_s = self.now_s();
-        for window in self.windows().asked(&self.timing(), &(now_s..=now_s)) {
+        for window in asked(&self.windows.declared(), &self.timing(), &(now_s..=now_s)) {
             let (key, suffix) = window.geometry.place(hint);
             let row = self.store.get(window.hints(), &key)?;
             find(row.as_deref(), suffix, &mut candidates)?;
@@ -60,7 +60,7 @@ impl LiveIndex {
     ) -> Result<Vec<Candidates>, Error> {
         self.store.check()?;
         let mut all = vec![Candidates::new(); hints.len()];
-        for window in self.windows().asked(&self.timing(), times) {
+        for window in asked(&self.windows.declared(), &self.timing(), times) {
             self.find_sorted(window, hints, &mut all)?;
         }
         Ok(all)

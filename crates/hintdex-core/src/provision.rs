@@ -33,7 +33,9 @@ impl LiveIndex {
     ///
     /// All of them are added or none, whatever happens. Few beside the fleet are
     /// added to the current window; many make the index roll, which costs 0.1 µs
-    /// a hint of the whole fleet. `report` counts slots.
+    /// a hint of the whole fleet. If that does not fit into the memory at once and is
+    /// cut off by a crash, the same call goes on from its last finished part, unless
+    /// something was accepted meanwhile. `report` counts slots, once for each part.
     ///
     /// # Errors
     /// [`Error::NoDevices`], [`Error::IdsPastTheLast`], [`Error::SlotsUsedUp`],
@@ -50,18 +52,15 @@ impl LiveIndex {
                 return Err(Error::NoDevices);
             }
             let now_s = self.now_s();
-            let extents = ranges
-                .iter()
-                .map(|range| fleet.add(*range, now_s))
-                .collect::<Result<Vec<_>, _>>()?;
+            let extents = fleet.add(ranges.iter().map(|range| (*range, now_s)))?;
+            let batch = self.extent_rows(extents)?;
             let slots = Slot(first)..Slot(fleet.slot_count());
             let fleet = Arc::new(fleet);
-            let batch = self.extent_rows(&extents)?;
 
             let new = u64::from(slots.end.0 - first) * self.hints_a_slot();
             let grows_much = u64::from(slots.end.0 - first).saturating_mul(LEAST_GROWTH_TO_ROLL)
                 > u64::from(fleet.slot_count());
-            if new > MAX_ADDED_HINTS || grows_much || self.windows().declared.is_empty() {
+            if new > MAX_ADDED_HINTS || grows_much || self.windows.declared().is_empty() {
                 self.rebuild_for(&fleet, batch, report)?;
             } else {
                 self.add_to_windows(&fleet, first..slots.end.0, batch)?;
@@ -83,8 +82,8 @@ impl LiveIndex {
             let span = window.span.as_ref()?;
             Some((span.end - span.start) / u64::from(self.params.nonces.unit_s().max(1)))
         };
-        let windows = self.windows();
-        let steps: u64 = windows.declared.iter().filter_map(units).sum();
+        let declared = self.windows.declared();
+        let steps: u64 = declared.iter().map(AsRef::as_ref).filter_map(units).sum();
         match self.params.nonces {
             NonceKind::Step(_) => steps,
             _ => u64::from(self.params.lookahead),
@@ -92,20 +91,19 @@ impl LiveIndex {
     }
 
     /// Builds the window of a grown fleet: where nonces tell time the present one, and
-    /// the others go.
+    /// the others go. If that is cut off, the next try goes on.
     fn rebuild_for(
         &self,
         fleet: &Arc<Fleet>,
         batch: WriteBatch,
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
+        let plan = Plan { may_go_on: true, ..self.replacing_all(fleet, None) };
         if !self.params.nonces.tells_time() {
-            return self.roll_to(fleet, batch, None, report);
+            return self.roll_to(plan, batch, report);
         }
         let span = Some(self.timing().span_at(self.now_s()));
-        let replaced = self.windows().declared.iter().map(|window| window.epoch).collect();
-        let plan = Plan { fleet, span, held: None, left_to: None, replaced };
-        self.open_window(plan, batch, report, |_| Ok(()))
+        self.open_window(Plan { span, ..plan }, batch, report, |_| Ok(()))
     }
 
     fn extent_rows(&self, extents: &[Extent]) -> Result<WriteBatch, Error> {
@@ -131,8 +129,8 @@ impl LiveIndex {
         if self.params.nonces.tells_time() {
             self.note_slots(&mut batch, slots.end)?;
         }
-        let windows = self.windows();
-        for window in &windows.declared {
+        let windows = self.windows.adding();
+        for window in windows.declared.iter() {
             let mut added: Vec<Added> = Vec::new();
             let live = self.live_in(fleet, window.span.clone()).live(slots.clone());
             for LiveSlot { slot, key, nonces } in live {

@@ -6,14 +6,14 @@
 
 use std::ops::Range;
 
-use hintdex_wire::{CheckValue, DeviceId, Nonce, ReplayWindow, Slot};
+use hintdex_wire::{CheckValue, DeviceId, Nonce, NonceKind, ReplayWindow, Slot};
 use zerocopy::little_endian::{I32, I64, U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::fleet::{DeviceRange, Extent};
+use crate::fleet::{DeviceRange, Extent, KeyOrigin};
 use crate::geometry::Geometry;
 use crate::held::{LeftTo, SnapshotId};
-use crate::time::{Anchor, DeviceClock, Life, Pending, Span};
+use crate::time::{Anchor, DeviceClock, Life, Pending, Span, Timing};
 
 /// The families that are always there.
 pub(crate) const META_FAMILY: &str = "default";
@@ -47,7 +47,51 @@ pub(crate) struct Meta {
     pub(crate) check_value: CheckValue,
     pub(crate) created_unix_s: U64,
     pub(crate) nonce_unit_s: U32,
+    pub(crate) timing: TimingRecord,
     pub(crate) reserved: [u8; 4],
+}
+
+/// How an index goes with time, as it was made to; all zero where nonces tell none.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub(crate) struct TimingRecord {
+    pub(crate) span_s: U32,
+    pub(crate) lead_s: U32,
+    pub(crate) before_s: U32,
+    pub(crate) after_s: U32,
+    pub(crate) max_drift_ppm: U32,
+}
+
+impl TimingRecord {
+    pub(crate) fn of(kind: NonceKind, timing: &Timing) -> Self {
+        if !kind.tells_time() {
+            return Self::new_zeroed();
+        }
+        Self {
+            span_s: timing.span_s.into(),
+            lead_s: timing.lead_s.into(),
+            before_s: timing.before_s.into(),
+            after_s: timing.after_s.into(),
+            max_drift_ppm: timing.max_drift_ppm.into(),
+        }
+    }
+
+    /// What it says of nonces of `kind`; `None` if no index of them was made like that.
+    pub(crate) fn timing(&self, kind: NonceKind) -> Option<Timing> {
+        if !kind.tells_time() {
+            return (*self == Self::new_zeroed()).then(|| Timing::of(kind));
+        }
+        let timing = Timing {
+            span_s: self.span_s.get(),
+            lead_s: self.lead_s.get(),
+            before_s: self.before_s.get(),
+            after_s: self.after_s.get(),
+            max_drift_ppm: self.max_drift_ppm.get(),
+        };
+        (timing.span_s > 0 && timing.lead_s >= timing.after_s).then_some(timing)
+    }
 }
 
 /// A declared window: a family without one of these is half-made.
@@ -97,28 +141,40 @@ pub(crate) struct ExtentRecord {
     pub(crate) first_device: U32,
     pub(crate) count: U32,
     pub(crate) generation: U16,
-    pub(crate) reserved: [u8; 2],
+    pub(crate) key_origin: u8,
+    pub(crate) reserved: u8,
     pub(crate) provisioned_unix_s: U64,
 }
 
 impl ExtentRecord {
-    pub(crate) fn range(&self) -> DeviceRange {
-        DeviceRange {
+    /// The range; `None` if no version wrote it.
+    pub(crate) fn range(&self) -> Option<DeviceRange> {
+        let origin = match (self.key_origin, self.reserved) {
+            (0, 0) => KeyOrigin::Derived,
+            (1, 0) => KeyOrigin::Given,
+            _ => return None,
+        };
+        Some(DeviceRange {
             first: DeviceId(self.first_device.get()),
             count: self.count.get(),
             generation: self.generation.get(),
-        }
+            origin,
+        })
     }
 }
 
 impl From<&Extent> for ExtentRecord {
     fn from(extent: &Extent) -> Self {
-        let DeviceRange { first, count, generation } = extent.range;
+        let DeviceRange { first, count, generation, origin } = extent.range;
         Self {
             first_device: first.0.into(),
             count: count.into(),
             generation: generation.into(),
-            reserved: [0; 2],
+            key_origin: match origin {
+                KeyOrigin::Derived => 0,
+                KeyOrigin::Given => 1,
+            },
+            reserved: 0,
             provisioned_unix_s: extent.provisioned_unix_s.into(),
         }
     }

@@ -15,7 +15,7 @@ use rocksdb::WriteBatch;
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::Error;
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, Drafts};
 use crate::fleet::Fleet;
 use crate::geometry::Geometry;
 use crate::held::{Held, LeftTo};
@@ -24,10 +24,11 @@ use crate::live::FleetStates;
 use crate::load::left_to_of;
 use crate::progress::{Progress, Report};
 use crate::records::{
-    ADDED_KEY_PREFIX, META_FAMILY, WINDOW_KEY_PREFIX, WindowRecord, epoch_key, window_family,
+    ADDED_KEY_PREFIX, FORMAT_VERSION, META_FAMILY, WINDOW_KEY_PREFIX, WindowRecord, epoch_key,
+    window_family,
 };
 use crate::time::Span;
-use crate::window::{Building, Window, merge_hints};
+use crate::window::{Declared, Window, merge_hints, next_epoch};
 
 /// Additions left over that are written while lookups wait, in about 10 ms.
 const ADDITIONS_AT_ONCE: usize = 4096;
@@ -37,8 +38,8 @@ impl LiveIndex {
     /// would halve it. A window beside a snapshot may grow half as large: then
     /// many devices have come to the snapshot's end.
     pub fn needs_roll(&self) -> bool {
-        let windows = self.windows();
-        let [window] = &*windows.declared else { return false };
+        let declared = self.windows.declared();
+        let [window] = declared.as_slice() else { return false };
         if window.span.is_some() {
             return false;
         }
@@ -64,7 +65,7 @@ impl LiveIndex {
         }
         self.maintain(|| {
             let fleet = self.fleet();
-            self.roll_to(&fleet, WriteBatch::default(), None, report)
+            self.roll_to(self.replacing_all(&fleet, None), WriteBatch::default(), report)
         })
     }
 
@@ -80,7 +81,7 @@ impl LiveIndex {
     /// than was held before; else those of [`roll`](Self::roll).
     pub fn roll_beside(&self, held: &Held<'_>, report: Option<Report<'_>>) -> Result<(), Error> {
         self.maintain(|| {
-            let before = left_to_of(&self.windows().declared);
+            let before = left_to_of(&self.windows.declared());
             let least_nonces =
                 before.map_or(0, |before| before.horizon_nonces).max(self.params.lookahead);
             if held.horizon_nonces < least_nonces {
@@ -88,26 +89,34 @@ impl LiveIndex {
                 return Err(Error::HorizonTooShort { horizon_nonces, least_nonces });
             }
             let fleet = self.fleet();
-            self.roll_to(&fleet, WriteBatch::default(), Some(held), report)
+            self.roll_to(self.replacing_all(&fleet, Some(held)), WriteBatch::default(), report)
         })
     }
 
-    /// Rolls to a window of `fleet`, declared in one batch with what is in `declaration`.
+    /// A window of `fleet` in place of all there are, without what is held elsewhere.
+    pub(crate) fn replacing_all<'a>(
+        &self,
+        fleet: &'a Arc<Fleet>,
+        held: Option<&'a Held<'a>>,
+    ) -> Plan<'a> {
+        let replaced = self.windows.declared().iter().map(|window| window.epoch).collect();
+        let left_to = held.map(Held::left_to);
+        Plan { fleet, span: None, held, left_to, replaced, may_go_on: false }
+    }
+
+    /// Rolls as planned to a window that is declared in one batch with `declaration`.
     pub(crate) fn roll_to(
         &self,
-        fleet: &Arc<Fleet>,
+        plan: Plan<'_>,
         declaration: WriteBatch,
-        held: Option<&Held<'_>>,
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
-        if held.is_none() {
+        if plan.held.is_none() {
             // What a snapshot held until now comes back: from here on admission
             // adds what the new window will be expected to have.
             let lookahead = self.params.lookahead;
             self.states.update_each(|_, state| state.cut(lookahead, None));
         }
-        let replaced = self.windows().declared.iter().map(|window| window.epoch).collect();
-        let plan = Plan { fleet, span: None, held, replaced, left_to: held.map(Held::left_to) };
         self.open_window(plan, declaration, report, |_| Ok(()))?;
         self.count_roll();
         Ok(())
@@ -123,11 +132,11 @@ impl LiveIndex {
         report: Option<Report<'_>>,
         prepare: impl FnOnce(&mut Plan<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let epoch = self.windows().next_epoch();
+        let epoch = next_epoch(&self.windows.declared());
         let family = window_family(epoch);
         self.store.create_window(&family)?;
         // From here on additions are remembered; only then are states read.
-        self.windows_mut().building = Some(Building::of(plan.span.clone()));
+        self.windows.alone().begin(plan.span.clone());
         let declared = prepare(&mut plan).and_then(|()| {
             let window = self.build(epoch, &plan, report)?;
             Ok(self.declare(window, &plan, declaration)?)
@@ -138,11 +147,11 @@ impl LiveIndex {
                 Ok(old.try_for_each(|old| self.store.drop_window(&old.family))?)
             }
             Err(error) => {
-                self.windows_mut().building = None;
+                self.windows.alone().end();
                 // Without a record it is removed at the next opening at the latest,
                 // and so are the files that were to fill it.
                 let _ = self.store.drop_window(&family);
-                let _ = self.bulk_folder();
+                let _ = remove_folder(&self.bulk_folder());
                 Err(error)
             }
         }
@@ -176,13 +185,16 @@ impl LiveIndex {
         (record.from_unix_s, record.to_unix_s) = (span.start.into(), span.end.into());
         if hints > 0 {
             let progress = Progress::new(report);
-            let folder = self.bulk_folder()?;
-            let (files, entries) = self.bulk(geometry, &progress).write_files(
-                &live,
-                hints,
-                self.store.tuning(),
-                &folder,
-            )?;
+            let bulk = self.bulk(geometry, &progress);
+            let folder = self.bulk_folder();
+            // With one pass there is nothing to go on from.
+            let drafts = if plan.may_go_on && bulk.passes(hints).len() > 1 {
+                let context: [&[u8]; 2] = [&self.index_id, &FORMAT_VERSION.to_le_bytes()];
+                Drafts::of_plan(&folder, &bulk.plan_digest(&live, hints, &context)?)?
+            } else {
+                Drafts::new(&folder)?
+            };
+            let (files, entries) = bulk.write_files(&live, hints, self.store.tuning(), &drafts)?;
             self.store.ingest(&window_family(epoch), files)?;
             remove_folder(&folder)?;
             record.entries = entries.into();
@@ -207,11 +219,11 @@ impl LiveIndex {
         mut window: Window,
         plan: &Plan<'_>,
         mut declaration: WriteBatch,
-    ) -> Result<Vec<Window>, Error> {
+    ) -> Result<Declared, Error> {
         let meta = self.store.family(META_FAMILY)?;
         // Most of what was missed, without holding anybody up.
         loop {
-            let missed = self.windows().take_missed();
+            let missed = self.windows.adding().take_missed();
             let few = missed.len() <= ADDITIONS_AT_ONCE;
             let mut batch = WriteBatch::default();
             merge_hints(&mut batch, window.hints(), window.geometry, &missed);
@@ -221,7 +233,7 @@ impl LiveIndex {
                 break;
             }
         }
-        let mut windows = self.windows_mut();
+        let mut windows = self.windows.alone();
         let missed = windows.take_missed();
         merge_hints(&mut declaration, window.hints(), window.geometry, &missed);
         window.entries.fetch_add(missed.len() as u64, Ordering::Relaxed);
@@ -239,11 +251,8 @@ impl LiveIndex {
             let last = self.params.max_nonce().saturating_add(1);
             self.states.update_each(|slot, state| state.reach(held.end(slot).min(last)));
         }
-        windows.building = None;
-        let is_replaced = |window: &mut Window| plan.replaced.contains(&window.epoch);
-        let replaced = windows.declared.extract_if(.., is_replaced).collect();
-        windows.declared.push(window);
-        Ok(replaced)
+        windows.end();
+        Ok(windows.replace(&plan.replaced, Some(window)))
     }
 
     /// What is live in `fleet` now, or in a span of time.
@@ -272,4 +281,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) left_to: Option<LeftTo>,
     /// The epochs of the windows that go when it comes.
     pub(crate) replaced: Vec<u32>,
+    /// Whether a build that is cut off is worth going on with: nobody is waiting for it
+    /// meanwhile, and nothing is admitted.
+    pub(crate) may_go_on: bool,
 }

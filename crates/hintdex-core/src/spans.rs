@@ -4,6 +4,9 @@
 //! next one goes on from: a family without a record is removed at opening, a record
 //! whose time has passed at the next [`keep_spans`](LiveIndex::keep_spans).
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
 
@@ -24,11 +27,9 @@ impl LiveIndex {
         if !self.params.nonces.tells_time() || self.slot_count() == 0 {
             return Vec::new();
         }
-        let windows = self.windows();
+        let declared = self.windows.declared();
         let mut needed = self.timing().needed_at(self.now_s());
-        needed.retain(|span| {
-            windows.declared.iter().all(|window| window.span.as_ref() != Some(span))
-        });
+        needed.retain(|span| declared.iter().all(|window| window.span.as_ref() != Some(span)));
         needed
     }
 
@@ -39,9 +40,9 @@ impl LiveIndex {
 
     /// The spans whose windows are there, in order, each with the snapshot it is left to.
     pub fn spans(&self) -> Vec<(Span, Option<SnapshotId>)> {
-        let windows = self.windows();
+        let declared = self.windows.declared();
         let left_to = |window: &Window| window.left_to.map(|left_to| left_to.snapshot);
-        let spans = windows.declared.iter();
+        let spans = declared.iter();
         let mut spans: Vec<_> =
             spans.filter_map(|window| Some((window.span.clone()?, left_to(window)))).collect();
         spans.sort_unstable_by_key(|(span, _)| span.start);
@@ -104,7 +105,8 @@ impl LiveIndex {
             }
             let fleet = self.fleet();
             let (span, replaced) = (Some(span), Vec::new());
-            let plan = Plan { fleet: &fleet, span, held: None, left_to: None, replaced };
+            let (held, left_to, may_go_on) = (None, None, false);
+            let plan = Plan { fleet: &fleet, span, held, left_to, replaced, may_go_on };
             self.open_window(plan, WriteBatch::default(), report, prepare)?;
             self.count_roll();
             Ok(())
@@ -126,12 +128,9 @@ impl LiveIndex {
     /// What the store says.
     pub fn close_span(&self, span: &Span) -> Result<(), Error> {
         self.maintain(|| {
-            let windows = self.windows();
-            let of_span =
-                windows.declared.iter().filter(|window| window.span.as_ref() == Some(span));
-            let epochs: Vec<u32> = of_span.map(|window| window.epoch).collect();
-            drop(windows);
-            self.drop_windows(&epochs)
+            let declared = self.windows.declared();
+            let of_span = declared.iter().filter(|window| window.span.as_ref() == Some(span));
+            self.drop_windows(&of_span.map(|window| window.epoch).collect::<Vec<u32>>())
         })
     }
 
@@ -139,10 +138,10 @@ impl LiveIndex {
     /// which was set back has left behind.
     fn passed(&self) -> Vec<u32> {
         let (timing, now_s) = (self.timing(), self.now_s());
-        let has_passed = |window: &&Window| {
+        let has_passed = |window: &&Arc<Window>| {
             window.span.as_ref().is_some_and(|span| !timing.is_kept(span, now_s))
         };
-        self.windows().declared.iter().filter(has_passed).map(|window| window.epoch).collect()
+        self.windows.declared().iter().filter(has_passed).map(|window| window.epoch).collect()
     }
 
     fn drop_windows(&self, epochs: &[u32]) -> Result<(), Error> {
@@ -156,16 +155,15 @@ impl LiveIndex {
             batch.delete_cf(&meta, epoch_key(ADDED_KEY_PREFIX, *epoch));
         }
         self.store.write_synced(batch)?;
-        let is_gone = |window: &mut Window| epochs.contains(&window.epoch);
-        let gone: Vec<Window> = self.windows_mut().declared.extract_if(.., is_gone).collect();
+        let gone = self.windows.alone().replace(epochs, None);
         gone.into_iter().try_for_each(|window| self.store.drop_window(&window.family))
     }
 
     /// Notes in the windows' records that they hold the slots of a grown fleet, too.
     pub(crate) fn note_slots(&self, batch: &mut WriteBatch, slots: u32) -> Result<(), Error> {
         let meta = self.store.family(META_FAMILY)?;
-        for window in &mut self.windows_mut().declared {
-            window.slots = slots;
+        for window in self.windows.declared().iter() {
+            window.slots.store(slots, Ordering::Relaxed);
             let record = window.record();
             batch.put_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, window.epoch), record.as_bytes());
         }

@@ -12,7 +12,8 @@ use crate::Error;
 use crate::held::SnapshotId;
 use crate::index::LiveIndex;
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
-use crate::time::Span;
+use crate::time::{Span, Timing};
+use crate::window::present;
 
 /// A part of an index and what it costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Stats {
     pub hints: u64,
     /// Entries of all windows: live hints, stale ones, and added twice.
     pub entries: u64,
+    /// How the index goes with time, where nonces tell it.
+    pub timing: Option<Timing>,
     /// The spans of the windows, where nonces tell time, in order.
     pub spans: Vec<Span>,
     /// The number of the current window; 0 before the first provisioning.
@@ -97,12 +100,10 @@ impl LiveIndex {
         let totals = self.states.totals();
         let mut tables_memory_bytes = 0;
         let mut sections = Vec::new();
-        let windows = self.windows();
-        let of_windows: Vec<_> =
-            windows.declared.iter().map(|window| window.family.clone()).collect();
-        drop(windows);
+        let declared = self.windows.declared();
+        let of_windows = declared.iter().map(|window| window.family.clone());
         let families = [META_FAMILY, SLOTS_FAMILY, STATES_FAMILY].map(String::from);
-        for family in of_windows.into_iter().chain(families) {
+        for family in of_windows.chain(families) {
             let (disk_bytes, buffered_bytes) = (
                 self.property(&family, TOTAL_SST_FILES_SIZE)?,
                 self.property(&family, CUR_SIZE_ALL_MEM_TABLES)?,
@@ -118,8 +119,7 @@ impl LiveIndex {
         }
         let hints = self.count_hints(totals.hints);
         let spans = self.spans().into_iter().map(|(span, _)| span).collect();
-        let windows = self.windows();
-        let current = windows.present(self.now_s()).and_then(|at| windows.declared.get(at));
+        let current = present(&declared, self.now_s()).and_then(|at| declared.get(at));
         Ok(Stats {
             index_id: self.index_id,
             scheme: self.params.scheme,
@@ -129,7 +129,8 @@ impl LiveIndex {
             slots: totals.slots,
             retired_slots: totals.retired,
             hints,
-            entries: windows.declared.iter().map(|window| window.entry_count()).sum(),
+            entries: declared.iter().map(|window| window.entry_count()).sum(),
+            timing: self.params.nonces.tells_time().then_some(self.timing()),
             spans,
             epoch: current.map_or(0, |window| window.epoch),
             left_to: current.and_then(|window| window.left_to).map(|left_to| left_to.snapshot),

@@ -4,6 +4,7 @@
 //! compared: every live hint must be in its bucket. Entries beyond those are
 //! stale, which costs space and never correctness.
 
+use hintdex_wire::Slot;
 use rocksdb::{DBRawIteratorWithThreadMode, IteratorMode, ReadOptions};
 
 use crate::Error;
@@ -15,7 +16,7 @@ use crate::index::LiveIndex;
 use crate::live::FleetStates;
 use crate::progress::{Progress, Report};
 use crate::store::Db;
-use crate::time::Span;
+use crate::window::Window;
 
 /// What a verification went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,18 +51,9 @@ impl LiveIndex {
             let mut verified = Verified { rows: self.read_everything()?, ..Verified::default() };
             verified.slots = fleet.slot_count().into();
             // No build can replace a window while this runs.
-            let windows = self.windows();
-            let checks = windows.declared.iter().map(|window| WindowCheck {
-                family: window.family.clone(),
-                geometry: window.geometry,
-                span: window.span.clone(),
-                is_whole: window.left_to.is_none(),
-            });
-            let checks: Vec<_> = checks.collect();
-            drop(windows);
-            for check in checks {
+            for window in self.windows.declared().iter() {
                 let Verified { hints, buckets, entries, .. } =
-                    self.verify_window(&check, &fleet, report)?;
+                    self.verify_window(window, &fleet, report)?;
                 verified.hints += hints;
                 verified.buckets += buckets;
                 verified.entries += entries;
@@ -73,41 +65,36 @@ impl LiveIndex {
     /// Checks every bucket of a window, and that it holds what it must.
     fn verify_window(
         &self,
-        check: &WindowCheck,
+        window: &Window,
         fleet: &Fleet,
         report: Option<Report<'_>>,
     ) -> Result<Verified, Error> {
-        let geometry = check.geometry;
-        let family = self.store.family(&check.family)?;
+        let geometry = window.geometry;
+        let family = self.store.family(&window.family)?;
         let mut rows = self.store.db().raw_iterator_cf_opt(&family, reading_disk());
         rows.seek_to_first();
         let slots = fleet.slot_count();
         let mut buckets = Buckets { rows, geometry, slots, seen: Verified::default() };
         let progress = Progress::new(report);
         let mut found = 0;
-        let mut compare = |sorted: Sorted| {
-            let key = |joined| geometry.split(joined).0;
-            for group in sorted.chunk_by(|a, b| key(a.0) == key(b.0)) {
-                let Some((joined, _)) = group.first() else { continue };
-                let stored = buckets.advance_to(key(*joined))?;
-                for (joined, slot) in group {
-                    let wanted = bucket::entry(geometry.split(*joined).1, *slot);
-                    if stored.binary_search(&wanted).is_err() {
-                        return Err(Error::corrupted(
-                            "a bucket",
-                            format!("a hint of slot {} is missing", slot.0),
-                        ));
-                    }
-                    found += 1;
+        let mut compare = |sorted: &Sorted| {
+            sorted.each_bucket(geometry, |key, wanted| {
+                let stored = buckets.advance_to(key)?;
+                let is_missing = |entry: &&Entry| stored.binary_search(entry).is_err();
+                if let Some(entry) = wanted.iter().find(is_missing) {
+                    let Slot(slot) = bucket::slot_of(*entry);
+                    let why = format!("a hint of slot {slot} is missing");
+                    return Err(Error::corrupted("a bucket", why));
                 }
-            }
-            Ok(())
+                found += wanted.len() as u64;
+                Ok(())
+            })
         };
         // Of a span, what is still to come: what is past may have moved since.
         let now_s = self.now_s();
-        let rest = check.span.as_ref().map(|span| span.start.max(now_s.min(span.end))..span.end);
-        if check.is_whole && rest.as_ref().is_none_or(|rest| !rest.is_empty()) {
-            let live = self.live_in(fleet, check.span.clone());
+        let rest = window.span.as_ref().map(|span| span.start.max(now_s.min(span.end))..span.end);
+        if window.left_to.is_none() && rest.as_ref().is_none_or(|rest| !rest.is_empty()) {
+            let live = self.live_in(fleet, window.span.clone());
             let live = FleetStates { rest, ..live };
             let hints = live.count_hints();
             self.bulk(geometry, &progress).for_each_partition(&live, hints, &mut compare)?;
@@ -129,15 +116,6 @@ impl LiveIndex {
         }
         Ok(count)
     }
-}
-
-/// A window that is to be checked.
-struct WindowCheck {
-    family: String,
-    geometry: Geometry,
-    span: Option<Span>,
-    /// Whether it holds all there is, and leaves nothing to a snapshot.
-    is_whole: bool,
 }
 
 /// Options of a read that checks what it reads and leaves the cache as it is.

@@ -1,9 +1,10 @@
 //! The windows an index answers from, and what a build in progress must not miss.
 
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use arc_swap::{ArcSwap, Guard};
 use hintdex_wire::{Clock, Hint, Slot, SystemClock};
 use rocksdb::WriteBatch;
 
@@ -24,7 +25,7 @@ pub(crate) struct Window {
     /// The station's time it is for, where nonces tell time.
     pub(crate) span: Option<Span>,
     /// Slots there are in it.
-    pub(crate) slots: u32,
+    pub(crate) slots: AtomicU32,
     /// What it lacks, if a snapshot has it.
     pub(crate) left_to: Option<LeftTo>,
     /// Entries it was declared with.
@@ -44,7 +45,7 @@ impl Window {
             family,
             geometry: record.geometry().ok_or_else(|| bad("no window has these bits"))?,
             span: record.span(),
-            slots: record.slots.get(),
+            slots: record.slots.get().into(),
             left_to: record.left_to(),
             built_entries: record.entries.get(),
             entries: record.entries.get().into(),
@@ -59,7 +60,7 @@ impl Window {
             prefix_bits: self.geometry.prefix_bits(),
             suffix_bits: self.geometry.suffix_bits(),
             reserved: [0; 2],
-            slots: self.slots.into(),
+            slots: self.slots.load(Ordering::Relaxed).into(),
             entries: self.built_entries.into(),
             built_unix_s: SystemClock.now_unix_s().into(),
             snapshot: left_to.map_or([0; 16], |left_to| left_to.snapshot),
@@ -83,14 +84,19 @@ impl Window {
 /// A hint that was added to a window.
 pub(crate) type Added = (Hint, Slot);
 
-/// What lookups and additions go by; changed in one step at the end of a build.
-#[derive(Default)]
+/// The declared windows: one, or none before the first provisioning; where nonces tell
+/// time one for each span, in no order. Never changed, only replaced by another list.
+pub(crate) type Declared = Vec<Arc<Window>>;
+
+/// The windows of an index.
+///
+/// Lookups take the list of the moment and no lock, so none of them waits for a window
+/// that comes or goes: a family lives on as long as a list that somebody holds names it.
+/// Whoever adds holds the windows, so that none misses an addition; the list changes
+/// while nobody does.
 pub(crate) struct Windows {
-    /// One, or none before the first provisioning; where nonces tell time one for each
-    /// span, in no order.
-    pub(crate) declared: Vec<Window>,
-    /// The window that is being built, if one is.
-    pub(crate) building: Option<Building>,
+    declared: ArcSwap<Declared>,
+    building: RwLock<Option<Building>>,
 }
 
 /// What a build must not miss.
@@ -102,43 +108,50 @@ pub(crate) struct Building {
     missed: Mutex<Vec<Added>>,
 }
 
-impl Building {
-    /// A build that begins now.
-    pub(crate) fn of(span: Option<Span>) -> Self {
-        Self { span, missed: Mutex::default() }
-    }
+/// The windows as they stay while somebody adds to them.
+pub(crate) struct Adding<'a> {
+    pub(crate) declared: Arc<Declared>,
+    building: RwLockReadGuard<'a, Option<Building>>,
+}
+
+/// The windows while nobody adds to them.
+pub(crate) struct Alone<'a> {
+    declared: &'a ArcSwap<Declared>,
+    building: RwLockWriteGuard<'a, Option<Building>>,
 }
 
 impl Windows {
-    /// The window that additions go to at `now_s`: the only one, or the present one.
-    pub(crate) fn present(&self, now_s: u64) -> Option<usize> {
-        let is_present =
-            |window: &Window| window.span.as_ref().is_none_or(|span| span.contains(&now_s));
-        self.declared.iter().position(is_present).or((!self.declared.is_empty()).then_some(0))
+    pub(crate) fn new(declared: Declared) -> Self {
+        Self { declared: ArcSwap::from_pointee(declared), building: RwLock::default() }
     }
 
-    /// The windows that a hint received in `times` may be in, the present one first.
-    pub(crate) fn asked(
-        &self,
-        timing: &Timing,
-        times: &RangeInclusive<u64>,
-    ) -> impl Iterator<Item = &Window> {
-        let present = self.present(*times.end()).unwrap_or(0);
-        let (others, rest) = self.declared.split_at(present);
-        let is_asked = move |window: &&Window| {
-            window.span.as_ref().is_none_or(|span| timing.is_asked(span, times))
-        };
-        rest.iter().chain(others).filter(is_asked)
+    /// The windows of this moment, for a lookup.
+    pub(crate) fn declared(&self) -> Guard<Arc<Declared>> {
+        self.declared.load()
     }
 
-    /// The epoch after all that are declared.
-    pub(crate) fn next_epoch(&self) -> u32 {
-        self.declared.iter().map(|window| window.epoch).max().unwrap_or(0) + 1
+    /// Holds the windows as they are, for a leaf task that adds to them.
+    pub(crate) fn adding(&self) -> Adding<'_> {
+        let building = self.building.read().unwrap_or_else(PoisonError::into_inner);
+        Adding { declared: self.declared.load_full(), building }
+    }
+
+    /// Waits until nobody adds, for the moments a build begins and ends.
+    pub(crate) fn alone(&self) -> Alone<'_> {
+        let building = self.building.write().unwrap_or_else(PoisonError::into_inner);
+        Alone { declared: &self.declared, building }
+    }
+}
+
+impl Adding<'_> {
+    /// What the window that is being built is for, if one is and nonces tell time.
+    pub(crate) fn building_span(&self) -> Option<&Span> {
+        self.building.as_ref()?.span.as_ref()
     }
 
     /// Remembers additions for the build in progress, if there is one.
     pub(crate) fn remember(&self, added: &[Added]) {
-        if let Some(building) = &self.building {
+        if let Some(building) = &*self.building {
             let mut missed = building.missed.lock().unwrap_or_else(PoisonError::into_inner);
             missed.extend_from_slice(added);
         }
@@ -146,10 +159,67 @@ impl Windows {
 
     /// Takes what was remembered.
     pub(crate) fn take_missed(&self) -> Vec<Added> {
-        self.building.as_ref().map_or_else(Vec::new, |building| {
-            std::mem::take(&mut *building.missed.lock().unwrap_or_else(PoisonError::into_inner))
-        })
+        take_missed(self.building.as_ref())
     }
+}
+
+impl Alone<'_> {
+    /// From here on what is added is remembered for a window of `span`.
+    pub(crate) fn begin(&mut self, span: Option<Span>) {
+        *self.building = Some(Building { span, missed: Mutex::default() });
+    }
+
+    /// Nothing is being built any longer.
+    pub(crate) fn end(&mut self) {
+        *self.building = None;
+    }
+
+    /// Takes what was remembered.
+    pub(crate) fn take_missed(&self) -> Vec<Added> {
+        take_missed(self.building.as_ref())
+    }
+
+    /// Takes the windows of these epochs out of the list, and puts `new` in; gives those
+    /// that went.
+    pub(crate) fn replace(&self, epochs: &[u32], new: Option<Window>) -> Declared {
+        let is_replaced = |window: &Arc<Window>| epochs.contains(&window.epoch);
+        let (gone, mut declared): (Declared, Declared) =
+            self.declared.load().iter().cloned().partition(is_replaced);
+        declared.extend(new.map(Arc::new));
+        self.declared.store(Arc::new(declared));
+        gone
+    }
+}
+
+fn take_missed(building: Option<&Building>) -> Vec<Added> {
+    building.map_or_else(Vec::new, |building| {
+        std::mem::take(&mut *building.missed.lock().unwrap_or_else(PoisonError::into_inner))
+    })
+}
+
+/// The window that additions go to at `now_s`: the only one, or the present one.
+pub(crate) fn present(declared: &[Arc<Window>], now_s: u64) -> Option<usize> {
+    let is_present =
+        |window: &Arc<Window>| window.span.as_ref().is_none_or(|span| span.contains(&now_s));
+    declared.iter().position(is_present).or((!declared.is_empty()).then_some(0))
+}
+
+/// The windows that a hint received in `times` may be in, the present one first.
+pub(crate) fn asked<'a>(
+    declared: &'a [Arc<Window>],
+    timing: &Timing,
+    times: &RangeInclusive<u64>,
+) -> impl Iterator<Item = &'a Arc<Window>> {
+    let (others, rest) = declared.split_at(present(declared, *times.end()).unwrap_or(0));
+    let is_asked = move |window: &&Arc<Window>| {
+        window.span.as_ref().is_none_or(|span| timing.is_asked(span, times))
+    };
+    rest.iter().chain(others).filter(is_asked)
+}
+
+/// The epoch after all that are declared.
+pub(crate) fn next_epoch(declared: &[Arc<Window>]) -> u32 {
+    declared.iter().map(|window| window.epoch).max().unwrap_or(0) + 1
 }
 
 /// Adds hints to a window's family, one merge operand a bucket they fall into.

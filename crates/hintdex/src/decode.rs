@@ -1,6 +1,7 @@
 //! Decoding: from packets to verdicts.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use hintdex_core::{Admission, Arrival};
@@ -87,8 +88,14 @@ impl Station {
         let mut follower = Follower::new(self, &table, &hints, &resolved);
         let known: Vec<_> = resolved.iter().flatten().copied().collect();
         follower.follow(&known, &mut resolved);
-        let refused =
-            self.scan_for_the_rest(&table, &hints, &mut resolved, &mut follower, on_budget);
+        let refused = self.scan_for_the_rest(
+            &table,
+            &hints,
+            &asked_s,
+            &mut resolved,
+            &mut follower,
+            on_budget,
+        );
         let mut opened: Vec<_> = whole
             .par_iter()
             .zip(&resolved)
@@ -185,6 +192,7 @@ impl Station {
         &self,
         table: &KeyTable,
         hints: &[Hint],
+        times: &RangeInclusive<u64>,
         resolved: &mut [Found],
         follower: &mut Follower<'_>,
         on_budget: bool,
@@ -214,7 +222,7 @@ impl Station {
             let unknown: Vec<Hint> =
                 places.iter().filter_map(|at| hints.get(*at).copied()).collect();
             let started = Instant::now();
-            let found = self.scan(table, &unknown);
+            let found = self.scan(table, &unknown, times);
             let took = started.elapsed();
             scanned += took;
             let ahead: Vec<Resolved> = found.iter().flatten().copied().collect();
@@ -322,6 +330,7 @@ mod tests {
 
     use super::*;
     use crate::StationOptions;
+    use crate::keys::FleetKeys;
 
     /// Devices that all have one hint key.
     struct Twins(MasterKey);
@@ -360,7 +369,9 @@ mod tests {
         let index = LiveIndex::create(&path, keys.clone(), params, &options.of_index());
         let index = index.expect("it can be made");
         index.provision(&[DeviceRange::new(DeviceId(0), 20)], None).expect("ids are free");
-        let station = Station::with(folder.path(), index, &options).expect("it opens");
+        let of_fleet = FleetKeys::open(folder.path(), MasterKey::new(&[7; 32]));
+        let of_fleet = of_fleet.expect("there is no file");
+        let station = Station::with(folder.path(), index, of_fleet, &options).expect("it opens");
         let senders = |device| station.decode(&packet(&keys, device)).expect("it decodes");
         let tried: Vec<Verdict> = (0..20).map(senders).collect();
         let accepted = tried.iter().filter(|said| matches!(said, Verdict::Accepted { .. })).count();

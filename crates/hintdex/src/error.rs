@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
 use hintdex_snapshot::{BuildError, OpenError};
-use hintdex_wire::Slot;
+use hintdex_wire::{DeviceId, Slot};
 
 /// Why a station did not do what it was asked.
 #[derive(Debug)]
@@ -18,6 +18,28 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// A file holds no device keys that can be used. Restore it from a backup.
+    DeviceKeys {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Keys that were given for devices of the fleet are gone or damaged. Restore the file
+    /// from a backup.
+    KeysMissing {
+        /// The file that should hold them.
+        path: PathBuf,
+        /// The first such device, or the first of the run in which there is one.
+        first: DeviceId,
+        /// The last.
+        last: DeviceId,
+    },
+    /// A device is in an import twice. Take one of them out.
+    DeviceTwice {
+        /// Which device.
+        device: DeviceId,
     },
     /// The master key given differs from the one kept beside the index.
     OtherMasterKey {
@@ -68,6 +90,8 @@ impl Error {
         use hintdex_core::Error as Index;
         match self {
             Self::KeyFile { .. } | Self::OtherMasterKey { .. } | Self::OtherParams { .. } => true,
+            Self::DeviceTwice { .. } => true,
+            Self::DeviceKeys { .. } | Self::KeysMissing { .. } => false,
             Self::SnapshotRefused { .. } | Self::Rebuild(BuildError::Params { .. }) => true,
             Self::Snapshot { source, .. } => matches!(source, OpenError::WrongKey),
             Self::NotHeld { .. } | Self::Rebuild(_) | Self::Io { .. } => false,
@@ -99,6 +123,15 @@ impl fmt::Display for Error {
             Self::Index(error) => error.fmt(f),
             Self::KeyFile { path, why } => {
                 write!(f, "{}: not a master key: {why}; it must be 64 hex digits", path.display())
+            }
+            Self::DeviceKeys { path, why } => write!(f, "{}: {why}", path.display()),
+            Self::KeysMissing { path, first, last } => write!(
+                f,
+                "{}: keys of devices {first} to {last} are missing or damaged; restore it from a backup",
+                path.display()
+            ),
+            Self::DeviceTwice { device } => {
+                write!(f, "device {device} is there twice; take one of the two out")
             }
             Self::OtherMasterKey { path } => write!(
                 f,

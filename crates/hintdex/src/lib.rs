@@ -41,8 +41,7 @@ mod budget;
 mod decode;
 mod error;
 mod follow;
-mod key_table;
-mod keyfile;
+mod keys;
 mod layers;
 mod resolve;
 mod scans;
@@ -58,9 +57,12 @@ pub use error::Error;
 /// What the index says; [`Error::Index`] has one.
 pub use hintdex_core::Error as IndexError;
 pub use hintdex_core::{
-    ClockMove, DeviceRange, Durability, Params, Report, Section, Span, Stats, Timing,
+    ClockMove, DeviceRange, Durability, KeyOrigin, Params, Report, Section, Span, Stats, Timing,
     TimingOptions, Verified,
 };
+pub use keys::KeyImport;
+#[doc(hidden)]
+pub use keys::format as device_keys_format;
 pub use resolve::{Found, Resolved};
 pub use scans::ScanStats;
 pub use snapshots::RebuildOptions;

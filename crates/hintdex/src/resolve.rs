@@ -57,14 +57,15 @@ impl Station {
     pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<Found>, Error> {
         let table = self.table()?;
         let now_s = self.index.now_s();
-        let mut resolved = self.look_up(&table, hints, &(now_s..=now_s))?;
+        let times = now_s..=now_s;
+        let mut resolved = self.look_up(&table, hints, &times)?;
         for first in (0..hints.len()).step_by(HINTS_PER_TASK) {
             let run = first..hints.len().min(first + HINTS_PER_TASK);
             let open = |at: &usize| resolved.get(*at).is_some_and(|found| found.is_empty());
             let places: Vec<usize> = run.filter(open).collect();
             let unknown: Vec<Hint> =
                 places.iter().filter_map(|at| hints.get(*at).copied()).collect();
-            for (at, found) in places.iter().zip(self.scan(&table, &unknown)) {
+            for (at, found) in places.iter().zip(self.scan(&table, &unknown, &times)) {
                 if let Some(place) = resolved.get_mut(*at) {
                     *place = found;
                 }
@@ -103,7 +104,7 @@ impl Station {
         for attached in attached.iter().filter(|attached| attached.is_asked(&timing, times)) {
             let (asked, mut places) = self.to_ask(hints, places);
             let horizon_nonces = attached.snapshot.params().horizon_nonces;
-            let search = table.within(|slot| self.expected(slot, horizon_nonces));
+            let search = table.within(|slot| self.expected(slot, times, horizon_nonces));
             attached.confirm(&search, &asked, |index, found| {
                 self.name(found, Source::Snapshot, places.get_mut(index));
             });
@@ -129,7 +130,7 @@ impl Station {
                 slots.iter().map(move |slot| (owner, (*slot, *hint)))
             })
             .unzip();
-        let search = table.within(|slot| self.expected(slot, 0));
+        let search = table.within(|slot| self.expected(slot, times, 0));
         search.confirm_each(&pairs, |pair, found| {
             let owner = owners.get(pair).copied();
             self.name(found, Source::Index, owner.and_then(|owner| places.get_mut(owner)));
@@ -137,10 +138,16 @@ impl Station {
         Ok(())
     }
 
-    /// The devices that made `hints`, by trying all of them. No budget is asked.
-    pub(crate) fn scan(&self, table: &KeyTable, hints: &[Hint]) -> Vec<Found> {
+    /// The devices that made `hints`, which were received in `times`, by trying all of
+    /// them. No budget is asked.
+    pub(crate) fn scan(
+        &self,
+        table: &KeyTable,
+        hints: &[Hint],
+        times: &RangeInclusive<u64>,
+    ) -> Vec<Found> {
         let ahead_nonces = u64::from(self.params().lookahead) * SCAN_LOOKAHEADS;
-        let search = table.within(|slot| self.expected(slot, ahead_nonces));
+        let search = table.within(|slot| self.expected(slot, times, ahead_nonces));
         let mut matches = search.confirm_all_until_found(hints);
         if self.hints_collide() && self.params().nonces.tells_time() {
             // Hints that tell their nonce find a clock wherever it stands; of the others
@@ -160,9 +167,10 @@ impl Station {
 
     /// The nonces that a truncated hint of `slot` may have been made from: those
     /// the replay window remembers, the live ones, and as many as somebody else
-    /// looks ahead. Reversible hints tell theirs.
-    fn expected(&self, slot: Slot, ahead_nonces: u64) -> Range<Nonce> {
-        let live = self.index.expected_nonces(slot);
+    /// looks ahead; where nonces tell time, those of the time it was received at.
+    /// Reversible hints tell theirs.
+    fn expected(&self, slot: Slot, times: &RangeInclusive<u64>, ahead_nonces: u64) -> Range<Nonce> {
+        let live = self.index.expected_nonces(slot, times);
         if self.params().nonces.tells_time() {
             return live;
         }

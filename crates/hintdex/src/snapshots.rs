@@ -376,8 +376,10 @@ mod tests {
         let path = folder.path().join("index");
         let index = LiveIndex::create(&path, Arc::new(Generations), params, &options);
         let index = index.expect("it can be made");
-        let devices =
-            |first, generation| DeviceRange { first: DeviceId(first), count: 100, generation };
+        let devices = |first, generation| DeviceRange {
+            generation,
+            ..DeviceRange::new(DeviceId(first), 100)
+        };
         index.provision(&[devices(0, 0)], None).expect("ids are free");
         let (snapshots, file) = (Snapshots::default(), folder.path().join("fleet.hdx"));
         let rebuild = RebuildOptions::default();

@@ -13,10 +13,11 @@ use hintdex_scan::KeyTable;
 use hintdex_snapshot::BuildReport;
 use hintdex_wire::{Clock, DeviceId, KeySource, MasterKey, Slot, SystemClock};
 
+use crate::keys::{FleetKeys, master_file};
 use crate::scans::{ScanStats, Scans};
 use crate::snapshots::{Coming, Snapshots};
 use crate::upkeep::{Background, Roller, Upkeep};
-use crate::{Error, RebuildOptions, keyfile};
+use crate::{Error, RebuildOptions};
 
 /// The live index, inside a fleet's folder.
 const INDEX_FOLDER: &str = "index";
@@ -78,6 +79,7 @@ impl Default for StationOptions {
 /// See the [crate documentation](crate) for an example.
 pub struct Station {
     pub(crate) index: Arc<LiveIndex>,
+    pub(crate) keys: Arc<FleetKeys>,
     /// The hint keys of all slots, once somebody asked for them.
     pub(crate) table: RwLock<Option<Arc<KeyTable>>>,
     pub(crate) snapshots: Arc<Snapshots>,
@@ -124,24 +126,25 @@ impl Station {
         if index.exists() {
             return Err(hintdex_core::Error::AlreadyAnIndex { path: dir.to_owned() }.into());
         }
-        let given = master_key.map(keyfile::read).transpose()?;
+        let given = master_key.map(master_file::read).transpose()?;
         fs::create_dir_all(dir).map_err(Error::io("making a folder", dir))?;
         let kept = dir.join(KEY_FILE);
         let secret = match (kept.exists(), given) {
             (true, given) => {
-                let secret = keyfile::read(&kept)?;
+                let secret = master_file::read(&kept)?;
                 check_same(given.as_ref(), &secret, &kept)?;
                 secret
             }
             (false, given) => {
-                let secret = given.map_or_else(|| keyfile::generate(&kept), Ok)?;
-                keyfile::write(&kept, &secret)?;
+                let secret = given.map_or_else(|| master_file::generate(&kept), Ok)?;
+                master_file::write(&kept, &secret)?;
                 secret
             }
         };
-        let keys = Arc::new(MasterKey::new(&secret));
-        let index = LiveIndex::create_with(&index, keys, params, &options.of_index(), clock)?;
-        Self::with(dir, index, options)
+        let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
+        let index =
+            LiveIndex::create_with(&index, keys.clone(), params, &options.of_index(), clock)?;
+        Self::with(dir, index, keys, options)
     }
 
     /// Opens the fleet in the folder `dir`.
@@ -167,11 +170,26 @@ impl Station {
         if !Self::exists(dir) {
             return Err(hintdex_core::Error::NotAnIndex { path: dir.to_owned() }.into());
         }
-        let secret = keyfile::read(&dir.join(KEY_FILE))?;
-        let keys = Arc::new(MasterKey::new(&secret));
+        let secret = master_file::read(&dir.join(KEY_FILE))?;
+        let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
         let folder = dir.join(INDEX_FOLDER);
-        let index = LiveIndex::open_with(&folder, keys, &options.of_index(), clock)?;
-        Self::with(dir, index, options)
+        let index = LiveIndex::open_with(&folder, keys.clone(), &options.of_index(), clock)?;
+        Self::with(dir, index, keys, options)
+    }
+
+    /// Removes the index of a fleet that has no device, and leaves its keys: for whoever
+    /// made it and could not fill it.
+    ///
+    /// # Errors
+    /// What the file system says. Nothing is removed of a fleet with devices.
+    pub fn discard_empty(self) -> Result<(), Error> {
+        let index = self.own_snapshot.with_file_name(INDEX_FOLDER);
+        let is_empty = self.index.slot_count() == 0;
+        drop(self);
+        if !is_empty {
+            return Ok(());
+        }
+        fs::remove_dir_all(&index).map_err(Error::io("removing an empty index", &index))
     }
 
     /// Whether there is a fleet in the folder `dir`.
@@ -185,14 +203,16 @@ impl Station {
     /// [`Error::KeyFile`] if either is none, [`Error::OtherMasterKey`] if they differ.
     pub fn check_master_key(dir: &Path, path: &Path) -> Result<(), Error> {
         let kept = dir.join(KEY_FILE);
-        check_same(Some(&keyfile::read(path)?), &keyfile::read(&kept)?, &kept)
+        check_same(Some(&master_file::read(path)?), &master_file::read(&kept)?, &kept)
     }
 
     pub(crate) fn with(
         dir: &Path,
         index: LiveIndex,
+        keys: Arc<FleetKeys>,
         options: &StationOptions,
     ) -> Result<Self, Error> {
+        keys.settle(&index)?;
         let own_snapshot = dir.join(SNAPSHOT_FILE);
         let snapshots = Arc::new(Snapshots::default());
         let left_to = index.left_to();
@@ -205,6 +225,7 @@ impl Station {
         let refused = attached.err();
         let station = Self {
             index: Arc::new(index),
+            keys,
             table: RwLock::default(),
             snapshots,
             refused,
@@ -306,6 +327,11 @@ impl Station {
     /// there before still answers.
     pub fn take_upkeep_failure(&self) -> Option<Error> {
         self.background.take_failure()
+    }
+
+    /// The device whose key stands at `slot`.
+    pub fn device(&self, slot: Slot) -> Option<DeviceId> {
+        self.index.key(slot).map(|key| key.device)
     }
 
     /// What the index holds and what it costs.
@@ -426,8 +452,8 @@ impl StationOptions {
 }
 
 fn check_same(
-    given: Option<&keyfile::Secret>,
-    kept: &keyfile::Secret,
+    given: Option<&master_file::Secret>,
+    kept: &master_file::Secret,
     path: &Path,
 ) -> Result<(), Error> {
     // Whoever can give a key here can read the one beside the index, too: there

@@ -11,19 +11,21 @@ use crate::{Error, Station};
 const HINTS_AT_ONCE: usize = 1 << 16;
 
 impl Station {
-    /// Checks the whole index against keys and states; of a lean one, too, that
+    /// Checks every key that was given and the whole index against keys and states; of a lean one, too, that
     /// every live hint is in it or in its snapshot, at 1 to 2 µs each. `report`
     /// counts slots.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn verify(&self, report: Option<Report<'_>>) -> Result<Verified, Error> {
+        self.keys.verify_given()?;
         let mut verified = self.index.verify(report)?;
         if self.index.left_to().is_some() {
             let slots = (0..self.index.slot_count()).map(Slot);
-            let live = slots.map(|slot| (slot, self.index.expected_nonces(slot))).collect();
             let now_s = self.index.now_s();
-            verified.hints = self.verify_live(live, &(now_s..=now_s), report)?;
+            let now = now_s..=now_s;
+            let live = slots.map(|slot| (slot, self.index.expected_nonces(slot, &now))).collect();
+            verified.hints = self.verify_live(live, &now, report)?;
         }
         for (span, left_to) in self.index.spans() {
             // One that has passed is asked no longer, and its snapshot is not attached.

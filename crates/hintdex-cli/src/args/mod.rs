@@ -15,6 +15,7 @@ pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
 pub use time::{TimeArgs, parse_duration, parse_time, time_text};
 
 use crate::beacons::args::{IdentifyArgs, ImportKeysArgs};
+use crate::provision::IdRange;
 
 /// The index that turns the hint at the head of a radio packet back into
 /// (device, nonce).
@@ -92,12 +93,20 @@ pub struct ProvisionArgs {
     /// The folder of the fleet; made if it is not there
     #[arg(long, value_name = "DIR")]
     pub index: PathBuf,
-    /// How many devices to add
-    #[arg(long, value_name = "N")]
-    pub devices: u64,
-    /// The id of the first one; the others follow it
-    #[arg(long, value_name = "ID", default_value_t = 0)]
+    /// How many devices to add, with ids that follow one another
+    #[arg(long, value_name = "N", required_unless_present_any = ["ids", "keys"])]
+    pub devices: Option<u64>,
+    /// The id of the first one
+    #[arg(long, value_name = "ID", default_value_t = 0, requires = "devices")]
     pub first_device: u64,
+    /// The ids of the devices to add, like 0-999,5000,70000-79999
+    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with_all = ["devices", "keys"])]
+    pub ids: Vec<IdRange>,
+    /// A file of the devices to add: CSV with a header line or JSON lines, of the columns id,
+    /// and hint_key and dev_key in hex where devices have keys of their own, or binary
+    /// records (docs/format/device-keys.md); - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "devices")]
+    pub keys: Option<PathBuf>,
     /// A file of 64 hex digits; without it, a new key is made and kept as DIR/master.key
     #[arg(long, value_name = "FILE")]
     pub master_key: Option<PathBuf>,

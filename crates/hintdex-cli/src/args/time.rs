@@ -9,12 +9,13 @@ use hintdex::wire::{Clock, ManualClock, NonceKind, SystemClock};
 /// The last moment that is read: near the end of the year 9999, where calendars stop.
 const LAST_UNIX_S: u64 = 253_402_207_200;
 
-/// How windows go with time, where nonces or identifiers tell it.
+/// How windows go with time, where nonces or identifiers tell it. An index keeps what it
+/// was provisioned with; another command goes by what it is given itself.
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Where nonces or identifiers tell time")]
 pub struct TimeArgs {
-    /// The length of a window, like 90s, 15m, 1h or 1d; give the same at every call
-    /// [default: 60 steps, 1h at least; a day]
+    /// The length of a window, like 90s, 15m, 1h or 1d [default: what the index was made
+    /// with, and that is 60 steps, 1h at least, or a day]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_span)]
     pub span: Option<u32>,
     /// How long before it begins a window is built [default: a sixth of the span]

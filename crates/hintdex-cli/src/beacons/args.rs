@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use hintdex_beacon::Scheme;
 
 use crate::args::parse_duration;
+use crate::rows::Format;
 
 #[derive(Debug, ClapArgs)]
 pub struct ImportKeysArgs {
@@ -24,15 +25,6 @@ pub struct ImportKeysArgs {
     /// id,key,start_interval (gaen); id,key or id,irk (ble-rpa). - for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-}
-
-/// What the lines of an import are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A header line with the columns' names, then a line for each beacon
-    Csv,
-    /// A JSON object a line
-    Json,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -16,12 +16,12 @@ use crate::records::{
 use crate::states::{Shard, ShardGuard, StateTable};
 use crate::store::Family;
 use crate::time::{Judged, SlotTime, Span, Timing, in_step, nonces_of, units_in};
-use crate::window::{Added, Windows, merge_hints};
+use crate::window::{Added, Adding, merge_hints};
 
 /// One lane's work before it is written.
 pub(super) struct Lane<'a> {
     index: &'a LiveIndex,
-    windows: &'a Windows,
+    windows: &'a Adding<'a>,
     timing: Timing,
     families: Families<'a>,
     shards: Vec<Option<ShardGuard<'a>>>,
@@ -57,7 +57,7 @@ impl Taken {
 impl<'a> Lane<'a> {
     pub(super) fn new(
         index: &'a LiveIndex,
-        windows: &'a Windows,
+        windows: &'a Adding<'a>,
         shards: Vec<Option<ShardGuard<'a>>>,
     ) -> Result<Self, Error> {
         if windows.declared.is_empty() && !index.params.nonces.tells_time() {
@@ -115,7 +115,7 @@ impl<'a> Lane<'a> {
         let made_s = params.nonces.device_time_s(nonces.start).map(|made| made.start);
         let is_of = |span: &Span| made_s.is_some_and(|made_s| span.contains(&made_s));
         let spans = || self.windows.declared.iter().map(|window| window.span.as_ref());
-        let building = self.windows.building.as_ref().and_then(|building| building.span.as_ref());
+        let building = self.windows.building_span();
         let is_in_step = spans().flatten().chain(building).any(is_of);
         let takes = |span: &Span| {
             if is_in_step { is_of(span) } else { arrival.received_unix_s < span.end }
@@ -159,7 +159,7 @@ impl<'a> Lane<'a> {
         for (window, added) in self.windows.declared.iter().zip(&mut self.added) {
             window.span.iter().for_each(|span| coming(span, added));
         }
-        let building = self.windows.building.as_ref().and_then(|building| building.span.as_ref());
+        let building = self.windows.building_span();
         building.into_iter().for_each(|span| coming(span, &mut self.missed));
     }
 

@@ -126,7 +126,7 @@ impl LiveIndex {
         let wanted = arrivals
             .clone()
             .fold(0u64, |set, (_, arrival)| set | 1 << StateTable::shard_of(arrival.slot));
-        let windows = self.windows();
+        let windows = self.windows.adding();
         let shards = self.lock_shards(wanted);
         let mut lane = Lane::new(self, &windows, shards)?;
         let admissions = arrivals

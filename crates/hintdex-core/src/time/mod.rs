@@ -22,7 +22,8 @@ pub(crate) use life::{Judged, Life, Pending, SlotTime};
 /// The station's time from one second to another, since 1970.
 pub type Span = Range<u64>;
 
-/// What is chosen of a [`Timing`]; the rest is what suits the nonces.
+/// What is chosen of a [`Timing`]. When an index is made, the rest is what suits its
+/// nonces; when it is opened, what it was made with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimingOptions {
     /// [`Timing::span_s`].
@@ -38,23 +39,23 @@ pub struct TimingOptions {
 }
 
 impl TimingOptions {
-    /// How an index of nonces of `kind` goes with time.
-    pub fn timing(&self, kind: NonceKind) -> Timing {
-        let usual = Timing::of(kind);
-        let span_s = self.span_s.unwrap_or(usual.span_s).max(1);
-        let after_s = self.after_s.unwrap_or(usual.after_s);
-        let usual_lead_s = if self.span_s.is_some() { span_s / 6 } else { usual.lead_s };
+    /// `other` but for what is chosen here.
+    pub fn over(&self, other: &Timing) -> Timing {
+        let span_s = self.span_s.unwrap_or(other.span_s).max(1);
+        let after_s = self.after_s.unwrap_or(other.after_s);
+        let usual_lead_s = if self.span_s.is_some() { span_s / 6 } else { other.lead_s };
         Timing {
             span_s,
             lead_s: self.lead_s.unwrap_or(usual_lead_s).max(after_s),
-            before_s: self.before_s.unwrap_or(usual.before_s),
+            before_s: self.before_s.unwrap_or(other.before_s),
             after_s,
-            max_drift_ppm: self.max_drift_ppm.unwrap_or(usual.max_drift_ppm),
+            max_drift_ppm: self.max_drift_ppm.unwrap_or(other.max_drift_ppm),
         }
     }
 }
 
-/// How a clocked index goes with time. Chosen at every opening.
+/// How a clocked index goes with time. Chosen when it is made, and by whoever opens it
+/// for as long as it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// How long a window is. Windows begin at multiples of it.

@@ -1,9 +1,14 @@
 //! `hintdex provision`
 
+mod ids;
+mod keys;
+
 use std::time::Instant;
 
-use hintdex::wire::{DeviceId, HintScheme};
+use hintdex::wire::HintScheme;
 use hintdex::{DeviceRange, Durability, Params, Station};
+
+pub use ids::IdRange;
 
 use crate::args::{ProvisionArgs, RunArgs};
 use crate::failure::Failure;
@@ -12,40 +17,46 @@ use crate::progress;
 const DEFAULT_LOOKAHEAD: u32 = 16;
 
 pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
-    let range = range_of(args)?;
+    let ranges = ids::ranges_of(args)?;
     let started = Instant::now();
+    let is_new = !Station::exists(&args.index);
     let station = open_or_create(args, run)?;
-    let bar = progress::bar("provisioning", "devices");
-    let slots = station.provision(&[range], Some(&progress::reporter(&bar)))?;
-    bar.finish_and_clear();
+    let provisioned = match &args.keys {
+        Some(path) => keys::provision(&station, path),
+        None => provision(&station, &ranges),
+    };
+    let slots = match provisioned {
+        Ok(slots) => slots,
+        Err(failure) => {
+            // Nobody wants the parameters of a fleet that was never filled.
+            if is_new {
+                station.discard_empty()?;
+            }
+            return Err(failure);
+        }
+    };
 
     let stats = station.stats()?;
-    let hints = stats.hints * u64::from(slots.end.0 - slots.start.0) / stats.slots.max(1);
+    let added = slots.end.0 - slots.start.0;
+    let hints = stats.hints * u64::from(added) / stats.slots.max(1);
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "provisioned devices {} to {} in {}: {hints} hints in {seconds:.2} s, {:.2} bytes a hint in the index",
-        range.first,
-        range.last(),
+        "provisioned devices {} in {}: {hints} hints in {seconds:.2} s, {:.2} bytes a hint in the index",
+        ids::describe(&station, slots),
         args.index.display(),
         stats.section_bytes("hints") as f64 / stats.hints as f64,
     );
     Ok(())
 }
 
-fn range_of(args: &ProvisionArgs) -> Result<DeviceRange, Failure> {
-    if args.devices == 0 {
-        return Err(Failure::usage("--devices 0: there must be at least one device"));
-    }
-    let last = args.first_device.saturating_add(args.devices - 1);
-    match (u32::try_from(args.first_device), u32::try_from(args.devices), u32::try_from(last)) {
-        (Ok(first), Ok(count), Ok(_)) => Ok(DeviceRange::new(DeviceId(first), count)),
-        _ => Err(Failure::usage(format!(
-            "{} devices from id {} on go past the last id {} or fill every slot; choose fewer or lower ids",
-            args.devices,
-            args.first_device,
-            u32::MAX
-        ))),
-    }
+fn provision(
+    station: &Station,
+    ranges: &[DeviceRange],
+) -> Result<std::ops::Range<hintdex::wire::Slot>, Failure> {
+    let bar = progress::bar("provisioning", "devices");
+    let slots = station.provision(ranges, Some(&progress::reporter(&bar)))?;
+    bar.finish_and_clear();
+    Ok(slots)
 }
 
 fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<Station, Failure> {

@@ -1,0 +1,116 @@
+//! Which devices: a run of ids, or several.
+
+use std::ops::Range;
+use std::str::FromStr;
+
+use hintdex::wire::{DeviceId, Slot};
+use hintdex::{DeviceRange, Station};
+
+use crate::args::ProvisionArgs;
+use crate::failure::Failure;
+
+/// One id, or the first and the last of several, like `70000-79999`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IdRange {
+    first: u32,
+    last: u32,
+}
+
+impl FromStr for IdRange {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let id =
+            |text: &str| text.trim().parse().map_err(|_| "an id is a number from 0 to 4294967295");
+        let range = Self { first: id(first)?, last: id(last)? };
+        if range.first > range.last {
+            Err("the first id of a range is not above its last")
+        } else {
+            Ok(range)
+        }
+    }
+}
+
+/// The ranges that are asked for; none where a file has them.
+pub fn ranges_of(args: &ProvisionArgs) -> Result<Vec<DeviceRange>, Failure> {
+    match args.devices {
+        Some(devices) => Ok(vec![run_of(devices, args.first_device)?]),
+        None => several(&args.ids),
+    }
+}
+
+fn run_of(devices: u64, first: u64) -> Result<DeviceRange, Failure> {
+    if devices == 0 {
+        return Err(Failure::usage("--devices 0: there must be at least one device"));
+    }
+    let last = first.saturating_add(devices - 1);
+    match (u32::try_from(first), u32::try_from(devices), u32::try_from(last)) {
+        (Ok(first), Ok(count), Ok(_)) => Ok(DeviceRange::new(DeviceId(first), count)),
+        _ => Err(Failure::usage(format!(
+            "{devices} devices from id {first} on go past the last id {} or fill every slot; choose fewer or lower ids",
+            u32::MAX
+        ))),
+    }
+}
+
+/// Ranges in the order of their ids, none of which is in two.
+fn several(ids: &[IdRange]) -> Result<Vec<DeviceRange>, Failure> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    for pair in ids.windows(2) {
+        if let [IdRange { last, .. }, IdRange { first, .. }] = pair
+            && first <= last
+        {
+            return Err(Failure::usage(format!("--ids: id {first} is named twice; name it once")));
+        }
+    }
+    let range = |IdRange { first, last }: &IdRange| {
+        let count = (last - first).checked_add(1);
+        let count = count
+            .ok_or_else(|| Failure::usage("--ids: every id would fill every slot; leave some out"));
+        Ok(DeviceRange::new(DeviceId(*first), count?))
+    };
+    ids.iter().map(range).collect()
+}
+
+/// Names devices: `5 to 9`, or how many they are where ids are missing between.
+pub fn describe(station: &Station, slots: Range<Slot>) -> String {
+    let count = slots.end.0 - slots.start.0;
+    let ends = station.device(slots.start).zip(station.device(Slot(slots.end.0.saturating_sub(1))));
+    let Some((first, last)) = ends else { return count.to_string() };
+    if last.0 - first.0 < count {
+        format!("{first} to {last}")
+    } else {
+        format!("{first} to {last}, {count} of these ids,")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_numbers_and_ranges() {
+        assert_eq!("7".parse(), Ok(IdRange { first: 7, last: 7 }));
+        assert_eq!("0-4294967295".parse(), Ok(IdRange { first: 0, last: u32::MAX }));
+        for bad in ["", "-", "1-", "-1", "2-1", "4294967296", "a", "1-2-3"] {
+            assert!(bad.parse::<IdRange>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_sorted_and_do_not_overlap() {
+        let of = |texts: &[&str]| {
+            let ids: Vec<IdRange> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+            several(&ids).map(|ranges| {
+                let pairs = ranges.iter().map(|range| (range.first.0, range.count));
+                pairs.collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(of(&["9", "1-3"]).unwrap_or_default(), vec![(1, 3), (9, 1)]);
+        assert!(of(&["1-3", "3-9"]).is_err() && of(&["5", "5"]).is_err());
+        assert!(of(&["0-4294967295"]).is_err());
+        assert_eq!(of(&["1-4294967295"]).unwrap_or_default(), vec![(1, u32::MAX)]);
+    }
+}

@@ -1,0 +1,321 @@
+//! The bulk build: all live hints of a fleet, sorted, packed, in files to ingest.
+//!
+//! A pass makes every hint once and keeps those of its share of the radix range,
+//! as one word each: the bits of the hint below its partition, then the slot.
+//! Partitions are then sorted and packed side by side. When all words do not fit
+//! into the memory given, there are several passes, each making the hints again:
+//! on one core that is 5 ns a hint and the key's derivation a slot, less than
+//! writing and reading a spill file would cost.
+
+mod drafts;
+mod radix;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use hintdex_wire::{HintCipher, HintScheme, KeyId, KeySource, Nonce, Slot};
+use rayon::prelude::*;
+use rocksdb::SstFileWriter;
+use sha2::{Digest, Sha256};
+use zerocopy::IntoBytes;
+
+use crate::bits::mask;
+use crate::bucket::{self, Entry};
+use crate::geometry::{BucketKey, Geometry};
+use crate::store::Tuning;
+use crate::{Error, Progress};
+
+pub(crate) use drafts::{Drafts, PlanDigest};
+
+/// Partitions there are at most: by the top eight bits of a hint.
+const MAX_PARTITION_BITS: u32 = 8;
+
+/// Slots a task makes the hints of.
+const SLOTS_PER_TASK: u32 = 16 << 10;
+
+/// A slot whose hints are to be in the index.
+pub(crate) struct LiveSlot {
+    pub(crate) slot: Slot,
+    pub(crate) key: KeyId,
+    pub(crate) nonces: Range<Nonce>,
+}
+
+/// What is live: the states of the fleet as the builder sees them.
+pub(crate) trait LiveSlots: Sync {
+    /// How many slots there are.
+    fn slot_count(&self) -> u32;
+    /// The live ones among `slots`, in order.
+    fn live(&self, slots: Range<u32>) -> Vec<LiveSlot>;
+    /// Whether some of their keys are not derived from the fleet's secret.
+    fn has_given_keys(&self) -> bool;
+}
+
+/// How a window is built.
+pub(crate) struct Bulk<'a> {
+    pub(crate) scheme: HintScheme,
+    pub(crate) keys: &'a dyn KeySource,
+    pub(crate) geometry: Geometry,
+    pub(crate) memory_bytes: usize,
+    pub(crate) progress: &'a Progress<'a>,
+}
+
+/// The sorted hints of a partition.
+pub(crate) struct Sorted {
+    /// The bits of a joined value that all of them share.
+    high: u64,
+    /// The other bits of each, above its slot.
+    words: Vec<u64>,
+}
+
+impl Sorted {
+    /// The hints whose joined values are `high` and what stands above the slot in `words`,
+    /// which are sorted.
+    pub(crate) const fn new(high: u64, words: Vec<u64>) -> Self {
+        Self { high, words }
+    }
+
+    /// Calls `each` with every bucket's key and entries, in order.
+    pub(crate) fn each_bucket(
+        &self,
+        geometry: Geometry,
+        mut each: impl FnMut(BucketKey, &[Entry]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let entry_bits = 32 + u32::from(geometry.suffix_bits());
+        let mut entries: Vec<Entry> = Vec::new();
+        for bucket in self.words.chunk_by(|a, b| a >> entry_bits == b >> entry_bits) {
+            let Some(first) = bucket.first() else { continue };
+            entries.clear();
+            entries.extend(bucket.iter().map(|word| word & mask(entry_bits)));
+            entries.dedup();
+            each(geometry.split(self.high | first >> 32).0, &entries)?;
+        }
+        Ok(())
+    }
+}
+
+impl Bulk<'_> {
+    /// Builds the files of a window and returns them with the number of entries.
+    ///
+    /// The same fleet gives the same rows, whatever the memory and the threads.
+    pub(crate) fn write_files(
+        &self,
+        fleet: &impl LiveSlots,
+        hints: u64,
+        tuning: &Tuning,
+        drafts: &Drafts,
+    ) -> Result<(Vec<PathBuf>, u64), Error> {
+        let mut files = Vec::new();
+        let mut entries = 0;
+        let passes = self.passes(hints);
+        let slots = u64::from(fleet.slot_count());
+        self.progress.expect(slots * passes.len() as u64);
+        for pass in passes {
+            let shares = shares(&pass);
+            let finished: Option<Vec<_>> =
+                shares.iter().map(|share| drafts.finished(share)).collect();
+            let written = match finished {
+                Some(finished) => {
+                    self.progress.advance(slots);
+                    finished
+                }
+                None => self.write_pass(fleet, &shares, tuning, drafts)?,
+            };
+            for (path, count) in written.into_iter().filter(|(_, count)| *count > 0) {
+                files.push(path);
+                entries += count;
+            }
+        }
+        Ok((files, entries))
+    }
+
+    /// Builds the files of one pass, one for each share of its partitions.
+    fn write_pass(
+        &self,
+        fleet: &impl LiveSlots,
+        shares: &[Range<usize>],
+        tuning: &Tuning,
+        drafts: &Drafts,
+    ) -> Result<Vec<(PathBuf, u64)>, Error> {
+        let first = shares.first().map_or(0, |share| share.start);
+        let pass = first..shares.last().map_or(first, |share| share.end);
+        let made = self.make_words(fleet, &pass)?;
+        let write = |share: &Range<usize>| {
+            let sorted = share.clone().map(|partition| self.sort(partition, &pass, &made));
+            let draft = drafts.draft(share);
+            match self.write_file(sorted, tuning, &draft)? {
+                0 => Ok((draft, 0)),
+                count => Ok((drafts.finish(share, count)?, count)),
+            }
+        };
+        shares.par_iter().map(write).collect()
+    }
+
+    /// A digest of all that the files of a window depend on.
+    pub(crate) fn plan_digest(
+        &self,
+        fleet: &impl LiveSlots,
+        hints: u64,
+        context: &[&[u8]],
+    ) -> Result<PlanDigest, Error> {
+        let mut digest = Sha256::new();
+        context.iter().for_each(|part| digest.update(part));
+        digest.update([
+            self.scheme.number(),
+            self.geometry.prefix_bits(),
+            self.geometry.suffix_bits(),
+        ]);
+        for share in self.passes(hints).iter().flat_map(shares) {
+            digest.update([share.start, share.end].map(|end| end as u64).as_bytes());
+        }
+        let of_task = |slots: Range<u32>| -> Result<[u8; 32], Error> {
+            let mut digest = Sha256::new();
+            for LiveSlot { slot, key, nonces } in fleet.live(slots) {
+                let ids = [slot.0, key.device.0, key.generation.into()];
+                digest.update(ids.as_bytes());
+                digest.update([nonces.start, nonces.end].as_bytes());
+                // A key that was given may be another one by now.
+                if fleet.has_given_keys() {
+                    let hint_key = self.keys.hint_key(key).ok_or(Error::NoSuchKey(key))?;
+                    let hint = HintCipher::new(self.scheme, &hint_key).hint(nonces.start);
+                    digest.update(hint.map_or(0, |hint| hint.head()).to_le_bytes());
+                }
+            }
+            Ok(digest.finalize().into())
+        };
+        let tasks: Vec<_> = tasks(fleet.slot_count()).map(of_task).collect::<Result<_, _>>()?;
+        digest.update(tasks.as_flattened());
+        Ok(digest.finalize().into())
+    }
+
+    /// Calls `check` with the sorted entries of every partition, in order: what
+    /// the window must hold.
+    pub(crate) fn for_each_partition(
+        &self,
+        fleet: &impl LiveSlots,
+        hints: u64,
+        mut check: impl FnMut(&Sorted) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        for pass in self.passes(hints) {
+            let made = self.make_words(fleet, &pass)?;
+            pass.clone().try_for_each(|partition| check(&self.sort(partition, &pass, &made)))?;
+        }
+        Ok(())
+    }
+
+    fn partition_bits(&self) -> u32 {
+        MAX_PARTITION_BITS.min(self.geometry.prefix_bits().into())
+    }
+
+    /// Runs of partitions whose words fit into the memory together.
+    pub(crate) fn passes(&self, hints: u64) -> Vec<Range<usize>> {
+        let partitions = 1usize << self.partition_bits();
+        // The words, and a third for their growth and the sorting of a partition.
+        let needed_bytes =
+            usize::try_from(hints).unwrap_or(usize::MAX).saturating_mul(size_of::<u64>() * 4 / 3);
+        let passes = needed_bytes.div_ceil(self.memory_bytes.max(1)).clamp(1, partitions);
+        let per_pass = partitions.div_ceil(passes);
+        (0..partitions)
+            .step_by(per_pass)
+            .map(|first| first..partitions.min(first + per_pass))
+            .collect()
+    }
+
+    /// The hints of every live slot that fall into the partitions of `pass`: for
+    /// each task one list of words a partition.
+    fn make_words(
+        &self,
+        fleet: &impl LiveSlots,
+        pass: &Range<usize>,
+    ) -> Result<Vec<Vec<Vec<u64>>>, Error> {
+        let make = |slots: Range<u32>| {
+            let made = self.make_words_of(&fleet.live(slots.clone()), pass);
+            self.progress.advance(slots.len() as u64);
+            made
+        };
+        tasks(fleet.slot_count()).map(make).collect()
+    }
+
+    fn make_words_of(
+        &self,
+        live: &[LiveSlot],
+        pass: &Range<usize>,
+    ) -> Result<Vec<Vec<u64>>, Error> {
+        let hints: u64 = live.iter().map(|slot| slot.nonces.end - slot.nonces.start).sum();
+        let expected = usize::try_from(hints >> self.partition_bits()).unwrap_or(0);
+        // Three standard deviations of room, so that a list seldom grows.
+        let room = expected + 3 * expected.isqrt() + 4;
+        let mut lists = vec![Vec::with_capacity(room); pass.len()];
+        let kept_bits = self.kept_bits();
+        for LiveSlot { slot, key, nonces } in live {
+            let hint_key = self.keys.hint_key(*key).ok_or(Error::NoSuchKey(*key))?;
+            let cipher = HintCipher::new(self.scheme, &hint_key);
+            cipher.each_hint(nonces.clone(), |hint| {
+                let joined = self.geometry.joined(hint.head());
+                let partition = usize::try_from(joined >> kept_bits).unwrap_or(usize::MAX);
+                let list = partition.checked_sub(pass.start).and_then(|at| lists.get_mut(at));
+                if let Some(list) = list {
+                    list.push((joined & ((1 << kept_bits) - 1)) << 32 | u64::from(slot.0));
+                }
+            });
+        }
+        Ok(lists)
+    }
+
+    /// Bits of a joined value below its partition: at most 32.
+    fn kept_bits(&self) -> u32 {
+        u32::from(self.geometry.prefix_bits() + self.geometry.suffix_bits()) - self.partition_bits()
+    }
+
+    fn sort(&self, partition: usize, pass: &Range<usize>, made: &[Vec<Vec<u64>>]) -> Sorted {
+        // Slots come in order within a task, and tasks in theirs.
+        let lists = made.iter().filter_map(|lists| lists.get(partition - pass.start));
+        let words = radix::sorted(lists.map(Vec::as_slice), self.kept_bits());
+        Sorted::new((partition as u64) << self.kept_bits(), words)
+    }
+
+    /// Packs sorted partitions into the buckets of one file; counts the entries.
+    pub(crate) fn write_file(
+        &self,
+        partitions: impl Iterator<Item = Sorted>,
+        tuning: &Tuning,
+        path: &Path,
+    ) -> Result<u64, Error> {
+        let options = tuning.window();
+        let mut writer = SstFileWriter::create(&options);
+        let failed = Error::store;
+        let mut count = 0;
+        let mut packed = Vec::new();
+        for sorted in partitions {
+            sorted.each_bucket(self.geometry, |key, entries| {
+                if count == 0 {
+                    writer.open(path).map_err(failed("making a file to ingest"))?;
+                }
+                packed.clear();
+                bucket::encode(entries, self.geometry.suffix_bits().into(), &mut packed);
+                writer.put(key, &packed).map_err(failed("writing a file to ingest"))?;
+                count += entries.len() as u64;
+                Ok(())
+            })?;
+        }
+        if count > 0 {
+            writer.finish().map_err(failed("finishing a file to ingest"))?;
+        }
+        Ok(count)
+    }
+}
+
+/// The runs of slots that tasks make the hints of, in order.
+fn tasks(slots: u32) -> impl IndexedParallelIterator<Item = Range<u32>> {
+    (0..slots.div_ceil(SLOTS_PER_TASK)).into_par_iter().map(move |task| {
+        let first = task * SLOTS_PER_TASK;
+        first..slots.min(first.saturating_add(SLOTS_PER_TASK))
+    })
+}
+
+/// The runs of a pass's partitions that have a file each. A file a thread: few enough to
+/// open fast, enough to share the work.
+fn shares(pass: &Range<usize>) -> Vec<Range<usize>> {
+    let len = pass.len().div_ceil(rayon::current_num_threads()).max(1);
+    let share = |first| first..pass.end.min(first + len);
+    pass.clone().step_by(len).map(share).collect()
+}

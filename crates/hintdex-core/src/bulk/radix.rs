@@ -1,0 +1,114 @@
+//! Sorting the words of a partition: by radix, from the lowest digit up.
+//!
+//! Words come in the order of slots, and every pass keeps the order of equal digits, so
+//! only the bits of the hint are sorted by: two or three passes of eleven bits, each a few
+//! nanoseconds a word in the second level of cache, where comparing takes twenty.
+
+/// Bits sorted by in a pass: a table of places for them stays in the first level of cache.
+const DIGIT_BITS: u32 = 11;
+const DIGITS: usize = 1 << DIGIT_BITS;
+
+/// Words that are too few for tables of places.
+const FEW: usize = 1 << 10;
+
+/// The place of the next word of each digit.
+type Places = [u32; DIGITS];
+
+/// The words of all lists, one list behind the other, stably sorted by `key_bits` ≤ 32 bits
+/// from bit 32 on; all bits above are zero.
+pub(super) fn sorted<'a>(
+    lists: impl Iterator<Item = &'a [u64]> + Clone,
+    key_bits: u32,
+) -> Vec<u64> {
+    let len = lists.clone().map(<[u64]>::len).sum();
+    if len < FEW {
+        let mut few = lists.flatten().copied().collect::<Vec<u64>>();
+        few.sort_by_key(|word| word >> 32);
+        return few;
+    }
+    let mut tables = vec![[0; DIGITS]; key_bits.div_ceil(DIGIT_BITS) as usize];
+    for word in lists.clone().flatten() {
+        for (table, number) in tables.iter_mut().zip(0..) {
+            *place_of(table, *word, number) += 1;
+        }
+    }
+    let mut tables = tables.into_iter().map(places_of_counts).zip(0..);
+    let Some((places, number)) = tables.next() else { return lists.flatten().copied().collect() };
+    let mut words = vec![0; len];
+    scatter(lists, places, number, &mut words);
+    let mut other = Vec::new();
+    for (places, number) in tables {
+        other.resize(len, 0);
+        scatter(std::iter::once(words.as_slice()), places, number, &mut other);
+        std::mem::swap(&mut words, &mut other);
+    }
+    words
+}
+
+/// How often each digit is there, made into where its words begin.
+fn places_of_counts(mut counts: Places) -> Places {
+    let mut next = 0;
+    for count in &mut counts {
+        next += std::mem::replace(count, next);
+    }
+    counts
+}
+
+/// The place of the digit with this number of a word.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a remainder is less than the length"
+)]
+const fn place_of(places: &mut Places, word: u64, number: u32) -> &mut u32 {
+    &mut places[(word >> (32 + number * DIGIT_BITS)) as usize % DIGITS]
+}
+
+/// Puts every word to the place of its digit.
+fn scatter<'a>(
+    lists: impl Iterator<Item = &'a [u64]>,
+    mut places: Places,
+    number: u32,
+    sorted: &mut [u64],
+) {
+    for list in lists {
+        for word in list {
+            let place = place_of(&mut places, *word, number);
+            if let Some(at) = sorted.get_mut(*place as usize) {
+                *at = *word;
+            }
+            *place += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn it_is_a_stable_sort(
+            key_bits in 0u32..=32,
+            seeds in prop::collection::vec((any::<u64>(), 0usize..3000), 0..6),
+        ) {
+            let mut slot = 0;
+            let lists: Vec<Vec<u64>> = seeds.iter().map(|(seed, len)| {
+                let mut word = *seed;
+                (0..*len).map(|_| {
+                    word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+                    slot += 1;
+                    let key = if key_bits == 0 { 0 } else { word >> (64 - key_bits) };
+                    key << 32 | slot
+                }).collect()
+            }).collect();
+            let mut expected = lists.concat();
+            expected.sort_by_key(|word| word >> 32);
+            prop_assert_eq!(sorted(lists.iter().map(Vec::as_slice), key_bits), expected);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The file of sealed keys: records, one behind the other, in the order they were given.
+//!
+//! Records are only ever appended. Whose they are is kept in memory, 12 bytes a device; a
+//! key itself is read and unsealed whenever it is asked for, in about a microsecond, so that
+//! it lies nowhere in the clear. Of two records of one device the later counts. What a
+//! cut-off import left behind the last whole record is overwritten by the next one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufReader, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hintdex_core::DeviceRange;
+use hintdex_wire::{HintKey, KeyId, MasterKey, PacketKey};
+use rayon::prelude::*;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+use super::sealed::{FORMAT_VERSION, Header, KeySealer, MAGIC, Record};
+use crate::Error;
+
+const HEADER_LEN_BYTES: u64 = size_of::<Header>() as u64;
+const RECORD_LEN_BYTES: u64 = size_of::<Record>() as u64;
+
+/// The keys that were given to a fleet.
+#[derive(Clone)]
+pub(super) struct Given {
+    path: PathBuf,
+    /// `None` before the first import.
+    file: Option<Arc<File>>,
+    sealer: Arc<KeySealer>,
+    /// Whose record stands at which place of the file, in the order of keys.
+    places: Vec<Place>,
+    /// Records of the file, those that count and others.
+    records: u32,
+}
+
+/// A key and the number of its record.
+type Place = (KeyId, u32);
+
+impl Given {
+    /// Reads whose keys are in the file at `path`, if there is one.
+    pub(super) fn open(path: &Path, master: &MasterKey) -> Result<Self, Error> {
+        let sealer = Arc::new(KeySealer::new(master));
+        let mut given =
+            Self { path: path.to_owned(), file: None, sealer, places: Vec::new(), records: 0 };
+        if !path.exists() {
+            return Ok(given);
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(Error::io("opening the device keys", path))?;
+        let mut input = BufReader::with_capacity(1 << 20, &file);
+        let mut header = Header::new_zeroed();
+        let failed = || Error::io("reading the device keys", path);
+        input.read_exact(header.as_mut_bytes()).map_err(failed())?;
+        given.check(&header, master)?;
+        let len_bytes = file.metadata().map_err(failed())?.len();
+        let records = len_bytes.saturating_sub(HEADER_LEN_BYTES) / RECORD_LEN_BYTES;
+        given.records = u32::try_from(records).map_err(|_| given.bad("it is too long"))?;
+        let mut places = Vec::with_capacity(given.records as usize);
+        let mut bytes = [0; size_of::<Record>()];
+        for place in 0..given.records {
+            input.read_exact(&mut bytes).map_err(failed())?;
+            if let Ok((record, _)) = Record::ref_from_prefix(&bytes) {
+                places.push((record.owner.key(), place));
+            }
+        }
+        given.file = Some(Arc::new(file));
+        given.with(places);
+        Ok(given)
+    }
+
+    fn check(&self, header: &Header, master: &MasterKey) -> Result<(), Error> {
+        let expected = Header::of(master);
+        if header.magic != MAGIC {
+            return Err(self.bad("it is no file of device keys"));
+        }
+        if header.version.get() > FORMAT_VERSION {
+            return Err(self.bad("a newer version wrote it; use that one"));
+        }
+        if header.check_value != expected.check_value {
+            return Err(self.bad("it is sealed under another master key"));
+        }
+        if header.as_bytes() != expected.as_bytes() {
+            return Err(self.bad("it is damaged; restore it from a backup"));
+        }
+        Ok(())
+    }
+
+    fn bad(&self, why: &'static str) -> Error {
+        Error::DeviceKeys { path: self.path.clone(), why }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Adds places; of two of one key the later counts.
+    fn with(&mut self, places: Vec<Place>) {
+        self.places.extend(places);
+        self.places.sort_unstable_by_key(|(key, place)| (*key, std::cmp::Reverse(*place)));
+        self.places.dedup_by_key(|(key, _)| *key);
+    }
+
+    /// These keys without those of devices that are in none of `ranges`.
+    pub(super) fn only(&self, ranges: &[DeviceRange]) -> Self {
+        let mut ranges = ranges.to_vec();
+        ranges.sort_unstable_by_key(|range| (range.generation, range.first));
+        let is_in = |(key, _): &Place| {
+            let behind = ranges.partition_point(|range| {
+                (range.generation, range.first) <= (key.generation, key.device)
+            });
+            let range = behind.checked_sub(1).and_then(|at| ranges.get(at));
+            range.is_some_and(|range| {
+                range.generation == key.generation && key.device <= range.last()
+            })
+        };
+        let places = self.places.iter().filter(|place| is_in(place)).copied().collect();
+        Self { places, ..self.without_places() }
+    }
+
+    fn without_places(&self) -> Self {
+        let Self { path, file, sealer, records, .. } = self;
+        let (path, file, sealer) = (path.clone(), file.clone(), sealer.clone());
+        Self { path, file, sealer, places: Vec::new(), records: *records }
+    }
+
+    /// Whether there is a key of every device of `range`.
+    pub(super) fn has_all(&self, range: &DeviceRange) -> bool {
+        let DeviceRange { first, count, generation, .. } = *range;
+        let key = |device| KeyId { device, generation };
+        // Sorted by device first: other generations stand between.
+        let from = self.places.partition_point(|(known, _)| *known < key(first));
+        let of_range =
+            self.places.iter().skip(from).take_while(|(known, _)| known.device <= range.last());
+        let found = of_range.filter(|(known, _)| known.generation == generation).count();
+        found == count as usize
+    }
+
+    /// The keys of `key`: nothing if they were not given, and nothing in it if they cannot
+    /// be read.
+    pub(super) fn unseal(&self, key: KeyId) -> Option<Option<(HintKey, PacketKey)>> {
+        if self.places.is_empty() {
+            return None;
+        }
+        let at = self.places.binary_search_by_key(&key, |(known, _)| *known).ok()?;
+        let (_, place) = *self.places.get(at)?;
+        Some(self.read(key, place))
+    }
+
+    fn read(&self, key: KeyId, place: u32) -> Option<(HintKey, PacketKey)> {
+        let mut record = Record::new_zeroed();
+        let offset = HEADER_LEN_BYTES + u64::from(place) * RECORD_LEN_BYTES;
+        self.file.as_ref()?.read_exact_at(record.as_mut_bytes(), offset).ok()?;
+        // A file that changed behind our back has other owners than it had.
+        (record.owner.key() == key).then(|| self.sealer.unseal(&record)).flatten()
+    }
+
+    /// Unseals every key, and says how many there are.
+    pub(super) fn verify(&self) -> Result<u64, Error> {
+        let damaged = |(key, place): &Place| self.read(*key, *place).is_none();
+        match self.places.par_iter().find_any(|place| damaged(place)) {
+            Some((key, _)) => Err(Error::KeysMissing {
+                path: self.path.clone(),
+                first: key.device,
+                last: key.device,
+            }),
+            None => Ok(self.places.len() as u64),
+        }
+    }
+
+    /// The file to append to, behind its last whole record; made if it is not there.
+    pub(super) fn append(&self, master: &MasterKey) -> Result<Appended, Error> {
+        let failed = |doing| Error::io(doing, &self.path);
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create(true).truncate(true).mode(0o600);
+                let file = options.open(&self.path).map_err(failed("making the device keys"))?;
+                file.write_all_at(Header::of(master).as_bytes(), 0)
+                    .map_err(failed("writing the device keys"))?;
+                sync_folder(&self.path)?;
+                Arc::new(file)
+            }
+        };
+        let end = HEADER_LEN_BYTES + u64::from(self.records) * RECORD_LEN_BYTES;
+        file.set_len(end).map_err(failed("writing the device keys"))?;
+        Ok(Appended { given: self.clone(), file, new: Vec::new(), buffer: Vec::new() })
+    }
+}
+
+/// Records on their way into the file.
+pub(super) struct Appended {
+    given: Given,
+    file: Arc<File>,
+    new: Vec<Place>,
+    buffer: Vec<u8>,
+}
+
+/// Bytes that are written at a time.
+const BUFFER_LEN_BYTES: usize = 1 << 20;
+
+impl Appended {
+    /// Appends the keys of a device.
+    pub(super) fn add(&mut self, key: KeyId, keys: (&HintKey, &[u8; 32])) -> Result<(), Error> {
+        let place = u32::try_from(self.new.len()).ok();
+        let place = place.and_then(|new| self.given.records.checked_add(new));
+        let place = place.ok_or_else(|| self.given.bad("it is full; make another fleet"))?;
+        self.new.push((key, place));
+        self.buffer.extend_from_slice(self.given.sealer.seal(key, keys.0, keys.1).as_bytes());
+        if self.buffer.len() >= BUFFER_LEN_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes out what is in the buffer, which ends with the last record added.
+    fn flush(&mut self) -> Result<(), Error> {
+        let records = u64::from(self.given.records) + self.new.len() as u64;
+        let end = HEADER_LEN_BYTES + records * RECORD_LEN_BYTES;
+        self.file
+            .write_all_at(&self.buffer, end - self.buffer.len() as u64)
+            .map_err(Error::io("writing the device keys", &self.given.path))?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// The devices whose keys were added, in order, each once.
+    pub(super) fn keys(&self) -> Result<Vec<KeyId>, Error> {
+        let mut keys: Vec<KeyId> = self.new.iter().map(|(key, _)| *key).collect();
+        keys.par_sort_unstable();
+        let twice = keys.windows(2).find_map(|pair| match pair {
+            [a, b] if a == b => Some(a.device),
+            _ => None,
+        });
+        twice.map_or(Ok(keys), |device| Err(Error::DeviceTwice { device }))
+    }
+
+    /// Makes what was added durable, and gives the keys with it.
+    pub(super) fn finish(mut self) -> Result<Given, Error> {
+        self.flush()?;
+        self.file.sync_all().map_err(Error::io("syncing the device keys", &self.given.path))?;
+        let new = u32::try_from(self.new.len()).unwrap_or(u32::MAX);
+        self.given.records = self.given.records.saturating_add(new);
+        self.given.file = Some(self.file);
+        self.given.with(self.new);
+        Ok(self.given)
+    }
+}
+
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(Error::io("syncing a folder", folder))
+}

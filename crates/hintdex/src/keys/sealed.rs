@@ -1,0 +1,182 @@
+//! One device's keys, sealed: AES-SIV (RFC 5297) under a key of the fleet's own, with whose
+//! they are as associated data. Sealing is deterministic, so a key that is sealed twice
+//! tells nobody more than once, and a record that was moved to another device is refused.
+
+use aes_siv::aead::inout::InOutBuf;
+use aes_siv::siv::Aes128Siv;
+use aes_siv::{KeyInit, Tag};
+use hintdex_wire::{CheckValue, DeviceId, HintKey, KeyId, KeySource, MasterKey, PacketKey};
+use zerocopy::big_endian::{U16, U32};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zeroize::Zeroizing;
+
+/// What a file of sealed keys begins with.
+pub(super) const MAGIC: [u8; 8] = *b"hdxkeys\0";
+/// The format this version writes and reads.
+pub(super) const FORMAT_VERSION: u16 = 1;
+
+/// The beginning of a file of sealed keys. Written once.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct Header {
+    pub(super) magic: [u8; 8],
+    pub(super) version: U16,
+    pub(super) reserved: [u8; 6],
+    pub(super) check_value: CheckValue,
+    pub(super) zeros: [u8; 40],
+}
+
+impl Header {
+    pub(super) fn of(master: &MasterKey) -> Self {
+        Self {
+            magic: MAGIC,
+            version: FORMAT_VERSION.into(),
+            check_value: master.check_value(b"device-keys"),
+            ..Self::new_zeroed()
+        }
+    }
+}
+
+/// Whose keys a record holds.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct Owner {
+    pub(super) device: U32,
+    pub(super) generation: U16,
+    pub(super) reserved: U16,
+}
+
+impl Owner {
+    pub(super) fn of(key: KeyId) -> Self {
+        let KeyId { device, generation } = key;
+        Self { device: device.0.into(), generation: generation.into(), reserved: U16::ZERO }
+    }
+
+    pub(super) fn key(&self) -> KeyId {
+        KeyId { device: DeviceId(self.device.get()), generation: self.generation.get() }
+    }
+}
+
+/// A device's keys in a file.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct Record {
+    pub(super) owner: Owner,
+    pub(super) siv: [u8; 16],
+    pub(super) sealed: [u8; KEYS_LEN_BYTES],
+}
+
+/// A hint key and a packet key.
+const KEYS_LEN_BYTES: usize = 16 + 32;
+
+/// Seals and unseals keys.
+pub(super) struct KeySealer(Zeroizing<[u8; 32]>);
+
+impl KeySealer {
+    /// Under two check values of the master key side by side, which is a pseudo-random
+    /// function of it.
+    pub(super) fn new(master: &MasterKey) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        let (first, last) = key.split_at_mut(16);
+        first.copy_from_slice(&master.check_value(b"device-keys:0"));
+        last.copy_from_slice(&master.check_value(b"device-keys:1"));
+        Self(key)
+    }
+
+    fn cipher(&self) -> Aes128Siv {
+        Aes128Siv::new(&(*self.0).into())
+    }
+
+    /// Seals a hint key and the 32 bytes of a packet key.
+    pub(super) fn seal(&self, key: KeyId, hint_key: &HintKey, dev_key: &[u8; 32]) -> Record {
+        let owner = Owner::of(key);
+        let mut keys = Zeroizing::new([0; KEYS_LEN_BYTES]);
+        let (first, last) = keys.split_at_mut(16);
+        first.copy_from_slice(hint_key.expose());
+        last.copy_from_slice(dev_key);
+        // One header and so few bytes are always taken.
+        let siv = self
+            .cipher()
+            .encrypt_inout_detached([owner.as_bytes()], InOutBuf::from(keys.as_mut_slice()))
+            .unwrap_or_default();
+        Record { owner, siv: siv.into(), sealed: *keys }
+    }
+
+    /// The keys in a record; `None` if it is damaged or another fleet's.
+    pub(super) fn unseal(&self, record: &Record) -> Option<(HintKey, PacketKey)> {
+        let mut keys = Zeroizing::new(record.sealed);
+        let owner = [record.owner.as_bytes()];
+        let inout = InOutBuf::from(keys.as_mut_slice());
+        self.cipher().decrypt_inout_detached(owner, inout, &Tag::from(record.siv)).ok()?;
+        let (first, last) = keys.split_at(16);
+        let (hint_key, dev_key) = (first.try_into().ok()?, last.try_into().ok()?);
+        Some((HintKey::from_bytes(hint_key), PacketKey::from_bytes(dev_key)))
+    }
+}
+
+/// The fields of header and record as (name, offset, width), and the constants.
+pub mod format {
+    use core::mem::offset_of;
+
+    use super::{FORMAT_VERSION, Header, MAGIC, Owner, Record};
+
+    /// What a file begins with, and its version.
+    pub const MAGIC_AND_VERSION: ([u8; 8], u16) = (MAGIC, FORMAT_VERSION);
+
+    /// The fields of the header.
+    pub fn header() -> Vec<(&'static str, usize, usize)> {
+        vec![
+            ("magic", offset_of!(Header, magic), 8),
+            ("version", offset_of!(Header, version), 2),
+            ("reserved", offset_of!(Header, reserved), 6),
+            ("check_value", offset_of!(Header, check_value), 16),
+            ("zeros", offset_of!(Header, zeros), size_of::<Header>() - offset_of!(Header, zeros)),
+        ]
+    }
+
+    /// The fields of a record.
+    pub fn record() -> Vec<(&'static str, usize, usize)> {
+        vec![
+            ("device", offset_of!(Owner, device), 4),
+            ("generation", offset_of!(Owner, generation), 2),
+            ("reserved", offset_of!(Owner, reserved), 2),
+            ("siv", offset_of!(Record, siv), 16),
+            (
+                "sealed",
+                offset_of!(Record, sealed),
+                size_of::<Record>() - offset_of!(Record, sealed),
+            ),
+        ]
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    const KEY: KeyId = KeyId { device: DeviceId(7), generation: 0 };
+
+    #[test]
+    fn what_was_sealed_is_unsealed_and_anything_else_refused() {
+        let sealer = KeySealer::new(&MasterKey::new(&[1; 32]));
+        let record = sealer.seal(KEY, &HintKey::from_bytes([2; 16]), &[3; 32]);
+        let (hint_key, _) = sealer.unseal(&record).expect("just sealed");
+        assert_eq!(hint_key.expose(), &[2; 16]);
+        assert!(KeySealer::new(&MasterKey::new(&[9; 32])).unseal(&record).is_none());
+        for bit in 0..size_of::<Record>() * 8 {
+            let mut damaged = record;
+            if let Some(byte) = damaged.as_mut_bytes().get_mut(bit / 8) {
+                *byte ^= 1 << (bit % 8);
+            }
+            assert!(sealer.unseal(&damaged).is_none(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_key_shows_in_its_record() {
+        let sealer = KeySealer::new(&MasterKey::new(&[1; 32]));
+        let record = sealer.seal(KEY, &HintKey::from_bytes([0xaa; 16]), &[0xbb; 32]);
+        assert!(!record.as_bytes().windows(4).any(|run| run == [0xaa; 4] || run == [0xbb; 4]));
+    }
+}

@@ -1,0 +1,219 @@
+//! Fleets whose devices came with keys of their own.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::PathBuf;
+
+use hintdex::wire::{DeviceId, HintCipher, HintKey, HintScheme, Slot};
+use hintdex::{
+    DeviceRange, Error, IndexError, KeyOrigin, RebuildOptions, Station, StationOptions, Verdict,
+    device_keys_format as format,
+};
+use hintdex_tests::devices::{own_keys, own_packet};
+
+use crate::fleet::{Fleet, SECRET};
+
+fn import(station: &Station, devices: &[u32]) -> Result<std::ops::Range<Slot>, Error> {
+    let mut import = station.import_keys()?;
+    for device in devices {
+        let (hint_key, dev_key) = own_keys(*device);
+        import.add(DeviceId(*device), &HintKey::from_bytes(hint_key), &dev_key)?;
+    }
+    import.provision(None)
+}
+
+/// That packets of these devices are taken, each once.
+fn are_heard(station: &Station, devices: &[u32], nonce: u64) {
+    let packets: Vec<_> = devices.iter().map(|device| own_packet(*device, nonce)).collect();
+    let verdicts = station.decode_batch(&packets).expect("a sound index");
+    for (device, verdict) in devices.iter().zip(verdicts) {
+        let Verdict::Accepted { device: heard, nonce: at, payload, .. } = verdict else {
+            panic!("device {device}: {verdict:?}");
+        };
+        assert_eq!((heard, at), (DeviceId(*device), nonce));
+        assert_eq!(payload, device.to_be_bytes());
+    }
+}
+
+fn fleet() -> Fleet {
+    Fleet::create_with(HintScheme::Aes128, 4, &StationOptions::default())
+}
+
+fn reopen(fleet: &mut Fleet) -> Result<Station, Error> {
+    fleet.close();
+    Station::open(&fleet.dir(), &StationOptions::default())
+}
+
+fn key_file(fleet: &Fleet) -> PathBuf {
+    fleet.dir().join("device.keys")
+}
+
+/// Ids in no order, with gaps.
+const IDS: [u32; 7] = [900, 7, 8, 9, u32::MAX, 0, 500_000];
+
+#[test]
+fn devices_with_keys_of_their_own_are_heard_beside_others_and_after_reopening() {
+    let mut fleet = fleet();
+    let derived = [DeviceRange::new(DeviceId(1000), 50)];
+    fleet.station().provision(&derived, None).expect("free ids");
+    assert_eq!(import(fleet.station(), &IDS).expect("free ids"), Slot(50)..Slot(57));
+    assert_eq!(import(fleet.station(), &[77]).expect("a free id"), Slot(57)..Slot(58));
+    are_heard(fleet.station(), &IDS, 0);
+    let station = reopen(&mut fleet).expect("it opens");
+    are_heard(&station, &IDS, 1);
+    are_heard(&station, &[77], 0);
+    // A snapshot is made of the same keys.
+    let snapshot = fleet.dir().join("some.hdx");
+    station.rebuild(&snapshot, &RebuildOptions::default(), None).expect("it is built");
+    station.attach(&snapshot).expect("it is this fleet's");
+    are_heard(&station, &IDS, 60);
+    station.verify(None).expect("all holds");
+    let mode = fs::metadata(key_file(&fleet)).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    drop(station);
+    // Whoever reads the folder learns no key.
+    let bytes = fs::read(key_file(&fleet)).expect("it is there");
+    for device in IDS {
+        let (hint_key, dev_key) = own_keys(device);
+        assert!(!bytes.windows(16).any(|run| run == hint_key || dev_key[..16] == *run));
+    }
+}
+
+#[test]
+fn an_import_that_is_refused_leaves_nothing() {
+    let mut fleet = fleet();
+    fleet.station().provision(&[DeviceRange::new(DeviceId(7), 1)], None).expect("a free id");
+    let refused = import(fleet.station(), &IDS).expect_err("7 is there");
+    assert!(matches!(refused, Error::Index(IndexError::AlreadyProvisioned { .. })), "{refused}");
+    let twice = import(fleet.station(), &[1, 2, 1]).expect_err("1 is there twice");
+    assert!(matches!(twice, Error::DeviceTwice { device: DeviceId(1) }), "{twice}");
+    // What was given for them in vain is not what they have now.
+    fleet.station().provision(&[DeviceRange::new(DeviceId(900), 1)], None).expect("a free id");
+    let station = reopen(&mut fleet).expect("it opens");
+    let packet = own_packet(900, 0);
+    let verdict = station.decode(&packet).expect("a sound index");
+    assert!(matches!(verdict, Verdict::Unknown(_)), "{verdict:?}");
+    // The others may come with their keys after all.
+    let others: Vec<u32> = IDS.into_iter().filter(|id| ![7, 900].contains(id)).collect();
+    import(&station, &others).expect("free ids");
+    are_heard(&station, &others, 0);
+    station.verify(None).expect("all holds");
+}
+
+/// A crash may leave any part of an import in the file: its devices are not there, and the
+/// next import goes over it.
+#[test]
+fn a_file_that_was_cut_off_behind_its_devices_is_sound() {
+    let record_len_bytes: usize = format::record().iter().map(|(.., width)| width).sum();
+    for extra in [1, 7, record_len_bytes - 1, record_len_bytes, 3 * record_len_bytes + 5] {
+        let mut fleet = fleet();
+        import(fleet.station(), &IDS).expect("free ids");
+        fleet.close();
+        let mut bytes = fs::read(key_file(&fleet)).expect("it is there");
+        bytes.extend((0..extra).map(|at| at.to_le_bytes()[0]));
+        fs::write(key_file(&fleet), bytes).expect("it can be written");
+        let station = reopen(&mut fleet).expect("it opens");
+        are_heard(&station, &IDS, 0);
+        import(&station, &[1, 2]).expect("free ids");
+        are_heard(&station, &[1, 2], 0);
+        drop(station);
+        let station = reopen(&mut fleet).expect("it opens");
+        are_heard(&station, &[1, 2, 900], 1);
+        station.verify(None).expect("all holds");
+    }
+}
+
+#[test]
+fn keys_that_are_gone_are_told_and_never_derived() {
+    let mut fleet = fleet();
+    import(fleet.station(), &IDS).expect("free ids");
+    fleet.close();
+    let whole = fs::read(key_file(&fleet)).expect("it is there");
+    fs::remove_file(key_file(&fleet)).expect("it can be removed");
+    let gone = reopen(&mut fleet).expect_err("its keys are gone");
+    assert!(matches!(gone, Error::KeysMissing { first: DeviceId(0), .. }), "{gone}");
+    // The last record is the last device's.
+    fs::write(key_file(&fleet), &whole[..whole.len() - 1]).expect("it can be written");
+    let cut = reopen(&mut fleet).expect_err("a key is gone");
+    let expected = DeviceId(*IDS.last().expect("there are some"));
+    assert!(matches!(cut, Error::KeysMissing { first, .. } if first == expected), "{cut}");
+    // Under another master key it is not taken for damage.
+    let other = fleet.dir().join("master.key");
+    fs::write(&other, hex::encode([9; 32])).expect("it can be written");
+    fs::write(key_file(&fleet), &whole).expect("it can be written");
+    let foreign = reopen(&mut fleet).expect_err("other keys");
+    assert!(
+        matches!(foreign, Error::DeviceKeys { why, .. } if why.contains("another")),
+        "{foreign}"
+    );
+    fs::write(&other, hex::encode(SECRET)).expect("it can be written");
+    let station = reopen(&mut fleet).expect("it opens");
+    are_heard(&station, &IDS, 0);
+}
+
+#[test]
+fn every_flipped_bit_of_the_file_is_told_by_verify_or_at_opening() {
+    let mut fleet = fleet();
+    import(fleet.station(), &IDS[..2]).expect("free ids");
+    fleet.close();
+    let bits = 8 * fs::metadata(key_file(&fleet)).expect("it is there").len();
+    let file = OpenOptions::new().read(true).write(true).open(key_file(&fleet)).expect("it opens");
+    for bit in (0..bits).step_by(5) {
+        let flip = || {
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, bit / 8).expect("it can be read");
+            byte[0] ^= 1 << (bit % 8);
+            file.write_all_at(&byte, bit / 8).expect("it can be written");
+        };
+        flip();
+        let told = reopen(&mut fleet).and_then(|station| station.verify(None).map(|_| ()));
+        let error = told.expect_err("a damaged file");
+        assert!(error.to_string().contains("device.keys"), "bit {bit}: {error}");
+        flip();
+    }
+    let station = reopen(&mut fleet).expect("it opens");
+    station.verify(None).expect("all holds");
+}
+
+#[test]
+fn the_document_has_the_bytes_of_the_file() {
+    let document = include_str!("../../docs/format/device-keys.md");
+    let number = |cell: &str| cell.trim().parse::<usize>().ok();
+    let rows = document.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
+        let [offset, width, name] = cells.as_slice() else { return None };
+        Some((name.trim().trim_matches('`').to_owned(), number(offset)?, number(width)?))
+    });
+    let here = format::header().into_iter().chain(format::record());
+    let here: Vec<_> = here.map(|(name, offset, width)| (name.to_owned(), offset, width)).collect();
+    assert_eq!(rows.collect::<Vec<_>>(), here);
+    let (magic, version) = format::MAGIC_AND_VERSION;
+    let magic: Vec<String> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(document.contains(&format!("- `magic`: `{}`", magic.join(" "))));
+    assert!(document.contains(&format!("- `version`: {version}.")));
+}
+
+/// The golden record: what a device's keys are sealed to for ever.
+#[test]
+fn sealed_keys_stay_what_they_are() {
+    let fleet = fleet();
+    import(fleet.station(), &[42]).expect("a free id");
+    let bytes = fs::read(key_file(&fleet)).expect("it is there");
+    assert_eq!(hex::encode(&bytes), GOLDEN.replace('\n', ""));
+    // And the key in it is the one that hints are made under.
+    let (hint_key, _) = own_keys(42);
+    let cipher = HintCipher::new(HintScheme::Aes128, &HintKey::from_bytes(hint_key));
+    let hint = cipher.hint(3).expect("a nonce of a counter");
+    let found = fleet.station().resolve(&[hint]).expect("a sound index");
+    assert_eq!(found[0].len(), 1);
+    assert_eq!(found[0][0].key.device, DeviceId(42));
+    assert_eq!(DeviceRange::covering([DeviceId(42)], KeyOrigin::Given)[0].origin, KeyOrigin::Given);
+}
+
+/// Made by this program, and held against another implementation of AES-SIV and HMAC.
+const GOLDEN: &str = "\
+6864786b65797300000100000000000025ea60d09b383847bd21f7e673394999
+0000000000000000000000000000000000000000000000000000000000000000
+00000000000000000000002a000000000a6c798ede550ad81e37866b201e457d
+803137360dd02319472fcae4d95c4d0b2e30b089be501b163a9ba341149cd470
+2dda016a5e5d14206150f519f521c4b4";
