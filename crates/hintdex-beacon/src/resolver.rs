@@ -224,7 +224,7 @@ impl Resolver {
         if let (Some(window), Some(row)) = (self.windows.get_mut(number), maker.registry.get(slot))
         {
             let span = maker.span(number);
-            window.add(slot, row, steps::expected(row, clock, span, maker.options.slack()));
+            window.add(slot, row, steps::expected(row, clock, span, maker.options.allowance()));
         }
     }
 
@@ -319,8 +319,8 @@ impl Resolver {
     }
 
     fn expected(&self, row: &BeaconRecord, clock: &ClockBounds, heard: &Sighting) -> Range<u64> {
-        let slack = self.maker.options.slack();
-        steps::expected(row, clock, Span::second(time_of(heard)), slack)
+        let allowed = self.maker.options.allowance();
+        steps::expected(row, clock, Span::second(time_of(heard)), allowed)
     }
 
     pub(crate) fn answer(&self, hit: &Hit) -> Answer {

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use hintdex_wire::beacon::eddystone::MAX_DRIFT_PPM;
-
-use crate::bounds::{ClockBounds, LAST_UNIX_S};
+use crate::bounds::{Allowance, ClockBounds, LAST_UNIX_S};
 use crate::registration::Rule;
 use crate::registry::BeaconRecord;
 use crate::resolver::{Hit, time_of};
@@ -123,7 +121,7 @@ impl Resolver {
             return;
         };
         let reach_s = self.maker.options.search_reach_s;
-        for steps in plausible(row, clock, span, self.maker.options.slack(), reach_s) {
+        for steps in plausible(row, clock, span, self.maker.options.allowance(), reach_s) {
             steps::each_head(row, steps, |step, head| {
                 let hit = Hit { slot, step, source: Source::Search };
                 hits.extend(wanted.places(head).iter().map(|at| (*at, hit)));
@@ -137,15 +135,16 @@ fn plausible(
     row: &BeaconRecord,
     clock: &ClockBounds,
     span: Span,
-    slack: crate::Slack,
+    allowed: Allowance,
     reach_s: u64,
 ) -> Vec<Range<u64>> {
     let Some(Rule::EddystoneEid { k, .. }) = row.rule() else { return Vec::new() };
-    let expected = clock.clocks_s(span.first_unix_s, span.last_unix_s, slack);
+    let expected = clock.clocks_s(span.first_unix_s, span.last_unix_s, allowed);
     let behind = expected.start.saturating_sub(reach_s)..expected.end.min(2 * LAST_UNIX_S);
     // One that began anew since it was last heard has not come further than this.
-    let since_s = span.last_unix_s.saturating_sub(clock.heard_unix_s).saturating_add(slack.after_s);
-    let drift_s = since_s.saturating_mul(MAX_DRIFT_PPM) / 1_000_000 + 1;
+    let since_s = span.last_unix_s.saturating_sub(clock.heard_unix_s);
+    let since_s = since_s.saturating_add(allowed.after_s);
+    let drift_s = allowed.drift_us(since_s).unsigned_abs() / 1_000_000 + 1;
     let begun = 0..reach_s.min(since_s.saturating_add(drift_s)).min(behind.start);
     vec![steps::rotations(k, behind), steps::rotations(k, begun)]
 }

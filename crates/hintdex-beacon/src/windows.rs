@@ -58,13 +58,14 @@ impl Maker {
         threads: usize,
         events: &mut Vec<Event>,
     ) -> Result<Window, Error> {
-        let (span, slack) = (self.span(number), self.options.slack());
-        let Options { span_s, before_s, after_s, tries, .. } = self.options;
+        let (span, allowed) = (self.span(number), self.options.allowance());
+        let Options { span_s, before_s, after_s, max_drift_ppm, tries, .. } = self.options;
         let steps = |slot: u32, row: &_| {
             let clock = bounds.get(slot as usize);
-            clock.map_or(0..0, |clock| steps::expected(row, clock, span, slack))
+            clock.map_or(0..0, |clock| steps::expected(row, clock, span, allowed))
         };
-        let of = [1, number, span_s, before_s, after_s, tries.into(), moves];
+        let drift_ppm = max_drift_ppm.into();
+        let of = [1, number, span_s, before_s, after_s, drift_ppm, tries.into(), moves];
         let plan = Plan {
             path: self.path(number),
             registry: &self.registry,

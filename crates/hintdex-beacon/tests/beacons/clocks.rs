@@ -255,3 +255,51 @@ fn the_allowance_grows_with_the_time_since_a_beacon_was_heard() {
         assert_eq!(ask(&mut resolver, fast.sighting(now)), Answer::Nobody);
     }
 }
+
+/// Cheap crystals drift more than the specification allows. The window that the first
+/// run has left is of its drift and no other.
+#[test]
+fn a_beacon_is_lost_or_kept_by_the_drift_that_is_allowed() {
+    for ppm in [-300, 300] {
+        let mut beacons: Vec<_> = beacons(6, 9);
+        for beacon in &mut beacons {
+            beacon.zero_unix_s = i64::try_from(NOW).expect("a time");
+            beacon.drift_ppm = ppm;
+        }
+        let mut station = station_of(&beacons);
+        let now = NOW + 10 * 86_400;
+        station.clock.set(now);
+        for (max_drift_ppm, kept) in [(150, false), (400, true), (150, false)] {
+            station.options =
+                Options { before_s: 0, after_s: 0, max_drift_ppm, ..Options::default() };
+            let mut resolver = station.open();
+            resolver.advance().expect("windows");
+            for beacon in &beacons {
+                let found = who(&ask(&mut resolver, beacon.sighting(now)));
+                let expected = kept.then_some((beacon.device.0, Source::Snapshot));
+                assert_eq!(found, expected, "{ppm} ppm of {max_drift_ppm}");
+            }
+            // What is learned is not saved: each run begins at the same bounds.
+            drop(resolver);
+        }
+    }
+}
+
+#[test]
+fn a_search_goes_as_far_as_the_drift_that_is_allowed() {
+    let mut beacons = beacons(6, 10);
+    let mut station = station_of(&beacons);
+    for beacon in &mut beacons {
+        beacon.zero_unix_s = i64::try_from(NOW).expect("a time");
+        beacon.drift_ppm = 300;
+    }
+    let now = NOW + 5 * 86_400;
+    station.clock.set(now);
+    let heard: Vec<_> = beacons.iter().map(|beacon| beacon.sighting(now)).collect();
+    for (max_drift_ppm, count) in [(150, 0), (400, 6)] {
+        station.options = Options { before_s: 0, after_s: 0, max_drift_ppm, ..Options::default() };
+        let searched = station.open().search(&heard, Duration::from_secs(60));
+        let found = searched.answers.iter().filter(|answer| answer.found().is_some());
+        assert_eq!(found.count(), count, "{max_drift_ppm}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The folder: kept from run to run, owned by one, damaged, swept.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use hintdex_beacon::{Error, Event, Import, Options, Resolver, Source};
 
@@ -40,10 +40,20 @@ fn windows_are_used_again_by_the_next_run() {
     assert_eq!(built, now);
     drop(resolver);
 
-    // A window of other options, or of another registry, is built anew.
-    station.options = Options { before_s: 61, ..station.options };
-    station.open().advance().expect("windows");
-    assert_ne!(fs::metadata(&file).and_then(|file| file.modified()).expect("a file"), built);
+    // A window of other options is built anew.
+    let inode = || fs::metadata(&file).expect("a file").ino();
+    let changes: [fn(&mut Options); 4] = [
+        |options| options.before_s += 1,
+        |options| options.after_s += 1,
+        |options| options.max_drift_ppm += 1,
+        |options| options.tries += 1,
+    ];
+    for change in changes {
+        let before = inode();
+        change(&mut station.options);
+        station.open().advance().expect("windows");
+        assert_ne!(inode(), before, "{:?}", station.options);
+    }
 }
 
 #[test]
@@ -148,9 +158,15 @@ fn a_folder_has_one_owner() {
     assert!(Import::open(&station.folder, NOW).is_ok());
     let nowhere = Resolver::open(&station.folder.join("nowhere"), station.options, clock());
     assert!(matches!(nowhere, Err(Error::NoBeacons { .. })));
-    let wrong = Options { span_s: 0, ..station.options };
-    let wrong = Resolver::open(&station.folder, wrong, clock());
-    assert!(matches!(wrong, Err(Error::Option { .. })));
+    for wrong in [
+        Options { span_s: 0, ..station.options },
+        Options { max_drift_ppm: 100_001, ..station.options },
+    ] {
+        let wrong = Resolver::open(&station.folder, wrong, clock());
+        assert!(matches!(wrong, Err(Error::Option { .. })));
+    }
+    let most = Options { max_drift_ppm: 100_000, ..station.options };
+    assert!(Resolver::open(&station.folder, most, clock()).is_ok());
 }
 
 #[test]
