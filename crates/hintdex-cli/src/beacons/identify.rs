@@ -79,11 +79,13 @@ pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
 fn options(run: &RunArgs) -> Options {
     let usual = Options::default();
     let or = |given: Option<u32>, usual: u64| given.map_or(usual, u64::from);
+    let span_s = or(run.time.span, usual.span_s);
     Options {
-        span_s: or(run.time.span, usual.span_s),
+        span_s,
         before_s: or(run.time.before, usual.before_s),
         after_s: or(run.time.after, usual.after_s),
-        lead_s: or(run.time.lead, usual.lead_s),
+        max_drift_ppm: run.time.max_drift.unwrap_or(usual.max_drift_ppm),
+        lead_s: or(run.time.lead, span_s / 6),
         ..usual
     }
 }
