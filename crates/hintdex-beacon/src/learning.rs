@@ -7,8 +7,9 @@ use crate::resolver::Hit;
 use crate::{Event, Resolver, Source, steps};
 
 impl Resolver {
-    /// Takes in what a sighting tells of its beacon's clock.
-    pub(crate) fn learn(&mut self, hit: &Hit, at_unix_s: u64) {
+    /// Takes in what a sighting tells of its beacon's clock. When it was looked up,
+    /// `moved` clocks had moved.
+    pub(crate) fn learn(&mut self, hit: &Hit, at_unix_s: u64, moved: usize) {
         let registry = self.maker.registry.clone();
         let (Some(row), Some(known)) = (registry.get(hit.slot), self.learned.get(hit.slot)) else {
             return;
@@ -18,7 +19,11 @@ impl Resolver {
         }
         let allowed = self.maker.options.allowance();
         let seen = ClockBounds::seen(steps::clocks_of(row, hit.step), at_unix_s, allowed);
-        if hit.source == Source::Snapshot || known.agree(&seen, allowed) {
+        let agrees = known.agree(&seen, allowed);
+        let moved_since = || self.moved.get(moved..).is_some_and(|since| since.contains(&hit.slot));
+        if hit.source == Source::Snapshot && !agrees && moved_since() {
+            // It is of the clock before, and between the two lies all that they are apart.
+        } else if hit.source == Source::Snapshot || agrees {
             self.learned.meet(hit.slot, &seen, allowed);
             // Heard where it is known to be, it is not anywhere else.
             if self.suspected.get(&hit.slot).is_some_and(|clock| clock.heard_unix_s <= at_unix_s) {

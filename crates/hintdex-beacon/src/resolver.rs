@@ -162,11 +162,12 @@ impl Resolver {
             hits.extend(self.look_up_or_rebuild(*number, run, sightings)?);
         }
         // Clocks learn in the order of the input, whatever window it was found in.
+        let moved = self.moved.len();
         hits.sort_unstable_by_key(|(at, _)| *at);
         for (at, hit) in hits {
             if let (Some(answer), Some(sighting)) = (answers.get_mut(at), sightings.get(at)) {
                 *answer = self.answer(&hit);
-                self.learn(&hit, time_of(sighting));
+                self.learn(&hit, time_of(sighting), moved);
             }
         }
         Ok(answers)

@@ -100,31 +100,50 @@ impl Resolver {
             if tried % BEACONS_AT_ONCE == 0 && began.elapsed() >= budget {
                 break;
             }
-            self.search_beacon(self.search_cursor, span, &wanted, &mut hits);
+            self.search_beacon(self.search_cursor, span, sightings, &wanted, &mut hits);
             self.search_cursor = (self.search_cursor + 1) % beacons;
             tried += 1;
         }
         hits.sort_unstable_by_key(|(at, _)| *at);
+        let moved = self.moved.len();
         for (at, hit) in hits {
             if let (Some(answer), Some(sighting)) = (answers.get_mut(at), sightings.get(at)) {
                 *answer = self.answer(&hit);
-                self.learn(&hit, time_of(sighting));
+                self.learn(&hit, time_of(sighting), moved);
             }
         }
         let is_complete = tried == beacons || wanted.places.is_empty();
         Searched { answers, beacons: tried, is_complete }
     }
 
-    fn search_beacon(&self, slot: u32, span: Span, wanted: &Wanted, hits: &mut Vec<(usize, Hit)>) {
+    fn search_beacon(
+        &self,
+        slot: u32,
+        span: Span,
+        sightings: &[Sighting],
+        wanted: &Wanted,
+        hits: &mut Vec<(usize, Hit)>,
+    ) {
         let (Some(row), Some(clock)) = (self.maker.registry.get(slot), self.learned.get(slot))
         else {
             return;
         };
-        let reach_s = self.maker.options.search_reach_s;
-        for steps in plausible(row, clock, span, self.maker.options.allowance(), reach_s) {
+        let (reach_s, allowed) =
+            (self.maker.options.search_reach_s, self.maker.options.allowance());
+        for steps in plausible(row, clock, span, allowed, reach_s) {
             steps::each_head(row, steps, |step, head| {
                 let hit = Hit { slot, step, source: Source::Search };
-                hits.extend(wanted.places(head).iter().map(|at| (*at, hit)));
+                // What is plausible at some time of the span may not be at its own.
+                let at_its_time = |at: &&usize| {
+                    sightings.get(**at).is_some_and(|sighting| {
+                        let then = Span::second(time_of(sighting));
+                        let mut plausible =
+                            plausible(row, clock, then, allowed, reach_s).into_iter();
+                        plausible.any(|steps| steps.contains(&step))
+                    })
+                };
+                let places = wanted.places(head).iter().filter(at_its_time);
+                hits.extend(places.map(|at| (*at, hit)));
             });
         }
     }
