@@ -17,6 +17,11 @@ const NAME_PREFIX: &str = "window-";
 const NAME_SUFFIX: &str = ".hdx";
 const EPOCH_FILE: &str = "epoch.hdx";
 
+/// Windows that sightings of other times have visited are kept up to this many: times
+/// may alternate, as those of two receivers do of which one is late, and building a
+/// window takes as long as answering a million sightings.
+const MAX_VISITED: usize = 4;
+
 /// How long a build that failed in the background is not tried again.
 const RETRY_S: u64 = 60;
 
@@ -104,6 +109,8 @@ struct Building {
 #[derive(Default)]
 pub struct Windows {
     live: BTreeMap<u64, Window>,
+    /// Those that were visited last, the latest at the end.
+    visited: Vec<u64>,
     building: Option<Building>,
     /// When a build in the background may be tried again.
     retry_unix_s: u64,
@@ -161,7 +168,13 @@ impl Windows {
         Ok(Some(Arrived { number, moved }))
     }
 
-    /// Begins to build a window in the background, unless one is under way.
+    /// Whether a build in the background may begin: none is under way, and none failed
+    /// a moment ago.
+    pub const fn may_build_ahead(&self, now_unix_s: u64) -> bool {
+        self.building.is_none() && now_unix_s >= self.retry_unix_s
+    }
+
+    /// Begins to build a window in the background, if that may be.
     pub fn build_ahead(
         &mut self,
         number: u64,
@@ -170,7 +183,7 @@ impl Windows {
         moved: usize,
         now_unix_s: u64,
     ) {
-        if self.building.is_some() || now_unix_s < self.retry_unix_s {
+        if !self.may_build_ahead(now_unix_s) {
             return;
         }
         self.retry_unix_s = now_unix_s.saturating_add(RETRY_S);
@@ -211,15 +224,25 @@ impl Windows {
         self.live.remove(&number).map_or(Ok(()), Window::remove)
     }
 
-    /// Forgets all windows that are not wanted, and their files; the first time also
-    /// those that an earlier run left.
+    /// Notes that sightings of another time than the present are answered from a window.
+    pub fn visit(&mut self, number: u64) {
+        self.visited.retain(|visited| *visited != number);
+        if self.visited.len() >= MAX_VISITED {
+            self.visited.remove(0);
+        }
+        self.visited.push(number);
+    }
+
+    /// Forgets all windows that are neither wanted nor were visited of late, and their
+    /// files; the first time also those that an earlier run left.
     pub fn keep(&mut self, wanted: &[u64], maker: &Maker) -> Result<(), Error> {
+        let wanted: Vec<_> = wanted.iter().chain(&self.visited).copied().collect();
         let unwanted = |number: &u64| !wanted.contains(number);
         for number in self.numbers().into_iter().filter(unwanted) {
             self.forget(number)?;
         }
         if !self.swept {
-            self.sweep(wanted, maker)?;
+            self.sweep(&wanted, maker)?;
             self.swept = true;
         }
         Ok(())
