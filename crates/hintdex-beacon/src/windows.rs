@@ -15,6 +15,8 @@ use crate::{Error, Event, Options};
 
 const NAME_PREFIX: &str = "window-";
 const NAME_SUFFIX: &str = ".hdx";
+/// What the name of a file that is being built ends in.
+const DRAFT_SUFFIX: &str = ".building";
 const EPOCH_FILE: &str = "epoch.hdx";
 
 /// Windows that sightings of other times have visited are kept up to this many: times
@@ -51,7 +53,11 @@ impl Maker {
 
     /// Its file.
     pub fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{NAME_PREFIX}{}{NAME_SUFFIX}", self.start_unix_s(number)))
+        self.folder.join(self.name(number))
+    }
+
+    fn name(&self, number: u64) -> String {
+        format!("{NAME_PREFIX}{}{NAME_SUFFIX}", self.start_unix_s(number))
     }
 
     /// The window of this number, as the clocks are known now.
@@ -251,12 +257,15 @@ impl Windows {
     fn sweep(&self, wanted: &[u64], maker: &Maker) -> Result<(), Error> {
         let failed = || Error::io("listing", &maker.folder);
         let kept: Vec<_> = wanted.iter().map(|number| maker.path(*number)).collect();
+        let being_built = self.building.as_ref().map(|building| maker.name(building.number));
         for entry in fs::read_dir(&maker.folder).map_err(failed())? {
             let path = entry.map_err(failed())?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_window = name.starts_with(NAME_PREFIX) && name.ends_with(NAME_SUFFIX);
-            let is_being_built =
-                self.building.as_ref().is_some_and(|building| path == maker.path(building.number));
+            // A build that was killed has left a draft, behind a dot.
+            let name = name.strip_prefix('.').unwrap_or(&name);
+            let is_window = name.starts_with(NAME_PREFIX)
+                && [NAME_SUFFIX, DRAFT_SUFFIX].iter().any(|end| name.ends_with(end));
+            let is_being_built = being_built.as_ref().is_some_and(|built| name.starts_with(built));
             if is_window && !is_being_built && !kept.contains(&path) {
                 remove_file(&path)?;
             }

@@ -78,13 +78,16 @@ fn the_next_window_is_built_ahead_and_past_ones_go() {
         all_found(&mut resolver, &beacons, now);
         assert_eq!(station.windows().len(), windows, "{now}");
     }
-    // After months nothing of before is left.
+    // After months nothing of before is left, not even what a killed build has begun.
     drop(resolver);
+    let draft = station.folder.join(format!(".window-{start}.hdx.77.0.building"));
+    fs::write(&draft, [0; 100]).expect("a file");
     station.clock.set(start + 90 * 86_400);
     let mut resolver = station.open();
     resolver.advance().expect("windows");
     all_found(&mut resolver, &beacons, start + 90 * 86_400);
     assert_eq!(station.windows().len(), 1);
+    assert!(!draft.exists());
 }
 
 #[test]
