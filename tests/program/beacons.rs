@@ -235,6 +235,17 @@ fn max_drift_says_how_far_clocks_run_away() {
     beacons.call("identify", &["--max-drift", "100001"], "").refused(2, &["max-drift", "100001"]);
 }
 
+/// Without `--now`: no receiver is a year ahead of the system's clock.
+#[test]
+fn lines_of_years_to_come_are_refused() {
+    let beacons = Beacons::new();
+    beacons.import("eddystone-eid", &eddystone(&row_of_eid(7))).done();
+    let base = ["identify".as_ref(), "--beacons".as_ref(), beacons.folder.as_os_str()];
+    let outcome = run_with(command(base), format!("{EID} 9999-01-01T00:00:00Z\n")).done();
+    let why = "malformed: the time behind it is more than a year ahead";
+    assert!(outcome.stdout.contains(why), "{}", outcome.stdout);
+}
+
 #[test]
 fn folders_that_cannot_be_used_are_told() {
     let beacons = Beacons::new();
