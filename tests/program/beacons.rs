@@ -217,6 +217,35 @@ fn before_after_and_search_reach_further() {
     assert_eq!((&found["device"], &found["source"]), (&7.into(), &"search".into()));
 }
 
+/// A clock that runs slow by 300 millionths is 600 s behind after 2,000,000 s: past what is
+/// usual, and in the rotation before. The windows of one call are not those of the next.
+#[test]
+fn max_drift_says_how_far_clocks_run_away() {
+    let beacons = Beacons::new();
+    // By what was measured it should be 600 s further, past the end of what it sends at CLOCK.
+    let (offset, measured) = (NOW - (CLOCK + 1024 - 100 + 600), NOW - 2_000_000);
+    let keys = format!("id,key,k,clock_offset_s,measured_s\n7,{KEY},10,{offset},{measured}\n");
+    beacons.import("eddystone-eid", &keys).done();
+    let device = |more: &[&str]| beacons.identify(more, EID)[0]["device"].clone();
+    assert_eq!(device(&[]), Value::Null);
+    assert_eq!(device(&["--max-drift", "200"]), Value::Null);
+    assert_eq!(device(&["--max-drift", "400"]), 7);
+    // Heard a moment ago, it is where it is known to be.
+    assert_eq!(device(&["--max-drift", "0"]), 7);
+    beacons.call("identify", &["--max-drift", "100001"], "").refused(2, &["max-drift", "100001"]);
+}
+
+/// Without `--now`: no receiver is a year ahead of the system's clock.
+#[test]
+fn lines_of_years_to_come_are_refused() {
+    let beacons = Beacons::new();
+    beacons.import("eddystone-eid", &eddystone(&row_of_eid(7))).done();
+    let base = ["identify".as_ref(), "--beacons".as_ref(), beacons.folder.as_os_str()];
+    let outcome = run_with(command(base), format!("{EID} 9999-01-01T00:00:00Z\n")).done();
+    let why = "malformed: the time behind it is more than a year ahead";
+    assert!(outcome.stdout.contains(why), "{}", outcome.stdout);
+}
+
 #[test]
 fn folders_that_cannot_be_used_are_told() {
     let beacons = Beacons::new();

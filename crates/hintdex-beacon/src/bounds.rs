@@ -9,8 +9,6 @@
 
 use std::ops::Range;
 
-use hintdex_wire::beacon::eddystone::MAX_DRIFT_PPM;
-
 /// The last second there is, so that microseconds never overflow: past the year 10,000.
 pub const LAST_UNIX_S: u64 = 1 << 38;
 
@@ -19,18 +17,30 @@ const LAST_OFFSET_S: i64 = 1 << 39;
 
 const US_PER_S: i64 = 1_000_000;
 
-/// How much earlier or later than expected an identifier may be heard, for any
-/// reason but the beacon's own clock.
+/// How much earlier or later than expected an identifier may be heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slack {
-    /// How old it may be, in seconds.
+pub struct Allowance {
+    /// How old it may be, in seconds, for any reason but the beacon's own clock.
     pub before_s: u64,
     /// How early it may be, in seconds.
     pub after_s: u64,
+    /// How far the beacon's own clock may run away from time, either way.
+    pub max_drift_ppm: u32,
 }
 
-/// For what is not heard but known.
-pub const NO_SLACK: Slack = Slack { before_s: 0, after_s: 0 };
+impl Allowance {
+    /// For what is not heard but known: clocks drift all the same.
+    pub const fn without_slack(self) -> Self {
+        Self { before_s: 0, after_s: 0, ..self }
+    }
+
+    /// How far a clock may run away in so many seconds, in microseconds: a ppm is a
+    /// microsecond a second.
+    pub fn drift_us(self, seconds: u64) -> i64 {
+        let drift_us = seconds.saturating_mul(self.max_drift_ppm.into());
+        i64::try_from(drift_us).unwrap_or(i64::MAX)
+    }
+}
 
 /// Bounds on `unix time - beacon's clock`, good at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +64,12 @@ impl ClockBounds {
         }
     }
 
-    /// What is known from hearing, in the second `at_unix_s` give or take the slack,
+    /// What is known from hearing, in the second `at_unix_s` give or take what is allowed,
     /// what the beacon sends while its clock is in `clocks_s`.
-    pub fn seen(clocks_s: Range<u64>, at_unix_s: u64, slack: Slack) -> Self {
+    pub fn seen(clocks_s: Range<u64>, at_unix_s: u64, allowed: Allowance) -> Self {
         let at_unix_s = at_unix_s.min(LAST_UNIX_S);
-        let earliest_us = micros(at_unix_s.saturating_sub(slack.before_s));
-        let latest_us = micros(at_unix_s.saturating_add(slack.after_s).min(2 * LAST_UNIX_S));
+        let earliest_us = micros(at_unix_s.saturating_sub(allowed.before_s));
+        let latest_us = micros(at_unix_s.saturating_add(allowed.after_s).min(2 * LAST_UNIX_S));
         let clock_us = |clock_s: u64| micros(clock_s.min(LAST_UNIX_S));
         Self {
             least_us: earliest_us - clock_us(clocks_s.end),
@@ -69,9 +79,9 @@ impl ClockBounds {
     }
 
     /// The bounds at another time: wider by what the clock may have drifted.
-    pub fn at(&self, unix_s: u64) -> Self {
+    pub fn at(&self, unix_s: u64, allowed: Allowance) -> Self {
         let unix_s = unix_s.min(LAST_UNIX_S);
-        let drift_us = (unix_s.abs_diff(self.heard_unix_s) * MAX_DRIFT_PPM).cast_signed();
+        let drift_us = allowed.drift_us(unix_s.abs_diff(self.heard_unix_s));
         Self {
             least_us: self.least_us.saturating_sub(drift_us),
             most_us: self.most_us.saturating_add(drift_us),
@@ -90,10 +100,10 @@ impl ClockBounds {
 
     /// What the clock may show at any moment of the seconds `first_unix_s` to
     /// `last_unix_s`, in whole seconds; a clock is never negative.
-    pub fn clocks_s(&self, first_unix_s: u64, last_unix_s: u64, slack: Slack) -> Range<u64> {
-        let (first, last) = (self.at(first_unix_s), self.at(last_unix_s));
-        let earliest = first.heard_unix_s.saturating_sub(slack.before_s);
-        let latest = last.heard_unix_s.saturating_add(slack.after_s).min(2 * LAST_UNIX_S);
+    pub fn clocks_s(&self, first_unix_s: u64, last_unix_s: u64, allowed: Allowance) -> Range<u64> {
+        let (first, last) = (self.at(first_unix_s, allowed), self.at(last_unix_s, allowed));
+        let earliest = first.heard_unix_s.saturating_sub(allowed.before_s);
+        let latest = last.heard_unix_s.saturating_add(allowed.after_s).min(2 * LAST_UNIX_S);
         let start_us = micros(earliest) - first.most_us;
         let end_us = micros(latest) + US_PER_S - last.least_us;
         let whole = |us: i64| u64::try_from(us.div_euclid(US_PER_S)).ok();
@@ -102,8 +112,8 @@ impl ClockBounds {
     }
 
     /// Whether both can be true of one clock.
-    pub fn agree(&self, other: &Self) -> bool {
-        let (a, b) = self.together(other);
+    pub fn agree(&self, other: &Self, allowed: Allowance) -> bool {
+        let (a, b) = self.together(other, allowed);
         a.least_us <= b.most_us && b.least_us <= a.most_us
     }
 
@@ -111,16 +121,16 @@ impl ClockBounds {
     ///
     /// If both cannot be true, one of the times was off by more than the slack, or the
     /// clock by more than it may drift, and the clock is taken to be between them.
-    pub fn meet(&self, other: &Self) -> Self {
-        let (a, b) = self.together(other);
+    pub fn meet(&self, other: &Self, allowed: Allowance) -> Self {
+        let (a, b) = self.together(other, allowed);
         let (low, high) = (a.least_us.max(b.least_us), a.most_us.min(b.most_us));
         Self { least_us: low.min(high), most_us: low.max(high), ..a }
     }
 
     /// Both at the later of their times.
-    fn together(&self, other: &Self) -> (Self, Self) {
+    fn together(&self, other: &Self, allowed: Allowance) -> (Self, Self) {
         let at = self.heard_unix_s.max(other.heard_unix_s);
-        (self.at(at), other.at(at))
+        (self.at(at, allowed), other.at(at, allowed))
     }
 }
 
@@ -132,15 +142,18 @@ fn micros(seconds: u64) -> i64 {
 mod tests {
     use super::*;
 
+    /// Clocks as Eddystone has them, and nothing late.
+    const DRIFT: Allowance = Allowance { before_s: 0, after_s: 0, max_drift_ppm: 150 };
+
     #[test]
     fn a_measured_clock_is_where_it_was_measured() {
         let bounds = ClockBounds::measured(1000, 5000);
-        let clocks = bounds.clocks_s(5000, 5000, NO_SLACK);
+        let clocks = bounds.clocks_s(5000, 5000, DRIFT);
         assert!(clocks.contains(&4000) && clocks.end - clocks.start <= 4, "{clocks:?}");
         // 150 ppm of 20,000 s are 3 s on either side.
-        let later = bounds.clocks_s(25_000, 25_000, NO_SLACK);
+        let later = bounds.clocks_s(25_000, 25_000, DRIFT);
         assert_eq!((later.start, later.end), (clocks.start + 20_000 - 3, clocks.end + 20_000 + 3));
-        let slack = Slack { before_s: 10, after_s: 20 };
+        let slack = Allowance { before_s: 10, after_s: 20, ..DRIFT };
         let wide = bounds.clocks_s(5000, 5000, slack);
         assert_eq!((wide.start, wide.end), (clocks.start - 10, clocks.end + 20));
     }
@@ -148,30 +161,32 @@ mod tests {
     #[test]
     fn a_clock_is_never_negative() {
         let bounds = ClockBounds::measured(1_000_000, 1_000_000);
-        assert!(bounds.clocks_s(10, 20, NO_SLACK).is_empty());
-        assert_eq!(bounds.clocks_s(10, 1_000_000, NO_SLACK).start, 0);
+        assert!(bounds.clocks_s(10, 20, DRIFT).is_empty());
+        assert_eq!(bounds.clocks_s(10, 1_000_000, DRIFT).start, 0);
     }
 
     #[test]
     fn sightings_narrow_and_time_widens() {
         // Rotations of 1024 s. A beacon whose offset is 0 is heard at 1000 and 1030:
         // it changed in between.
-        let first = ClockBounds::seen(0..1024, 1000, NO_SLACK);
-        let both = first.meet(&ClockBounds::seen(1024..2048, 1030, NO_SLACK));
+        let first = ClockBounds::seen(0..1024, 1000, DRIFT);
+        let both = first.meet(&ClockBounds::seen(1024..2048, 1030, DRIFT), DRIFT);
         assert_eq!(both.heard_unix_s, 1030);
         assert!(both.least_us <= 0 && both.most_us >= 0);
         assert!(both.most_us - both.least_us < 32 * US_PER_S, "{both:?}");
-        let later = both.at(1030 + 1_000_000);
+        let later = both.at(1030 + 1_000_000, DRIFT);
         assert_eq!(later.least_us, both.least_us - 150 * US_PER_S);
+        let worse = both.at(1030 + 1_000_000, Allowance { max_drift_ppm: 400, ..DRIFT });
+        assert_eq!(worse.most_us, both.most_us + 400 * US_PER_S);
         // An older sighting adds what it knows and does not turn the time back.
-        assert_eq!(both.meet(&first).heard_unix_s, 1030);
+        assert_eq!(both.meet(&first, DRIFT).heard_unix_s, 1030);
     }
 
     #[test]
     fn a_sighting_is_no_better_than_its_time() {
-        let slack = Slack { before_s: 30, after_s: 10 };
+        let slack = Allowance { before_s: 30, after_s: 10, ..DRIFT };
         let (sharp, blunt) =
-            (ClockBounds::seen(64..128, 1000, NO_SLACK), ClockBounds::seen(64..128, 1000, slack));
+            (ClockBounds::seen(64..128, 1000, DRIFT), ClockBounds::seen(64..128, 1000, slack));
         assert_eq!(blunt.least_us, sharp.least_us - 30 * US_PER_S);
         assert_eq!(blunt.most_us, sharp.most_us + 10 * US_PER_S);
     }
@@ -179,10 +194,10 @@ mod tests {
     #[test]
     fn what_contradicts_leaves_the_clock_in_between() {
         let (a, b) = (ClockBounds::measured(0, 100), ClockBounds::measured(50, 100));
-        assert!(!a.agree(&b));
+        assert!(!a.agree(&b, DRIFT));
         let between = ClockBounds { least_us: US_PER_S, most_us: 49 * US_PER_S, heard_unix_s: 100 };
-        assert_eq!(a.meet(&b), between);
-        assert!(a.agree(&ClockBounds::measured(2, 100)));
+        assert_eq!(a.meet(&b, DRIFT), between);
+        assert!(a.agree(&ClockBounds::measured(2, 100), DRIFT));
     }
 
     #[test]
@@ -190,9 +205,10 @@ mod tests {
         for at in [0, u64::MAX] {
             for offset in [i64::MIN, i64::MAX, 0] {
                 let bounds = ClockBounds::measured(offset, at);
-                let slack = Slack { before_s: u64::MAX, after_s: u64::MAX };
-                let _ = bounds.at(u64::MAX).at(0).clocks_s(0, u64::MAX, slack);
-                let _ = bounds.meet(&ClockBounds::measured(0, 0)).agree(&bounds);
+                let all =
+                    Allowance { before_s: u64::MAX, after_s: u64::MAX, max_drift_ppm: 100_000 };
+                let _ = bounds.at(u64::MAX, all).at(0, all).clocks_s(0, u64::MAX, all);
+                let _ = bounds.meet(&ClockBounds::measured(0, 0), all).agree(&bounds, all);
             }
         }
     }

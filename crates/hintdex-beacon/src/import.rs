@@ -123,7 +123,11 @@ fn duplicate(row: &BeaconRecord) -> Refusal {
 }
 
 fn check_clock(rule: Rule, now_unix_s: u64) -> Result<(), Refusal> {
-    let Rule::EddystoneEid { clock_offset_s, .. } = rule else { return Ok(()) };
+    let Rule::EddystoneEid { clock_offset_s, measured_unix_s, .. } = rule else { return Ok(()) };
+    let ahead_s = measured_unix_s.saturating_sub(now_unix_s);
+    if ahead_s > FUTURE_ALLOWANCE_S {
+        return Err(Refusal::FutureMeasurement { ahead_s });
+    }
     let now = i64::try_from(now_unix_s).unwrap_or(i64::MAX);
     let ahead_s = clock_offset_s.saturating_sub(now);
     match u64::try_from(ahead_s) {

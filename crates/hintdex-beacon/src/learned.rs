@@ -6,7 +6,7 @@ use std::io;
 use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::bounds::ClockBounds;
+use crate::bounds::{Allowance, ClockBounds};
 use crate::folder::Folder;
 use crate::registry::{BeaconRecord, Registry};
 use crate::{Error, format};
@@ -136,9 +136,9 @@ impl Learned {
     }
 
     /// Takes in a sighting at about where the clock was expected.
-    pub fn meet(&mut self, slot: u32, seen: &ClockBounds) {
+    pub fn meet(&mut self, slot: u32, seen: &ClockBounds, allowed: Allowance) {
         if let Some(bounds) = self.bounds.get_mut(slot as usize) {
-            *bounds = bounds.meet(seen);
+            *bounds = bounds.meet(seen, allowed);
             self.changed = true;
         }
     }

@@ -45,8 +45,8 @@
 //! and dropped whole. It names a few beacons for any identifier, and each is
 //! confirmed by computing what it sends at about that time.
 //!
-//! **Clocks.** A beacon's clock drifts by up to 150 ppm and nobody can set it. Every
-//! sighting bounds it, and between sightings the bounds grow; windows are built
+//! **Clocks.** A beacon's clock drifts by up to 150 ppm (or
+//! [`max_drift_ppm`](Options::max_drift_ppm)) and nobody can set it. Every sighting bounds it, and between sightings the bounds grow; windows are built
 //! around what is known. A beacon whose battery was changed begins at 0 again: what
 //! every beacon sends in its first hour is in one more file, and two sightings that
 //! agree move its clock. [`Resolver::search`] looks further.
@@ -92,8 +92,6 @@ pub use registration::{FUTURE_ALLOWANCE_S, Refusal, Registration, Rule, Scheme};
 pub use resolver::Resolver;
 pub use search::Searched;
 pub use stats::{Stats, WindowStats};
-
-pub(crate) use bounds::Slack;
 
 /// The bytes on the air: ids, keys, the schemes' byte rules.
 pub use hintdex_wire as wire;

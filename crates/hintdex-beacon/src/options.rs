@@ -1,7 +1,9 @@
 //! How a resolver works.
 
+use hintdex_wire::beacon::eddystone::MAX_DRIFT_PPM;
+
 use crate::Error;
-use crate::bounds::Slack;
+use crate::bounds::Allowance;
 
 /// How a resolver works.
 ///
@@ -16,6 +18,8 @@ pub struct Options {
     pub before_s: u64,
     /// How early it may be.
     pub after_s: u64,
+    /// The most that a beacon's clock drifts, in millionths.
+    pub max_drift_ppm: u32,
     /// How long before a window begins it is built, in the background.
     pub lead_s: u64,
     /// How long after its clock went back to 0 a beacon is found from its first
@@ -37,6 +41,7 @@ impl Default for Options {
             span_s: 3600,
             before_s: 60,
             after_s: 60,
+            max_drift_ppm: MAX_DRIFT_PPM,
             lead_s: 600,
             probe_span_s: 3600,
             tries: 4,
@@ -48,6 +53,9 @@ impl Default for Options {
 
 /// Windows are no longer than a year.
 const MAX_S: u64 = 366 * 86_400;
+
+/// A clock that is off by a tenth is broken.
+const MOST_DRIFT_PPM: u32 = 100_000;
 
 impl Options {
     /// Checks each option against its range.
@@ -62,6 +70,9 @@ impl Options {
         if self.before_s > MAX_S || self.after_s > MAX_S {
             return wrong("the time before or after", "366 days at most");
         }
+        if self.max_drift_ppm > MOST_DRIFT_PPM {
+            return wrong("the drift of clocks", "100000 ppm at most");
+        }
         if self.probe_span_s > MAX_S || self.search_reach_s > MAX_S {
             return wrong("the span of a probe or search", "366 days at most");
         }
@@ -71,7 +82,8 @@ impl Options {
         Ok(())
     }
 
-    pub(crate) const fn slack(&self) -> Slack {
-        Slack { before_s: self.before_s, after_s: self.after_s }
+    pub(crate) const fn allowance(&self) -> Allowance {
+        let Self { before_s, after_s, max_drift_ppm, .. } = *self;
+        Allowance { before_s, after_s, max_drift_ppm }
     }
 }

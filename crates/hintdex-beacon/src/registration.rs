@@ -95,7 +95,8 @@ impl Rule {
     }
 }
 
-/// How far in the future a beacon may have been started: its owner's clock may be off.
+/// How far in the future a beacon may have been started or measured: its owner's clock
+/// may be off.
 pub const FUTURE_ALLOWANCE_S: u64 = 86_400;
 
 /// Why a beacon was not registered.
@@ -117,6 +118,12 @@ pub enum Refusal {
     },
     /// The clock would begin in the future.
     FutureClock {
+        /// By so many seconds.
+        ahead_s: u64,
+    },
+    /// The clock would have been measured in the future: until then nothing would be
+    /// known of it.
+    FutureMeasurement {
         /// By so many seconds.
         ahead_s: u64,
     },
@@ -147,6 +154,11 @@ impl fmt::Display for Refusal {
                 f,
                 "clock_offset_s is {ahead_s} s in the future, a day is allowed; it is the unix time, \
                  in seconds, at which the beacon's clock read 0"
+            ),
+            Self::FutureMeasurement { ahead_s } => write!(
+                f,
+                "measured_s is {ahead_s} s in the future, a day is allowed; it is the unix time, \
+                 in seconds, at which clock_offset_s was measured"
             ),
             Self::PastClock { clock_offset_s } => write!(
                 f,

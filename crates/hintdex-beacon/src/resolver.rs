@@ -124,18 +124,20 @@ impl Resolver {
         let next = present + 1;
         let lead_s = self.maker.options.lead_s;
         let is_near = self.maker.start_unix_s(next).saturating_sub(now) <= lead_s;
-        if is_near && self.windows.get(next).is_none() && !self.windows.is_building(next) {
+        // Asked before clocks are saved: that takes a while, and there may be no build.
+        if is_near && self.windows.get(next).is_none() && self.windows.may_build_ahead(now) {
             self.save()?;
             let moved = self.moved.len();
             self.windows.build_ahead(next, &self.maker, &self.learned, moved, now);
         }
-        self.keep(present)
+        self.windows.keep(&self.current(), &self.maker)
     }
 
     /// Says who sends what was heard, sightings in the order they are given.
     ///
     /// Each is answered from the window of its own time, which is built if it is
-    /// neither the present nor the next: sort sightings of the past by time. All are
+    /// neither the present nor the next, and kept until four others were visited: sort
+    /// sightings of the past by time, or make windows longer. All are
     /// answered by what was known before the call; what they tell of clocks counts
     /// from the next call on.
     ///
@@ -158,15 +160,21 @@ impl Resolver {
         for run in of_windows.chunk_by(|a, b| a.0 == b.0) {
             let Some((number, _)) = run.first() else { continue };
             self.ensure(*number)?;
-            self.keep(*number)?;
+            // The clock runs on: what is kept has to be what was looked at.
+            let current = self.current();
+            if !current.contains(number) {
+                self.windows.visit(*number);
+            }
+            self.windows.keep(&current, &self.maker)?;
             hits.extend(self.look_up_or_rebuild(*number, run, sightings)?);
         }
         // Clocks learn in the order of the input, whatever window it was found in.
+        let moved = self.moved.len();
         hits.sort_unstable_by_key(|(at, _)| *at);
         for (at, hit) in hits {
             if let (Some(answer), Some(sighting)) = (answers.get_mut(at), sightings.get(at)) {
                 *answer = self.answer(&hit);
-                self.learn(&hit, time_of(sighting));
+                self.learn(&hit, time_of(sighting), moved);
             }
         }
         Ok(answers)
@@ -224,21 +232,20 @@ impl Resolver {
         if let (Some(window), Some(row)) = (self.windows.get_mut(number), maker.registry.get(slot))
         {
             let span = maker.span(number);
-            window.add(slot, row, steps::expected(row, clock, span, maker.options.slack()));
+            window.add(slot, row, steps::expected(row, clock, span, maker.options.allowance()));
         }
     }
 
-    /// Drops all windows but the present, the next, the one before while identifiers
-    /// may be as old, and the one that is being visited.
-    fn keep(&mut self, visited: u64) -> Result<(), Error> {
+    /// The present window, the next, and the one before while identifiers may be as old.
+    fn current(&self) -> Vec<u64> {
         let now = self.now_unix_s();
         let present = self.maker.number_of(now);
-        let mut wanted = vec![present, present + 1, visited];
+        let mut current = vec![present, present + 1];
         let age_s = now - self.maker.start_unix_s(present);
         if age_s <= self.maker.options.before_s {
-            wanted.extend(present.checked_sub(1));
+            current.extend(present.checked_sub(1));
         }
-        self.windows.keep(&wanted, &self.maker)
+        current
     }
 
     /// Looks sightings up in their window, which is built again if it is damaged.
@@ -319,8 +326,8 @@ impl Resolver {
     }
 
     fn expected(&self, row: &BeaconRecord, clock: &ClockBounds, heard: &Sighting) -> Range<u64> {
-        let slack = self.maker.options.slack();
-        steps::expected(row, clock, Span::second(time_of(heard)), slack)
+        let allowed = self.maker.options.allowance();
+        steps::expected(row, clock, Span::second(time_of(heard)), allowed)
     }
 
     pub(crate) fn answer(&self, hit: &Hit) -> Answer {

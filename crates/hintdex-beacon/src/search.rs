@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use hintdex_wire::beacon::eddystone::MAX_DRIFT_PPM;
-
-use crate::bounds::{ClockBounds, LAST_UNIX_S};
+use crate::bounds::{Allowance, ClockBounds, LAST_UNIX_S};
 use crate::registration::Rule;
 use crate::registry::BeaconRecord;
 use crate::resolver::{Hit, time_of};
@@ -102,31 +100,50 @@ impl Resolver {
             if tried % BEACONS_AT_ONCE == 0 && began.elapsed() >= budget {
                 break;
             }
-            self.search_beacon(self.search_cursor, span, &wanted, &mut hits);
+            self.search_beacon(self.search_cursor, span, sightings, &wanted, &mut hits);
             self.search_cursor = (self.search_cursor + 1) % beacons;
             tried += 1;
         }
         hits.sort_unstable_by_key(|(at, _)| *at);
+        let moved = self.moved.len();
         for (at, hit) in hits {
             if let (Some(answer), Some(sighting)) = (answers.get_mut(at), sightings.get(at)) {
                 *answer = self.answer(&hit);
-                self.learn(&hit, time_of(sighting));
+                self.learn(&hit, time_of(sighting), moved);
             }
         }
         let is_complete = tried == beacons || wanted.places.is_empty();
         Searched { answers, beacons: tried, is_complete }
     }
 
-    fn search_beacon(&self, slot: u32, span: Span, wanted: &Wanted, hits: &mut Vec<(usize, Hit)>) {
+    fn search_beacon(
+        &self,
+        slot: u32,
+        span: Span,
+        sightings: &[Sighting],
+        wanted: &Wanted,
+        hits: &mut Vec<(usize, Hit)>,
+    ) {
         let (Some(row), Some(clock)) = (self.maker.registry.get(slot), self.learned.get(slot))
         else {
             return;
         };
-        let reach_s = self.maker.options.search_reach_s;
-        for steps in plausible(row, clock, span, self.maker.options.slack(), reach_s) {
+        let (reach_s, allowed) =
+            (self.maker.options.search_reach_s, self.maker.options.allowance());
+        for steps in plausible(row, clock, span, allowed, reach_s) {
             steps::each_head(row, steps, |step, head| {
                 let hit = Hit { slot, step, source: Source::Search };
-                hits.extend(wanted.places(head).iter().map(|at| (*at, hit)));
+                // What is plausible at some time of the span may not be at its own.
+                let at_its_time = |at: &&usize| {
+                    sightings.get(**at).is_some_and(|sighting| {
+                        let then = Span::second(time_of(sighting));
+                        let mut plausible =
+                            plausible(row, clock, then, allowed, reach_s).into_iter();
+                        plausible.any(|steps| steps.contains(&step))
+                    })
+                };
+                let places = wanted.places(head).iter().filter(at_its_time);
+                hits.extend(places.map(|at| (*at, hit)));
             });
         }
     }
@@ -137,15 +154,16 @@ fn plausible(
     row: &BeaconRecord,
     clock: &ClockBounds,
     span: Span,
-    slack: crate::Slack,
+    allowed: Allowance,
     reach_s: u64,
 ) -> Vec<Range<u64>> {
     let Some(Rule::EddystoneEid { k, .. }) = row.rule() else { return Vec::new() };
-    let expected = clock.clocks_s(span.first_unix_s, span.last_unix_s, slack);
+    let expected = clock.clocks_s(span.first_unix_s, span.last_unix_s, allowed);
     let behind = expected.start.saturating_sub(reach_s)..expected.end.min(2 * LAST_UNIX_S);
     // One that began anew since it was last heard has not come further than this.
-    let since_s = span.last_unix_s.saturating_sub(clock.heard_unix_s).saturating_add(slack.after_s);
-    let drift_s = since_s.saturating_mul(MAX_DRIFT_PPM) / 1_000_000 + 1;
+    let since_s = span.last_unix_s.saturating_sub(clock.heard_unix_s);
+    let since_s = since_s.saturating_add(allowed.after_s);
+    let drift_s = allowed.drift_us(since_s).unsigned_abs() / 1_000_000 + 1;
     let begun = 0..reach_s.min(since_s.saturating_add(drift_s)).min(behind.start);
     vec![steps::rotations(k, behind), steps::rotations(k, begun)]
 }

@@ -11,7 +11,7 @@ use hintdex_wire::beacon::gaen::{
     INTERVAL_S, ROLLING_PERIOD_INTERVALS, RpiCipher, TOLERANCE_S, interval_of,
 };
 
-use crate::bounds::{ClockBounds, Slack};
+use crate::bounds::{Allowance, ClockBounds};
 use crate::identifier::{Identifier, head_of};
 use crate::registration::Rule;
 use crate::registry::BeaconRecord;
@@ -31,14 +31,19 @@ impl Span {
 
 /// The steps a beacon may be in at any moment of a span. Empty for one whose
 /// identifiers are made from no clock.
-pub fn expected(row: &BeaconRecord, clock: &ClockBounds, span: Span, slack: Slack) -> Range<u64> {
+pub fn expected(
+    row: &BeaconRecord,
+    clock: &ClockBounds,
+    span: Span,
+    allowed: Allowance,
+) -> Range<u64> {
     match row.rule() {
         Some(Rule::EddystoneEid { k, .. }) => {
-            rotations(k, clock.clocks_s(span.first_unix_s, span.last_unix_s, slack))
+            rotations(k, clock.clocks_s(span.first_unix_s, span.last_unix_s, allowed))
         }
         Some(Rule::Gaen { start_interval }) => {
-            let first = span.first_unix_s.saturating_sub(slack.before_s + TOLERANCE_S);
-            let last = span.last_unix_s.saturating_add(slack.after_s + TOLERANCE_S);
+            let first = span.first_unix_s.saturating_sub(allowed.before_s + TOLERANCE_S);
+            let last = span.last_unix_s.saturating_add(allowed.after_s + TOLERANCE_S);
             let end = start_interval.saturating_add(ROLLING_PERIOD_INTERVALS);
             let start = interval_of(first).max(start_interval);
             start.into()..interval_of(last).saturating_add(1).min(end).into()

@@ -15,7 +15,14 @@ use crate::{Error, Event, Options};
 
 const NAME_PREFIX: &str = "window-";
 const NAME_SUFFIX: &str = ".hdx";
+/// What the name of a file that is being built ends in.
+const DRAFT_SUFFIX: &str = ".building";
 const EPOCH_FILE: &str = "epoch.hdx";
+
+/// Windows that sightings of other times have visited are kept up to this many: times
+/// may alternate, as those of two receivers do of which one is late, and building a
+/// window takes as long as answering a million sightings.
+const MAX_VISITED: usize = 4;
 
 /// How long a build that failed in the background is not tried again.
 const RETRY_S: u64 = 60;
@@ -46,7 +53,11 @@ impl Maker {
 
     /// Its file.
     pub fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{NAME_PREFIX}{}{NAME_SUFFIX}", self.start_unix_s(number)))
+        self.folder.join(self.name(number))
+    }
+
+    fn name(&self, number: u64) -> String {
+        format!("{NAME_PREFIX}{}{NAME_SUFFIX}", self.start_unix_s(number))
     }
 
     /// The window of this number, as the clocks are known now.
@@ -58,13 +69,14 @@ impl Maker {
         threads: usize,
         events: &mut Vec<Event>,
     ) -> Result<Window, Error> {
-        let (span, slack) = (self.span(number), self.options.slack());
-        let Options { span_s, before_s, after_s, tries, .. } = self.options;
+        let (span, allowed) = (self.span(number), self.options.allowance());
+        let Options { span_s, before_s, after_s, max_drift_ppm, tries, .. } = self.options;
         let steps = |slot: u32, row: &_| {
             let clock = bounds.get(slot as usize);
-            clock.map_or(0..0, |clock| steps::expected(row, clock, span, slack))
+            clock.map_or(0..0, |clock| steps::expected(row, clock, span, allowed))
         };
-        let of = [1, number, span_s, before_s, after_s, tries.into(), moves];
+        let drift_ppm = max_drift_ppm.into();
+        let of = [1, number, span_s, before_s, after_s, drift_ppm, tries.into(), moves];
         let plan = Plan {
             path: self.path(number),
             registry: &self.registry,
@@ -103,6 +115,8 @@ struct Building {
 #[derive(Default)]
 pub struct Windows {
     live: BTreeMap<u64, Window>,
+    /// Those that were visited last, the latest at the end.
+    visited: Vec<u64>,
     building: Option<Building>,
     /// When a build in the background may be tried again.
     retry_unix_s: u64,
@@ -160,7 +174,13 @@ impl Windows {
         Ok(Some(Arrived { number, moved }))
     }
 
-    /// Begins to build a window in the background, unless one is under way.
+    /// Whether a build in the background may begin: none is under way, and none failed
+    /// a moment ago.
+    pub const fn may_build_ahead(&self, now_unix_s: u64) -> bool {
+        self.building.is_none() && now_unix_s >= self.retry_unix_s
+    }
+
+    /// Begins to build a window in the background, if that may be.
     pub fn build_ahead(
         &mut self,
         number: u64,
@@ -169,7 +189,7 @@ impl Windows {
         moved: usize,
         now_unix_s: u64,
     ) {
-        if self.building.is_some() || now_unix_s < self.retry_unix_s {
+        if !self.may_build_ahead(now_unix_s) {
             return;
         }
         self.retry_unix_s = now_unix_s.saturating_add(RETRY_S);
@@ -210,15 +230,25 @@ impl Windows {
         self.live.remove(&number).map_or(Ok(()), Window::remove)
     }
 
-    /// Forgets all windows that are not wanted, and their files; the first time also
-    /// those that an earlier run left.
+    /// Notes that sightings of another time than the present are answered from a window.
+    pub fn visit(&mut self, number: u64) {
+        self.visited.retain(|visited| *visited != number);
+        if self.visited.len() >= MAX_VISITED {
+            self.visited.remove(0);
+        }
+        self.visited.push(number);
+    }
+
+    /// Forgets all windows that are neither wanted nor were visited of late, and their
+    /// files; the first time also those that an earlier run left.
     pub fn keep(&mut self, wanted: &[u64], maker: &Maker) -> Result<(), Error> {
+        let wanted: Vec<_> = wanted.iter().chain(&self.visited).copied().collect();
         let unwanted = |number: &u64| !wanted.contains(number);
         for number in self.numbers().into_iter().filter(unwanted) {
             self.forget(number)?;
         }
         if !self.swept {
-            self.sweep(wanted, maker)?;
+            self.sweep(&wanted, maker)?;
             self.swept = true;
         }
         Ok(())
@@ -227,12 +257,15 @@ impl Windows {
     fn sweep(&self, wanted: &[u64], maker: &Maker) -> Result<(), Error> {
         let failed = || Error::io("listing", &maker.folder);
         let kept: Vec<_> = wanted.iter().map(|number| maker.path(*number)).collect();
+        let being_built = self.building.as_ref().map(|building| maker.name(building.number));
         for entry in fs::read_dir(&maker.folder).map_err(failed())? {
             let path = entry.map_err(failed())?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_window = name.starts_with(NAME_PREFIX) && name.ends_with(NAME_SUFFIX);
-            let is_being_built =
-                self.building.as_ref().is_some_and(|building| path == maker.path(building.number));
+            // A build that was killed has left a draft, behind a dot.
+            let name = name.strip_prefix('.').unwrap_or(&name);
+            let is_window = name.starts_with(NAME_PREFIX)
+                && [NAME_SUFFIX, DRAFT_SUFFIX].iter().any(|end| name.ends_with(end));
+            let is_being_built = being_built.as_ref().is_some_and(|built| name.starts_with(built));
             if is_window && !is_being_built && !kept.contains(&path) {
                 remove_file(&path)?;
             }

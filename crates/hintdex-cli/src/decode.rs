@@ -191,7 +191,7 @@ impl Line {
 }
 
 /// How far the time of a line may be ahead of the clock, in seconds.
-const MOST_AHEAD_S: u64 = 366 * 86_400;
+pub const MOST_AHEAD_S: u64 = 366 * 86_400;
 
 /// Clocks that show less than ten years since 1970 were not set since they have power.
 const EPOCH_UNIX_S: u64 = 10 * 365 * 86_400;

@@ -255,3 +255,101 @@ fn the_allowance_grows_with_the_time_since_a_beacon_was_heard() {
         assert_eq!(ask(&mut resolver, fast.sighting(now)), Answer::Nobody);
     }
 }
+
+/// Cheap crystals drift more than the specification allows. The window that the first
+/// run has left is of its drift and no other.
+#[test]
+fn a_beacon_is_lost_or_kept_by_the_drift_that_is_allowed() {
+    for ppm in [-300, 300] {
+        let mut beacons: Vec<_> = beacons(6, 9);
+        for beacon in &mut beacons {
+            beacon.zero_unix_s = i64::try_from(NOW).expect("a time");
+            beacon.drift_ppm = ppm;
+        }
+        let mut station = station_of(&beacons);
+        let now = NOW + 10 * 86_400;
+        station.clock.set(now);
+        for (max_drift_ppm, kept) in [(150, false), (400, true), (150, false)] {
+            station.options =
+                Options { before_s: 0, after_s: 0, max_drift_ppm, ..Options::default() };
+            let mut resolver = station.open();
+            resolver.advance().expect("windows");
+            for beacon in &beacons {
+                let found = who(&ask(&mut resolver, beacon.sighting(now)));
+                let expected = kept.then_some((beacon.device.0, Source::Snapshot));
+                assert_eq!(found, expected, "{ppm} ppm of {max_drift_ppm}");
+            }
+            // What is learned is not saved: each run begins at the same bounds.
+            drop(resolver);
+        }
+    }
+}
+
+#[test]
+fn a_search_goes_as_far_as_the_drift_that_is_allowed() {
+    let mut beacons = beacons(6, 10);
+    let mut station = station_of(&beacons);
+    for beacon in &mut beacons {
+        beacon.zero_unix_s = i64::try_from(NOW).expect("a time");
+        beacon.drift_ppm = 300;
+    }
+    let now = NOW + 5 * 86_400;
+    station.clock.set(now);
+    let heard: Vec<_> = beacons.iter().map(|beacon| beacon.sighting(now)).collect();
+    for (max_drift_ppm, count) in [(150, 0), (400, 6)] {
+        station.options = Options { before_s: 0, after_s: 0, max_drift_ppm, ..Options::default() };
+        let searched = station.open().search(&heard, Duration::from_secs(60));
+        let found = searched.answers.iter().filter(|answer| answer.found().is_some());
+        assert_eq!(found.count(), count, "{max_drift_ppm}");
+    }
+}
+
+/// Sightings of two times are searched for together, and each found at its own.
+#[test]
+fn a_search_of_two_times_answers_each_by_its_own() {
+    let beacons = beacons(6, 11);
+    let station = station_of(&beacons);
+    let later = NOW + 3 * 86_400;
+    // What all send in three days, heard now; and in three days, by one that stood still.
+    let early = beacons.iter().map(|beacon| beacon.sighting(later));
+    let early = early.map(|heard| hintdex_beacon::Sighting { time_unix_s: NOW, ..heard });
+    let stood = beacons.iter().map(|beacon| beacon.sighting(NOW));
+    let stood = stood.map(|heard| hintdex_beacon::Sighting { time_unix_s: later, ..heard });
+    let heard: Vec<_> = early.chain(stood).collect();
+    let answers = station.open().search(&heard, Duration::from_secs(60)).answers;
+    for (at, answer) in answers.iter().enumerate() {
+        let found = who(answer).map(|(device, _)| device as usize);
+        assert_eq!(found, (at >= 6).then_some(at % 6), "{at}");
+    }
+}
+
+/// Within a batch, what was heard of a clock before it began anew may come behind what
+/// tells that it has: it says nothing of the new one.
+#[test]
+fn a_late_line_of_the_clock_before_does_not_blur_a_new_one() {
+    let beacons = beacons(16, 12);
+    let station = station_of(&beacons);
+    station.clock.set(NOW + 300);
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    let before = resolver.stats().windows[0].identifiers;
+    let zero = i64::try_from(NOW).expect("a time");
+    let anew = |beacon: &Beacon| Beacon { zero_unix_s: zero, ..beacon.clone() };
+    let mut heard: Vec<_> = beacons.iter().map(|beacon| anew(beacon).sighting(NOW + 100)).collect();
+    heard.extend(beacons.iter().map(|beacon| anew(beacon).sighting(NOW + 200)));
+    heard.extend(beacons.iter().map(|beacon| beacon.sighting(NOW - 10)));
+    let answers = resolver.resolve_batch(&heard).expect("answers");
+    for (at, answer) in answers.iter().enumerate() {
+        assert_eq!(who(answer).map(|(device, _)| device as usize), Some(at % 16));
+    }
+    assert_eq!(resolver.take_events().len(), 16);
+    resolver.close().expect("saved");
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    let after = resolver.stats().windows[0].identifiers;
+    assert!(after < 2 * before, "{after} identifiers instead of {before}");
+    for beacon in &beacons {
+        let found = who(&ask(&mut resolver, anew(beacon).sighting(NOW + 300)));
+        assert_eq!(found, Some((beacon.device.0, Source::Snapshot)));
+    }
+}

@@ -1,7 +1,7 @@
 //! The folder: kept from run to run, owned by one, damaged, swept.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use hintdex_beacon::{Error, Event, Import, Options, Resolver, Source};
 
@@ -40,10 +40,20 @@ fn windows_are_used_again_by_the_next_run() {
     assert_eq!(built, now);
     drop(resolver);
 
-    // A window of other options, or of another registry, is built anew.
-    station.options = Options { before_s: 61, ..station.options };
-    station.open().advance().expect("windows");
-    assert_ne!(fs::metadata(&file).and_then(|file| file.modified()).expect("a file"), built);
+    // A window of other options is built anew.
+    let inode = || fs::metadata(&file).expect("a file").ino();
+    let changes: [fn(&mut Options); 4] = [
+        |options| options.before_s += 1,
+        |options| options.after_s += 1,
+        |options| options.max_drift_ppm += 1,
+        |options| options.tries += 1,
+    ];
+    for change in changes {
+        let before = inode();
+        change(&mut station.options);
+        station.open().advance().expect("windows");
+        assert_ne!(inode(), before, "{:?}", station.options);
+    }
 }
 
 #[test]
@@ -68,13 +78,16 @@ fn the_next_window_is_built_ahead_and_past_ones_go() {
         all_found(&mut resolver, &beacons, now);
         assert_eq!(station.windows().len(), windows, "{now}");
     }
-    // After months nothing of before is left.
+    // After months nothing of before is left, not even what a killed build has begun.
     drop(resolver);
+    let draft = station.folder.join(format!(".window-{start}.hdx.77.0.building"));
+    fs::write(&draft, [0; 100]).expect("a file");
     station.clock.set(start + 90 * 86_400);
     let mut resolver = station.open();
     resolver.advance().expect("windows");
     all_found(&mut resolver, &beacons, start + 90 * 86_400);
     assert_eq!(station.windows().len(), 1);
+    assert!(!draft.exists());
 }
 
 #[test]
@@ -87,7 +100,38 @@ fn sightings_of_the_past_visit_their_windows() {
     for (beacon, answer) in beacons.iter().zip(&answers) {
         assert_eq!(who(answer), Some((beacon.device.0, Source::Snapshot)));
     }
-    assert!(station.windows().len() <= 3, "{:?}", station.windows());
+    // Four that were visited last, and none of those before.
+    assert!(station.windows().len() <= 4, "{:?}", station.windows());
+}
+
+/// Two receivers of which one is hours late: their windows stay, and the present one.
+#[test]
+fn times_that_alternate_build_each_window_once() {
+    let (station, beacons) = station();
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    let inodes = |at: u64| {
+        let path = station.folder.join(format!("window-{}.hdx", at / 3600 * 3600));
+        fs::metadata(path).expect("a window").ino()
+    };
+    let times = [NOW, NOW - 86_400, NOW - 5 * 3600, NOW - 30 * 3600, NOW - 70 * 3600];
+    let mut first = None;
+    for _ in 0..3 {
+        for time in times {
+            all_found(&mut resolver, &beacons[..3], time);
+        }
+        let built = times.map(inodes);
+        assert_eq!(*first.get_or_insert(built), built);
+    }
+    // A fifth goes in the place of the one that was not asked for longest.
+    all_found(&mut resolver, &beacons[..3], NOW - 90 * 3600);
+    assert_eq!(station.windows().len(), 5);
+    let gone = format!("window-{}.hdx", times[1] / 3600 * 3600);
+    assert!(!station.windows().contains(&gone));
+    // The next run keeps none of them.
+    resolver.close().expect("saved");
+    station.open().advance().expect("windows");
+    assert_eq!(station.windows().len(), 1);
 }
 
 #[test]
@@ -148,9 +192,15 @@ fn a_folder_has_one_owner() {
     assert!(Import::open(&station.folder, NOW).is_ok());
     let nowhere = Resolver::open(&station.folder.join("nowhere"), station.options, clock());
     assert!(matches!(nowhere, Err(Error::NoBeacons { .. })));
-    let wrong = Options { span_s: 0, ..station.options };
-    let wrong = Resolver::open(&station.folder, wrong, clock());
-    assert!(matches!(wrong, Err(Error::Option { .. })));
+    for wrong in [
+        Options { span_s: 0, ..station.options },
+        Options { max_drift_ppm: 100_001, ..station.options },
+    ] {
+        let wrong = Resolver::open(&station.folder, wrong, clock());
+        assert!(matches!(wrong, Err(Error::Option { .. })));
+    }
+    let most = Options { max_drift_ppm: 100_000, ..station.options };
+    assert!(Resolver::open(&station.folder, most, clock()).is_ok());
 }
 
 #[test]

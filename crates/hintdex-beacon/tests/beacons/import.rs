@@ -86,3 +86,21 @@ fn an_import_that_is_dropped_leaves_nothing() {
     );
     assert_eq!(answers[1].found().map(|found| found.slot.0), Some(1));
 }
+
+/// As when milliseconds are given for seconds: the allowance would be that of ages, in
+/// every window.
+#[test]
+fn clocks_measured_in_the_future_are_refused() {
+    let mut random = Random(24);
+    let station = Station::new(NOW);
+    let mut import = Import::open(&station.folder, NOW).expect("a folder");
+    let mut add = |device, measured_unix_s| {
+        let beacon = Beacon::new(device, 3, 1_700_000_000, &mut random);
+        import.add(&beacon.registration(measured_unix_s))
+    };
+    assert_eq!(add(1, NOW + 86_400), Ok(()));
+    for measured in [NOW + 86_401, NOW * 1000, u64::MAX] {
+        assert_eq!(add(2, measured), Err(Refusal::FutureMeasurement { ahead_s: measured - NOW }));
+    }
+    assert_eq!(add(2, 0), Ok(()));
+}

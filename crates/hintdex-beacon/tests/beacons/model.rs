@@ -20,11 +20,12 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let options = (1_u64..5000, 0_u64..200, 0_u64..200, 1_u32..9).prop_map(
-        |(span_s, before_s, after_s, tries)| Options {
+    let options = (1_u64..5000, 0_u64..200, 0_u64..200, 0_u32..500, 1_u32..9).prop_map(
+        |(span_s, before_s, after_s, max_drift_ppm, tries)| Options {
             span_s,
             before_s,
             after_s,
+            max_drift_ppm,
             tries,
             probe_span_s: 0,
             ..Options::default()
@@ -70,7 +71,7 @@ proptest! {
         station.register(NOW, beacons.iter().map(|beacon| beacon.registration(measured)));
         for second in &case.times_s {
             let at = NOW + second;
-            let drift_s = (at - measured) * 150 / 1_000_000;
+            let drift_s = (at - measured) * u64::from(case.options.max_drift_ppm) / 1_000_000;
             let (less, more) = (case.options.before_s + drift_s, case.options.after_s + drift_s);
             let (mut inside, mut outside) = (HashMap::new(), HashMap::new());
             for beacon in &beacons {

@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 
 use super::args::IdentifyArgs;
 use crate::args::{RunArgs, parse_time};
-use crate::decode::{open, write_out};
+use crate::decode::{MOST_AHEAD_S, open, write_out};
 use crate::failure::Failure;
 use crate::input::Lines;
 use crate::progress;
@@ -26,12 +26,14 @@ enum BadLine {
     NotHex,
     NotAnIdentifier(NotAnIdentifier),
     NotATime,
+    InTheFuture,
 }
 
 impl std::fmt::Display for BadLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooLong => f.write_str("too long"),
+            Self::InTheFuture => f.write_str("the time behind it is more than a year ahead"),
             Self::NotHex => f.write_str("not pairs of hex digits"),
             Self::NotAnIdentifier(why) => write!(f, "{why}"),
             Self::NotATime => f.write_str(
@@ -54,8 +56,13 @@ pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     let started = Instant::now();
     loop {
+        // No receiver is a year ahead. Windows would be built for what such a line says.
+        let latest_s = match run.time.now {
+            Some(_) => u64::MAX,
+            None => resolver.now_unix_s().saturating_add(MOST_AHEAD_S),
+        };
         let batch = lines
-            .next_batch_of(|line| line.map_or(Err(BadLine::TooLong), parse))
+            .next_batch_of(|line| line.map_or(Err(BadLine::TooLong), |line| parse(line, latest_s)))
             .map_err(|error| Failure::io("reading identifiers", &args.file, &error))?;
         if batch.is_empty() {
             break;
@@ -79,16 +86,18 @@ pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
 fn options(run: &RunArgs) -> Options {
     let usual = Options::default();
     let or = |given: Option<u32>, usual: u64| given.map_or(usual, u64::from);
+    let span_s = or(run.time.span, usual.span_s);
     Options {
-        span_s: or(run.time.span, usual.span_s),
+        span_s,
         before_s: or(run.time.before, usual.before_s),
         after_s: or(run.time.after, usual.after_s),
-        lead_s: or(run.time.lead, usual.lead_s),
+        max_drift_ppm: run.time.max_drift.unwrap_or(usual.max_drift_ppm),
+        lead_s: or(run.time.lead, span_s / 6),
         ..usual
     }
 }
 
-fn parse(line: &[u8]) -> Line {
+fn parse(line: &[u8], latest_s: u64) -> Line {
     let line = line.trim_ascii();
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t' | b','));
     let (digits, rest) = line.split_at(end.unwrap_or(line.len()));
@@ -99,7 +108,11 @@ fn parse(line: &[u8]) -> Line {
     if time.is_empty() {
         return Ok((identifier, None));
     }
-    parse_time(time).map(|time| (identifier, Some(time))).map_err(|_| BadLine::NotATime)
+    match parse_time(time) {
+        Ok(unix_s) if unix_s > latest_s => Err(BadLine::InTheFuture),
+        Ok(unix_s) => Ok((identifier, Some(unix_s))),
+        Err(_) => Err(BadLine::NotATime),
+    }
 }
 
 /// What was said so far.

@@ -26,7 +26,7 @@ pub const EID_LEN_BYTES: usize = 8;
 pub type Eid = [u8; EID_LEN_BYTES];
 
 /// How far a beacon's clock may be off by the specification, in parts per million.
-pub const MAX_DRIFT_PPM: u64 = 150;
+pub const MAX_DRIFT_PPM: u32 = 150;
 
 /// Clock values that share a temporary key differ in these low bits only.
 const TEMPORARY_KEY_BITS: u8 = 16;
