@@ -38,6 +38,7 @@ pub struct SnapshotEstimate {
 /// #     encoding: Encoding::Ribbon, dial: Dial::Tries(32), check_bits: 0,
 /// #     hint_scheme: HintScheme::Aes128, nonce_kind: 0, horizon_nonces: 10,
 /// #     slots: 0..10_000, fleet_id: [0; 16], origin: [0; 16], built_at_unix_s: 0,
+/// #     time_unix_s: 0..0,
 /// # };
 /// // Ten hints of each of 10,000 slots: 9 bits a hint and some.
 /// let estimate = SampleShard::new(&params, 100_000)?.build()?;

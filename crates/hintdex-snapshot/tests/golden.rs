@@ -38,6 +38,15 @@ fn files_of_version_1_are_read() {
 }
 
 #[test]
+fn files_of_version_1_are_written_to_the_byte() {
+    for &encoding in Encoding::ALL {
+        let params = params(encoding, Dial::Tries(4), fleet().slots);
+        let bytes = std::fs::read(golden(encoding)).expect("a golden file");
+        assert!(support::build_bytes(&fleet(), params) == bytes, "{encoding}");
+    }
+}
+
+#[test]
 #[ignore = "writes the golden files; for a new version of the format only"]
 fn write() {
     for &encoding in Encoding::ALL {

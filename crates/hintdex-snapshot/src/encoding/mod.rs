@@ -7,6 +7,7 @@ mod dense;
 mod duplicates;
 mod ribbon;
 mod sorted;
+mod spread;
 
 use core::fmt;
 use core::ops::Range;

@@ -23,10 +23,7 @@ use core::fmt;
 /// How many rows of a column make a byte.
 pub(crate) const UNIT_LEN_ROWS: u32 = 8;
 
-/// How many rows are solved at once, and a ribbon spans.
-pub(crate) const BLOCK_LEN_ROWS: usize = 64;
-
-/// The same in units: a ribbon begins with one.
+/// How many units a ribbon spans. It begins with one.
 pub(crate) const BLOCK_LEN_UNITS: u32 = 8;
 
 /// The most bytes a path reads at once.
@@ -170,21 +167,4 @@ pub(crate) fn prefetch(bytes: &[u8]) {
     x86::prefetch(bytes);
     #[cfg(not(target_arch = "x86_64"))]
     let _ = bytes;
-}
-
-/// Solves the 64 rows of a block from the last to the first. `columns` is the
-/// block after it, and then the block itself.
-///
-/// The equation of a row says that the row, and those of the 63 after it that
-/// `coefficients` choose (bit 0 is the row itself), add up to the row's value.
-pub(crate) fn solve_block(
-    coefficients: &[u64; BLOCK_LEN_ROWS],
-    values: &[u32; BLOCK_LEN_ROWS],
-    columns: &mut [u64],
-) {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(popcnt) = x86::Popcnt::detect() {
-        return popcnt.solve_block(coefficients, values, columns);
-    }
-    portable::solve_block(coefficients, values, columns);
 }

@@ -1,6 +1,6 @@
 //! The portable path: words, no instruction set assumed.
 
-use super::{BLOCK_LEN_ROWS, Retrieve, Work, window_len_bytes};
+use super::{Retrieve, Work, window_len_bytes};
 
 /// How many columns a word holds, a byte each.
 const WORD_LEN_COLUMNS: usize = 8;
@@ -59,22 +59,4 @@ const fn byte_parities(bytes: u64) -> u8 {
     // The product moves the bit of byte i to bit 56 + i; below that, no two
     // meet in a way that carries.
     (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
-}
-
-/// See [`solve_block`](super::solve_block).
-#[inline(always)]
-pub(super) fn solve_block(
-    coefficients: &[u64; BLOCK_LEN_ROWS],
-    values: &[u32; BLOCK_LEN_ROWS],
-    columns: &mut [u64],
-) {
-    for (coefficients, value) in coefficients.iter().zip(values).rev() {
-        // A row with no equation is free. It becomes zero, so that the file
-        // depends on nothing else.
-        let (coefficients, value) = (coefficients >> 1, *value);
-        for (bit, column) in columns.iter_mut().enumerate() {
-            let sum = (coefficients & *column).count_ones() ^ value >> bit;
-            *column = *column << 1 | u64::from(sum & 1);
-        }
-    }
 }

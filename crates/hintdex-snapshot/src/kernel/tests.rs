@@ -2,10 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{
-    Kernel, MAX_COLUMNS, MAX_READ_BYTES, Retrieve, UNIT_LEN_ROWS, Work, solve_block,
-    window_len_bytes,
-};
+use super::{Kernel, MAX_COLUMNS, Retrieve, UNIT_LEN_ROWS, Work, window_len_bytes};
 
 /// The value by its definition, row by row.
 fn by_rows(rows: &[u8], columns: usize, coefficients: u64) -> u32 {
@@ -65,42 +62,6 @@ proptest! {
             prop_assert_eq!(value, expected, "{:?}", kernel);
             let too_few = retrieve(kernel, &rows[1..], columns, coefficients);
             prop_assert_eq!(too_few, 0, "{:?}", kernel);
-        }
-    }
-
-    /// What was solved gives back the values.
-    #[test]
-    fn every_kernel_reads_what_was_solved(
-        coefficients in prop::array::uniform32(any::<u64>()),
-        values in prop::array::uniform32(any::<u32>()),
-        after in prop::collection::vec(any::<u64>(), 32),
-        columns in 1_usize..=32,
-    ) {
-        // Every second row has an equation.
-        let pick = |row: usize| (row % 2 == 1).then_some(row / 2);
-        // Within the eight units that begin with the row's.
-        let within = |row: usize| u64::MAX >> (row % UNIT_LEN_ROWS as usize);
-        let coefficient = |row| pick(row).map_or(0, |at| coefficients[at] & within(row) | 1);
-        let coefficients: [u64; 64] = std::array::from_fn(coefficient);
-        let values: [u32; 64] = std::array::from_fn(|row| pick(row).map_or(0, |at| values[at]));
-        let after = &after[..columns];
-        let mut solved = after.to_vec();
-        solve_block(&coefficients, &values, &mut solved);
-        let units = |block: &[u64]| -> Vec<u8> {
-            (0..8).flat_map(|unit| block.iter().map(move |word| word.to_le_bytes()[unit])).collect()
-        };
-        let mut rows = [units(&solved), units(after)].concat();
-        rows.resize(rows.len() + MAX_READ_BYTES, 0xff);
-        let mask = u32::MAX >> (32 - columns);
-        for kernel in Kernel::all() {
-            for row in (0..64).filter(|&row| coefficients[row] != 0) {
-                // A ribbon begins with a unit, an equation of the solver with a
-                // row of it.
-                let from = &rows[row / UNIT_LEN_ROWS as usize * columns..];
-                let shifted = coefficients[row] << (row % UNIT_LEN_ROWS as usize);
-                let value = retrieve(kernel, from, columns, shifted);
-                prop_assert_eq!(value, values[row] & mask, "{:?}, row {}", kernel, row);
-            }
         }
     }
 }

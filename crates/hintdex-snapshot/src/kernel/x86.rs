@@ -11,10 +11,7 @@ use core::arch::x86_64::{
     _mm512_zextsi128_si512,
 };
 
-use super::{
-    BLOCK_LEN_ROWS, BLOCK_LEN_UNITS, Compiled, Lookup, MAX_COLUMNS, Retrieve, Work, portable,
-    window_len_bytes,
-};
+use super::{BLOCK_LEN_UNITS, Compiled, Lookup, MAX_COLUMNS, Retrieve, Work, window_len_bytes};
 
 /// The length of a cache line in bytes.
 const LINE_LEN_BYTES: usize = 64;
@@ -31,35 +28,6 @@ pub(super) fn prefetch(bytes: &[u8]) {
     if let Some(last) = bytes.last() {
         // SAFETY: as above.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(last).cast()) };
-    }
-}
-
-/// Proof of POPCNT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Popcnt(());
-
-impl Popcnt {
-    pub fn detect() -> Option<Self> {
-        is_x86_feature_detected!("popcnt").then_some(Self(()))
-    }
-
-    /// See [`solve_block`](super::solve_block).
-    pub fn solve_block(
-        self,
-        coefficients: &[u64; BLOCK_LEN_ROWS],
-        values: &[u32; BLOCK_LEN_ROWS],
-        columns: &mut [u64],
-    ) {
-        #[target_feature(enable = "popcnt")]
-        fn with_popcnt(
-            coefficients: &[u64; BLOCK_LEN_ROWS],
-            values: &[u32; BLOCK_LEN_ROWS],
-            columns: &mut [u64],
-        ) {
-            portable::solve_block(coefficients, values, columns);
-        }
-        // SAFETY: `self` exists only where the processor was found to have POPCNT.
-        unsafe { with_popcnt(coefficients, values, columns) }
     }
 }
 

@@ -1,23 +1,33 @@
 //! Solving for the rows: elimination in a band 64 wide.
 
-use super::layer::{BUCKET_LEN_UNITS, Size, WIDTH_ROWS};
-use super::place;
-use crate::kernel::{self, BLOCK_LEN_ROWS, MAX_COLUMNS, UNIT_LEN_ROWS};
+use super::equations::{Equation, Sums, Unit, place};
+use super::layer::{BUCKET_LEN_UNITS, Size};
+use super::place::{coefficients, start};
+use super::rows::{self, Solved};
+use crate::encoding::spread::Keyed;
+use crate::kernel::{BLOCK_LEN_UNITS, UNIT_LEN_ROWS};
 
-/// A hash of a hint and the value the hint shall have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Keyed {
-    pub hash: u64,
-    pub value: u32,
-}
+/// The units that the equations of a bucket can be in: its own, and those its ribbons
+/// reach behind it. To the next power of two.
+const REACH_LEN_UNITS: u32 = (BUCKET_LEN_UNITS + BLOCK_LEN_UNITS).next_power_of_two();
 
 /// The equations of a layer in echelon form: the equation that begins at a row,
 /// if there is one, is the only one there.
 pub(super) struct Band {
     size: Size,
-    /// Bit 0 stands for the row itself; 0 for no equation.
-    coefficients: Vec<u64>,
-    values: Vec<u32>,
+    units: Vec<Unit>,
+    /// What is known of the units within reach, by their numbers modulo [`REACH_LEN_UNITS`].
+    near: Vec<Near>,
+    /// The rows that the keys of the unit being added have filled.
+    filled: Vec<(u32, usize)>,
+}
+
+/// A unit that is being filled.
+#[derive(Clone)]
+struct Near {
+    /// Rows that have no equation yet. There are sums when all have.
+    missing: u32,
+    sums: Sums,
 }
 
 /// An equation that contradicts those before it.
@@ -25,8 +35,14 @@ struct Contradiction;
 
 impl Band {
     pub fn new(size: Size) -> Self {
-        let rows = (size.blocks * WIDTH_ROWS) as usize;
-        Self { size, coefficients: vec![0; rows], values: vec![0; rows] }
+        let units = (size.blocks * BLOCK_LEN_UNITS) as usize;
+        let near = Near { missing: UNIT_LEN_ROWS, sums: Sums::default() };
+        Self {
+            size,
+            units: vec![Unit::default(); units],
+            near: vec![near; REACH_LEN_UNITS as usize],
+            filled: Vec::new(),
+        }
     }
 
     /// Adds the equations of `keys`, which are in the order of their hashes, and
@@ -39,88 +55,104 @@ impl Band {
         let mut thresholds = Vec::with_capacity(self.size.buckets() as usize);
         let mut rest = keys;
         for bucket in 0..self.size.buckets() {
-            let end = (bucket + 1) * BUCKET_LEN_UNITS;
-            let len = rest.iter().take_while(|key| place::start(key.hash, starts) < end).count();
-            let (keys, after) = rest.split_at(len);
+            let units = bucket * BUCKET_LEN_UNITS..(bucket + 1) * BUCKET_LEN_UNITS;
+            let is_here = |key: &&Keyed| start(key.hash, starts) < units.end;
+            let (keys, after) = rest.split_at(rest.iter().take_while(is_here).count());
             rest = after;
-            let threshold = self.fill_bucket(bucket * BUCKET_LEN_UNITS, keys, bumped);
+            let too_many = self.fill_bucket(keys);
+            bumped.extend(too_many);
+            let threshold =
+                too_many.last().map_or(0, |key| start(key.hash, starts) + 1 - units.start);
             #[expect(clippy::cast_possible_truncation, reason = "at most a bucket")]
             thresholds.push(threshold as u8);
+            // No later bucket has equations here.
+            units.for_each(|unit| self.finish(unit));
         }
         thresholds
     }
 
-    /// Adds the equations of one bucket and gives its threshold.
-    fn fill_bucket(&mut self, first: u32, keys: &[Keyed], bumped: &mut Vec<Keyed>) -> u32 {
+    /// Adds the equations of one bucket, and gives the keys that there was no room for.
+    fn fill_bucket<'k>(&mut self, keys: &'k [Keyed]) -> &'k [Keyed] {
         let starts = self.size.starts();
-        let offset = |key: &Keyed| place::start(key.hash, starts) - first;
-        // The rows this bucket has filled, each with the offset of its key.
-        let mut filled: Vec<(usize, u32)> = Vec::with_capacity(keys.len());
-        let mut threshold = 0;
-        for key in keys.iter().rev() {
-            let offset = offset(key);
-            if offset < threshold {
-                break;
+        let mut rest = keys;
+        while let Some(last) = rest.last() {
+            let unit = start(last.hash, starts);
+            let is_here = |key: &&Keyed| start(key.hash, starts) == unit;
+            let len = rest.iter().rev().take_while(is_here).count();
+            let (before, keys) = rest.split_at(rest.len() - len);
+            if self.fill_unit(unit, keys).is_err() {
+                return rest;
             }
-            let row = ((first + offset) * UNIT_LEN_ROWS) as usize;
-            match self.add(row, place::coefficients(key.hash), key.value) {
-                Ok(Some(row)) => filled.push((row, offset)),
-                Ok(None) => {}
-                Err(Contradiction) => {
-                    // All keys of its unit are bumped with it; those of them
-                    // that went in already went in last.
-                    threshold = offset + 1;
-                    while let Some((row, _)) = filled.pop_if(|&mut (_, offset)| offset < threshold)
-                    {
-                        self.clear(row);
-                    }
+            rest = before;
+        }
+        rest
+    }
+
+    /// Adds the equations of the keys that begin with one unit: all, or none.
+    fn fill_unit(&mut self, unit: u32, keys: &[Keyed]) -> Result<(), Contradiction> {
+        self.filled.clear();
+        for key in keys {
+            let added =
+                self.add(unit, Equation { coefficients: coefficients(key.hash), value: key.value });
+            if added.is_err() {
+                while let Some((unit, row)) = self.filled.pop() {
+                    self.clear(unit, row);
                 }
+                return added;
             }
         }
-        bumped.extend(keys.iter().take_while(|key| offset(key) < threshold));
-        threshold
+        Ok(())
     }
 
-    /// Adds one equation, and says which row it fills; `None` if it follows from
-    /// those before.
+    /// Adds an equation that begins with a unit. One that follows from those before is no
+    /// news.
     #[inline]
-    fn add(
-        &mut self,
-        start: usize,
-        coefficients: u64,
-        value: u32,
-    ) -> Result<Option<usize>, Contradiction> {
-        let (mut row, mut coefficients, mut value) = (start, coefficients, value);
-        loop {
+    fn add(&mut self, unit: u32, mut equation: Equation) -> Result<(), Contradiction> {
+        let mut at = unit;
+        while equation.coefficients != 0 {
             // Always there: a ribbon ends at the last row at the latest.
-            let (Some(there), Some(there_value)) =
-                (self.coefficients.get_mut(row), self.values.get_mut(row))
-            else {
-                return Err(Contradiction);
-            };
-            if *there == 0 {
-                *there = coefficients;
-                *there_value = value;
-                return Ok(Some(row));
+            let Some((unit, near)) = self.unit_mut(at) else { return Err(Contradiction) };
+            if near.missing == 0 {
+                equation = near.sums.take_from(equation);
+            } else if let Some(row) = place(unit, &mut equation) {
+                near.missing -= 1;
+                if near.missing == 0 {
+                    near.sums.become_of(unit);
+                }
+                self.filled.push((at, row));
+                return Ok(());
             }
-            coefficients ^= *there;
-            value ^= *there_value;
-            if coefficients == 0 {
-                return if value == 0 { Ok(None) } else { Err(Contradiction) };
-            }
-            let zeros = coefficients.trailing_zeros();
-            row += zeros as usize;
-            coefficients >>= zeros;
+            equation = equation.next_unit();
+            at += 1;
+        }
+        if equation.value == 0 { Ok(()) } else { Err(Contradiction) }
+    }
+
+    /// Takes an equation out that no later one was added to.
+    fn clear(&mut self, at: u32, row: usize) {
+        if let Some((unit, near)) = self.unit_mut(at)
+            && let Some(equation) = unit.get_mut(row)
+        {
+            *equation = Equation::default();
+            near.missing += 1;
         }
     }
 
-    fn clear(&mut self, row: usize) {
-        if let (Some(coefficients), Some(value)) =
-            (self.coefficients.get_mut(row), self.values.get_mut(row))
-        {
-            *coefficients = 0;
-            *value = 0;
+    /// Ends with a unit whose equations change no more, and makes room for what is known
+    /// of another.
+    fn finish(&mut self, at: u32) {
+        let Some((unit, near)) = self.unit_mut(at) else { return };
+        if near.missing == 0 {
+            // As good, and easier to solve.
+            *unit = near.sums.singles();
         }
+        near.missing = UNIT_LEN_ROWS;
+    }
+
+    #[inline(always)]
+    fn unit_mut(&mut self, at: u32) -> Option<(&mut Unit, &mut Near)> {
+        let near = self.near.get_mut((at % REACH_LEN_UNITS) as usize)?;
+        Some((self.units.get_mut(at as usize)?, near))
     }
 
     /// Solves the equations and appends the rows: for each eight of them a byte
@@ -128,20 +160,11 @@ impl Band {
     pub fn solve(&self, width: usize, out: &mut Vec<u8>) {
         let base = out.len();
         out.resize(base + self.size.rows_len_bytes(width), 0);
-        let block_len = width * BLOCK_LEN_ROWS / UNIT_LEN_ROWS as usize;
-        let blocks = out.get_mut(base..).unwrap_or_default().chunks_exact_mut(block_len);
-        let (coefficients, _) = self.coefficients.as_chunks::<BLOCK_LEN_ROWS>();
-        let (values, _) = self.values.as_chunks::<BLOCK_LEN_ROWS>();
-        let mut columns = [0; MAX_COLUMNS];
-        let columns = columns.get_mut(..width).unwrap_or_default();
+        let units = out.get_mut(base..).unwrap_or_default().chunks_exact_mut(width);
+        let mut solved = Solved::default();
         // Backwards, because a row depends on the 63 after it.
-        for ((block, coefficients), values) in blocks.zip(coefficients).zip(values).rev() {
-            kernel::solve_block(coefficients, values, columns);
-            for (unit, bytes) in block.chunks_exact_mut(width).enumerate() {
-                let rows = columns.iter().map(|column| column.to_le_bytes());
-                let rows = rows.filter_map(|rows| rows.get(unit).copied());
-                bytes.iter_mut().zip(rows).for_each(|(byte, rows)| *byte = rows);
-            }
+        for (bytes, unit) in units.zip(&self.units).rev() {
+            rows::write(&solved.solve(unit), bytes);
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Building a shard: duplicates aside, then layer after layer.
 
-use super::band::{Band, Keyed};
+use super::band::Band;
 use super::layer::{MAX_LAYERS, Size, WIDTH_ROWS, pack};
 use super::place;
 use crate::BuildError;
 use crate::encoding::duplicates::{self, Duplicate};
+use crate::encoding::spread::{self, Keyed};
 use crate::encoding::{Entry, Shape, hint_count};
 use crate::format::ShardRecord;
 
@@ -51,8 +52,7 @@ pub(super) fn build(
             thresholds.extend(bucket_thresholds);
             thresholds.resize(thresholds.len().next_multiple_of(8), 0);
         }
-        rehash(&mut bumped, multiplier(layer), multiplier(layer + 1));
-        keys = bumped;
+        keys = rehashed(&bumped, multiplier(layer), multiplier(layer + 1));
     }
     out.extend(&thresholds);
     out.extend(duplicates.as_flattened());
@@ -75,14 +75,10 @@ const fn too_large(shard: usize, hints: u32) -> BuildError {
 /// of hints that have several groups.
 fn keys_of(shape: &Shape, entries: &[Entry], multiplier: u64) -> (Vec<Keyed>, Vec<Duplicate>) {
     let inverse = place::inverse(multiplier);
-    let mut keys: Vec<Keyed> = entries
-        .iter()
-        .map(|entry| Keyed {
-            hash: place::hash(entry.head(), multiplier),
-            value: shape.group(entry.slot),
-        })
-        .collect();
-    keys.sort_unstable_by_key(|key| (key.hash, key.value));
+    let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
+        hash: place::hash(entry.head(), multiplier),
+        value: shape.group(entry.slot),
+    }));
     keys.dedup();
     let mut several: Vec<(u64, u32)> = keys
         .chunk_by(|one, other| one.hash == other.hash)
@@ -102,11 +98,10 @@ fn keys_of(shape: &Shape, entries: &[Entry], multiplier: u64) -> (Vec<Keyed>, Ve
     (keys, several.iter().map(|&(head, group)| duplicates::encode(head, group)).collect())
 }
 
-/// Gives keys the hashes of another multiplier, and the order of those.
-fn rehash(keys: &mut [Keyed], from: u64, to: u64) {
+/// Keys with the hashes of another multiplier, in the order of those.
+fn rehashed(keys: &[Keyed], from: u64, to: u64) -> Vec<Keyed> {
     let across = place::inverse(from).wrapping_mul(to);
-    keys.iter_mut().for_each(|key| key.hash = place::hash(key.hash, across));
-    keys.sort_unstable_by_key(|key| key.hash);
+    spread::sorted(keys.iter().map(|key| Keyed { hash: place::hash(key.hash, across), ..*key }))
 }
 
 /// Builds a layer that bumps nothing and gives its part of the record.
@@ -121,7 +116,7 @@ fn build_last(
     let multiplier = |attempt| place::multiplier(shape.seed, shard, layer, attempt);
     for attempt in 0..MAX_ATTEMPTS {
         if let Some(before) = attempt.checked_sub(1) {
-            rehash(&mut keys, multiplier(before), multiplier(attempt));
+            keys = rehashed(&keys, multiplier(before), multiplier(attempt));
         }
         // Room for all, and more of it when the first seeds did not do.
         let spare = hint_count / 12 * u64::from(1 + attempt / 4);

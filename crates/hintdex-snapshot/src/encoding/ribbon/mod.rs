@@ -24,8 +24,14 @@
 
 mod band;
 mod build;
+mod equations;
 mod layer;
 mod place;
+mod rows;
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+mod tests;
 
 use core::ops::Range;
 
