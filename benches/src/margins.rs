@@ -151,7 +151,8 @@ fn through_index(
     seed: u64,
 ) -> Result<(usize, Vec<Match>), Failure> {
     let scheme = table.scheme();
-    let search = table.within(|slot| index.expected_nonces(slot));
+    let now = index.now_s()..=index.now_s();
+    let search = table.within(|slot| index.expected_nonces(slot, &now));
     let one_call = |random: &mut Random| -> Result<(usize, Vec<Match>), Failure> {
         let hints = random_hints(scheme, HINTS_PER_CALL, random);
         let candidates = index.candidates_batch(&hints)?;
