@@ -54,6 +54,7 @@ mod progress;
 mod provision;
 mod records;
 mod roll;
+mod rows;
 mod spans;
 mod states;
 mod stats;

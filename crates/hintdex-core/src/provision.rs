@@ -18,7 +18,7 @@ use crate::records::{
     slot_key,
 };
 use crate::roll::Plan;
-use crate::window::{Added, Window, merge_hints};
+use crate::window::{Added, Additions, Window};
 
 /// Hints above which devices are not added to the current window: the batch
 /// would take tens of megabytes.
@@ -130,6 +130,7 @@ impl LiveIndex {
             self.note_slots(&mut batch, slots.end)?;
         }
         let windows = self.windows.adding();
+        let mut all = Vec::new();
         for window in windows.declared.iter() {
             let mut added: Vec<Added> = Vec::new();
             let live = self.live_in(fleet, window.span.clone()).live(slots.clone());
@@ -138,13 +139,16 @@ impl LiveIndex {
                 let cipher = HintCipher::new(self.params.scheme, &hint_key);
                 cipher.each_hint(nonces, |hint| added.push((hint, slot)));
             }
-            merge_hints(&mut batch, window.hints(), window.geometry, &added);
+            let additions = Additions::new(window.geometry, &added);
+            additions.merge(&mut batch, window);
             let counter = epoch_key(ADDED_KEY_PREFIX, window.epoch);
-            let count = added.len() as u64;
-            batch.merge_cf(&self.store.family(META_FAMILY)?, counter, count.to_le_bytes());
-            window.entries.fetch_add(count, Ordering::Relaxed);
+            let count = additions.count().to_le_bytes();
+            batch.merge_cf(&self.store.family(META_FAMILY)?, counter, count);
+            all.push((window, additions));
         }
-        self.store.write_synced(batch)
+        self.store.write_synced(batch)?;
+        all.iter().for_each(|(window, additions)| additions.take_in(window));
+        Ok(())
     }
 
     /// Retires every key of `device`: nothing it sends is accepted from now on,

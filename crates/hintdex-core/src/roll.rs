@@ -9,7 +9,6 @@
 //! at the next opening, after that the old one is.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rocksdb::WriteBatch;
 use zerocopy::{FromZeros, IntoBytes};
@@ -28,7 +27,7 @@ use crate::records::{
     window_family,
 };
 use crate::time::Span;
-use crate::window::{Declared, Window, merge_hints, next_epoch};
+use crate::window::{Additions, Declared, Window, next_epoch};
 
 /// Additions left over that are written while lookups wait, in about 10 ms.
 const ADDITIONS_AT_ONCE: usize = 4096;
@@ -226,18 +225,18 @@ impl LiveIndex {
             let missed = self.windows.adding().take_missed();
             let few = missed.len() <= ADDITIONS_AT_ONCE;
             let mut batch = WriteBatch::default();
-            merge_hints(&mut batch, window.hints(), window.geometry, &missed);
+            let additions = Additions::new(window.geometry, &missed);
+            additions.merge(&mut batch, &window);
             self.store.write(batch)?;
-            window.entries.fetch_add(missed.len() as u64, Ordering::Relaxed);
+            additions.take_in(&window);
             if few {
                 break;
             }
         }
         let mut windows = self.windows.alone();
-        let missed = windows.take_missed();
-        merge_hints(&mut declaration, window.hints(), window.geometry, &missed);
-        window.entries.fetch_add(missed.len() as u64, Ordering::Relaxed);
-        window.built_entries = window.entry_count();
+        let additions = Additions::new(window.geometry, &windows.take_missed());
+        additions.merge(&mut declaration, &window);
+        window.built_entries = window.entry_count() + additions.count();
         let record = window.record();
         declaration.put_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, window.epoch), record.as_bytes());
         for epoch in &plan.replaced {
@@ -245,6 +244,7 @@ impl LiveIndex {
             declaration.delete_cf(&meta, epoch_key(ADDED_KEY_PREFIX, *epoch));
         }
         self.store.write_synced(declaration)?;
+        additions.take_in(&window);
         if let Some(held) = plan.held {
             // Nobody admits while the windows are held: from the next packet on
             // the new window is asked, and what it lacks is in the snapshot.

@@ -13,12 +13,13 @@ use std::sync::{Arc, OnceLock};
 
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType,
-    DBPinnableSlice, DBRecoveryMode, DBWithThreadMode, IngestExternalFileOptions, LogLevel,
-    MemtableFactory, MergeOperands, MultiThreaded, Options as RocksOptions, ReadOptions,
-    WriteBatch, WriteBufferManager, WriteOptions,
+    DBPinnableSlice, DBRecoveryMode, DBWithThreadMode, DataBlockIndexType,
+    IngestExternalFileOptions, LogLevel, MemtableFactory, MergeOperands, MultiThreaded,
+    Options as RocksOptions, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX};
+use crate::rows::RowBudget;
 use crate::{Durability, Error, bucket, manifest};
 
 /// RocksDB with families that can be made and dropped while it is shared.
@@ -44,26 +45,29 @@ const BLOCK_LEN_BYTES: usize = 16 << 10;
 /// of a megabyte, whose gaps the allocator fills badly once they are freed.
 const ARENA_BLOCK_LEN_BYTES: usize = 64 << 10;
 
-/// The cache and the write buffers of one index, and the options that follow.
+/// The memory of one index: rows, cache and write buffers, and the options that follow.
 pub(crate) struct Tuning {
+    rows: Arc<RowBudget>,
     cache: Cache,
     buffers: WriteBufferManager,
     buffer_len_bytes: usize,
 }
 
 impl Tuning {
-    /// Shares `memory_bytes` between the block cache and the write buffers,
-    /// which are charged to it. Some stays for what the store takes beside them:
-    /// buffers of compactions, and what the allocator cannot give back.
+    /// Shares `memory_bytes` between rows in memory, the block cache, and the write
+    /// buffers, which are charged to that. Some stays for what the store takes beside
+    /// them: buffers of compactions, and what the allocator cannot give back.
     pub(crate) fn new(memory_bytes: usize) -> Self {
-        let cache_len_bytes = memory_bytes - memory_bytes / 8 * 3;
+        let rows = Arc::new(RowBudget::new(memory_bytes / 4));
+        let cache_len_bytes = memory_bytes / 8 * 3;
         let cache = Cache::new_hyper_clock_cache(cache_len_bytes, 0);
         let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
-            memory_bytes / 2,
+            cache_len_bytes,
             false,
             cache.clone(),
         );
-        Self { cache, buffers, buffer_len_bytes: (memory_bytes / 8).clamp(1 << 20, 64 << 20) }
+        let buffer_len_bytes = (memory_bytes / 8).clamp(1 << 20, 64 << 20);
+        Self { rows, cache, buffers, buffer_len_bytes }
     }
 
     fn database(&self, create: bool) -> RocksOptions {
@@ -90,13 +94,16 @@ impl Tuning {
     }
 
     fn family(&self, restart_interval: i32) -> RocksOptions {
-        let mut blocks = BlockBasedOptions::default();
+        self.family_of(&mut BlockBasedOptions::default(), restart_interval)
+    }
+
+    fn family_of(&self, blocks: &mut BlockBasedOptions, restart_interval: i32) -> RocksOptions {
         blocks.set_block_cache(&self.cache);
         blocks.set_block_size(BLOCK_LEN_BYTES);
         blocks.set_block_restart_interval(restart_interval);
         blocks.set_format_version(6);
         let mut options = RocksOptions::default();
-        options.set_block_based_table_factory(&blocks);
+        options.set_block_based_table_factory(blocks);
         options.set_write_buffer_size(self.buffer_len_bytes);
         options.set_arena_block_size(ARENA_BLOCK_LEN_BYTES);
         options.set_compression_type(DBCompressionType::None);
@@ -105,9 +112,12 @@ impl Tuning {
 
     /// Options of a window's family, also for the files ingested into it.
     pub(crate) fn window(&self) -> RocksOptions {
-        // Buckets share no prefix worth coding, so every key stands whole and is
-        // found by binary search.
-        let mut options = self.family(1);
+        // Buckets share no prefix worth coding, so every key stands whole. Its place in a
+        // block is found by a small table of hashes: halving would touch a line of memory
+        // for each of its five steps.
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+        let mut options = self.family_of(&mut blocks, 1);
         options.set_merge_operator_associative("hintdex.bucket-union", merge_buckets);
         options
     }
@@ -173,6 +183,7 @@ pub(crate) struct Store {
     path: PathBuf,
     tuning: Tuning,
     read: ReadOptions,
+    read_to_keep: ReadOptions,
     durability: Durability,
     /// Batches handed to the log so far, and how many of them a sync covered.
     written: AtomicU64,
@@ -221,11 +232,14 @@ impl Store {
             }
         })?;
         sweep(path)?;
+        let mut read_to_keep = ReadOptions::default();
+        read_to_keep.fill_cache(false);
         Ok(Self {
             db: Arc::new(db),
             path: path.to_owned(),
             tuning,
             read: ReadOptions::default(),
+            read_to_keep,
             durability,
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
@@ -286,6 +300,17 @@ impl Store {
     ) -> Result<Option<DBPinnableSlice<'_>>, Error> {
         self.db
             .get_pinned_cf_opt(family, key, &self.read)
+            .map_err(Error::store("reading the database"))
+    }
+
+    /// One row of a family, for somebody who keeps it: the cache stays as it is.
+    pub(crate) fn get_to_keep(
+        &self,
+        family: &Family<'_>,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, Error> {
+        self.db
+            .get_cf_opt(family, key, &self.read_to_keep)
             .map_err(Error::store("reading the database"))
     }
 
@@ -358,8 +383,13 @@ impl Store {
         )
     }
 
-    /// Bytes the block cache holds now, write buffers included.
+    /// Bytes of rows in memory and of the block cache now, write buffers included.
     pub(crate) fn cache_usage_bytes(&self) -> usize {
-        self.tuning.cache.get_usage()
+        self.tuning.rows.used_bytes() + self.tuning.cache.get_usage()
+    }
+
+    /// What rows in memory may take.
+    pub(crate) const fn row_budget(&self) -> &Arc<RowBudget> {
+        &self.tuning.rows
     }
 }

@@ -13,6 +13,7 @@ use crate::bucket;
 use crate::geometry::{BucketKey, Geometry};
 use crate::held::LeftTo;
 use crate::records::{WindowRecord, window_family};
+use crate::rows::Rows;
 use crate::store::{Family, KeptFamily, Store};
 use crate::time::{Span, Timing};
 
@@ -22,6 +23,7 @@ pub(crate) struct Window {
     pub(crate) family: String,
     kept: KeptFamily,
     pub(crate) geometry: Geometry,
+    pub(crate) rows: Rows,
     /// The station's time it is for, where nonces tell time.
     pub(crate) span: Option<Span>,
     /// Slots there are in it.
@@ -39,11 +41,13 @@ impl Window {
     pub(crate) fn new(store: &Store, epoch: u32, record: &WindowRecord) -> Result<Self, Error> {
         let bad = |why: &str| Error::corrupted("a window record", why);
         let family = window_family(epoch);
+        let geometry = record.geometry().ok_or_else(|| bad("no window has these bits"))?;
         Ok(Self {
             epoch,
             kept: store.keep(&family)?,
             family,
-            geometry: record.geometry().ok_or_else(|| bad("no window has these bits"))?,
+            geometry,
+            rows: Rows::new(geometry, store.row_budget()),
             span: record.span(),
             slots: record.slots.get().into(),
             left_to: record.left_to(),
@@ -222,27 +226,54 @@ pub(crate) fn next_epoch(declared: &[Arc<Window>]) -> u32 {
     declared.iter().map(|window| window.epoch).max().unwrap_or(0) + 1
 }
 
-/// Adds hints to a window's family, one merge operand a bucket they fall into.
-pub(crate) fn merge_hints(
-    batch: &mut WriteBatch,
-    family: &Family<'_>,
-    geometry: Geometry,
-    added: &[Added],
-) {
-    let placed = added.iter().map(|(hint, slot)| {
-        let (key, suffix) = geometry.place(hint);
-        (key, bucket::entry(suffix, *slot))
-    });
-    let mut placed: Vec<(BucketKey, bucket::Entry)> = placed.collect();
-    placed.sort_unstable();
-    placed.dedup();
-    let (mut entries, mut operand) = (Vec::new(), Vec::new());
-    for of_bucket in placed.chunk_by(|a, b| a.0 == b.0) {
-        let Some((key, _)) = of_bucket.first() else { continue };
-        entries.clear();
-        entries.extend(of_bucket.iter().map(|(_, entry)| *entry));
-        operand.clear();
-        bucket::encode_loose(&entries, geometry.suffix_bits().into(), &mut operand);
-        batch.merge_cf(family, key, &operand);
+/// Hints that are added to a window, by the buckets they fall into.
+pub(crate) struct Additions {
+    /// Each bucket with the end of its merge operand.
+    ends: Vec<(BucketKey, usize)>,
+    operands: Vec<u8>,
+    count: u64,
+}
+
+impl Additions {
+    pub(crate) fn new(geometry: Geometry, added: &[Added]) -> Self {
+        let placed = added.iter().map(|(hint, slot)| {
+            let (key, suffix) = geometry.place(hint);
+            (key, bucket::entry(suffix, *slot))
+        });
+        let mut placed: Vec<(BucketKey, bucket::Entry)> = placed.collect();
+        placed.sort_unstable();
+        placed.dedup();
+        let (mut ends, mut operands, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+        for of_bucket in placed.chunk_by(|a, b| a.0 == b.0) {
+            let Some((key, _)) = of_bucket.first() else { continue };
+            entries.clear();
+            entries.extend(of_bucket.iter().map(|(_, entry)| *entry));
+            bucket::encode_loose(&entries, geometry.suffix_bits().into(), &mut operands);
+            ends.push((*key, operands.len()));
+        }
+        Self { ends, operands, count: added.len() as u64 }
+    }
+
+    fn each(&self, mut each: impl FnMut(BucketKey, &[u8])) {
+        let mut start = 0;
+        for (key, end) in &self.ends {
+            each(*key, self.operands.get(start..*end).unwrap_or_default());
+            start = *end;
+        }
+    }
+
+    /// Puts them into a batch.
+    pub(crate) fn merge(&self, batch: &mut WriteBatch, window: &Window) {
+        self.each(|key, operand| batch.merge_cf(window.hints(), key, operand));
+    }
+
+    /// Takes them into the window's rows in memory, once their batch was written.
+    pub(crate) fn take_in(&self, window: &Window) {
+        self.each(|key, operand| window.rows.add(key, operand));
+        window.entries.fetch_add(self.count, Ordering::Relaxed);
+    }
+
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
     }
 }

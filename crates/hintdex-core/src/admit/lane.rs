@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use hintdex_wire::{Freshness, HintCipher, Nonce, NonceKind, Slot};
 use rocksdb::WriteBatch;
@@ -16,7 +15,7 @@ use crate::records::{
 use crate::states::{Shard, ShardGuard, StateTable};
 use crate::store::Family;
 use crate::time::{Judged, SlotTime, Span, Timing, in_step, nonces_of, units_in};
-use crate::window::{Added, Adding, merge_hints};
+use crate::window::{Added, Adding, Additions};
 
 /// One lane's work before it is written.
 pub(super) struct Lane<'a> {
@@ -179,21 +178,24 @@ impl<'a> Lane<'a> {
             let row = row.ok_or(Error::UnknownSlot(*slot))?;
             batch.put_cf(&self.families.states, slot_key(*slot), row);
         }
+        let mut all = Vec::new();
         for (window, added) in self.windows.declared.iter().zip(&self.added) {
             if added.is_empty() {
                 continue;
             }
-            merge_hints(&mut batch, window.hints(), window.geometry, added);
-            let count = added.len() as u64;
+            let additions = Additions::new(window.geometry, added);
+            additions.merge(&mut batch, window);
             let counter = epoch_key(ADDED_KEY_PREFIX, window.epoch);
-            batch.merge_cf(&self.families.meta, counter, count.to_le_bytes());
-            window.entries.fetch_add(count, Ordering::Relaxed);
+            batch.merge_cf(&self.families.meta, counter, additions.count().to_le_bytes());
             if window.span.is_none() {
                 self.windows.remember(added);
             }
+            all.push((window, additions));
         }
         self.windows.remember(&self.missed);
-        self.index.store.write(batch)
+        self.index.store.write(batch)?;
+        all.iter().for_each(|(window, additions)| additions.take_in(window));
+        Ok(())
     }
 }
 

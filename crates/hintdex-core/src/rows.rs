@@ -1,0 +1,204 @@
+//! The rows of a window that are in memory, whole, as the store has them.
+//!
+//! The store's own cache keeps blocks: finding a row in it means asking the memtables, the
+//! tables' index, the cache and the block, a dozen lines of memory that nothing foretells.
+//! Here a bucket's number is its place, so a lookup costs the place and the row. What is
+//! added to a row goes to the store first and then to the row in memory, which is at every
+//! moment what the store would give, or more.
+//!
+//! A row is taken in with its place locked while the store is read: an addition that the
+//! reading missed waits for that lock, and adds itself then.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::Error;
+use crate::bucket;
+use crate::geometry::{BucketKey, Geometry};
+
+/// What all rows in memory may take, in bytes, and what they take.
+#[derive(Debug)]
+pub(crate) struct RowBudget {
+    most_bytes: usize,
+    used_bytes: AtomicUsize,
+}
+
+impl RowBudget {
+    pub(crate) const fn new(most_bytes: usize) -> Self {
+        Self { most_bytes, used_bytes: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes room for so many bytes, if there is.
+    fn take(&self, bytes: usize) -> bool {
+        let before = self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= self.most_bytes;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    /// Whether a row of any usual length fits in.
+    fn has_room(&self) -> bool {
+        self.used_bytes().saturating_add(USUAL_ROW_LEN_BYTES) <= self.most_bytes
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A row as the store has it; empty where it has none.
+type Row = Box<[u8]>;
+
+/// Rows are seldom longer: 256 hints and as many added ones.
+const USUAL_ROW_LEN_BYTES: usize = 4 << 10;
+
+/// What the allocator takes beside a row.
+const ROW_OVERHEAD_BYTES: usize = 16;
+
+/// The places of a window's rows are at most this part of what rows may take: a window
+/// whose rows will not fit has none.
+const LEAST_PLACES_IN_BUDGET: usize = 8;
+
+/// The rows of one window.
+pub(crate) struct Rows {
+    places: Box<[RwLock<Option<Row>>]>,
+    budget: Arc<RowBudget>,
+}
+
+impl Rows {
+    /// A window's rows, none of which is in memory yet.
+    pub(crate) fn new(geometry: Geometry, budget: &Arc<RowBudget>) -> Self {
+        let budget = budget.clone();
+        let places = 1usize << geometry.prefix_bits();
+        let bytes = places.saturating_mul(size_of::<RwLock<Option<Row>>>());
+        let fits = bytes <= budget.most_bytes / LEAST_PLACES_IN_BUDGET && budget.take(bytes);
+        let places = if fits { places } else { 0 };
+        Self { places: (0..places).map(|_| RwLock::default()).collect(), budget }
+    }
+
+    /// What `read` says of a row: from memory, or from what `load` gives, which stays in
+    /// memory if there is room. `None` where the row has no place here.
+    pub(crate) fn read<T>(
+        &self,
+        key: BucketKey,
+        load: impl FnOnce() -> Result<Option<Vec<u8>>, Error>,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Error> {
+        let Some(place) = self.place(key) else { return Ok(None) };
+        if let Some(row) = &*place.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(Some(read(row)));
+        }
+        if !self.budget.has_room() {
+            return Ok(None);
+        }
+        let mut held = place.write().unwrap_or_else(PoisonError::into_inner);
+        let row: Row = load()?.unwrap_or_default().into();
+        let said = read(&row);
+        if held.is_none() && self.budget.take(cost_bytes(&row)) {
+            *held = Some(row);
+        }
+        Ok(Some(said))
+    }
+
+    /// Adds to a row in memory, if it is there, what was added to it in the store.
+    pub(crate) fn add(&self, key: BucketKey, operand: &[u8]) {
+        let Some(place) = self.place(key) else { return };
+        let mut held = place.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(row) = held.take() else { return };
+        self.budget.give_back(cost_bytes(&row));
+        // One that has no room any longer is read from the store again.
+        let parts = [&*row, operand].into_iter().filter(|part| !part.is_empty());
+        let grown = bucket::union(parts).map(Vec::into_boxed_slice);
+        *held = grown.filter(|row| self.budget.take(cost_bytes(row)));
+    }
+
+    fn place(&self, key: BucketKey) -> Option<&RwLock<Option<Row>>> {
+        self.places.get(u32::from_be_bytes(key) as usize)
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        let of_row = |place: &mut RwLock<Option<Row>>| {
+            let row = place.get_mut().unwrap_or_else(PoisonError::into_inner);
+            row.as_ref().map_or(0, cost_bytes) + size_of::<RwLock<Option<Row>>>()
+        };
+        self.budget.give_back(self.places.iter_mut().map(of_row).sum());
+    }
+}
+
+const fn cost_bytes(row: &Row) -> usize {
+    row.len() + ROW_OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use hintdex_wire::{HintScheme, Slot};
+
+    use super::*;
+    use crate::bucket::{Bucket, encode_loose, entry};
+
+    fn operand(slot: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode_loose(&[entry(slot % 7, Slot(slot))], 15, &mut bytes);
+        bytes
+    }
+
+    fn entries(row: &[u8]) -> Vec<u64> {
+        if row.is_empty() {
+            return Vec::new();
+        }
+        Bucket::parse(row).and_then(|bucket| bucket.entries()).expect("a sound row")
+    }
+
+    const KEY: BucketKey = [0, 0, 0, 3];
+
+    #[test]
+    fn a_row_is_loaded_once_and_what_is_added_is_in_it() {
+        let budget = Arc::new(RowBudget::new(1 << 20));
+        let rows = Rows::new(Geometry::for_hints(1 << 16, HintScheme::Aes128), &budget);
+        let mut loads = 0;
+        let mut read = |key| {
+            let load = || {
+                loads += 1;
+                Ok((key == KEY).then(|| operand(1)))
+            };
+            rows.read(key, load, entries).expect("it loads").expect("it has a place")
+        };
+        assert_eq!((read(KEY).len(), read([0; 4]).len(), read(KEY).len()), (1, 0, 1));
+        for slot in 2..200 {
+            rows.add(KEY, &operand(slot));
+            rows.add([0, 0, 0, 9], &operand(slot));
+        }
+        rows.add([0; 4], &operand(5));
+        assert_eq!((read(KEY).len(), read([0; 4]).len()), (199, 1));
+        assert_eq!(loads, 2, "what is in memory is not loaded again");
+        drop(rows);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn rows_take_no_more_than_they_may() {
+        let budget = Arc::new(RowBudget::new(200 << 10));
+        let geometry = Geometry::for_hints(1 << 16, HintScheme::Aes128);
+        let rows = Rows::new(geometry, &budget);
+        let long: Vec<u8> = (0..200).flat_map(operand).collect();
+        let first = bucket::union([&operand(1)[..], &operand(2)].into_iter()).expect("sound");
+        for place in 0..1u32 << geometry.prefix_bits() {
+            let load = || Ok(Some(first.iter().copied().chain([0; 8].repeat(50)).collect()));
+            let _ = rows.read(place.to_be_bytes(), load, |_| ()).expect("it loads");
+            assert!(budget.used_bytes() <= 200 << 10);
+        }
+        assert!(budget.used_bytes() > 150 << 10, "{} of {}", budget.used_bytes(), long.len());
+        // A window of a billion hints has no places where there is so little room.
+        let large = Rows::new(Geometry::for_hints(1 << 30, HintScheme::Aes128), &budget);
+        assert!(large.read(KEY, || Ok(None), |_| ()).expect("nothing is loaded").is_none());
+    }
+}
