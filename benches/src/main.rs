@@ -7,6 +7,7 @@ mod lookup;
 mod margins;
 mod provision;
 mod sizes;
+mod waits;
 mod windows;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum Bench {
     Margins(margins::Args),
     /// Bytes on disk and in memory
     Sizes(sizes::Args),
+    /// What a lookup waits for while windows change
+    Waits(waits::Args),
     /// Beacons of a minute's step: windows of time, beside a hash map
     Windows(windows::Args),
 }
@@ -45,6 +48,7 @@ fn main() -> Outcome {
         Bench::Flood(args) => flood::run(&args),
         Bench::Margins(args) => margins::run(&args),
         Bench::Sizes(args) => sizes::run(&args),
+        Bench::Waits(args) => waits::run(&args),
         Bench::Windows(args) => windows::run(&args),
     }
 }

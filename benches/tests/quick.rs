@@ -23,6 +23,7 @@ fn every_bench_runs_and_shows_its_peer() {
         ("sizes", "bytes a live hint", "≤ 5.5"),
         ("margins", "speck64: false devices", "fits"),
         ("windows", "bytes a device and window hour", "hashbrown, four minutes"),
+        ("waits", "longest wait at a roll", "beside other work"),
         ("flood", "real ones lost or late", "without a budget"),
     ] {
         let table = run(BENCH, &[name, "--quick"]);

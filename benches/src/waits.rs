@@ -1,0 +1,222 @@
+//! How long a lookup waits while windows are built, declared and dropped, and packets are
+//! admitted meanwhile.
+//!
+//! A roll takes every core it can get, so some waiting is the system's: a thread that is
+//! ready and not run. The kernel counts that for each thread (`/proc/thread-self/schedstat`),
+//! so it is told apart from waiting for the index, and a phase in which the cores are as
+//! busy with something else stands beside the rolls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args as ClapArgs;
+use hintdex::wire::{
+    DeviceId, Hint, HintKey, HintScheme, KeyId, KeySource, ManualClock, MasterKey, NonceKind, Slot,
+    StepLen,
+};
+use hintdex::{DeviceRange, Durability, Params};
+use hintdex_benches::fleet::Fleet;
+use hintdex_benches::random::Random;
+use hintdex_benches::table::{self, Figures, Goal};
+use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};
+use hintdex_core::{Arrival, LiveIndex, Options};
+
+/// When it begins: the beginning of an hour.
+const START_UNIX_S: u64 = 1_795_392_000;
+const HOUR_S: u64 = 3600;
+/// Lookups between two looks at the clock.
+const LOOKUPS_AT_ONCE: usize = 16;
+/// Packets that are admitted together.
+const ADMITTED_AT_ONCE: usize = 256;
+
+/// Measures what lookups wait for.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Small enough for a test
+    #[arg(long)]
+    pub quick: bool,
+    #[arg(long, default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    #[arg(long, default_value_t = 300_000)]
+    devices: u32,
+    /// Windows that come and go in a phase
+    #[arg(long, default_value_t = 12)]
+    rolls: u64,
+}
+
+/// What the lookups of a phase took, in runs of some.
+#[derive(Default)]
+struct Waits {
+    /// By the wall.
+    wall: Vec<Duration>,
+    /// Less what the thread was ready for and not run.
+    own: Vec<Duration>,
+}
+
+pub fn run(args: &Args) -> Outcome {
+    let devices = if args.quick { 5000 } else { args.devices };
+    let rolls = if args.quick { 2 } else { args.rolls };
+    let fleet = Fleet { devices, lookahead: 16, seed: args.seed };
+    table::heading(
+        "Lookups while windows change",
+        &format!(
+            "{} devices, {rolls} windows; one thread looks up, one admits packets, rolls take all cores",
+            table::thousands(devices.into())
+        ),
+        args.seed,
+    );
+    println!(
+        "| phase | lookups | median of {LOOKUPS_AT_ONCE} | 99.99 % | longest | longest, less not being run | above 10 ms, less not being run |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let step = NonceKind::Step(StepLen::new(60).ok_or("a minute is a step")?);
+    let minutes = Params::clocked(HintScheme::Aes128, step, 1).ok_or("a block has room")?;
+    let mut figures = Figures::default();
+    for (name, params) in [("windows of time", minutes), ("counters", fleet.params())] {
+        let scene = Scene::new(&fleet, params)?;
+        let quiet = scene.watched(&format!("{name}: busy cores"), || busy(rolls))?;
+        let rolling = scene.watched(&format!("{name}: rolls"), || scene.roll(rolls))?;
+        let longest = |waits: &Waits| waits.own.last().copied().unwrap_or_default().as_secs_f64();
+        let ms = longest(&rolling) * 1e3;
+        figures.add(format!("{name}: longest wait at a roll"), ms, "ms", Goal::AtMost(10.0));
+        let ms = longest(&quiet) * 1e3;
+        figures.add(format!("{name}: beside other work"), ms, "ms", Goal::None);
+    }
+    println!();
+    figures.print();
+    Ok(())
+}
+
+/// Keeps two threads busy, about as long as so many rolls would.
+fn busy(rolls: u64) -> Outcome {
+    let until = Instant::now() + Duration::from_millis(400 * rolls);
+    std::thread::scope(|scope| {
+        for seed in 0..2 {
+            scope.spawn(move || {
+                let mut random = Random::new(seed);
+                while Instant::now() < until {
+                    std::hint::black_box((0..1 << 16).fold(0, |sum, _| sum ^ random.next()));
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+/// An index, its clock, and what comes in.
+struct Scene {
+    _folder: tempfile::TempDir,
+    index: LiveIndex,
+    clock: Arc<ManualClock>,
+    keys: Vec<HintKey>,
+    seed: u64,
+}
+
+impl Scene {
+    fn new(fleet: &Fleet, params: Params) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir()?;
+        let clock = Arc::new(ManualClock::new(START_UNIX_S));
+        let master = Arc::new(MasterKey::new(&fleet.secret()));
+        let key = |device| master.hint_key(KeyId::first(DeviceId(device)));
+        let keys = (0..fleet.devices).filter_map(key).collect();
+        let options = Options { durability: Durability::Sync, ..Options::default() };
+        let path = folder.path().join("index");
+        let index = LiveIndex::create_with(&path, master, params, &options, clock.clone())?;
+        index.provision(&[DeviceRange::new(DeviceId(0), fleet.devices)], None)?;
+        Ok(Self { _folder: folder, index, clock, keys, seed: fleet.seed })
+    }
+
+    /// What lookups wait for while `work` is done and packets are admitted.
+    fn watched(&self, name: &str, work: impl FnOnce() -> Outcome) -> Result<Waits, Failure> {
+        let is_over = AtomicBool::new(false);
+        let mut waits = std::thread::scope(|scope| -> Result<Waits, Failure> {
+            let looking = scope.spawn(|| self.look_up(&is_over));
+            let admitting = scope.spawn(|| self.admit(&is_over));
+            let done = work();
+            is_over.store(true, Ordering::Relaxed);
+            admitting.join().map_err(|_| "the admitting thread panicked")??;
+            let waits = looking.join().map_err(|_| "the looking thread panicked")?;
+            done.and(waits)
+        })?;
+        waits.wall.sort_unstable();
+        waits.own.sort_unstable();
+        let at = |of: &[Duration], share: f64| {
+            let place = (of.len() as f64 * share) as usize;
+            of.get(place.min(of.len().saturating_sub(1))).copied().unwrap_or_default()
+        };
+        let late = waits.own.iter().filter(|own| **own > Duration::from_millis(10)).count();
+        println!(
+            "| {name} | {} | {:?} | {:?} | {:?} | {:?} | {late} |",
+            table::thousands((waits.wall.len() * LOOKUPS_AT_ONCE) as f64),
+            at(&waits.wall, 0.5),
+            at(&waits.wall, 0.9999),
+            at(&waits.wall, 1.0),
+            at(&waits.own, 1.0),
+        );
+        Ok(waits)
+    }
+
+    fn look_up(&self, is_over: &AtomicBool) -> Result<Waits, Failure> {
+        let mut waits = Waits::default();
+        let mut random = Random::new(self.seed);
+        let mut bytes = [0; 16];
+        let mut not_run = not_run()?;
+        while !is_over.load(Ordering::Relaxed) {
+            let mut hints = Vec::with_capacity(LOOKUPS_AT_ONCE);
+            for _ in 0..LOOKUPS_AT_ONCE {
+                random.fill(&mut bytes);
+                hints.extend(Hint::read(HintScheme::Aes128, &bytes));
+            }
+            let started = Instant::now();
+            for hint in &hints {
+                std::hint::black_box(self.index.candidates(hint)?);
+            }
+            let took = started.elapsed();
+            let before = std::mem::replace(&mut not_run, self::not_run()?);
+            waits.wall.push(took);
+            waits.own.push(took.saturating_sub(not_run.saturating_sub(before)));
+        }
+        Ok(waits)
+    }
+
+    /// Admits the next packet of one device after another.
+    fn admit(&self, is_over: &AtomicBool) -> Outcome {
+        let mut heard = 0usize;
+        let rounds = |heard: usize| (heard / self.keys.len().max(1)) as u64;
+        while !is_over.load(Ordering::Relaxed) {
+            let now_s = self.index.now_s();
+            let arrivals: Vec<Arrival<'_>> = (heard..heard + ADMITTED_AT_ONCE)
+                .filter_map(|heard| {
+                    let slot = u32::try_from(heard % self.keys.len().max(1)).ok()?;
+                    let tells_time = self.index.params().nonces.tells_time();
+                    let nonce = if tells_time { now_s / 60 } else { rounds(heard) };
+                    let hint_key = self.keys.get(slot as usize)?;
+                    Some(Arrival { slot: Slot(slot), nonce, hint_key, received_unix_s: now_s })
+                })
+                .collect();
+            self.index.admit_batch(&arrivals)?;
+            heard += ADMITTED_AT_ONCE;
+        }
+        Ok(())
+    }
+
+    /// Builds and drops windows: an hour each, or all live hints anew.
+    fn roll(&self, rolls: u64) -> Outcome {
+        for _ in 0..rolls {
+            let hour_s = self.index.now_s() / HOUR_S * HOUR_S;
+            self.clock.set(hour_s + HOUR_S - 60);
+            self.index.roll(None)?;
+            self.clock.set(hour_s + HOUR_S + 120);
+            self.index.roll(None)?;
+        }
+        Ok(())
+    }
+}
+
+/// How long this thread was ready and not run, so far.
+fn not_run() -> Result<Duration, Failure> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = text.split_whitespace().nth(1).and_then(|text| text.parse().ok());
+    Ok(Duration::from_nanos(nanoseconds.ok_or("no such counter")?))
+}
