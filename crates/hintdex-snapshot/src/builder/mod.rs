@@ -115,7 +115,7 @@ impl<'b> Builder<'b> {
 
     /// Builds the snapshot of `source` and publishes it as `path`.
     ///
-    /// A ribbon costs about 0.1 µs of one processor a hint, and every pass 10 to
+    /// A ribbon costs about 0.12 µs of one processor a hint, and every pass 10 to
     /// 15 ns for making the hint again (`docs/results/snapshot.md`).
     ///
     /// # Errors
