@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,18 @@ pub(crate) type PlanDigest = [u8; 32];
 
 /// The file with the digest of the plan.
 const PLAN_FILE: &str = "plan";
+
+/// Bytes that are read back at a time.
+const READ_BACK_LEN_BYTES: usize = 1 << 20;
+
+/// Reads a file from its beginning to its end. The store has the system forget what it
+/// writes, and the lookups of a new window would each wait for the disk.
+fn read_back(path: &Path) -> std::io::Result<()> {
+    let mut file = fs::File::open(path)?;
+    let mut buffer = vec![0; READ_BACK_LEN_BYTES];
+    while file.read(&mut buffer)? > 0 {}
+    Ok(())
+}
 
 /// A folder of files to ingest.
 pub(crate) struct Drafts {
@@ -84,6 +97,7 @@ impl Drafts {
     pub(crate) fn finish(&self, share: &Range<usize>, entries: u64) -> Result<PathBuf, Error> {
         let path = self.path(share, entries);
         fs::rename(self.draft(share), &path).map_err(Error::io("naming a file", &path))?;
+        read_back(&path).map_err(Error::io("reading a file back", &path))?;
         Ok(path)
     }
 
