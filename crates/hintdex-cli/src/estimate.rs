@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use hintdex::snapshot::{Dial, SampleShard, Section, SnapshotParams};
 use hintdex::wire::{DeviceId, HintCipher, KeyId, KeySource};
 use hintdex::{DeviceRange, Durability, Params, Station, Stats};
+use hintdex_core::WindowEstimate;
 use serde_json::{Value, json};
 
 use crate::args::{EstimateArgs, RunArgs, What};
@@ -29,9 +30,6 @@ const SAMPLE_RUNS: u8 = 3;
 /// How long keys and hints are made to learn what they cost.
 const CALIBRATION: Duration = Duration::from_millis(60);
 
-/// Of `--memory`, the part the block cache has.
-const CACHE_EIGHTHS: u64 = 5;
-
 pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
     let here = Path::new("a temporary folder");
     let folder = tempfile::tempdir().map_err(|error| Failure::io("making", here, &error))?;
@@ -42,9 +40,10 @@ pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
         hint: args.hint.name(),
     };
     let sample = Sample::take(&fleet, args, run)?;
-    let live = live(&sample, args, run)?;
+    let window = sample.station.foretell(args.devices)?;
+    let live = live(&sample, &window, args, run);
     let snapshot = snapshot(&sample, args, run)?;
-    let memory = memory(&sample, args, run, live.bytes)?;
+    let memory = memory(&sample, args, window.memory_bytes)?;
     let hints = u64::from(args.devices) * u64::from(args.lookahead);
     let object = json!({
         "devices": args.devices,
@@ -155,8 +154,7 @@ impl Part {
 }
 
 /// The live index: the window by its geometry, all else as the small fleet has it.
-fn live(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part, Failure> {
-    let window = sample.station.foretell(args.devices)?;
+fn live(sample: &Sample, window: &WindowEstimate, args: &EstimateArgs, run: &RunArgs) -> Part {
     let others = sample.stats.sections.iter().filter(|section| section.name != "hints");
     let others = others.map(|section| (section.name, section.disk_bytes));
     let sections: Vec<_> = std::iter::once(("hints", window.bytes)).chain(others).collect();
@@ -168,12 +166,12 @@ fn live(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part, Fai
         "passes": window.passes,
         "memory_given_bytes": run.memory,
     });
-    Ok(Part {
+    Part {
         bytes: sections.iter().map(|(_, bytes)| bytes).sum(),
         sections,
         build_s: sample.fixed_s + work_s / threads(),
         more,
-    })
+    }
 }
 
 /// The snapshot: one of its shards built, the others like it.
@@ -216,18 +214,12 @@ fn snapshot(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part,
 }
 
 /// What a station that serves the fleet will take, once it has touched everything.
-fn memory(
-    sample: &Sample,
-    args: &EstimateArgs,
-    run: &RunArgs,
-    index_bytes: u64,
-) -> Result<Value, Failure> {
+fn memory(sample: &Sample, args: &EstimateArgs, cache_bytes: u64) -> Result<Value, Failure> {
     let (stats, served) = (&sample.stats, &sample.served);
     sample.station.warm_up()?;
     let small = stats.slots.max(1);
     let per_slot = |bytes: u64| bytes * u64::from(args.devices) / small;
     let table_bytes = sample.station.table_memory_bytes() as u64;
-    let cache_bytes = index_bytes.min(run.memory as u64 / 8 * CACHE_EIGHTHS);
     let of_small = stats.states_memory_bytes + table_bytes + served.block_cache_bytes;
     let base_bytes = served.resident_bytes.saturating_sub(of_small);
     let (states, keys) = (per_slot(stats.states_memory_bytes), per_slot(table_bytes));
@@ -276,7 +268,7 @@ fn to_table(object: &Value) -> String {
     for (name, key) in [
         ("states", "states_bytes"),
         ("key table", "key_table_bytes"),
-        ("block cache", "block_cache_bytes"),
+        ("rows, block cache", "block_cache_bytes"),
         ("the program", "program_bytes"),
     ] {
         text += &format!("  {name:<20}{}\n", bytes(&format!("/memory/{key}")));

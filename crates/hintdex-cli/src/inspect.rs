@@ -190,7 +190,7 @@ fn to_table(stats: &Stats, station: &Station) -> String {
     let memory = [
         ("states", stats.states_memory_bytes),
         ("key table", station.table_memory_bytes() as u64),
-        ("block cache", stats.cache_bytes),
+        ("rows, block cache", stats.cache_bytes),
         ("block tables", stats.tables_memory_bytes),
     ];
     text.extend(memory.map(row));

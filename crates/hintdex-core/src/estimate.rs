@@ -30,6 +30,9 @@ pub struct WindowEstimate {
     pub prefix_bits: u8,
     /// Bits of a hint that its entry will carry.
     pub suffix_bits: u8,
+    /// What rows in memory and the block cache will take of it once all was asked for, in
+    /// bytes, by the memory the index may take.
+    pub memory_bytes: u64,
     /// How often every hint will be made, by the memory the index may take.
     pub passes: u64,
     /// How many hints were packed for this, and what sorting, packing and writing
@@ -86,9 +89,11 @@ impl LiveIndex {
         };
         let passes = bulk.passes(hints).len() as u64;
         let files = (passes * rayon::current_num_threads() as u64).min(buckets);
+        let bytes = files * least_bytes + rows_bytes;
         Ok(WindowEstimate {
             hints,
-            bytes: files * least_bytes + rows_bytes,
+            bytes,
+            memory_bytes: self.store.tuning().held_bytes(geometry, bytes),
             prefix_bits: geometry.prefix_bits(),
             suffix_bits: geometry.suffix_bits(),
             passes,

@@ -16,6 +16,9 @@ use crate::Error;
 use crate::bucket;
 use crate::geometry::{BucketKey, Geometry};
 
+/// A row as the store has it; empty where it has none.
+type Row = Box<[u8]>;
+
 /// What all rows in memory may take, in bytes, and what they take.
 #[derive(Debug)]
 pub(crate) struct RowBudget {
@@ -26,6 +29,25 @@ pub(crate) struct RowBudget {
 impl RowBudget {
     pub(crate) const fn new(most_bytes: usize) -> Self {
         Self { most_bytes, used_bytes: AtomicUsize::new(0) }
+    }
+
+    /// What the rows of a window of so many bytes will take, and the bytes of it that have
+    /// no room.
+    pub(crate) fn foretell(&self, geometry: Geometry, bytes: u64) -> (u64, u64) {
+        let most = self.most_bytes as u64;
+        let Some(places_bytes) = self.places_bytes(geometry) else { return (0, bytes) };
+        let room = most - places_bytes as u64;
+        let overhead = (ROW_OVERHEAD_BYTES as u64) << geometry.prefix_bits();
+        let cost = bytes.saturating_add(overhead);
+        let rest =
+            u128::from(bytes) * u128::from(cost.saturating_sub(room)) / u128::from(cost.max(1));
+        (most - room + cost.min(room), u64::try_from(rest).unwrap_or(bytes))
+    }
+
+    /// What the places of a window take; `None` where they are too many.
+    fn places_bytes(&self, geometry: Geometry) -> Option<usize> {
+        let bytes = (1usize << geometry.prefix_bits()).saturating_mul(PLACE_LEN_BYTES);
+        (bytes <= self.most_bytes / LEAST_PLACES_IN_BUDGET).then_some(bytes)
     }
 
     pub(crate) fn used_bytes(&self) -> usize {
@@ -52,11 +74,11 @@ impl RowBudget {
     }
 }
 
-/// A row as the store has it; empty where it has none.
-type Row = Box<[u8]>;
-
 /// Rows are seldom longer: 256 hints and as many added ones.
 const USUAL_ROW_LEN_BYTES: usize = 4 << 10;
+
+/// A row's place.
+const PLACE_LEN_BYTES: usize = size_of::<RwLock<Option<Row>>>();
 
 /// What the allocator takes beside a row.
 const ROW_OVERHEAD_BYTES: usize = 16;
@@ -75,10 +97,8 @@ impl Rows {
     /// A window's rows, none of which is in memory yet.
     pub(crate) fn new(geometry: Geometry, budget: &Arc<RowBudget>) -> Self {
         let budget = budget.clone();
-        let places = 1usize << geometry.prefix_bits();
-        let bytes = places.saturating_mul(size_of::<RwLock<Option<Row>>>());
-        let fits = bytes <= budget.most_bytes / LEAST_PLACES_IN_BUDGET && budget.take(bytes);
-        let places = if fits { places } else { 0 };
+        let bytes = budget.places_bytes(geometry).filter(|bytes| budget.take(*bytes));
+        let places = bytes.unwrap_or(0) / PLACE_LEN_BYTES;
         Self { places: (0..places).map(|_| RwLock::default()).collect(), budget }
     }
 
@@ -127,7 +147,7 @@ impl Drop for Rows {
     fn drop(&mut self) {
         let of_row = |place: &mut RwLock<Option<Row>>| {
             let row = place.get_mut().unwrap_or_else(PoisonError::into_inner);
-            row.as_ref().map_or(0, cost_bytes) + size_of::<RwLock<Option<Row>>>()
+            row.as_ref().map_or(0, cost_bytes) + PLACE_LEN_BYTES
         };
         self.budget.give_back(self.places.iter_mut().map(of_row).sum());
     }

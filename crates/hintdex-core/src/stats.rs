@@ -66,7 +66,7 @@ pub struct Stats {
     pub sections: Vec<Section>,
     /// Bytes of the states in memory.
     pub states_memory_bytes: u64,
-    /// Bytes of the block cache in use, write buffers included.
+    /// Bytes of rows in memory and of the block cache in use, write buffers included.
     pub cache_bytes: u64,
     /// Bytes of the store's tables of blocks, outside the cache.
     pub tables_memory_bytes: u64,

@@ -18,6 +18,7 @@ use rocksdb::{
     Options as RocksOptions, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
+use crate::geometry::Geometry;
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX};
 use crate::rows::RowBudget;
 use crate::{Durability, Error, bucket, manifest};
@@ -49,6 +50,7 @@ const ARENA_BLOCK_LEN_BYTES: usize = 64 << 10;
 pub(crate) struct Tuning {
     rows: Arc<RowBudget>,
     cache: Cache,
+    cache_len_bytes: usize,
     buffers: WriteBufferManager,
     buffer_len_bytes: usize,
 }
@@ -67,7 +69,13 @@ impl Tuning {
             cache.clone(),
         );
         let buffer_len_bytes = (memory_bytes / 8).clamp(1 << 20, 64 << 20);
-        Self { rows, cache, buffers, buffer_len_bytes }
+        Self { rows, cache, cache_len_bytes, buffers, buffer_len_bytes }
+    }
+
+    /// What rows in memory and the block cache will hold of a window of so many bytes.
+    pub(crate) fn held_bytes(&self, geometry: Geometry, bytes: u64) -> u64 {
+        let (in_rows, rest) = self.rows.foretell(geometry, bytes);
+        in_rows + rest.min(self.cache_len_bytes as u64)
     }
 
     fn database(&self, create: bool) -> RocksOptions {

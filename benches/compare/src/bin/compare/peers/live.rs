@@ -33,7 +33,7 @@ fn options() -> Options {
 fn load(site: &Site, rows: Vec<Row>) -> Outcome<()> {
     drop(rows);
     let keys = Arc::new(MasterKey::new(&site.size.secret()));
-    let params = Params { scheme: HintScheme::Aes128, lookahead: site.size.horizon };
+    let params = Params::counters(HintScheme::Aes128, site.size.horizon);
     let index = LiveIndex::create(&site.path(NAME), keys, params, &options())?;
     index.provision(&[DeviceRange::new(DeviceId(0), site.size.devices)], None)?;
     Ok(())

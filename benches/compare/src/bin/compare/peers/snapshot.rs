@@ -67,6 +67,7 @@ fn load<const NUMBER: usize>(site: &Site, rows: Vec<Row>) -> Outcome<()> {
         fleet_id: [0; 16],
         origin: [0; 16],
         built_at_unix_s: 0,
+        time_unix_s: 0..0,
     };
     let ready = Ready(&hints, site.size.horizon);
     let key = manifest_key();
