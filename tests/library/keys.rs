@@ -9,6 +9,7 @@ use hintdex::{
     DeviceRange, Error, IndexError, KeyOrigin, RebuildOptions, Station, StationOptions, Verdict,
     device_keys_format as format,
 };
+use hintdex_tests::Devices;
 use hintdex_tests::devices::{own_keys, own_packet};
 
 use crate::fleet::{Fleet, SECRET};
@@ -98,6 +99,75 @@ fn an_import_that_is_refused_leaves_nothing() {
     import(&station, &others).expect("free ids");
     are_heard(&station, &others, 0);
     station.verify(None).expect("all holds");
+}
+
+/// Records that an import left which was killed: of other keys, and of devices that the
+/// index does not have.
+#[test]
+fn what_a_killed_import_left_is_nobodys_key() {
+    let record_len_bytes: usize = format::record().iter().map(|(.., width)| width).sum();
+    let other = fleet();
+    let mut import_of_others = other.station().import_keys().expect("nobody imports");
+    for device in [5, 6] {
+        let (hint_key, dev_key) = own_keys(device + 1000);
+        import_of_others
+            .add(DeviceId(device), &HintKey::from_bytes(hint_key), &dev_key)
+            .expect("a new device");
+    }
+    import_of_others.provision(None).expect("free ids");
+    let bytes = fs::read(key_file(&other)).expect("it is there");
+    let left = &bytes[bytes.len() - 2 * record_len_bytes..];
+
+    let mut fleet = fleet();
+    import(fleet.station(), &IDS).expect("free ids");
+    fleet.close();
+    let mut bytes = fs::read(key_file(&fleet)).expect("it is there");
+    bytes.extend_from_slice(left);
+    fs::write(key_file(&fleet), bytes).expect("it can be written");
+    let station = reopen(&mut fleet).expect("it opens");
+    // 5 comes with its own key after all, 6 with a derived one.
+    import(&station, &[5]).expect("a free id");
+    station.provision(&[DeviceRange::new(DeviceId(6), 1)], None).expect("a free id");
+    drop(station);
+    for nonce in 0..2 {
+        let station = reopen(&mut fleet).expect("it opens");
+        are_heard(&station, &[5, 900, 0], nonce);
+        let packet = Devices::new(&SECRET).packet(6, nonce, b"x");
+        let verdict = station.decode(&packet).expect("a sound index");
+        assert!(matches!(verdict, Verdict::Accepted { .. }), "{verdict:?}");
+        station.verify(None).expect("all holds");
+        // What a file system may leave behind the end: device 0 is one of ours.
+        let mut bytes = fs::read(key_file(&fleet)).expect("it is there");
+        bytes.extend(vec![0; 3 * record_len_bytes]);
+        drop(station);
+        fs::write(key_file(&fleet), bytes).expect("it can be written");
+    }
+}
+
+#[test]
+fn a_device_that_is_there_keeps_its_key_whatever_is_imported() {
+    let mut fleet = fleet();
+    import(fleet.station(), &IDS).expect("free ids");
+    let len_bytes = |fleet: &Fleet| fs::metadata(key_file(fleet)).expect("it is there").len();
+    let before = len_bytes(&fleet);
+    let (hint_key, dev_key) = own_keys(77);
+    let mut others = fleet.station().import_keys().expect("nobody imports");
+    let hint_key = HintKey::from_bytes(hint_key);
+    (10_000..30_000)
+        .try_for_each(|device| others.add(DeviceId(device), &hint_key, &dev_key))
+        .expect("new devices");
+    assert!(len_bytes(&fleet) > before, "some of it is in the file");
+    let refused = others.add(DeviceId(900), &hint_key, &dev_key).expect_err("900 is there");
+    assert!(matches!(refused, Error::Index(IndexError::AlreadyProvisioned { .. })), "{refused}");
+    // There is one import at a time.
+    let second = fleet.station().import_keys().map(drop).expect_err("there is one");
+    assert!(matches!(second, Error::ImportInProgress), "{second}");
+    drop(others);
+    assert_eq!(len_bytes(&fleet), before, "what was written is taken back");
+    drop(fleet.station().import_keys().expect("there is none"));
+    are_heard(fleet.station(), &IDS, 0);
+    let station = reopen(&mut fleet).expect("it opens");
+    are_heard(&station, &IDS, 1);
 }
 
 /// A crash may leave any part of an import in the file: its devices are not there, and the
@@ -214,6 +284,6 @@ fn sealed_keys_stay_what_they_are() {
 const GOLDEN: &str = "\
 6864786b65797300000100000000000025ea60d09b383847bd21f7e673394999
 0000000000000000000000000000000000000000000000000000000000000000
-00000000000000000000002a000000000a6c798ede550ad81e37866b201e457d
-803137360dd02319472fcae4d95c4d0b2e30b089be501b163a9ba341149cd470
-2dda016a5e5d14206150f519f521c4b4";
+00000000000000000000002a00000000e079e3b3e769fb562fb17e1d8f58d960
+23e4b0335bf683ce2bf56105ec1cb60783cb281d31cea4f9345e0a8cdb645d3c
+843ba9148c9772fe9feaa65e5881d891";

@@ -145,8 +145,19 @@ fn a_bad_file_of_keys_is_named_by_its_line_and_leaves_nothing() {
     }
     let (_folder, fleet) = folder();
     from_file(&fleet, csv(&[1, 2]), &[]).done();
-    from_file(&fleet, csv(&[7, 2]), &[]).refused(2, &["devices 2 to 2", "nothing was added"]);
+    let other_key = csv(&[7, 9]).replace("\n9,", "\n2,");
+    from_file(&fleet, other_key, &[]).refused(2, &["devices 2 to 2", "nothing was added"]);
     are_heard(&fleet, &[1, 2], |id| own_packet(id, 0), 0);
+    // No part of a key is in a message, wherever it stands.
+    for text in [
+        csv(&[7]).replace("id,hint_key,dev_key\n", ""),
+        csv(&[7]).replace("id,hint_key", "hint_key,id"),
+    ] {
+        let said = from_file(&fleet, text, &[]);
+        said.refused(1, &["line"]);
+        let (hint_key, _) = own_keys(7);
+        assert!(!said.stderr.contains(&hex::encode(&hint_key[..4])), "{}", said.stderr);
+    }
     let missing = fleet.with_extension("nowhere");
     provision(&fleet, &["--keys", missing.to_str().expect("text")]).refused(2, &["opening"]);
 }

@@ -16,7 +16,7 @@ use crate::args::{DecodeArgs, RunArgs, time_text};
 use crate::failure::Failure;
 use crate::input::{BadLine, Line, Lines};
 use crate::progress;
-use crate::timeline::{self, Timeline};
+use crate::timeline::{self, Stamp, Timeline};
 
 /// Lines of packets that wait for a scan that are kept in mind: some times as many
 /// as a station keeps, which drops others than these.
@@ -69,13 +69,7 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
                 *line = Line::Bad(BadLine::InTheFuture);
             }
         }
-        // Counters tell no time: then there is one run.
-        let tolerance_s = station.timing_tolerance_s();
-        let time = |line: &Line| line.time().filter(|_| nonces.tells_time());
-        for run in timeline::runs(&batch, tolerance_s, time) {
-            timeline.follow(run.first().and_then(time), run.len(), tolerance_s);
-            decode_batch(&station, run, &mut summary, &mut waiting, &mut text)?;
-        }
+        decode_lines(&station, &timeline, &batch, &mut summary, &mut waiting, &mut text)?;
         if !write_out(&mut output, &text)? {
             summary.closed_early = true;
             break;
@@ -92,17 +86,47 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Decodes the packets of a batch of lines, and what waited and may be scanned for now.
-fn decode_batch(
+/// Decodes a batch of lines, in runs that one moment of the clock serves.
+fn decode_lines(
     station: &Station,
+    timeline: &Timeline,
     batch: &[Line],
     summary: &mut Summary,
     waiting: &mut WaitingLines,
     text: &mut String,
 ) -> Result<(), Failure> {
-    let now_s = station.now_s();
+    // Counters tell no time: then there is one run.
+    let tells_time = station.params().nonces.tells_time();
+    let tolerance_s = station.timing_tolerance_s();
+    let stamp = |line: &Line| match line {
+        Line::Bad(_) => Stamp::Any,
+        Line::Packet { at_unix_s: Some(at), .. } if tells_time => Stamp::At(*at),
+        Line::Packet { .. } => Stamp::Present,
+    };
+    for (stamp, run) in timeline::runs(batch, tolerance_s, stamp) {
+        match stamp {
+            Stamp::Any => {}
+            Stamp::Present => timeline.follow(None, run.len(), tolerance_s),
+            Stamp::At(at) => timeline.follow(Some(at), run.len(), tolerance_s),
+        }
+        decode_run(station, run, timeline.base_unix_s(), summary, waiting, text)?;
+    }
+    Ok(())
+}
+
+/// Decodes the packets of a run of lines, and what waited and may be scanned for now.
+fn decode_run(
+    station: &Station,
+    batch: &[Line],
+    now_s: u64,
+    summary: &mut Summary,
+    waiting: &mut WaitingLines,
+    text: &mut String,
+) -> Result<(), Failure> {
     let packets: Vec<Received<'_>> = batch.iter().filter_map(|line| line.received(now_s)).collect();
-    let mut verdicts = station.decode_received(&packets)?.into_iter();
+    let verdicts =
+        if packets.is_empty() { Vec::new() } else { station.decode_received(&packets)? };
+    let mut verdicts = verdicts.into_iter();
     for line in batch {
         summary.lines += 1;
         match line {

@@ -140,10 +140,16 @@ impl fmt::Display for BadRow {
     }
 }
 
-/// The beginning of what was given, for a message.
+/// The beginning of what was given, for a message; of what may be a key only its length.
 fn short(text: &str) -> String {
+    if text.len() >= LEAST_KEY_LEN_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return format!("{} hex digits", text.len());
+    }
     text.chars().take(24).collect()
 }
+
+/// As many hex digits, and a text may be a key or a part of one.
+const LEAST_KEY_LEN_DIGITS: usize = 12;
 
 /// The cells of a line, by column.
 pub struct Cells<'l> {

@@ -64,19 +64,34 @@ impl Clock for Timeline {
     }
 }
 
-/// Divides items into runs that one moment of the clock serves: none of a run is more than
-/// `tolerance_s` from the first, and none carries a time where the first does not.
-pub fn runs<T>(items: &[T], tolerance_s: u64, time: impl Fn(&T) -> Option<u64>) -> Vec<&[T]> {
+/// When a line is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// None: it is no packet.
+    Any,
+    /// The present: it carries no time.
+    Present,
+    /// The time it carries.
+    At(u64),
+}
+
+/// Divides items into runs that one moment of the clock serves, each with that: none of a run
+/// is more than `tolerance_s` from the first, and none carries a time where the first does
+/// not. What is of no time goes with what stands around it.
+pub fn runs<T>(items: &[T], tolerance_s: u64, stamp: impl Fn(&T) -> Stamp) -> Vec<(Stamp, &[T])> {
     let mut runs = Vec::new();
     let mut rest = items;
-    while let Some(first) = rest.first().map(&time) {
-        let is_near = |item: &T| match (first, time(item)) {
-            (Some(first), Some(other)) => first.abs_diff(other) <= tolerance_s,
+    while !rest.is_empty() {
+        let first = rest.iter().map(&stamp).find(|stamp| *stamp != Stamp::Any);
+        let first = first.unwrap_or(Stamp::Any);
+        let is_near = |item: &T| match (first, stamp(item)) {
+            (_, Stamp::Any) => true,
+            (Stamp::At(first), Stamp::At(other)) => first.abs_diff(other) <= tolerance_s,
             (first, other) => first == other,
         };
         let end = rest.iter().position(|item| !is_near(item)).unwrap_or(rest.len());
         let (run, behind) = rest.split_at(end);
-        runs.push(run);
+        runs.push((first, run));
         rest = behind;
     }
     runs
@@ -96,14 +111,10 @@ mod tests {
             timeline.now_unix_s()
         };
         // A recording is older than the present.
-        assert_eq!(
-            (follow(Some(100), 1), follow(Some(200), 1), follow(Some(195), 1)),
-            (100, 200, 195)
-        );
-        assert_eq!(
-            (follow(Some(100), 1), follow(Some(300), 1), follow(Some(100), 255)),
-            (195, 300, 300)
-        );
+        let times = (follow(Some(100), 1), follow(Some(200), 1), follow(Some(195), 1));
+        assert_eq!(times, (100, 200, 195));
+        let times = (follow(Some(100), 1), follow(Some(300), 1), follow(Some(100), 255));
+        assert_eq!(times, (195, 300, 300));
         assert_eq!(follow(Some(100), 1), 100);
         // Those without a time are of the present, and that is not before the recording.
         assert_eq!((follow(None, 1), follow(Some(100), 1)), (1000, 1000));
@@ -111,9 +122,16 @@ mod tests {
 
     #[test]
     fn a_run_stays_near_its_first_time() {
-        let times = [Some(10), Some(12), Some(8), Some(13), None, None, Some(13)];
-        let expected: [&[Option<u64>]; 4] = [&times[..3], &times[3..4], &times[4..6], &times[6..]];
-        assert_eq!(runs(&times, 2, |time| *time), expected);
-        assert!(runs(&[], 2, |time: &Option<u64>| *time).is_empty());
+        use Stamp::{Any, At, Present};
+        let lines = [Any, At(10), At(12), Any, At(8), At(13), Present, Any, Present, At(13), Any];
+        let expected: [(Stamp, &[Stamp]); 4] = [
+            (At(10), &lines[..5]),
+            (At(13), &lines[5..6]),
+            (Present, &lines[6..9]),
+            (At(13), &lines[9..]),
+        ];
+        assert_eq!(runs(&lines, 2, |stamp| *stamp), expected);
+        assert_eq!(runs(&[Any], 2, |stamp| *stamp), [(Any, &[Any][..])]);
+        assert!(runs(&[], 2, |stamp: &Stamp| *stamp).is_empty());
     }
 }

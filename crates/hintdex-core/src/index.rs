@@ -72,8 +72,9 @@ impl Params {
 /// How an index is run; chosen at every opening.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// What the block cache and the write buffers may take together, in bytes.
-    /// Beside it an index holds 24 bytes a slot, 64 where nonces tell time.
+    /// What rows in memory, the block cache and the write buffers may take together, in
+    /// bytes; a roll takes as much again. Beside it an index holds 24 bytes a slot, 64 where
+    /// nonces tell time, and 28 for each run of ids.
     pub memory_bytes: usize,
     /// When an accepted packet is safe.
     pub durability: Durability,

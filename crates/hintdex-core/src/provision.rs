@@ -11,6 +11,7 @@ use zerocopy::IntoBytes;
 use crate::Error;
 use crate::bulk::{LiveSlot, LiveSlots};
 use crate::fleet::{DeviceRange, Extent, Fleet};
+use crate::geometry::Geometry;
 use crate::index::LiveIndex;
 use crate::progress::Report;
 use crate::records::{
@@ -60,7 +61,7 @@ impl LiveIndex {
             let new = u64::from(slots.end.0 - first) * self.hints_a_slot();
             let grows_much = u64::from(slots.end.0 - first).saturating_mul(LEAST_GROWTH_TO_ROLL)
                 > u64::from(fleet.slot_count());
-            if new > MAX_ADDED_HINTS || grows_much || self.windows.declared().is_empty() {
+            if new > MAX_ADDED_HINTS || grows_much || self.would_be_crowded(&fleet) {
                 self.rebuild_for(&fleet, batch, report)?;
             } else {
                 self.add_to_windows(&fleet, first..slots.end.0, batch)?;
@@ -70,10 +71,26 @@ impl LiveIndex {
             Ok(slots)
         })?;
         // Those of the past and of the future, which went when the present one was built.
+        // The devices are there: whoever keeps the windows builds one that fails here, and
+        // tells why it cannot be built.
         for span in self.missing_spans() {
-            self.open_span(span, None)?;
+            if self.open_span(span, None).is_err() {
+                break;
+            }
         }
         Ok(slots)
+    }
+
+    /// Whether there is no window, or one whose buckets would have four times as many hints
+    /// as one that was made for `fleet`: it grew in small steps.
+    fn would_be_crowded(&self, fleet: &Fleet) -> bool {
+        let declared = self.windows.declared();
+        let windows = declared.len() as u64;
+        let hints = u64::from(fleet.slot_count()) * self.hints_a_slot();
+        let made_for_it = Geometry::for_hints(hints / windows.max(1), self.params.scheme);
+        let is_crowded =
+            |window: &Window| window.geometry.prefix_bits() + 2 <= made_for_it.prefix_bits();
+        windows == 0 || declared.iter().any(|window| is_crowded(window))
     }
 
     /// How many hints a new slot has in the windows, about.

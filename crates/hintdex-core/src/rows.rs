@@ -10,7 +10,7 @@
 //! reading missed waits for that lock, and adds itself then.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::Error;
 use crate::bucket;
@@ -78,7 +78,7 @@ impl RowBudget {
 const USUAL_ROW_LEN_BYTES: usize = 4 << 10;
 
 /// A row's place.
-const PLACE_LEN_BYTES: usize = size_of::<RwLock<Option<Row>>>();
+const PLACE_LEN_BYTES: usize = size_of::<Place>();
 
 /// What the allocator takes beside a row.
 const ROW_OVERHEAD_BYTES: usize = 16;
@@ -89,17 +89,40 @@ const LEAST_PLACES_IN_BUDGET: usize = 8;
 
 /// The rows of one window.
 pub(crate) struct Rows {
-    places: Box<[RwLock<Option<Row>>]>,
+    geometry: Geometry,
+    /// Made when a row is first asked for and there is room: the window before this one may
+    /// have it until that goes.
+    places: OnceLock<Box<[Place]>>,
     budget: Arc<RowBudget>,
 }
+
+/// Where a row is, or will be.
+type Place = RwLock<Option<Row>>;
 
 impl Rows {
     /// A window's rows, none of which is in memory yet.
     pub(crate) fn new(geometry: Geometry, budget: &Arc<RowBudget>) -> Self {
-        let budget = budget.clone();
-        let bytes = budget.places_bytes(geometry).filter(|bytes| budget.take(*bytes));
-        let places = bytes.unwrap_or(0) / PLACE_LEN_BYTES;
-        Self { places: (0..places).map(|_| RwLock::default()).collect(), budget }
+        Self { geometry, places: OnceLock::new(), budget: budget.clone() }
+    }
+
+    /// The places, made if they are not there and there is room.
+    fn places(&self) -> Option<&[Place]> {
+        if let Some(places) = self.places.get() {
+            return Some(places);
+        }
+        let bytes = self.budget.places_bytes(self.geometry)?;
+        if !self.budget.take(bytes) {
+            return None;
+        }
+        let mut is_first = false;
+        let places = self.places.get_or_init(|| {
+            is_first = true;
+            (0..bytes / PLACE_LEN_BYTES).map(|_| Place::default()).collect()
+        });
+        if !is_first {
+            self.budget.give_back(bytes);
+        }
+        Some(places)
     }
 
     /// What `read` says of a row: from memory, or from what `load` gives, which stays in
@@ -110,7 +133,8 @@ impl Rows {
         load: impl FnOnce() -> Result<Option<Vec<u8>>, Error>,
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>, Error> {
-        let Some(place) = self.place(key) else { return Ok(None) };
+        let place = self.places().and_then(|places| at(places, key));
+        let Some(place) = place else { return Ok(None) };
         if let Some(row) = &*place.read().unwrap_or_else(PoisonError::into_inner) {
             return Ok(Some(read(row)));
         }
@@ -118,9 +142,12 @@ impl Rows {
             return Ok(None);
         }
         let mut held = place.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(row) = &*held {
+            return Ok(Some(read(row)));
+        }
         let row: Row = load()?.unwrap_or_default().into();
         let said = read(&row);
-        if held.is_none() && self.budget.take(cost_bytes(&row)) {
+        if self.budget.take(cost_bytes(&row)) {
             *held = Some(row);
         }
         Ok(Some(said))
@@ -128,7 +155,9 @@ impl Rows {
 
     /// Adds to a row in memory, if it is there, what was added to it in the store.
     pub(crate) fn add(&self, key: BucketKey, operand: &[u8]) {
-        let Some(place) = self.place(key) else { return };
+        // Places that are made meanwhile have no row yet.
+        let place = self.places.get().and_then(|places| at(places, key));
+        let Some(place) = place else { return };
         let mut held = place.write().unwrap_or_else(PoisonError::into_inner);
         let Some(row) = held.take() else { return };
         self.budget.give_back(cost_bytes(&row));
@@ -137,19 +166,20 @@ impl Rows {
         let grown = bucket::union(parts).map(Vec::into_boxed_slice);
         *held = grown.filter(|row| self.budget.take(cost_bytes(row)));
     }
+}
 
-    fn place(&self, key: BucketKey) -> Option<&RwLock<Option<Row>>> {
-        self.places.get(u32::from_be_bytes(key) as usize)
-    }
+fn at(places: &[Place], key: BucketKey) -> Option<&Place> {
+    places.get(u32::from_be_bytes(key) as usize)
 }
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        let of_row = |place: &mut RwLock<Option<Row>>| {
+        let Some(places) = self.places.get_mut() else { return };
+        let of_row = |place: &mut Place| {
             let row = place.get_mut().unwrap_or_else(PoisonError::into_inner);
             row.as_ref().map_or(0, cost_bytes) + PLACE_LEN_BYTES
         };
-        self.budget.give_back(self.places.iter_mut().map(of_row).sum());
+        self.budget.give_back(places.iter_mut().map(of_row).sum());
     }
 }
 
@@ -217,6 +247,14 @@ mod tests {
             assert!(budget.used_bytes() <= 200 << 10);
         }
         assert!(budget.used_bytes() > 150 << 10, "{} of {}", budget.used_bytes(), long.len());
+        // The next window has its rows once this one is gone.
+        let next = Rows::new(geometry, &budget);
+        let load = || Ok(Some(first.clone()));
+        while budget.take(1 << 10) {}
+        assert!(next.read(KEY, load, |_| ()).expect("nothing is loaded").is_none());
+        drop(rows);
+        assert!(next.read(KEY, load, |_| ()).expect("it loads").is_some());
+        assert!(next.read(KEY, || panic!("it is in memory"), |_| ()).expect("it is").is_some());
         // A window of a billion hints has no places where there is so little room.
         let large = Rows::new(Geometry::for_hints(1 << 30, HintScheme::Aes128), &budget);
         assert!(large.read(KEY, || Ok(None), |_| ()).expect("nothing is loaded").is_none());

@@ -4,7 +4,7 @@ use core::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::KeyId;
 
@@ -107,6 +107,12 @@ impl MasterKey {
         let keyed = Hmac::new(&block.into());
         block.zeroize();
         Self { keyed }
+    }
+
+    /// The key under which keys that are not derived are kept, sealed, beside the fleet's
+    /// index: HMAC(master, "hintdex-seal:device-keys").
+    pub fn sealing_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.derive(&[b"hintdex-seal:device-keys"]))
     }
 
     fn derive(&self, parts: &[&[u8]]) -> [u8; 32] {

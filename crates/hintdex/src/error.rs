@@ -36,6 +36,8 @@ pub enum Error {
         /// The last.
         last: DeviceId,
     },
+    /// Keys are being imported. End that import first.
+    ImportInProgress,
     /// A device is in an import twice. Take one of them out.
     DeviceTwice {
         /// Which device.
@@ -90,7 +92,7 @@ impl Error {
         use hintdex_core::Error as Index;
         match self {
             Self::KeyFile { .. } | Self::OtherMasterKey { .. } | Self::OtherParams { .. } => true,
-            Self::DeviceTwice { .. } => true,
+            Self::DeviceTwice { .. } | Self::ImportInProgress => true,
             Self::DeviceKeys { .. } | Self::KeysMissing { .. } => false,
             Self::SnapshotRefused { .. } | Self::Rebuild(BuildError::Params { .. }) => true,
             Self::Snapshot { source, .. } => matches!(source, OpenError::WrongKey),
@@ -130,6 +132,9 @@ impl fmt::Display for Error {
                 "{}: keys of devices {first} to {last} are missing or damaged; restore it from a backup",
                 path.display()
             ),
+            Self::ImportInProgress => {
+                f.write_str("keys are being imported already; wait for the end of that import")
+            }
             Self::DeviceTwice { device } => {
                 write!(f, "device {device} is there twice; take one of the two out")
             }

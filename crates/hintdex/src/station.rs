@@ -32,8 +32,9 @@ const SNAPSHOT_LOOKAHEADS: u32 = 4;
 /// How a station runs.
 #[derive(Clone, Copy, Debug)]
 pub struct StationOptions {
-    /// What the index's block cache and write buffers may take together, in
-    /// bytes. Beside it a station holds 40 bytes a device, 80 where nonces tell time.
+    /// What the index's rows in memory, block cache and write buffers may take together, in
+    /// bytes; a roll takes as much again. Beside it a station holds 40 bytes a device, 80
+    /// where nonces tell time, 12 more of each that brings its keys, and 28 for each run of ids.
     pub memory_bytes: usize,
     /// When an accepted packet is safe.
     pub durability: Durability,

@@ -11,8 +11,8 @@ use crate::{Error, Station};
 const HINTS_AT_ONCE: usize = 1 << 16;
 
 impl Station {
-    /// Checks every key that was given and the whole index against keys and states; of a lean one, too, that
-    /// every live hint is in it or in its snapshot, at 1 to 2 µs each. `report`
+    /// Checks every key that was given and the whole index against keys and states; of a
+    /// lean one, too, that every live hint is in it or in its snapshot, at 1 to 2 µs each. `report`
     /// counts slots.
     ///
     /// # Errors

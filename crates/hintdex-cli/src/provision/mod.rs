@@ -30,7 +30,8 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
         Err(failure) => {
             // Nobody wants the parameters of a fleet that was never filled.
             if is_new {
-                station.discard_empty()?;
+                // If it stays it is in nobody's way but the next call's, which says so.
+                let _ = station.discard_empty();
             }
             return Err(failure);
         }

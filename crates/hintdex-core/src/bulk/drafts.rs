@@ -23,9 +23,9 @@ const PLAN_FILE: &str = "plan";
 /// Bytes that are read back at a time.
 const READ_BACK_LEN_BYTES: usize = 1 << 20;
 
-/// Reads a file from its beginning to its end. The store has the system forget what it
-/// writes, and the lookups of a new window would each wait for the disk.
-fn read_back(path: &Path) -> std::io::Result<()> {
+/// Reads a file from its beginning to its end: the store has the system forget what it
+/// writes.
+pub(super) fn read_back(path: &Path) -> std::io::Result<()> {
     let mut file = fs::File::open(path)?;
     let mut buffer = vec![0; READ_BACK_LEN_BYTES];
     while file.read(&mut buffer)? > 0 {}
@@ -97,7 +97,6 @@ impl Drafts {
     pub(crate) fn finish(&self, share: &Range<usize>, entries: u64) -> Result<PathBuf, Error> {
         let path = self.path(share, entries);
         fs::rename(self.draft(share), &path).map_err(Error::io("naming a file", &path))?;
-        read_back(&path).map_err(Error::io("reading a file back", &path))?;
         Ok(path)
     }
 

@@ -25,6 +25,7 @@ use crate::geometry::{BucketKey, Geometry};
 use crate::store::Tuning;
 use crate::{Error, Progress};
 
+use drafts::read_back;
 pub(crate) use drafts::{Drafts, PlanDigest};
 
 /// Partitions there are at most: by the top eight bits of a hint.
@@ -32,6 +33,10 @@ const MAX_PARTITION_BITS: u32 = 8;
 
 /// Slots a task makes the hints of.
 const SLOTS_PER_TASK: u32 = 16 << 10;
+
+/// What a hint takes in a window, about: one that fits into the memory is read back, so
+/// that its first lookups do not wait for the disk.
+const ABOUT_HINT_LEN_BYTES: u64 = 4;
 
 /// A slot whose hints are to be in the index.
 pub(crate) struct LiveSlot {
@@ -120,6 +125,11 @@ impl Bulk<'_> {
                 }
                 None => self.write_pass(fleet, &shares, tuning, drafts)?,
             };
+            if hints.saturating_mul(ABOUT_HINT_LEN_BYTES) <= self.memory_bytes as u64 {
+                written.par_iter().filter(|(_, count)| *count > 0).try_for_each(|(path, _)| {
+                    read_back(path).map_err(Error::io("reading a file back", path))
+                })?;
+            }
             for (path, count) in written.into_iter().filter(|(_, count)| *count > 0) {
                 files.push(path);
                 entries += count;
@@ -244,7 +254,7 @@ impl Bulk<'_> {
         let expected = usize::try_from(hints >> self.partition_bits()).unwrap_or(0);
         // Three standard deviations of room, so that a list seldom grows.
         let room = expected + 3 * expected.isqrt() + 4;
-        let mut lists = vec![Vec::with_capacity(room); pass.len()];
+        let mut lists: Vec<Vec<u64>> = pass.clone().map(|_| Vec::with_capacity(room)).collect();
         let kept_bits = self.kept_bits();
         for LiveSlot { slot, key, nonces } in live {
             let hint_key = self.keys.hint_key(*key).ok_or(Error::NoSuchKey(*key))?;

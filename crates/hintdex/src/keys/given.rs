@@ -1,10 +1,12 @@
 //! The file of sealed keys: records, one behind the other, in the order they were given.
 //!
-//! Records are only ever appended. Whose they are is kept in memory, 12 bytes a device; a
-//! key itself is read and unsealed whenever it is asked for, in about a microsecond, so that
-//! it lies nowhere in the clear. Of two records of one device the later counts. What a
-//! cut-off import left behind the last whole record is overwritten by the next one.
+//! Records are only ever appended, and never for a device that the index has. Whose they are
+//! is kept in memory, 12 bytes a device; a key itself is read and unsealed whenever it is
+//! asked for, in about a microsecond, so that it lies nowhere in the clear. Of two records of
+//! one device the later sound one counts: what came before was left by an import that was cut
+//! off. What that left behind the last whole record is overwritten by the next one.
 
+use std::cmp::Reverse;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -99,11 +101,19 @@ impl Given {
         self.places.is_empty()
     }
 
-    /// Adds places; of two of one key the later counts.
+    /// Adds places; of two of one key the later counts, if its record is sound. A file
+    /// system may end a file that was cut off with zeros.
     fn with(&mut self, places: Vec<Place>) {
         self.places.extend(places);
-        self.places.sort_unstable_by_key(|(key, place)| (*key, std::cmp::Reverse(*place)));
-        self.places.dedup_by_key(|(key, _)| *key);
+        self.places.sort_unstable_by_key(|(key, place)| (*key, Reverse(*place)));
+        let counts = |of_key: &[Place]| match of_key {
+            [] | [_] => of_key.first().copied(),
+            several => {
+                let sound = several.iter().find(|(key, place)| self.read(*key, *place).is_some());
+                sound.or(several.first()).copied()
+            }
+        };
+        self.places = self.places.chunk_by(|a, b| a.0 == b.0).filter_map(counts).collect();
     }
 
     /// These keys without those of devices that are in none of `ranges`.
@@ -175,31 +185,44 @@ impl Given {
 
     /// The file to append to, behind its last whole record; made if it is not there.
     pub(super) fn append(&self, master: &MasterKey) -> Result<Appended, Error> {
-        let failed = |doing| Error::io(doing, &self.path);
         let file = match &self.file {
             Some(file) => file.clone(),
-            None => {
-                let mut options = OpenOptions::new();
-                options.read(true).write(true).create(true).truncate(true).mode(0o600);
-                let file = options.open(&self.path).map_err(failed("making the device keys"))?;
-                file.write_all_at(Header::of(master).as_bytes(), 0)
-                    .map_err(failed("writing the device keys"))?;
-                sync_folder(&self.path)?;
-                Arc::new(file)
-            }
+            None => Arc::new(self.create(master)?),
         };
-        let end = HEADER_LEN_BYTES + u64::from(self.records) * RECORD_LEN_BYTES;
-        file.set_len(end).map_err(failed("writing the device keys"))?;
-        Ok(Appended { given: self.clone(), file, new: Vec::new(), buffer: Vec::new() })
+        let appended = Appended {
+            given: self.clone(),
+            file,
+            new: Vec::new(),
+            buffer: Vec::new(),
+            is_kept: false,
+        };
+        appended.take_back().map_err(Error::io("writing the device keys", &self.path))?;
+        Ok(appended)
+    }
+
+    /// Makes a file without records, whole or not at all.
+    fn create(&self, master: &MasterKey) -> Result<File, Error> {
+        let unfinished = self.path.with_extension("keys.new");
+        let failed = |doing| Error::io(doing, &self.path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(&unfinished).map_err(failed("making the device keys"))?;
+        file.write_all_at(Header::of(master).as_bytes(), 0)
+            .map_err(failed("writing the device keys"))?;
+        file.sync_all().map_err(failed("syncing the device keys"))?;
+        fs::rename(&unfinished, &self.path).map_err(failed("moving the device keys into place"))?;
+        sync_folder(&self.path)?;
+        Ok(file)
     }
 }
 
-/// Records on their way into the file.
+/// Records on their way into the file; they are taken back unless they are kept.
 pub(super) struct Appended {
     given: Given,
     file: Arc<File>,
     new: Vec<Place>,
     buffer: Vec<u8>,
+    is_kept: bool,
 }
 
 /// Bytes that are written at a time.
@@ -211,8 +234,10 @@ impl Appended {
         let place = u32::try_from(self.new.len()).ok();
         let place = place.and_then(|new| self.given.records.checked_add(new));
         let place = place.ok_or_else(|| self.given.bad("it is full; make another fleet"))?;
+        let record = self.given.sealer.seal(key, keys.0, keys.1);
+        let record = record.ok_or_else(|| self.given.bad("a key cannot be sealed"))?;
         self.new.push((key, place));
-        self.buffer.extend_from_slice(self.given.sealer.seal(key, keys.0, keys.1).as_bytes());
+        self.buffer.extend_from_slice(record.as_bytes());
         if self.buffer.len() >= BUFFER_LEN_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -239,14 +264,35 @@ impl Appended {
     }
 
     /// Makes what was added durable, and gives the keys with it.
-    pub(super) fn finish(mut self) -> Result<Given, Error> {
+    pub(super) fn finish(&mut self) -> Result<Given, Error> {
         self.flush()?;
         self.file.sync_all().map_err(Error::io("syncing the device keys", &self.given.path))?;
+        let mut given = self.given.clone();
         let new = u32::try_from(self.new.len()).unwrap_or(u32::MAX);
-        self.given.records = self.given.records.saturating_add(new);
-        self.given.file = Some(self.file);
-        self.given.with(self.new);
-        Ok(self.given)
+        given.records = given.records.saturating_add(new);
+        given.file = Some(self.file.clone());
+        given.with(std::mem::take(&mut self.new));
+        Ok(given)
+    }
+
+    /// From now on the records stay in the file.
+    pub(super) const fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
+    /// Cuts the file to what was there before.
+    fn take_back(&self) -> std::io::Result<()> {
+        let records = u64::from(self.given.records);
+        self.file.set_len(HEADER_LEN_BYTES + records * RECORD_LEN_BYTES)
+    }
+}
+
+impl Drop for Appended {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // What stays is of no device, and the next import goes over it.
+            let _ = self.take_back();
+        }
     }
 }
 

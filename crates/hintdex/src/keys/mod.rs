@@ -8,7 +8,7 @@ mod sealed;
 mod table;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use hintdex_core::{DeviceRange, LiveIndex};
@@ -30,13 +30,16 @@ pub(crate) struct FleetKeys {
     master: MasterKey,
     /// Replaced, never changed: keys are asked for while others are imported.
     given: ArcSwap<Given>,
+    /// Held by the one import there may be.
+    importing: Mutex<()>,
 }
 
 impl FleetKeys {
     /// The keys under `master` of the fleet in the folder `dir`.
     pub(crate) fn open(dir: &Path, master: MasterKey) -> Result<Arc<Self>, Error> {
         let given = Given::open(&dir.join(GIVEN_FILE), &master)?;
-        Ok(Arc::new(Self { master, given: ArcSwap::from_pointee(given) }))
+        let given = ArcSwap::from_pointee(given);
+        Ok(Arc::new(Self { master, given, importing: Mutex::default() }))
     }
 
     /// Forgets the keys of devices that `index` does not have, which an import left that
@@ -46,9 +49,13 @@ impl FleetKeys {
     /// [`Error::KeysMissing`] if the index has a device whose key was given and is not there.
     pub(crate) fn settle(&self, index: &LiveIndex) -> Result<(), Error> {
         let ranges = index.given();
-        let given = self.given.load_full();
+        let mut given = self.given.load_full();
         if ranges.is_empty() && given.is_empty() {
             return Ok(());
+        }
+        if !ranges.iter().all(|range| given.has_all(range)) {
+            // Another process may have imported some before it closed the index.
+            given = Arc::new(Given::open(given.path(), &self.master)?);
         }
         let kept = given.only(&ranges);
         if let Some(range) = ranges.iter().find(|range| !kept.has_all(range)) {

@@ -73,33 +73,30 @@ const KEYS_LEN_BYTES: usize = 16 + 32;
 pub(super) struct KeySealer(Zeroizing<[u8; 32]>);
 
 impl KeySealer {
-    /// Under two check values of the master key side by side, which is a pseudo-random
-    /// function of it.
     pub(super) fn new(master: &MasterKey) -> Self {
-        let mut key = Zeroizing::new([0; 32]);
-        let (first, last) = key.split_at_mut(16);
-        first.copy_from_slice(&master.check_value(b"device-keys:0"));
-        last.copy_from_slice(&master.check_value(b"device-keys:1"));
-        Self(key)
+        Self(master.sealing_key())
     }
 
     fn cipher(&self) -> Aes128Siv {
         Aes128Siv::new(&(*self.0).into())
     }
 
-    /// Seals a hint key and the 32 bytes of a packet key.
-    pub(super) fn seal(&self, key: KeyId, hint_key: &HintKey, dev_key: &[u8; 32]) -> Record {
+    /// Seals a hint key and the 32 bytes of a packet key; `None` if the cipher does not
+    /// take them, which it always does.
+    pub(super) fn seal(
+        &self,
+        key: KeyId,
+        hint_key: &HintKey,
+        dev_key: &[u8; 32],
+    ) -> Option<Record> {
         let owner = Owner::of(key);
         let mut keys = Zeroizing::new([0; KEYS_LEN_BYTES]);
         let (first, last) = keys.split_at_mut(16);
         first.copy_from_slice(hint_key.expose());
         last.copy_from_slice(dev_key);
-        // One header and so few bytes are always taken.
-        let siv = self
-            .cipher()
-            .encrypt_inout_detached([owner.as_bytes()], InOutBuf::from(keys.as_mut_slice()))
-            .unwrap_or_default();
-        Record { owner, siv: siv.into(), sealed: *keys }
+        let inout = InOutBuf::from(keys.as_mut_slice());
+        let siv = self.cipher().encrypt_inout_detached([owner.as_bytes()], inout).ok()?;
+        Some(Record { owner, siv: siv.into(), sealed: *keys })
     }
 
     /// The keys in a record; `None` if it is damaged or another fleet's.
@@ -160,7 +157,7 @@ mod tests {
     #[test]
     fn what_was_sealed_is_unsealed_and_anything_else_refused() {
         let sealer = KeySealer::new(&MasterKey::new(&[1; 32]));
-        let record = sealer.seal(KEY, &HintKey::from_bytes([2; 16]), &[3; 32]);
+        let record = sealer.seal(KEY, &HintKey::from_bytes([2; 16]), &[3; 32]).expect("few bytes");
         let (hint_key, _) = sealer.unseal(&record).expect("just sealed");
         assert_eq!(hint_key.expose(), &[2; 16]);
         assert!(KeySealer::new(&MasterKey::new(&[9; 32])).unseal(&record).is_none());
@@ -177,6 +174,7 @@ mod tests {
     fn nothing_of_a_key_shows_in_its_record() {
         let sealer = KeySealer::new(&MasterKey::new(&[1; 32]));
         let record = sealer.seal(KEY, &HintKey::from_bytes([0xaa; 16]), &[0xbb; 32]);
+        let record = record.expect("few bytes");
         assert!(!record.as_bytes().windows(4).any(|run| run == [0xaa; 4] || run == [0xbb; 4]));
     }
 }
