@@ -297,7 +297,9 @@ pub(crate) fn encode_loose(entries: &[Entry], suffix_bits: u32, out: &mut Vec<u8
 pub(crate) fn union<'a>(mut buckets: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let base = buckets.next()?;
     let first = Bucket::parse(base)?;
-    let mut all = base.to_vec();
+    // Most unions are of one addition.
+    let mut all = Vec::with_capacity(base.len() + LOOSE_LEN_BYTES);
+    all.extend_from_slice(base);
     let mut loose_count = first.loose.len();
     let mut others_packed: Vec<Entry> = Vec::new();
     for bytes in buckets {
