@@ -31,8 +31,11 @@ the bound takes, too; the live index takes the same bit for its slots, and 16 bi
 hint whatever its size, within the half bit by which a bucket's fill moves. Small
 fleets pay for headers and the store's own files (some 150 KiB). *Lookups* wait for
 memory once keys (16 bytes a device) and rows leave the processor's caches, 10⁵ to 10⁶
-devices here. *Building* takes another pass over all keys and hints whenever the hints
-do not fit into `--memory` at once: 11 bytes each for a window, 12 for a snapshot.
+devices here; in the live index they are a read of a block once its rows do not fit
+into a quarter of `--memory`, 10⁸ devices here, whose window is 4.7 GB. *Building* takes another
+pass over all keys and hints whenever the hints do not fit into `--memory` at once: 11
+bytes each for a window, 12 for a snapshot, so 11 and 12 passes for 10⁹ hints in 1 GiB,
+and each makes every key and hint again, some 30 to 40 ns a hint. With `--memory 12G` there is one.
 NOTES
 } >"$folder/growth.md"
 cp "$folder/growth.md" docs/results/growth.md
