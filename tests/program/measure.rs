@@ -15,8 +15,10 @@ const HINTS: u64 = 5000 * 8;
 /// A report of a small fleet beside a peer whose name wants escaping.
 fn report(folder: &Path) -> (PathBuf, Value) {
     let (out, peers) = (folder.join("report"), folder.join("peers.json"));
-    let peer = r#"[{"name": "a <row> a hint", "kind": "store", "bytes_per_hint": 40.5,
-        "ns_per_lookup": {"min": 900, "median": 1000, "max": 1200}}]"#;
+    let peer = r#"{"rows": [{"name": "a <row> a hint", "kind": "store", "confirmed": true,
+        "bytes_per_hint": 40.5, "ns_per_lookup": {"min": 900, "median": 1000, "max": 1200}},
+        {"name": "live-index", "kind": "ours", "confirmed": true, "bytes_per_hint": 4,
+        "ns_per_lookup": {"min": 900, "median": 1000, "max": 1200}}]}"#;
     fs::write(&peers, peer).expect("written");
     let size = ["measure", "--devices", DEVICES, "--lookahead", "8", "--growth", "2000,5000"];
     let more = ["--quick", "--runs", "2", "--peers", peers.to_str().expect("text")];

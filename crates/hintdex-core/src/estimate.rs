@@ -12,8 +12,9 @@ use hintdex_wire::Slot;
 
 use crate::bucket;
 use crate::bulk::{Drafts, Sorted};
+use crate::folder::remove_folder;
 use crate::geometry::Geometry;
-use crate::index::{LiveIndex, remove_folder};
+use crate::index::LiveIndex;
 use crate::{Error, Progress};
 
 /// Hints that are packed to foretell the others: a tenth of a second's work.

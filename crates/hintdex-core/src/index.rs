@@ -14,6 +14,7 @@ use zerocopy::IntoBytes;
 
 use crate::bulk::Drafts;
 use crate::fleet::Fleet;
+use crate::folder::{remove_folder, sync_parent};
 use crate::held::SnapshotId;
 use crate::load::{left_to_of, load_fleet, load_meta, load_states, load_windows};
 use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord};
@@ -402,20 +403,4 @@ impl fmt::Debug for LiveIndex {
             .field("slots", &self.slot_count())
             .finish_non_exhaustive()
     }
-}
-
-pub(crate) fn remove_folder(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("removing a leftover folder", path)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn sync_parent(path: &Path) -> Result<(), Error> {
-    let parent =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = fs::File::open(parent).map_err(Error::io("opening a folder", parent))?;
-    folder.sync_all().map_err(Error::io("syncing a folder", parent))
 }

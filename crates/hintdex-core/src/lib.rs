@@ -43,6 +43,7 @@ mod bulk;
 mod error;
 mod estimate;
 mod fleet;
+mod folder;
 mod geometry;
 mod held;
 mod index;

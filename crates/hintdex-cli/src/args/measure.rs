@@ -35,7 +35,8 @@ pub struct MeasureArgs {
     /// The growth curves alone
     #[arg(long)]
     pub growth_only: bool,
-    /// Figures of peers to show, as JSON [default: docs/results/compare.json, if it is there]
+    /// Figures of peers to show, as `make compare` writes them [default:
+    /// docs/results/compare.json, if it is there]
     #[arg(long, value_name = "FILE")]
     pub peers: Option<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod ids;
 mod measure;
 mod time;
 
@@ -11,11 +12,11 @@ use hintdex::snapshot::Encoding;
 use hintdex::wire::{HintScheme, NonceKind};
 use hintdex::{Durability, StationOptions};
 
+pub use ids::IdRange;
 pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
 pub use time::{TimeArgs, parse_duration, parse_time, time_text};
 
 use crate::beacons::args::{IdentifyArgs, ImportKeysArgs};
-use crate::provision::IdRange;
 
 /// The index that turns the hint at the head of a radio packet back into
 /// (device, nonce).

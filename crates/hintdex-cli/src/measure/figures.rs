@@ -167,11 +167,32 @@ pub struct Point {
     pub resident_bytes: u64,
 }
 
-/// A peer, measured by somebody else: `compare.json` is a list of these.
+/// What `make compare` found, as far as it is shown here.
+#[derive(Debug, Deserialize)]
+pub struct Comparison {
+    rows: Vec<Compared>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Compared {
+    /// Whether its lookups end with the device that made the hint.
+    confirmed: bool,
+    #[serde(flatten)]
+    row: Peer,
+}
+
+impl Comparison {
+    /// The peers, each until its device is confirmed; ours are measured here.
+    pub fn peers(self) -> Vec<Peer> {
+        let is_peer = |compared: &Compared| compared.confirmed && compared.row.kind != "ours";
+        self.rows.into_iter().filter(is_peer).map(|compared| compared.row).collect()
+    }
+}
+
+/// A peer, measured by somebody else.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Peer {
     pub name: String,
-    #[serde(default)]
     pub kind: String,
     pub bytes_per_hint: f64,
     pub ns_per_lookup: Spread,
@@ -179,7 +200,19 @@ pub struct Peer {
 
 #[cfg(test)]
 mod tests {
-    use super::Spread;
+    use super::{Comparison, Spread};
+
+    #[test]
+    fn the_comparison_that_is_kept_can_be_shown() {
+        let kept = include_str!("../../../../docs/results/compare.json");
+        let comparison: Result<Comparison, _> = serde_json::from_str(kept);
+        let peers = comparison.map(Comparison::peers).unwrap_or_default();
+        assert!(peers.len() >= 12, "{} peers", peers.len());
+        assert!(
+            peers.iter().any(|peer| peer.name == "lmdb")
+                && peers.iter().all(|peer| peer.kind != "ours")
+        );
+    }
 
     #[test]
     fn a_spread_has_a_middle() {

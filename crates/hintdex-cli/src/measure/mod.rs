@@ -24,7 +24,7 @@ use hintdex::wire::HintScheme;
 use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 
-use self::figures::{Peer, Report, Workload};
+use self::figures::{Comparison, Peer, Report, Workload};
 use self::forms::Plan;
 use self::machine::Machine;
 use self::taker::COLD_BY;
@@ -143,7 +143,9 @@ fn peers(args: &MeasureArgs) -> Result<Vec<Peer>, Failure> {
         None => return Ok(Vec::new()),
     };
     let text = fs::read(path).map_err(|error| Failure::io("reading", path, &error))?;
-    serde_json::from_slice(&text).map_err(|error| Failure::data(path, &error))
+    let comparison: Comparison =
+        serde_json::from_slice(&text).map_err(|error| Failure::data(path, &error))?;
+    Ok(comparison.peers())
 }
 
 fn bar(processes: u64) -> ProgressBar {

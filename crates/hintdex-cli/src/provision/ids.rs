@@ -1,36 +1,12 @@
 //! Which devices: a run of ids, or several.
 
 use std::ops::Range;
-use std::str::FromStr;
 
 use hintdex::wire::{DeviceId, Slot};
 use hintdex::{DeviceRange, Station};
 
-use crate::args::ProvisionArgs;
+use crate::args::{IdRange, ProvisionArgs};
 use crate::failure::Failure;
-
-/// One id, or the first and the last of several, like `70000-79999`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct IdRange {
-    first: u32,
-    last: u32,
-}
-
-impl FromStr for IdRange {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let id =
-            |text: &str| text.trim().parse().map_err(|_| "an id is a number from 0 to 4294967295");
-        let range = Self { first: id(first)?, last: id(last)? };
-        if range.first > range.last {
-            Err("the first id of a range is not above its last")
-        } else {
-            Ok(range)
-        }
-    }
-}
 
 /// The ranges that are asked for; none where a file has them.
 pub fn ranges_of(args: &ProvisionArgs) -> Result<Vec<DeviceRange>, Failure> {
@@ -89,15 +65,6 @@ pub fn describe(station: &Station, slots: Range<Slot>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_are_numbers_and_ranges() {
-        assert_eq!("7".parse(), Ok(IdRange { first: 7, last: 7 }));
-        assert_eq!("0-4294967295".parse(), Ok(IdRange { first: 0, last: u32::MAX }));
-        for bad in ["", "-", "1-", "-1", "2-1", "4294967296", "a", "1-2-3"] {
-            assert!(bad.parse::<IdRange>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn ranges_are_sorted_and_do_not_overlap() {

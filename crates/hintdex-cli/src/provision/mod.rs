@@ -8,8 +8,6 @@ use std::time::Instant;
 use hintdex::wire::HintScheme;
 use hintdex::{DeviceRange, Durability, Params, Station};
 
-pub use ids::IdRange;
-
 use crate::args::{ProvisionArgs, RunArgs};
 use crate::failure::Failure;
 use crate::progress;

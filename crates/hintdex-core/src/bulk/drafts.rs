@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::index::remove_folder;
+use crate::folder::remove_folder;
 
 /// What tells the files of one build from those of any other.
 pub(crate) type PlanDigest = [u8; 32];
