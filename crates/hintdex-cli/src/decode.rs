@@ -59,11 +59,7 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
             break;
         }
         text.clear();
-        // No receiver is a year ahead. Windows would be built for what such a line says.
-        let latest_s = match run.time.now {
-            Some(_) => u64::MAX,
-            None => timeline.base_unix_s().saturating_add(MOST_AHEAD_S),
-        };
+        let latest_s = run.time.latest_unix_s(timeline.base_unix_s());
         for line in &mut batch {
             if line.time().is_some_and(|unix_s| unix_s > latest_s) {
                 *line = Line::Bad(BadLine::InTheFuture);
@@ -213,9 +209,6 @@ impl Line {
         }
     }
 }
-
-/// How far the time of a line may be ahead of the clock, in seconds.
-pub const MOST_AHEAD_S: u64 = 366 * 86_400;
 
 /// Clocks that show less than ten years since 1970 were not set since they have power.
 const EPOCH_UNIX_S: u64 = 10 * 365 * 86_400;

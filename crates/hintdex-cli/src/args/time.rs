@@ -9,6 +9,9 @@ use hintdex::wire::{Clock, ManualClock, NonceKind, SystemClock};
 /// The last moment that is read: near the end of the year 9999, where calendars stop.
 const LAST_UNIX_S: u64 = 253_402_207_200;
 
+/// How far the time of a line may be ahead of the clock, in seconds.
+const MOST_AHEAD_S: u64 = 366 * 86_400;
+
 /// How windows go with time, where nonces or identifiers tell it. An index keeps what it
 /// was provisioned with; another command goes by what it is given itself.
 #[derive(Debug, ClapArgs)]
@@ -43,6 +46,15 @@ impl TimeArgs {
             before_s: self.before,
             after_s: self.after,
             max_drift_ppm: self.max_drift,
+        }
+    }
+
+    /// The latest time a line may carry while the clock shows `now_s`: no receiver is a year
+    /// ahead, and windows would be built for what such a line says.
+    pub fn latest_unix_s(&self, now_s: u64) -> u64 {
+        match self.now {
+            Some(_) => u64::MAX,
+            None => now_s.saturating_add(MOST_AHEAD_S),
         }
     }
 

@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 
 use super::args::IdentifyArgs;
 use crate::args::{RunArgs, parse_time};
-use crate::decode::{MOST_AHEAD_S, open, write_out};
+use crate::decode::{open, write_out};
 use crate::failure::Failure;
 use crate::input::Lines;
 use crate::progress;
@@ -56,11 +56,7 @@ pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     let started = Instant::now();
     loop {
-        // No receiver is a year ahead. Windows would be built for what such a line says.
-        let latest_s = match run.time.now {
-            Some(_) => u64::MAX,
-            None => resolver.now_unix_s().saturating_add(MOST_AHEAD_S),
-        };
+        let latest_s = run.time.latest_unix_s(resolver.now_unix_s());
         let batch = lines
             .next_batch_of(|line| line.map_or(Err(BadLine::TooLong), |line| parse(line, latest_s)))
             .map_err(|error| Failure::io("reading identifiers", &args.file, &error))?;

@@ -1,6 +1,6 @@
 //! Devices from a file: their ids, and their keys where they have some of their own.
 
-use std::fs::File;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::Range;
 use std::path::Path;
@@ -9,6 +9,7 @@ use hintdex::wire::{DeviceId, HintKey, Slot};
 use hintdex::{DeviceRange, KeyImport, KeyOrigin, Station};
 use zeroize::Zeroizing;
 
+use crate::decode::open;
 use crate::failure::Failure;
 use crate::progress;
 use crate::rows::{BadLines, BadRow, Cells, Column, Rows, Table};
@@ -36,15 +37,9 @@ pub fn provision(station: &Station, path: &Path) -> Result<Range<Slot>, Failure>
     let mut bad = BadLines::default();
     let bar = progress::bytes("reading keys");
     let failed = |error: io::Error| Failure::io("reading keys", path, &error);
-    let input: Box<dyn Read> = if path.as_os_str() == "-" {
-        Box::new(io::stdin())
-    } else {
-        let file = File::open(path).map_err(|error| {
-            Failure::usage(format!("{}: opening it failed: {error}", path.display()))
-        })?;
-        bar.set_length(file.metadata().map_or(0, |metadata| metadata.len()));
-        Box::new(file)
-    };
+    let input = open(path)?;
+    // Of standard input nobody knows the length.
+    bar.set_length(fs::metadata(path).map_or(0, |metadata| metadata.len()));
     let mut input = BufReader::with_capacity(1 << 20, bar.wrap_read(input));
     if input.fill_buf().map_err(failed)?.first() == MAGIC.first() {
         devices.read_binary(input, path)?;

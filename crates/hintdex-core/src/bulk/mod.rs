@@ -177,6 +177,7 @@ impl Bulk<'_> {
         for share in self.passes(hints).iter().flat_map(shares) {
             digest.update([share.start, share.end].map(|end| end as u64).as_bytes());
         }
+        let has_given_keys = fleet.has_given_keys();
         let of_task = |slots: Range<u32>| -> Result<[u8; 32], Error> {
             let mut digest = Sha256::new();
             for LiveSlot { slot, key, nonces } in fleet.live(slots) {
@@ -184,7 +185,7 @@ impl Bulk<'_> {
                 digest.update(ids.as_bytes());
                 digest.update([nonces.start, nonces.end].as_bytes());
                 // A key that was given may be another one by now.
-                if fleet.has_given_keys() {
+                if has_given_keys {
                     let hint_key = self.keys.hint_key(key).ok_or(Error::NoSuchKey(key))?;
                     let hint = HintCipher::new(self.scheme, &hint_key).hint(nonces.start);
                     digest.update(hint.map_or(0, |hint| hint.head()).to_le_bytes());

@@ -16,7 +16,7 @@ mod x86;
 
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
-mod tests;
+pub(crate) mod tests;
 
 use core::fmt;
 

@@ -33,7 +33,8 @@ impl Work for One<'_> {
     }
 }
 
-fn retrieve(kernel: Kernel, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
+/// What a kernel retrieves.
+pub(crate) fn retrieve(kernel: Kernel, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
     kernel.run(One { rows, columns, coefficients })
 }
 

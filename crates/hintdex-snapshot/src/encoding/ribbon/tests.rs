@@ -4,23 +4,8 @@ use proptest::prelude::*;
 
 use super::equations::{Equation, ROWS, Sums, Unit, place};
 use super::rows::{Solved, write};
-use crate::kernel::{Kernel, MAX_COLUMNS, Retrieve, Work, window_len_bytes};
-
-/// One retrieval.
-struct One<'r> {
-    rows: &'r [u8],
-    columns: usize,
-    coefficients: u64,
-}
-
-impl Work for One<'_> {
-    type Output = u32;
-
-    #[inline(always)]
-    fn run<P: Retrieve>(self, path: P) -> u32 {
-        path.retrieve(self.rows, self.columns, self.coefficients)
-    }
-}
+use crate::kernel::tests::retrieve;
+use crate::kernel::{Kernel, MAX_COLUMNS, window_len_bytes};
 
 fn equations() -> impl Strategy<Value = Vec<Equation>> {
     let equation = (any::<u64>(), any::<u32>());
@@ -64,7 +49,7 @@ proptest! {
             for equation in unit.iter().filter(|equation| equation.coefficients != 0) {
                 for kernel in Kernel::all() {
                     let coefficients = equation.coefficients;
-                    let value = kernel.run(One { rows, columns, coefficients });
+                    let value = retrieve(kernel, rows, columns, coefficients);
                     prop_assert_eq!(value, { equation.value }, "{:?}", kernel);
                 }
             }
