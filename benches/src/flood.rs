@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
-use hintdex::{ScanStats, Source, Station, StationOptions, Unknown, Verdict};
+use hintdex::{ScanStats, Source, Station, StationOptions, Ticket, Unknown, Verdict};
 use hintdex_benches::fleet::{Fleet, station_options};
 use hintdex_benches::table::{self, Figures, Goal};
 use hintdex_benches::turns::{Stopwatch, Took};
@@ -319,7 +319,7 @@ struct Decoder<'a> {
     station: &'a Station,
     pool: &'a ThreadPool,
     /// Packets that leapt and were refused a scan: since when, in which phase.
-    waiting: HashMap<Vec<u8>, (Instant, u32)>,
+    waiting: HashMap<Ticket, (Instant, u32)>,
     phase: u32,
 }
 
@@ -358,7 +358,7 @@ impl<'a> Decoder<'a> {
         heard.batches.wall += done - started;
         heard.batches.cpu += cpu;
         let mut real = batch.real.iter().peekable();
-        for ((at, packet), verdict) in packets.iter().enumerate().zip(&verdicts) {
+        for (at, verdict) in verdicts.iter().enumerate() {
             let Some(real) = real.next_if(|real| real.at == at) else {
                 heard.garbage += 1;
                 heard.believed += u64::from(!matches!(verdict, Verdict::Unknown(_)));
@@ -368,8 +368,8 @@ impl<'a> Decoder<'a> {
                 _ if real.leapt => {
                     heard.leapt += 1;
                     heard.leapt_at_once += u64::from(accepted_by(verdict, Source::Scan));
-                    if *verdict == Verdict::Unknown(Unknown::ScanBudget) {
-                        self.waiting.insert(packet.to_vec(), (real.due, self.phase));
+                    if let Verdict::Unknown(Unknown::ScanBudget { ticket }) = verdict {
+                        self.waiting.insert(*ticket, (real.due, self.phase));
                     }
                 }
                 Verdict::Accepted { .. } => {
@@ -384,8 +384,8 @@ impl<'a> Decoder<'a> {
     }
 
     fn look_at_waiting(&mut self, heard: &mut Heard) -> Outcome {
-        for (packet, verdict) in self.pool.install(|| self.station.scan_waiting())? {
-            let Some((due, phase)) = self.waiting.remove(&packet) else { continue };
+        for (ticket, verdict) in self.pool.install(|| self.station.scan_waiting())? {
+            let Some((due, phase)) = self.waiting.remove(&ticket) else { continue };
             match accepted_by(&verdict, Source::Scan) {
                 true if phase == self.phase => heard.leapt_later.push(due.elapsed()),
                 true => heard.leapt_before += 1,

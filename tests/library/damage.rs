@@ -128,8 +128,9 @@ fn tally(
                     match right.iter().zip(&now).find(|(right, now)| right != now) {
                         None => tally.same += 1,
                         Some((right, now)) => tally.other.push(format!(
-                            "{}, {what}: {right:?} became {now:?}",
-                            target.display()
+                            "{}, {what}: {right:?} became {now:?}; {:?}",
+                            target.display(),
+                            verdicts.iter().map(|said| said.reason()).collect::<Vec<_>>()
                         )),
                     }
                 }

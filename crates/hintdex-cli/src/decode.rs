@@ -1,6 +1,6 @@
 //! `hintdex decode`
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hintdex::wire::{DeviceId, Nonce, NonceKind};
-use hintdex::{ClockMove, Received, Source, Station, StationOptions, Unknown, Verdict};
+use hintdex::{ClockMove, Received, Source, Station, StationOptions, Ticket, Unknown, Verdict};
 use indicatif::ProgressBar;
 
 use crate::args::{DecodeArgs, RunArgs, time_text};
@@ -17,10 +17,6 @@ use crate::failure::Failure;
 use crate::input::{BadLine, Line, Lines};
 use crate::progress;
 use crate::timeline::{self, Stamp, Timeline};
-
-/// Lines of packets that wait for a scan that are kept in mind: some times as many
-/// as a station keeps, which drops others than these.
-const MAX_WAITING_LINES: usize = 4 * 4096;
 
 pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut lines = Lines::new(open(&args.file)?);
@@ -127,11 +123,11 @@ fn decode_run(
         summary.lines += 1;
         match line {
             Line::Bad(why) => summary.bad_line(*why, text),
-            Line::Packet { bytes: packet, .. } => {
+            Line::Packet { .. } => {
                 let Some(verdict) = verdicts.next() else { continue };
                 summary.verdict(&verdict, text);
-                if verdict == Verdict::Unknown(Unknown::ScanBudget) {
-                    waiting.push(summary.lines, packet);
+                if let Verdict::Unknown(Unknown::ScanBudget { ticket }) = verdict {
+                    waiting.push(station, ticket, summary.lines);
                 }
             }
         }
@@ -157,23 +153,26 @@ pub fn write_out(output: &mut impl Write, text: &str) -> Result<bool, Failure> {
 
 /// The lines of packets that wait for a scan.
 #[derive(Default)]
-struct WaitingLines(VecDeque<(u64, Vec<u8>)>);
+struct WaitingLines(HashMap<Ticket, u64>);
+
+/// Lines that wait before those are looked for that wait no longer: more packets than a
+/// station lets wait.
+const MOST_WAITING_LINES: usize = 1 << 17;
 
 impl WaitingLines {
-    fn push(&mut self, line: u64, packet: &[u8]) {
-        if self.0.len() == MAX_WAITING_LINES {
-            self.0.pop_front();
+    fn push(&mut self, station: &Station, ticket: Ticket, line: u64) {
+        if self.0.len() >= MOST_WAITING_LINES {
+            self.0.retain(|ticket, _| station.is_waiting(*ticket));
         }
-        self.0.push_back((line, packet.to_vec()));
+        self.0.insert(ticket, line);
     }
 
-    /// Says what is to be said at last of packets that waited. One whose line is
-    /// not known any longer is told with the line 0: it may be accepted.
-    fn tell(&mut self, told: Vec<(Vec<u8>, Verdict)>, summary: &mut Summary, text: &mut String) {
-        for (packet, verdict) in told {
-            let at = self.0.iter().position(|(_, waiting)| *waiting == packet);
-            let line = at.and_then(|at| self.0.remove(at)).map_or(0, |(line, _)| line);
-            summary.late(line, &verdict, text);
+    /// Writes the verdicts of packets that waited.
+    fn tell(&mut self, told: Vec<(Ticket, Verdict)>, summary: &mut Summary, text: &mut String) {
+        for (ticket, verdict) in told {
+            if let Some(line) = self.0.remove(&ticket) {
+                summary.late(line, &verdict, text);
+            }
         }
     }
 }

@@ -36,12 +36,27 @@ pub enum Error {
     },
     /// The keys given are not those the index was built with. Nothing was changed.
     ForeignKeys,
-    /// The index contradicts itself. Restore it from a backup.
+    /// A record that cannot be made again is damaged. Restore the index from a backup.
     Corrupted {
         /// Which record.
         what: &'static str,
         /// What is wrong with it.
         why: String,
+    },
+    /// A record was about to be stored that no reader would take: a defect of this program.
+    /// Nothing was stored. Report it.
+    Unsound {
+        /// Which record.
+        what: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The call makes no sense for this index. Nothing was changed.
+    NotForThisIndex {
+        /// The call.
+        call: &'static str,
+        /// Why not, and what to call instead.
+        why: &'static str,
     },
     /// Some of the devices are there already. Nothing was added.
     AlreadyProvisioned {
@@ -100,6 +115,26 @@ pub enum Error {
         /// What failed.
         cause: String,
     },
+    /// No thread could be started. Allow more of them.
+    Threads {
+        /// What the system said.
+        why: String,
+    },
+    /// A window of hints is damaged. Nothing is lost: `decode` and `roll` build it again.
+    WindowDamaged {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Devices are out of service: nothing they send is accepted. Retire them or give them
+    /// new keys.
+    OutOfService {
+        /// The first of them.
+        device: DeviceId,
+        /// Why.
+        why: &'static str,
+        /// How many there are beside it.
+        others: usize,
+    },
     /// The store failed.
     Store {
         /// What it was doing.
@@ -125,6 +160,14 @@ impl Error {
 
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn window_damaged(why: impl Into<String>) -> Self {
+        Self::WindowDamaged { why: why.into() }
+    }
+
+    pub(crate) const fn unsound(what: &'static str, why: &'static str) -> Self {
+        Self::Unsound { what, why }
     }
 
     pub(crate) fn corrupted(what: &'static str, why: impl Into<String>) -> Self {
@@ -155,9 +198,7 @@ impl fmt::Display for Error {
             Self::ForeignKeys => {
                 f.write_str("the master key is not the one this index was made with; use that one")
             }
-            Self::Corrupted { what, why } => {
-                write!(f, "the index is damaged: {what}: {why}; restore it from a backup")
-            }
+            Self::NotForThisIndex { call, why } => write!(f, "{call}: {why}"),
             Self::AlreadyProvisioned { first, last } => write!(
                 f,
                 "devices {first} to {last} are in the index already; nothing was added, choose other ids"
@@ -193,14 +234,45 @@ impl fmt::Display for Error {
                 write!(f, "nonce {nonce} is past {last}, the last one of the hint scheme")
             }
             Self::UnknownSlot(slot) => write!(f, "slot {} is not in the index", slot.0),
+            Self::Threads { why } => {
+                write!(f, "starting threads failed: {why}; allow this process more of them")
+            }
+            _ => self.fmt_failure(f),
+        }
+    }
+}
+
+impl Error {
+    /// The message of what is wrong with the data or the system, and not with the call.
+    fn fmt_failure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Corrupted { what, why } => {
+                write!(f, "the index is damaged: {what}: {why}; restore it from a backup")
+            }
+            Self::Unsound { what, why } => write!(
+                f,
+                "{what} was not stored: {why}; this is a defect of hintdex, please report it"
+            ),
             Self::Poisoned { cause } => write!(
                 f,
                 "an earlier write failed ({cause}); mend the cause and open the index again"
+            ),
+            Self::WindowDamaged { why } => write!(
+                f,
+                "a window of hints is damaged: {why}; nothing is lost: hintdex decode and hintdex \
+                 roll build it again"
+            ),
+            Self::OutOfService { device, why, others } => write!(
+                f,
+                "device {device} and {others} others are out of service: {why}; retire them or \
+                 give them new keys"
             ),
             Self::Store { doing, source } => write!(f, "{doing} failed: {source}"),
             Self::Io { doing, path, source } => {
                 write!(f, "{}: {doing} failed: {source}", path.display())
             }
+            // Every other error is a refused call.
+            _ => Ok(()),
         }
     }
 }

@@ -1,16 +1,13 @@
 //! Names, offsets and widths of every record, and the bytes of a bucket, for the
 //! test that holds the document against them.
 
-use core::mem::offset_of;
-
 use hintdex_wire::{Hint, Slot};
 
 use crate::bucket::{self, Bucket};
 use crate::geometry::Geometry;
 use crate::records::{
-    ADDED_KEY_PREFIX, ClockRecord, ExtentRecord, FORMAT_VERSION, LifeRecord, MAGIC, META_FAMILY,
-    META_KEY, Meta, PendingRecord, SLOTS_FAMILY, STATES_FAMILY, StateRecord, TimingRecord,
-    WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX, WindowRecord,
+    self, ADDED_KEY_PREFIX, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, SLOTS_FAMILY,
+    STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
 };
 
 /// A field: its name, where it begins and how long it is, in bytes.
@@ -36,46 +33,9 @@ pub fn names() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The fields of a record, each ending where the next one begins.
-fn fields(offsets: &[(&'static str, usize)], len_bytes: usize) -> Vec<Field> {
-    let ends = offsets.iter().skip(1).map(|(_, offset)| *offset).chain([len_bytes]);
-    offsets.iter().zip(ends).map(|((name, offset), end)| (*name, *offset, end - offset)).collect()
-}
-
-macro_rules! layout {
-    ($record:ty: $($field:ident),* $(,)?) => {
-        fields(&[$((stringify!($field), offset_of!($record, $field))),*], size_of::<$record>())
-    };
-}
-
 /// Every fixed-layout record and its fields.
 pub fn records() -> Vec<(&'static str, Vec<Field>)> {
-    vec![
-        (
-            "meta",
-            layout!(Meta: magic, version, hint_scheme, nonce_kind, lookahead, index_id,
-                check_value, created_unix_s, nonce_unit_s, timing, reserved),
-        ),
-        ("timing", layout!(TimingRecord: span_s, lead_s, before_s, after_s, max_drift_ppm)),
-        (
-            "window",
-            layout!(WindowRecord: prefix_bits, suffix_bits, reserved, slots, entries, built_unix_s,
-                snapshot, snapshot_slots, horizon_nonces, from_unix_s, to_unix_s),
-        ),
-        (
-            "extent",
-            layout!(ExtentRecord: first_device, count, generation, key_origin, reserved,
-                provisioned_unix_s),
-        ),
-        ("state", layout!(StateRecord: next_nonce, seen, hints_ahead, flags, past_lives, reserved)),
-        (
-            "clock",
-            layout!(ClockRecord: heard_unix_s, offset_low_s, offset_width_s, anchor_age_s,
-                anchor_low_s, anchor_width_s, life_first),
-        ),
-        ("life", layout!(LifeRecord: first, end)),
-        ("pending", layout!(PendingRecord: nonce, received_unix_s)),
-    ]
+    records::layouts()
 }
 
 /// The bucket of entries (suffix, slot), which are sorted and distinct.

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::{fmt, fs};
 
-use hintdex_wire::{
-    Clock, DeviceId, HintScheme, KeyId, KeySource, Nonce, NonceKind, Slot, SystemClock,
-};
+use hintdex_wire::{Clock, DeviceId, KeyId, KeySource, Nonce, Slot, SystemClock};
+use rayon::ThreadPool;
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
 
@@ -17,15 +16,14 @@ use crate::fleet::Fleet;
 use crate::folder::{remove_folder, sync_parent};
 use crate::held::SnapshotId;
 use crate::load::{left_to_of, load_fleet, load_meta, load_states, load_windows};
+use crate::params::{MAX_LOOKAHEAD, Params};
 use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord};
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
-use crate::time::{Span, Timing, TimingOptions, nonces_of, units_in};
+use crate::threads::{on_plain_thread, workers};
+use crate::time::{Span, Timing, TimingOptions};
 use crate::window::Windows;
 use crate::{ClockMove, DeviceRange, Error};
-
-/// The largest lookahead: hints a device, all of them written when it leaps.
-pub const MAX_LOOKAHEAD: u32 = 1 << 16;
 
 /// The folder, inside an index, where files to ingest are made.
 const BULK_FOLDER: &str = "bulk";
@@ -38,36 +36,6 @@ pub enum Durability {
     Sync,
     /// It survives the process, not the machine.
     ProcessCrash,
-}
-
-/// What an index is for; fixed when it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Params {
-    /// How hints are computed.
-    pub scheme: HintScheme,
-    /// How nonces are made.
-    pub nonces: NonceKind,
-    /// How many coming nonces of a device have their hints in the index, or of each
-    /// day; nonces that are time steps come by the clock alone.
-    pub lookahead: u32,
-}
-
-impl Params {
-    /// An index of devices that count their packets.
-    pub const fn counters(scheme: HintScheme, lookahead: u32) -> Self {
-        Self { scheme, nonces: NonceKind::Counter, lookahead }
-    }
-
-    /// An index of devices that make their nonces from a clock; `None` if hints of
-    /// `scheme` have no room for them.
-    pub fn clocked(scheme: HintScheme, nonces: NonceKind, lookahead: u32) -> Option<Self> {
-        scheme.for_nonces(nonces).map(|scheme| Self { scheme, nonces, lookahead })
-    }
-
-    /// The last nonce a device may use.
-    pub fn max_nonce(&self) -> Nonce {
-        self.scheme.max_nonce().min(self.nonces.max_nonce())
-    }
 }
 
 /// How an index is run; chosen at every opening.
@@ -112,8 +80,13 @@ pub struct LiveIndex {
     fleet: RwLock<Arc<Fleet>>,
     pub(crate) states: StateTable,
     pub(crate) windows: Windows,
-    /// Held by whoever changes the fleet or the windows.
+    /// Held by whoever changes the fleet or the windows. Never taken on a thread of rayon's:
+    /// see [`maintain`](Self::maintain).
     maintenance: Mutex<()>,
+    /// The threads of whoever holds that, and of nobody else.
+    workers: ThreadPool,
+    /// What the owner of the index should know, until somebody takes it.
+    notes: Mutex<Vec<String>>,
     pub(crate) rolls: AtomicU64,
     pub(crate) retired_slots: AtomicU64,
 }
@@ -176,6 +149,7 @@ impl LiveIndex {
             timing: TimingRecord::of(params.nonces, &timing),
             reserved: [0; 4],
         };
+        meta.parse().map_err(|why| Error::unsound("the meta record", why))?;
         let store = Store::create(&unfinished, Tuning::new(1 << 20))?;
         let mut batch = WriteBatch::default();
         batch.put_cf(&store.family(META_FAMILY)?, META_KEY, meta.as_bytes());
@@ -209,14 +183,16 @@ impl LiveIndex {
         options: &Options,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
-        let store = Store::open(path, Tuning::new(options.memory_bytes), options.durability)?;
+        let (tuning, mut notes) = (Tuning::new(options.memory_bytes), Vec::new());
+        let store = Store::open(path, tuning, options.durability, &mut notes)?;
         let (meta, params, timing) = load_meta(&store, path)?;
         if keys.check_value(&meta.index_id) != meta.check_value {
             return Err(Error::ForeignKeys);
         }
         let fleet = load_fleet(&store)?;
-        let declared = load_windows(&store, &fleet, params)?;
-        let states = load_states(&store, &fleet, params, left_to_of(&declared).as_ref())?;
+        let declared = load_windows(&store, &fleet, params, &mut notes)?;
+        let left_to = left_to_of(&declared);
+        let states = load_states(&store, &fleet, params, left_to.as_ref(), &mut notes)?;
         let retired = states.totals().retired;
         let bulk = store.path().join(BULK_FOLDER);
         if !Drafts::may_go_on(&bulk) {
@@ -236,6 +212,8 @@ impl LiveIndex {
             states,
             windows: Windows::new(declared),
             maintenance: Mutex::new(()),
+            workers: workers()?,
+            notes: Mutex::new(notes),
             rolls: AtomicU64::new(0),
             retired_slots: AtomicU64::new(retired),
         })
@@ -264,19 +242,10 @@ impl LiveIndex {
     /// The nonces that an honest device may use, by what is known of its counter, or of its
     /// clock and at these times, in seconds since 1970. Empty for a retired slot.
     pub fn expected_nonces(&self, slot: Slot, times: &RangeInclusive<u64>) -> Range<Nonce> {
-        let Some(known) = self.states.get(slot).filter(|known| !known.state.is_retired()) else {
+        let Some(known) = self.states.get(slot).filter(|known| known.state.is_in_service()) else {
             return 0..0;
         };
-        let Some(clock) = known.clock else { return known.state.live_nonces() };
-        let timing = self.timing();
-        let (first, last) = (
-            clock.clock().offsets_at(*times.start(), timing.max_drift_ppm),
-            clock.clock().offsets_at(*times.end(), timing.max_drift_ppm),
-        );
-        let offsets_s = (first.0.min(last.0), first.1.max(last.1));
-        let now = *times.start()..times.end().saturating_add(1);
-        let tolerance_s = (timing.before_s, timing.after_s);
-        nonces_of(self.params.nonces, &units_in(self.params.nonces, &now, offsets_s, tolerance_s))
+        self.params.expected(&known, &self.timing, times)
     }
 
     /// The end of the hints of `slot` that are live beside the one of `nonce`, and that
@@ -299,14 +268,14 @@ impl LiveIndex {
         let states = self.states.copy(0..self.slot_count());
         let mut coming = Vec::with_capacity(states.len());
         for (known, slot) in states.iter().zip((0..).map(Slot)) {
-            if known.state.is_retired() {
+            if !known.state.is_in_service() {
                 continue;
             }
             if let Some(span) = span {
                 let mut push = |nonces| coming.push((slot, nonces));
                 self.params.each_live(known, Some((span, &timing)), &mut push);
             } else {
-                let next = known.state.next_nonce.get();
+                let next = known.state.next_nonce();
                 let end = next.saturating_add(horizon_nonces).min(last).max(next);
                 coming.push((slot, next..end));
             }
@@ -372,13 +341,45 @@ impl LiveIndex {
     }
 
     /// Keeps every other change of fleet or windows out while `work` runs.
-    pub(crate) fn maintain<T, E: From<Error>>(
+    ///
+    /// The lock is taken on a [plain thread](on_plain_thread), and `work` forks on threads
+    /// that never run anything else: a pool of which every thread waits here holds nobody up.
+    pub(crate) fn maintain<T: Send, E: From<Error> + Send>(
         &self,
-        work: impl FnOnce() -> Result<T, E>,
+        work: impl FnOnce() -> Result<T, E> + Send,
     ) -> Result<T, E> {
-        let _alone = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-        self.store.check()?;
-        work()
+        on_plain_thread(|| {
+            let _alone = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+            self.store.check()?;
+            self.workers.install(work)
+        })
+    }
+
+    /// Notes what the owner of the index should know.
+    pub(crate) fn note(&self, what: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// What was found damaged, and what was done about it, since this was asked last: one
+    /// line each.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The devices that are out of service, each with the reason: their stored state is not
+    /// sound, or their key is missing. Nothing they send is accepted until the index is
+    /// opened again without the fault, or they are [retired](Self::retire).
+    pub fn out_of_service(&self) -> Vec<(KeyId, &'static str)> {
+        let fleet = self.fleet();
+        let slots = self.states.out_of_service().into_iter();
+        slots.filter_map(|(slot, why)| Some((fleet.key(slot)?, why))).collect()
+    }
+
+    /// Takes a slot whose key cannot be had out of service.
+    pub fn put_out_of_service(&self, slot: Slot, why: &'static str) {
+        if let Some(mut shard) = self.states.shard(StateTable::shard_of(slot)) {
+            self.states.put_out_of_service(&mut shard, slot, why);
+        }
     }
 
     /// The folder for files to ingest, beside the files of the store.

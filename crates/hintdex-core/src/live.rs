@@ -1,15 +1,16 @@
 //! Which nonces are live: those whose hints a window must hold.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use hintdex_wire::{Nonce, NonceKind};
 
-use crate::Params;
+use crate::Error;
 use crate::bulk::{LiveSlot, LiveSlots};
 use crate::fleet::Fleet;
 use crate::held::Held;
-use crate::records::{ClockRecord, StateRecord};
-use crate::states::{SlotState, StateTable};
+use crate::params::Params;
+use crate::records::{ClockRecord, SlotState, StateRecord};
+use crate::states::StateTable;
 use crate::time::{Span, Timing, may_be_in_step, nonces_of, units_in, units_of_window};
 
 /// Seconds at either end of a clock's interval that are not asked of a window: what was
@@ -26,6 +27,25 @@ impl Params {
         let ahead = if matches!(self.nonces, NonceKind::Step(_)) { 0 } else { self.lookahead };
         let clock = self.nonces.tells_time().then(|| ClockRecord::fresh(unix_s));
         SlotState { state: StateRecord::fresh(ahead), clock }
+    }
+
+    /// The nonces that an honest device may use in these times, in seconds since 1970, by
+    /// what is known of its counter or its clock.
+    pub(crate) fn expected(
+        &self,
+        known: &SlotState,
+        timing: &Timing,
+        times: &RangeInclusive<u64>,
+    ) -> Range<Nonce> {
+        let Some(clock) = known.clock else { return known.state.live_nonces() };
+        let (first, last) = (
+            clock.clock().offsets_at(*times.start(), timing.max_drift_ppm),
+            clock.clock().offsets_at(*times.end(), timing.max_drift_ppm),
+        );
+        let offsets_s = (first.0.min(last.0), first.1.max(last.1));
+        let now = *times.start()..times.end().saturating_add(1);
+        let tolerance_s = (timing.before_s, timing.after_s);
+        nonces_of(self.nonces, &units_in(self.nonces, &now, offsets_s, tolerance_s))
     }
 
     /// The end of the hints of a slot that are live in the unit of time of `nonce`, as
@@ -70,8 +90,8 @@ impl Params {
 }
 
 /// The last nonce that was accepted, 0 if none was.
-fn last_of(state: &StateRecord) -> Nonce {
-    state.next_nonce.get().saturating_sub(1)
+const fn last_of(state: &StateRecord) -> Nonce {
+    state.next_nonce().saturating_sub(1)
 }
 
 /// The live slots of a fleet, as their states say; slots that have no state yet
@@ -108,7 +128,7 @@ impl FleetStates<'_> {
         let mut hints = 0;
         for first in (0..slots).step_by(SLOTS_AT_ONCE as usize) {
             let run = first..slots.min(first.saturating_add(SLOTS_AT_ONCE));
-            for state in self.known(run).filter(|known| !known.state.is_retired()) {
+            for state in self.known(run).filter(|known| known.state.is_in_service()) {
                 self.each_live(&state, |nonces| hints += nonces.end - nonces.start);
             }
         }
@@ -158,10 +178,23 @@ impl LiveSlots for FleetStates<'_> {
         self.fleet.given().next().is_some()
     }
 
+    /// A device that is in the fleet goes out of service; one that is about to come does not
+    /// come.
+    fn without_key(&self, LiveSlot { slot, key, .. }: &LiveSlot) -> Result<(), Error> {
+        let mut shard = self.states.shard(StateTable::shard_of(*slot));
+        match shard.as_mut().filter(|shard| shard.has(StateTable::place_of(*slot))) {
+            None => Err(Error::NoSuchKey(*key)),
+            Some(shard) => {
+                self.states.put_out_of_service(shard, *slot, "its key is missing or damaged");
+                Ok(())
+            }
+        }
+    }
+
     fn live(&self, slots: Range<u32>) -> Vec<LiveSlot> {
         let mut all = Vec::with_capacity(slots.len());
         for ((slot, key), known) in self.fleet.keys(slots.clone()).zip(self.known(slots)) {
-            if known.state.is_retired() {
+            if !known.state.is_in_service() {
                 continue;
             }
             let held_end = self.held.map_or(0, |held| held.end(slot));

@@ -4,23 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hintdex_wire::{HintScheme, NonceKind, Slot};
-use rocksdb::IteratorMode;
+use hintdex_wire::Slot;
+use rocksdb::{IteratorMode, WriteBatch};
 use zerocopy::FromBytes;
 
+use crate::Error;
 use crate::fleet::Fleet;
 use crate::held::LeftTo;
-use crate::index::MAX_LOOKAHEAD;
+use crate::params::Params;
 use crate::records::{
-    ADDED_KEY_PREFIX, ClockRecord, ExtentRecord, FORMAT_VERSION, LifeRecord, MAGIC, META_FAMILY,
-    META_KEY, Meta, PendingRecord, SLOTS_FAMILY, STATES_FAMILY, StateRecord, WINDOW_KEY_PREFIX,
-    WindowRecord, epoch_key, epoch_of_family, slot_of_key,
+    ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
+    SLOTS_FAMILY, STATES_FAMILY, SlotRow, SlotState, StateRecord, WINDOW_KEY_PREFIX, WindowRecord,
+    epoch_key, epoch_of_family, slot_of_key, window_family,
 };
-use crate::states::{SlotState, StateTable};
+use crate::states::StateTable;
 use crate::store::Store;
-use crate::time::{Life, Pending, Timing};
+use crate::time::Timing;
 use crate::window::{Declared, Window};
-use crate::{Error, Params};
 
 pub(crate) fn load_meta(store: &Store, path: &Path) -> Result<(Meta, Params, Timing), Error> {
     let bytes = store.get(&store.family(META_FAMILY)?, META_KEY)?;
@@ -34,21 +34,8 @@ pub(crate) fn load_meta(store: &Store, path: &Path) -> Result<(Meta, Params, Tim
     }
     let bad = |why: &str| Error::corrupted("the meta record", why);
     let meta = Meta::read_from_bytes(&bytes).map_err(|_| bad("its length is wrong"))?;
-    if version != FORMAT_VERSION || meta.reserved != [0; 4] {
-        return Err(bad("it has a version or reserved bytes that no version wrote"));
-    }
-    let scheme =
-        HintScheme::from_number(meta.hint_scheme).ok_or_else(|| bad("unknown hint scheme"))?;
-    let nonces = NonceKind::from_number(meta.nonce_kind, meta.nonce_unit_s.get())
-        .filter(|nonces| scheme.for_nonces(*nonces) == Some(scheme))
-        .ok_or_else(|| bad("unknown nonce kind, or one its hints have no room for"))?;
-    let lookahead = meta.lookahead.get();
-    if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
-        return Err(bad("its lookahead is out of range"));
-    }
-    let timing = meta.timing.timing(nonces);
-    let timing = timing.ok_or_else(|| bad("no index goes with time like that"))?;
-    Ok((meta, Params { scheme, nonces, lookahead }, timing))
+    let (params, timing) = meta.parse().map_err(bad)?;
+    Ok((meta, params, timing))
 }
 
 /// Calls `row` with every row of a family, in order.
@@ -83,11 +70,14 @@ pub(crate) fn load_fleet(store: &Store) -> Result<Fleet, Error> {
     Ok(fleet)
 }
 
+/// The states of all slots. A slot whose row is not sound is out of service; a row of no
+/// slot is noted.
 pub(crate) fn load_states(
     store: &Store,
     fleet: &Fleet,
     params: Params,
     left_to: Option<&LeftTo>,
+    notes: &mut Vec<String>,
 ) -> Result<StateTable, Error> {
     let states = StateTable::new();
     if let Some(left_to) = left_to.filter(|_| !params.nonces.tells_time()) {
@@ -98,63 +88,24 @@ pub(crate) fn load_states(
         states.grow(slots.end, params.fresh(provisioned_unix_s));
     }
     each_row(store, STATES_FAMILY, |key, value| {
-        let row = slot_of_key(key).zip(parse_state(value, &params));
-        let set = row.and_then(|(slot, StateRow { mut known, past, pending })| {
-            if known.clock.is_none() {
-                known.state.cut(params.lookahead, left_to);
+        let slot = slot_of_key(key).filter(|slot| slot.0 < fleet.slot_count());
+        let shard = slot.and_then(|slot| states.shard(StateTable::shard_of(slot)));
+        let Some((slot, mut shard)) = slot.zip(shard) else {
+            notes.push(format!("the row {key:02x?} of the states is of no slot and is left out"));
+            return Ok(());
+        };
+        match SlotRow::read(value, &params) {
+            Ok(mut row) => {
+                if row.known.clock.is_none() {
+                    row.known.state.cut(params.lookahead, left_to);
+                }
+                shard.set_row(StateTable::place_of(slot), row);
             }
-            let mut shard = states.shard(StateTable::shard_of(slot))?;
-            let place = StateTable::place_of(slot);
-            *shard.states.get_mut(place)? = known.state;
-            if let Some(clock) = known.clock {
-                *shard.clocks.get_mut(place)? = clock;
-            }
-            if !past.is_empty() {
-                shard.past.insert(place, past);
-            }
-            if !pending.is_empty() {
-                shard.pending.insert(place, pending);
-            }
-            Some(())
-        });
-        set.ok_or_else(|| Error::corrupted("a device state", format!("row {key:02x?}")))
+            Err(why) => states.put_out_of_service(&mut shard, slot, why),
+        }
+        Ok(())
     })?;
     Ok(states)
-}
-
-/// What a state's row has.
-struct StateRow {
-    known: SlotState,
-    past: Vec<Life>,
-    pending: Vec<Pending>,
-}
-
-/// The parts of a state's row, if it is sound.
-fn parse_state(value: &[u8], params: &Params) -> Option<StateRow> {
-    let (mut state, rest) = StateRecord::read_from_prefix(value).ok()?;
-    if !state.is_sound(params.max_nonce()) {
-        return None;
-    }
-    let lives = usize::from(std::mem::take(&mut state.past_lives));
-    if !params.nonces.tells_time() {
-        let known = SlotState { state, clock: None };
-        let is_all = rest.is_empty() && lives == 0;
-        return is_all.then_some(StateRow { known, past: Vec::new(), pending: Vec::new() });
-    }
-    let (clock, rest) = ClockRecord::read_from_prefix(rest).ok()?;
-    let (past, pending) = <[LifeRecord]>::ref_from_prefix_with_elems(rest, lives).ok()?;
-    let pending = <[PendingRecord]>::ref_from_bytes(pending).ok()?;
-    Some(StateRow {
-        known: SlotState { state, clock: Some(clock) },
-        past: past.iter().map(|life| life.first.get()..life.end.get()).collect(),
-        pending: pending
-            .iter()
-            .map(|pending| Pending {
-                nonce: pending.nonce.get(),
-                received_s: pending.received_unix_s.get(),
-            })
-            .collect(),
-    })
 }
 
 /// What the windows leave to a snapshot, if one does.
@@ -163,47 +114,86 @@ pub(crate) fn left_to_of(declared: &[Arc<Window>]) -> Option<LeftTo> {
     counters.into_iter().find_map(|window| window.left_to)
 }
 
-/// The declared windows; families that were never declared are dropped.
+/// The declared windows. Families that were never declared are dropped, and so are
+/// windows whose record is not sound: that is noted, and the windows are built again from
+/// keys and states.
+///
+/// A declared window whose family is missing was dropped for damage. If it was not, the
+/// store's manifest is older than its rows, and states may be missing, too.
 pub(crate) fn load_windows(
     store: &Store,
     fleet: &Fleet,
     params: Params,
+    notes: &mut Vec<String>,
 ) -> Result<Declared, Error> {
-    let mut declared = Declared::new();
+    let meta = store.family(META_FAMILY)?;
+    let (mut declared, mut unsound) = (Declared::new(), WriteBatch::default());
+    let (families, has_dropped) = (store.family_names()?, store.has_dropped_windows());
     each_row(store, META_FAMILY, |key, value| {
         let Some(epoch) = key.strip_prefix(WINDOW_KEY_PREFIX) else { return Ok(()) };
-        let bad = |why: &str| Error::corrupted("a window record", why);
-        let epoch =
-            epoch.try_into().map(u32::from_be_bytes).map_err(|_| bad("its key has no epoch"))?;
-        let record =
-            WindowRecord::read_from_bytes(value).map_err(|_| bad("its length is wrong"))?;
-        let slots = record.slots.get().max(record.snapshot_slots.get());
-        if slots > fleet.slot_count() || record.reserved != [0; 2] {
-            return Err(bad("it has slots that the fleet has not, or bytes no version wrote"));
+        let family = epoch.try_into().map(u32::from_be_bytes).map(window_family);
+        let is_missing = !has_dropped && family.is_ok_and(|family| !families.contains(&family));
+        let named = WindowRecord::ref_from_bytes(value).map_or(0, WindowRecord::slots_named);
+        if is_missing || named > fleet.slot_count() {
+            return Err(older_manifest(
+                "a window was declared that is not there, or has devices \
+                                       that are not there",
+            ));
         }
-        let span = record.span();
-        let is_second = declared.iter().any(|window| window.span == span);
-        if span.is_some() != params.nonces.tells_time() || is_second {
-            return Err(bad("there are two, or its time is not of this kind of nonces"));
+        match load_window(store, fleet, params, epoch, value) {
+            Ok(window) if declared.iter().all(|other| other.span != window.span) => {
+                declared.push(Arc::new(window));
+                return Ok(());
+            }
+            Ok(_) => notes.push("a window was declared twice; one of the two is dropped".into()),
+            Err(why) => notes.push(format!("a window is dropped and built again: {why}")),
         }
-        let window = Window::new(store, epoch, &record)?;
-        let added = store.get(&store.family(META_FAMILY)?, &epoch_key(ADDED_KEY_PREFIX, epoch))?;
-        let added =
-            added.map(|bytes| bytes.as_ref().try_into().map(u64::from_le_bytes)).transpose();
-        let added = added.map_err(|_| bad("its counter is not a number"))?;
-        window.entries.fetch_add(added.unwrap_or(0), Ordering::Relaxed);
-        declared.push(Arc::new(window));
+        unsound.delete_cf(&meta, key);
+        unsound.delete_cf(&meta, [ADDED_KEY_PREFIX, epoch].concat());
         Ok(())
     })?;
-    for name in store.family_names()? {
+    if !unsound.is_empty() {
+        store.note_dropped_windows("the record of a window is not sound")?;
+        store.write_synced(unsound)?;
+    }
+    if declared.is_empty() && fleet.slot_count() > 0 && !params.nonces.tells_time() {
+        // Where nonces tell time, what is missing is built when it is needed.
+        if !store.has_dropped_windows() {
+            return Err(older_manifest("there are devices and no window was declared"));
+        }
+    }
+    for name in families {
         let is_declared = declared.iter().any(|window| window.family == name);
         if epoch_of_family(&name).is_some() && !is_declared {
             store.drop_window(&name)?;
         }
     }
-    // Where nonces tell time, what is missing is built when it is needed.
-    if declared.is_empty() && fleet.slot_count() > 0 && !params.nonces.tells_time() {
-        return Err(Error::corrupted("the windows", "there are devices but no window"));
-    }
     Ok(declared)
+}
+
+/// What records of windows tell of the rest of a store: its list of files is not the newest
+/// one, so states may be missing that were acknowledged.
+fn older_manifest(why: &str) -> Error {
+    Error::corrupted("the store's manifest", format!("it is older than the rows: {why}"))
+}
+
+/// One declared window, or why there is none.
+fn load_window(
+    store: &Store,
+    fleet: &Fleet,
+    params: Params,
+    epoch: &[u8],
+    value: &[u8],
+) -> Result<Window, String> {
+    let epoch = epoch.try_into().map(u32::from_be_bytes).map_err(|_| "its key has no epoch")?;
+    let record = WindowRecord::read_from_bytes(value).map_err(|_| "its length is wrong")?;
+    record.check(fleet.slot_count(), params.nonces.tells_time())?;
+    let window = Window::new(store, epoch, &record).map_err(|error| error.to_string())?;
+    let meta = store.family(META_FAMILY).map_err(|error| error.to_string())?;
+    let added = store.get(&meta, &epoch_key(ADDED_KEY_PREFIX, epoch));
+    let added = added.map_err(|error| error.to_string())?;
+    let added = added.map(|bytes| bytes.as_ref().try_into().map(u64::from_le_bytes)).transpose();
+    let added = added.map_err(|_| "its counter is no number")?;
+    window.entries.fetch_add(added.unwrap_or(0), Ordering::Relaxed);
+    Ok(window)
 }

@@ -23,18 +23,21 @@ impl LiveIndex {
     /// of an index's; else one get of the store, 1 to 2 µs warm, and 50 ns on top of it.
     /// Twice that where nonces tell time and one window is about to follow another.
     ///
+    /// A part of a window that cannot be read names nobody: windows are made from keys and
+    /// states, so damage in them costs a scan and starts the next
+    /// [roll](Self::needs_roll), and nothing else.
+    ///
     /// # Errors
-    /// [`Error::Poisoned`] after a failed write, [`Error::Corrupted`] if the
-    /// bucket is damaged, or what the store says.
+    /// [`Error::Poisoned`] after a failed write.
     pub fn candidates(&self, hint: &Hint) -> Result<Candidates, Error> {
         self.store.check()?;
         let mut candidates = Candidates::new();
         let now_s = self.now_s();
         for window in asked(&self.windows.declared(), &self.timing(), &(now_s..=now_s)) {
             let (key, suffix) = window.geometry.place(hint);
-            if !self.find_in_memory(window, key, suffix, &mut candidates)? {
-                let row = self.store.get(window.hints(), &key)?;
-                find(row.as_deref().unwrap_or_default(), suffix, &mut candidates)?;
+            if !self.find_in_memory(window, key, suffix, &mut candidates) {
+                let row = self.store.get(window.hints(), &key);
+                self.find(window, row.as_ref().map(Option::as_deref), suffix, &mut candidates);
             }
         }
         Ok(candidates)
@@ -65,59 +68,70 @@ impl LiveIndex {
         self.store.check()?;
         let mut all = vec![Candidates::new(); hints.len()];
         for window in asked(&self.windows.declared(), &self.timing(), times) {
-            self.find_sorted(window, hints, &mut all)?;
+            self.find_sorted(window, hints, &mut all);
         }
         Ok(all)
     }
 
-    /// Looks into a row that is in memory, or comes there now; whether it is.
+    /// Looks into a row that is in memory, or is loaded now; whether the row is in memory.
     fn find_in_memory(
         &self,
         window: &Window,
         key: BucketKey,
         suffix: u32,
         candidates: &mut Candidates,
-    ) -> Result<bool, Error> {
+    ) -> bool {
         let load = || self.store.get_to_keep(window.hints(), &key);
-        let found = window.rows.read(key, load, |row| find(row, suffix, candidates))?;
-        found.transpose().map(|found| found.is_some())
+        let found = window.rows.read(key, load, |row| {
+            self.find(window, Ok::<_, &Error>(Some(row)), suffix, candidates);
+        });
+        // A row that cannot be loaded is asked for once more, from the store.
+        found.is_ok_and(|found| found.is_some())
     }
 
-    fn find_sorted(
-        &self,
-        window: &Window,
-        hints: &[Hint],
-        all: &mut [Candidates],
-    ) -> Result<(), Error> {
+    fn find_sorted(&self, window: &Window, hints: &[Hint], all: &mut [Candidates]) {
         let mut places = Vec::new();
         for (index, (hint, candidates)) in hints.iter().zip(all.iter_mut()).enumerate() {
             let (key, suffix) = window.geometry.place(hint);
-            if !self.find_in_memory(window, key, suffix, candidates)? {
+            if !self.find_in_memory(window, key, suffix, candidates) {
                 places.push((key, suffix, index));
             }
         }
         places.sort_unstable();
-        let rows = self.store.get_sorted(window.hints(), places.iter().map(|(key, ..)| key))?;
+        let rows = self.store.get_sorted(window.hints(), places.iter().map(|(key, ..)| key));
         for ((_, suffix, index), row) in places.iter().zip(rows) {
             if let Some(candidates) = all.get_mut(*index) {
-                find(row.as_deref().unwrap_or_default(), *suffix, candidates)?;
+                self.find(window, row.as_ref().map(Option::as_deref), *suffix, candidates);
             }
         }
-        Ok(())
     }
-}
 
-/// Adds the slots that have `suffix` in a row, which is empty where there is none.
-fn find(row: &[u8], suffix: u32, candidates: &mut Candidates) -> Result<(), Error> {
-    if row.is_empty() {
-        return Ok(());
-    }
-    let bucket =
-        Bucket::parse(row).ok_or_else(|| Error::corrupted("a bucket", "its parts do not fit"))?;
-    bucket.find(suffix, |slot| {
-        if !candidates.contains(&slot) {
-            candidates.push(slot);
+    /// Adds the slots that have `suffix` in a row of a window, as the store gave it.
+    fn find(
+        &self,
+        window: &Window,
+        row: Result<Option<&[u8]>, &Error>,
+        suffix: u32,
+        candidates: &mut Candidates,
+    ) {
+        match row {
+            Ok(None | Some([])) => {}
+            Ok(Some(row)) => match Bucket::parse(row) {
+                Some(bucket) => bucket.find(suffix, |slot| {
+                    if !candidates.contains(&slot) {
+                        candidates.push(slot);
+                    }
+                }),
+                None => self.note_damage(window, || "the parts of a bucket do not fit".into()),
+            },
+            Err(error) => self.note_damage(window, || error.to_string()),
         }
-    });
-    Ok(())
+    }
+
+    #[cold]
+    fn note_damage(&self, window: &Window, why: impl Fn() -> String) {
+        if window.note_damage(&why) {
+            self.note(format!("a window of hints is damaged and is built again: {}", why()));
+        }
+    }
 }

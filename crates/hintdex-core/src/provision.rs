@@ -15,8 +15,7 @@ use crate::geometry::Geometry;
 use crate::index::LiveIndex;
 use crate::progress::Report;
 use crate::records::{
-    ADDED_KEY_PREFIX, ExtentRecord, META_FAMILY, RETIRED, SLOTS_FAMILY, STATES_FAMILY, epoch_key,
-    slot_key,
+    ADDED_KEY_PREFIX, ExtentRecord, META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_key, slot_key,
 };
 use crate::roll::Plan;
 use crate::window::{Added, Additions, Window};
@@ -81,7 +80,7 @@ impl LiveIndex {
         Ok(slots)
     }
 
-    /// Whether there is no window, or one whose buckets would have four times as many hints
+    /// Whether there is no window, or a damaged one, or one whose buckets would have four times as many hints
     /// as one that was made for `fleet`: it grew in small steps.
     fn would_be_crowded(&self, fleet: &Fleet) -> bool {
         let declared = self.windows.declared();
@@ -90,7 +89,8 @@ impl LiveIndex {
         let made_for_it = Geometry::for_hints(hints / windows.max(1), self.params.scheme);
         let is_crowded =
             |window: &Window| window.geometry.prefix_bits() + 2 <= made_for_it.prefix_bits();
-        windows == 0 || declared.iter().any(|window| is_crowded(window))
+        let needs_another = |window: &Arc<Window>| window.is_damaged() || is_crowded(window);
+        windows == 0 || declared.iter().any(needs_another)
     }
 
     /// How many hints a new slot has in the windows, about.
@@ -187,8 +187,12 @@ impl LiveIndex {
             // admits meanwhile leaves the row alone.
             let mut batch = WriteBatch::default();
             for slot in slots.iter().filter(|slot| !self.is_retired(**slot)) {
-                self.states.update(*slot, |state| state.flags |= RETIRED);
-                let row = self.states.row(*slot).ok_or(Error::UnknownSlot(*slot))?;
+                let row = self.states.update(*slot, |row| {
+                    row.known.state.retire();
+                    row.write(&self.params)
+                });
+                let row = row.ok_or(Error::UnknownSlot(*slot))?;
+                let row = row.map_err(|why| Error::unsound("a device state", why))?;
                 batch.put_cf(&states, slot_key(*slot), row);
                 self.retired_slots.fetch_add(1, Ordering::Relaxed);
             }

@@ -34,19 +34,29 @@ use crate::window::{Additions, Declared, Window, next_epoch};
 const ADDITIONS_AT_ONCE: usize = 4096;
 
 impl LiveIndex {
-    /// Whether more than half of the current window is stale, so that a roll
-    /// would halve it. A window beside a snapshot may grow half as large: then
+    /// Whether the current window is missing or damaged, or more than half of it is stale,
+    /// so that a roll would halve it. A window beside a snapshot may grow half as large: then
     /// many devices have come to the snapshot's end.
     pub fn needs_roll(&self) -> bool {
-        let declared = self.windows.declared();
-        let [window] = declared.as_slice() else { return false };
-        if window.span.is_some() {
+        if self.params.nonces.tells_time() {
             return false;
+        }
+        let declared = self.windows.declared();
+        let [window] = declared.as_slice() else { return self.slot_count() > 0 };
+        if window.is_damaged() {
+            return true;
         }
         let per_slot = if window.left_to.is_some() { 1 } else { 2 };
         let lookahead = u64::from(self.params.lookahead);
         // Every active slot has its whole lookahead, but for the last nonces there are.
         window.entry_count() > (per_slot * self.active_slots() + 1) * lookahead
+    }
+
+    /// Whether there is no window, where nonces tell no time and there are devices: it was
+    /// damaged and dropped, and everything is scanned for until the next roll.
+    pub fn lacks_window(&self) -> bool {
+        let is_empty = self.windows.declared().is_empty();
+        is_empty && self.slot_count() > 0 && !self.params.nonces.tells_time()
     }
 
     /// Builds the next window from keys and states and drops the old one.
@@ -77,9 +87,17 @@ impl LiveIndex {
     /// what is held.
     ///
     /// # Errors
-    /// [`Error::HorizonTooShort`] if less is held than the index looks ahead, or
+    /// [`Error::NotForThisIndex`] where nonces tell time, or if more slots are held than the
+    /// fleet has; [`Error::HorizonTooShort`] if less is held than the index looks ahead, or
     /// than was held before; else those of [`roll`](Self::roll).
     pub fn roll_beside(&self, held: &Held<'_>, report: Option<Report<'_>>) -> Result<(), Error> {
+        let refused = |why| Error::NotForThisIndex { call: "rolling beside a snapshot", why };
+        if self.params.nonces.tells_time() {
+            return Err(refused("nonces tell time; open the window of a span beside it"));
+        }
+        if held.first_nonces.len() > self.slot_count() as usize {
+            return Err(refused("the snapshot has slots that this index has not; build it again"));
+        }
         self.maintain(|| {
             let before = left_to_of(&self.windows.declared());
             let least_nonces =
@@ -239,18 +257,22 @@ impl LiveIndex {
         additions.merge(&mut declaration, &window);
         window.built_entries = window.entry_count() + additions.count();
         let record = window.record();
+        record
+            .check(plan.fleet.slot_count(), self.params.nonces.tells_time())
+            .map_err(|why| Error::unsound("a window record", why))?;
         declaration.put_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, window.epoch), record.as_bytes());
         for epoch in &plan.replaced {
             declaration.delete_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, *epoch));
             declaration.delete_cf(&meta, epoch_key(ADDED_KEY_PREFIX, *epoch));
         }
         self.store.write_synced(declaration)?;
+        self.store.forget_dropped_windows()?;
         additions.take_in(&window);
         if let Some(held) = plan.held {
             // Nobody admits while the windows are held: from the next packet on
             // the new window is asked, and what it lacks is in the snapshot.
-            let last = self.params.max_nonce().saturating_add(1);
-            self.states.update_each(|slot, state| state.reach(held.end(slot).min(last)));
+            let last = self.params.max_nonce();
+            self.states.update_each(|slot, state| state.reach(held.end(slot), last));
         }
         windows.end();
         Ok(windows.replace(&plan.replaced, Some(window)))

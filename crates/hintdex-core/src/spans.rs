@@ -19,8 +19,11 @@ use crate::roll::Plan;
 use crate::time::Span;
 use crate::window::Window;
 
+/// The longest time a window is for: a step of a second has 31 million nonces in it.
+const MOST_SPAN_S: u64 = 366 * 86_400;
+
 impl LiveIndex {
-    /// The spans of time whose windows are missing, the present one first: what
+    /// The spans of time whose windows are missing or damaged, the present one first: what
     /// [`keep_spans`](Self::keep_spans) would build. Empty where nonces tell no time,
     /// and before the first device.
     pub fn missing_spans(&self) -> Vec<Span> {
@@ -29,7 +32,10 @@ impl LiveIndex {
         }
         let declared = self.windows.declared();
         let mut needed = self.timing().needed_at(self.now_s());
-        needed.retain(|span| declared.iter().all(|window| window.span.as_ref() != Some(span)));
+        needed.retain(|span| {
+            let is_there = |window: &Arc<Window>| window.span.as_ref() == Some(span);
+            !declared.iter().any(|window| is_there(window) && !window.is_damaged())
+        });
         needed
     }
 
@@ -64,10 +70,11 @@ impl LiveIndex {
         self.drop_passed()
     }
 
-    /// Builds the window of a span, unless it is there.
+    /// Builds the window of a span, unless it is there and whole.
     ///
     /// # Errors
-    /// Those of [`keep_spans`](Self::keep_spans).
+    /// [`Error::NotForThisIndex`] where nonces tell no time, and of a span that is empty or
+    /// longer than a year; else those of [`keep_spans`](Self::keep_spans).
     pub fn open_span(&self, span: Span, report: Option<Report<'_>>) -> Result<(), Error> {
         self.open_span_as(span, report, |_| Ok(()))
     }
@@ -80,11 +87,11 @@ impl LiveIndex {
     ///
     /// # Errors
     /// What `make` says, or what the store says.
-    pub fn open_span_beside<E: From<Error>>(
+    pub fn open_span_beside<E: From<Error> + Send>(
         &self,
         span: Span,
         report: Option<Report<'_>>,
-        make: impl FnOnce() -> Result<SnapshotId, E>,
+        make: impl FnOnce() -> Result<SnapshotId, E> + Send,
     ) -> Result<(), E> {
         self.open_span_as(span, report, |plan| {
             let slots = plan.fleet.slot_count();
@@ -93,18 +100,27 @@ impl LiveIndex {
         })
     }
 
-    fn open_span_as<E: From<Error>>(
+    fn open_span_as<E: From<Error> + Send>(
         &self,
         span: Span,
         report: Option<Report<'_>>,
-        prepare: impl FnOnce(&mut Plan<'_>) -> Result<(), E>,
+        prepare: impl FnOnce(&mut Plan<'_>) -> Result<(), E> + Send,
     ) -> Result<(), E> {
+        let refused = |why| Error::NotForThisIndex { call: "opening the window of a span", why };
+        if !self.params.nonces.tells_time() {
+            return Err(refused("nonces of this index tell no time; roll it").into());
+        }
+        if span.is_empty() || span.end - span.start > MOST_SPAN_S {
+            return Err(refused("a span is 1 second to 366 days long").into());
+        }
         self.maintain(|| {
-            if self.spans().iter().any(|(there, _)| *there == span) {
+            let declared = self.windows.declared();
+            let of_span = || declared.iter().filter(|window| window.span.as_ref() == Some(&span));
+            if of_span().any(|window| !window.is_damaged()) {
                 return Ok(());
             }
-            let fleet = self.fleet();
-            let (span, replaced) = (Some(span), Vec::new());
+            let replaced = of_span().map(|window| window.epoch).collect();
+            let (fleet, span) = (self.fleet(), Some(span.clone()));
             let (held, left_to, may_go_on) = (None, None, false);
             let plan = Plan { fleet: &fleet, span, held, left_to, replaced, may_go_on };
             self.open_window(plan, WriteBatch::default(), report, prepare)?;
@@ -165,6 +181,9 @@ impl LiveIndex {
         for window in self.windows.declared().iter() {
             window.slots.store(slots, Ordering::Relaxed);
             let record = window.record();
+            record
+                .check(slots, self.params.nonces.tells_time())
+                .map_err(|why| Error::unsound("a window record", why))?;
             batch.put_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, window.epoch), record.as_bytes());
         }
         Ok(())

@@ -1,19 +1,19 @@
 //! The states of all slots in memory, in shards that are locked one by one.
 //!
-//! 24 bytes a slot, and 40 more where nonces tell time. The rows in the store are
+//! 24 bytes a slot, and 40 more where nonces tell time; where units of time have counters of
+//! their own, some 30 more while packets of the last unit may come late. The rows in the store are
 //! their log: they are read once, at opening, and written with every accepted packet.
 //! A shard's lock is held from the judging of a nonce until its write was handed to
 //! the log, so of two threads with the same packet one sees the other's acceptance.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hintdex_wire::Slot;
-use smallvec::SmallVec;
-use zerocopy::IntoBytes;
+use hintdex_wire::{ReplayWindow, Slot};
 
-use crate::records::{ClockRecord, LifeRecord, PendingRecord, StateRecord};
+use crate::params::Params;
+use crate::records::{ClockRecord, Row, SlotRow, SlotState, StateRecord, Unsound};
 use crate::time::{Life, Pending};
 
 /// How many shards there are: enough that threads seldom meet, few enough that a
@@ -23,18 +23,28 @@ pub(crate) const SHARDS: u32 = 64;
 /// Every slot's state; slot *s* stands in shard *s* mod 64.
 pub(crate) struct StateTable {
     shards: Vec<Mutex<Shard>>,
+    /// The slots that are out of service, and why.
+    out_of_service: Mutex<BTreeMap<Slot, &'static str>>,
 }
 
 /// The states of every 64th slot, each at its [place](StateTable::place_of).
 #[derive(Default)]
 pub(crate) struct Shard {
-    pub(crate) states: Vec<StateRecord>,
+    states: Vec<StateRecord>,
     /// Empty where nonces tell no time.
-    pub(crate) clocks: Vec<ClockRecord>,
-    /// By place, the past lives of slots that have some.
-    pub(crate) past: HashMap<usize, Vec<Life>>,
-    /// By place, packets that wait for one that agrees.
-    pub(crate) pending: HashMap<usize, Vec<Pending>>,
+    clocks: Vec<ClockRecord>,
+    /// By place, past lives and pending packets of slots that have some.
+    rare: HashMap<usize, Rare>,
+    /// By place, the replay windows of units of time before the present one: of slots
+    /// that began a unit not long ago.
+    late: HashMap<usize, ReplayWindow>,
+}
+
+/// What few slots have.
+#[derive(Clone, Default)]
+struct Rare {
+    past: Vec<Life>,
+    pending: Vec<Pending>,
 }
 
 /// What the states of a fleet sum up to.
@@ -44,20 +54,11 @@ pub(crate) struct Totals {
     pub(crate) slots: u64,
     /// Slots that are retired.
     pub(crate) retired: u64,
+    /// Slots whose stored state is not sound, or whose key is missing.
+    pub(crate) out_of_service: u64,
     /// Live hints of all others, as far as states tell them.
     pub(crate) hints: u64,
 }
-
-/// What is known of a slot.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SlotState {
-    pub(crate) state: StateRecord,
-    /// `None` where nonces tell no time.
-    pub(crate) clock: Option<ClockRecord>,
-}
-
-/// The bytes of a state's row: without a past life they need no allocation.
-pub(crate) type Row = SmallVec<[u8; 64]>;
 
 /// A locked shard.
 pub(crate) type ShardGuard<'a> = MutexGuard<'a, Shard>;
@@ -65,7 +66,8 @@ pub(crate) type ShardGuard<'a> = MutexGuard<'a, Shard>;
 impl StateTable {
     /// A table without slots.
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, out_of_service: Mutex::default() }
     }
 
     /// Makes room for `slots` slots; the new ones are `fresh`.
@@ -99,23 +101,42 @@ impl StateTable {
         self.shards.get(number as usize).map(lock)
     }
 
-    /// The bytes that are stored of a slot.
-    pub(crate) fn row(&self, slot: Slot) -> Option<Row> {
-        self.shard(Self::shard_of(slot))?.row(Self::place_of(slot))
-    }
-
     /// A copy of what is known of a slot.
     pub(crate) fn get(&self, slot: Slot) -> Option<SlotState> {
         self.shard(Self::shard_of(slot))?.get(Self::place_of(slot))
     }
 
-    /// Runs `work` on a slot's state with its shard locked; `None` if there is no such slot.
-    pub(crate) fn update<T>(
-        &self,
-        slot: Slot,
-        work: impl FnOnce(&mut StateRecord) -> T,
-    ) -> Option<T> {
-        self.shard(Self::shard_of(slot))?.states.get_mut(Self::place_of(slot)).map(work)
+    /// Runs `work` on the row of a slot with its shard locked, and stores what becomes of
+    /// the row; `None` if there is no such slot.
+    pub(crate) fn update<T>(&self, slot: Slot, work: impl FnOnce(&mut SlotRow) -> T) -> Option<T> {
+        let mut shard = self.shard(Self::shard_of(slot))?;
+        let mut row = shard.row(Self::place_of(slot))?;
+        let done = work(&mut row);
+        shard.set_row(Self::place_of(slot), row);
+        Some(done)
+    }
+
+    /// Takes a slot of `shard` out of service until the index is opened again: it admits
+    /// nothing, and no window holds its hints.
+    pub(crate) fn put_out_of_service(&self, shard: &mut Shard, slot: Slot, why: &'static str) {
+        if let Some(state) = shard.states.get_mut(Self::place_of(slot))
+            && !state.is_retired()
+        {
+            state.put_out_of_service();
+            lock(&self.out_of_service).entry(slot).or_insert(why);
+        }
+    }
+
+    /// The slots that are out of service, and why.
+    pub(crate) fn out_of_service(&self) -> Vec<(Slot, &'static str)> {
+        let slots = lock(&self.out_of_service);
+        let slots = slots.iter().map(|(slot, why)| (*slot, *why));
+        // One that was retired since needs nobody's care.
+        slots
+            .filter(|(slot, _)| {
+                self.get(*slot).is_some_and(|known| known.state.is_out_of_service())
+            })
+            .collect()
     }
 
     /// Runs `work` on every slot's state, a shard locked at a time.
@@ -151,8 +172,10 @@ impl StateTable {
             for state in &shard.states {
                 if state.is_retired() {
                     totals.retired += 1;
+                } else if state.is_out_of_service() {
+                    totals.out_of_service += 1;
                 } else {
-                    totals.hints += u64::from(state.hints_ahead.get());
+                    totals.hints += u64::from(state.hints_ahead());
                 }
             }
         }
@@ -165,6 +188,7 @@ impl StateTable {
             let shard = lock(shard);
             shard.states.capacity() * size_of::<StateRecord>()
                 + shard.clocks.capacity() * size_of::<ClockRecord>()
+                + shard.late.capacity() * size_of::<(usize, ReplayWindow)>()
         };
         self.shards.iter().map(of_shard).sum()
     }
@@ -177,24 +201,51 @@ impl Shard {
         Some(SlotState { state, clock: self.clocks.get(place).copied() })
     }
 
-    /// The bytes that are stored of the slot at `place`.
-    pub(crate) fn row(&self, place: usize) -> Option<Row> {
-        if self.clocks.is_empty() {
-            return self.states.get(place).map(|state| Row::from_slice(state.as_bytes()));
+    /// Whether there is a slot at `place`.
+    pub(crate) const fn has(&self, place: usize) -> bool {
+        place < self.states.len()
+    }
+
+    /// A copy of all that is stored of the slot at `place`.
+    pub(crate) fn row(&self, place: usize) -> Option<SlotRow> {
+        let mut row = SlotRow::of(self.get(place)?);
+        if let Some(Rare { past, pending }) = self.rare.get(&place) {
+            (row.past, row.pending) = (past.clone(), pending.clone());
         }
-        let SlotState { mut state, clock } = self.get(place)?;
-        let past = self.past.get(&place).map(Vec::as_slice).unwrap_or_default();
-        state.past_lives = u8::try_from(past.len()).unwrap_or(u8::MAX);
-        let mut row = Row::from_slice(state.as_bytes());
-        if let Some(clock) = clock {
-            row.extend_from_slice(clock.as_bytes());
-            let pending = self.pending.get(&place).into_iter().flatten();
-            let lives = past.iter().map(LifeRecord::from);
-            lives.for_each(|life| row.extend_from_slice(life.as_bytes()));
-            let pending = pending.map(PendingRecord::from);
-            pending.for_each(|pending| row.extend_from_slice(pending.as_bytes()));
-        }
+        row.late = self.late.get(&place).copied();
         Some(row)
+    }
+
+    /// The bytes to store of the slot at `place`.
+    ///
+    /// # Errors
+    /// Why the row is not sound.
+    pub(crate) fn encode(&self, place: usize, params: &Params) -> Result<Row, Unsound> {
+        self.row(place).ok_or("there is no such slot").and_then(|row| row.write(params))
+    }
+
+    /// Sets the state of the slot at `place`, where nonces tell no time.
+    pub(crate) fn set_state(&mut self, place: usize, state: StateRecord) {
+        self.states.get_mut(place).into_iter().for_each(|at| *at = state);
+    }
+
+    /// Sets all that is known of the slot at `place`; does nothing if there is no such slot.
+    pub(crate) fn set_row(&mut self, place: usize, row: SlotRow) {
+        let SlotRow { known, past, late, pending } = row;
+        let Some(state) = self.states.get_mut(place) else { return };
+        *state = known.state;
+        if let Some((at, clock)) = self.clocks.get_mut(place).zip(known.clock) {
+            *at = clock;
+        }
+        if past.is_empty() && pending.is_empty() {
+            self.rare.remove(&place);
+        } else {
+            self.rare.insert(place, Rare { past, pending });
+        }
+        match late {
+            None => self.late.remove(&place),
+            Some(late) => self.late.insert(place, late),
+        };
     }
 }
 

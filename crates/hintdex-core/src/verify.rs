@@ -15,6 +15,7 @@ use crate::geometry::{BucketKey, Geometry};
 use crate::index::LiveIndex;
 use crate::live::FleetStates;
 use crate::progress::{Progress, Report};
+use crate::records::epoch_of_family;
 use crate::store::Db;
 use crate::window::Window;
 
@@ -50,6 +51,9 @@ impl LiveIndex {
             let fleet = self.fleet();
             let mut verified = Verified { rows: self.read_everything()?, ..Verified::default() };
             verified.slots = fleet.slot_count().into();
+            if self.lacks_window() {
+                return Err(Error::window_damaged("there is none"));
+            }
             // No build can replace a window while this runs.
             for window in self.windows.declared().iter() {
                 let Verified { hints, buckets, entries, .. } =
@@ -58,7 +62,12 @@ impl LiveIndex {
                 verified.buckets += buckets;
                 verified.entries += entries;
             }
-            Ok(verified)
+            match self.out_of_service().as_slice() {
+                [] => Ok(verified),
+                [(key, why), others @ ..] => {
+                    Err(Error::OutOfService { device: key.device, why, others: others.len() })
+                }
+            }
         })
     }
 
@@ -84,7 +93,7 @@ impl LiveIndex {
                 if let Some(entry) = wanted.iter().find(is_missing) {
                     let Slot(slot) = bucket::slot_of(*entry);
                     let why = format!("a hint of slot {slot} is missing");
-                    return Err(Error::corrupted("a bucket", why));
+                    return Err(Error::window_damaged(why));
                 }
                 found += wanted.len() as u64;
                 Ok(())
@@ -108,9 +117,14 @@ impl LiveIndex {
         let mut count = 0;
         for name in self.store.family_names()? {
             let family = self.store.family(&name)?;
+            let is_window = epoch_of_family(&name).is_some();
+            let failed = |source: rocksdb::Error| match is_window {
+                true => Error::window_damaged(source.to_string()),
+                false => Error::store("reading the database")(source),
+            };
             for row in self.store.db().iterator_cf_opt(&family, reading_disk(), IteratorMode::Start)
             {
-                row.map_err(Error::store("reading the database"))?;
+                row.map_err(failed)?;
                 count += 1;
             }
         }
@@ -145,7 +159,7 @@ impl Buckets<'_> {
                 break;
             }
         }
-        Err(Error::corrupted("the window", format!("bucket {key:02x?} is missing")))
+        Err(Error::window_damaged(format!("bucket {key:02x?} is missing")))
     }
 
     /// Checks the buckets that are left.
@@ -159,7 +173,7 @@ impl Buckets<'_> {
             self.rows.status().map_err(Error::store("reading the database"))?;
             return Ok(None);
         };
-        let bad = |why: &str| Error::corrupted("a bucket", format!("row {key:02x?}: {why}"));
+        let bad = |why: &str| Error::window_damaged(format!("bucket {key:02x?}: {why}"));
         let name = key.try_into().map_err(|_| bad("its key is none"))?;
         if u64::from(u32::from_be_bytes(name)) >> self.geometry.prefix_bits() != 0 {
             return Err(bad("no hint has its prefix"));

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::{ArcSwap, Guard};
 use hintdex_wire::{Clock, Hint, Slot, SystemClock};
@@ -34,14 +34,16 @@ pub(crate) struct Window {
     pub(crate) built_entries: u64,
     /// Those, and entries added since, stale ones included.
     pub(crate) entries: AtomicU64,
+    /// The first damage that a lookup met in it.
+    damage: OnceLock<String>,
 }
 
 impl Window {
     /// The window of this epoch, whose family is there.
     pub(crate) fn new(store: &Store, epoch: u32, record: &WindowRecord) -> Result<Self, Error> {
-        let bad = |why: &str| Error::corrupted("a window record", why);
         let family = window_family(epoch);
-        let geometry = record.geometry().ok_or_else(|| bad("no window has these bits"))?;
+        let no_bits = || Error::unsound("a window record", "no window has these bits");
+        let geometry = record.geometry().ok_or_else(no_bits)?;
         Ok(Self {
             epoch,
             kept: store.keep(&family)?,
@@ -53,7 +55,24 @@ impl Window {
             left_to: record.left_to(),
             built_entries: record.entries.get(),
             entries: record.entries.get().into(),
+            damage: OnceLock::new(),
         })
+    }
+
+    /// Notes that a part of the window cannot be read; whether that is news. What the part
+    /// held is scanned for until the window is built again.
+    pub(crate) fn note_damage(&self, why: impl FnOnce() -> String) -> bool {
+        let mut is_first = false;
+        self.damage.get_or_init(|| {
+            is_first = true;
+            why()
+        });
+        is_first
+    }
+
+    /// Whether a part of the window cannot be read.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damage.get().is_some()
     }
 
     /// What is stored of it.

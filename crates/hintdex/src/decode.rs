@@ -1,22 +1,14 @@
 //! Decoding: from packets to verdicts.
 
-use std::collections::VecDeque;
-use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
-
-use hintdex_core::{Admission, Arrival};
-use hintdex_scan::KeyTable;
-use hintdex_wire::{Hint, HintKey, Packet, PacketError};
+use hintdex_core::{Admission, Arrival, Reach};
+use hintdex_wire::{Hint, Packet, PacketError};
 use rayon::prelude::*;
 
-use crate::follow::Follower;
-use crate::scans::{MAX_HINTS_PER_PASS, PASS_TIME, Pass};
-use crate::strangers::Waited;
-use crate::{Error, Found, Malformed, Resolved, Station, Unknown, Verdict};
-
-/// Devices whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a
-/// forger, and the cost of a flood of hints that many devices share.
-const MAX_CANDIDATES: usize = 16;
+use crate::attempt::{Attempt, Opener, Outcome};
+use crate::hunt::Hunt;
+use crate::resolve::HINTS_PER_TASK;
+use crate::waiting::Ticket;
+use crate::{Error, Malformed, Resolved, Source, Station, Unknown, Verdict};
 
 /// A packet and when it was received, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +48,7 @@ impl Station {
         let at_unix_s = self.index.now_s();
         let received =
             received_each(packets, |packet| Received { packet: packet.as_ref(), at_unix_s });
-        self.decode_on(&received, self.scans.is_bounded())
+        self.decode_received(&received)
     }
 
     /// [`decode_batch`](Self::decode_batch) of packets that were received not now but
@@ -66,70 +58,18 @@ impl Station {
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
     pub fn decode_received(&self, packets: &[Received<'_>]) -> Result<Vec<Verdict>, Error> {
-        self.decode_on(packets, self.scans.is_bounded())
-    }
-
-    /// Decodes a batch, its scans on a budget or not.
-    fn decode_on(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Vec<Verdict>, Error> {
-        self.keep_the_present();
-        let scheme = self.params().scheme;
-        let parsed: Vec<_> =
-            packets.iter().map(|received| Packet::parse(scheme, received.packet)).collect();
-        let times = packets.iter().zip(&parsed).filter(|(_, packet)| packet.is_ok());
-        let times: Vec<u64> = times.map(|(received, _)| received.at_unix_s).collect();
-        let whole: Vec<&Packet<'_>> =
-            parsed.iter().filter_map(|packet| packet.as_ref().ok()).collect();
-        let hints: Vec<Hint> = whole.iter().map(|packet| *packet.hint()).collect();
-        let table = self.table()?;
-        let (first_s, last_s) = (times.iter().min(), times.iter().max());
-        let asked_s = first_s.copied().unwrap_or(0)..=last_s.copied().unwrap_or(0);
-        let mut resolved = self.look_up(&table, &hints, &asked_s)?;
-        let forged = self.forget_unverified(&whole, &mut resolved);
-        let mut follower = Follower::new(self, &table, &hints, &resolved);
-        let known: Vec<_> = resolved.iter().flatten().copied().collect();
-        follower.follow(&known, &mut resolved);
-        let refused = self.scan_for_the_rest(
-            &table,
-            &hints,
-            &asked_s,
-            &mut resolved,
-            &mut follower,
-            on_budget,
-        );
-        let mut opened: Vec<_> = whole
-            .par_iter()
-            .zip(&resolved)
-            .map(|(packet, found)| self.open_packet(&table, packet, found))
-            .collect();
-        for at in refused {
-            let place = opened.get_mut(at).filter(|opened| matches!(opened, Opened::Unknown(_)));
-            place.into_iter().for_each(|place| *place = Opened::Unknown(Unknown::ScanBudget));
-        }
-        for at in forged {
-            let place = opened
-                .get_mut(at)
-                .filter(|opened| matches!(opened, Opened::Unknown(Unknown::NoDevice)));
-            place.into_iter().for_each(|place| *place = Opened::Forged);
-        }
-        let mut judged = self.admit(opened, &times)?.into_iter();
-        let verdict = |packet: Result<Packet<'_>, PacketError>| match packet {
-            Ok(_) => judged.next().unwrap_or(Verdict::Unknown(Unknown::NoDevice)),
-            Err(PacketError { len_bytes, least_bytes }) => {
-                Verdict::Malformed(Malformed::TooShort { len_bytes, least_bytes })
+        let said = self.judge_batch(packets, self.scans.is_bounded())?;
+        let verdict = |(received, said): (&Received<'_>, Said)| match said {
+            Said::Verdict(verdict) => verdict,
+            Said::Waits(hint) => {
+                Verdict::Unknown(Unknown::ScanBudget { ticket: self.scans.wait(hint, received) })
             }
         };
-        let verdicts: Vec<Verdict> = parsed.into_iter().map(verdict).collect();
-        for (received, verdict) in packets.iter().zip(&verdicts) {
-            if *verdict == Verdict::Unknown(Unknown::ScanBudget) {
-                self.scans.wait(received);
-            }
-        }
-        self.roll_if_due();
-        Ok(verdicts)
+        Ok(packets.iter().zip(said).map(verdict).collect())
     }
 
     /// Decodes packets that waited for a scan, the newest first, as far as the
-    /// budget allows one now; each with what is to be said of it at last. After a
+    /// budget allows one now; each ticket with the verdict at last. After a
     /// flood the newest are the likeliest to be somebody's.
     ///
     /// For the moments in which no packet comes in. About 10 ms of passes over all
@@ -137,16 +77,9 @@ impl Station {
     ///
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
-    pub fn scan_waiting(&self) -> Result<Vec<(Vec<u8>, Verdict)>, Error> {
-        let most = self.scans.hints_allowed(self.index.slot_count() as usize);
-        let waited = self.scans.take_waiting(most);
-        let verdicts = self.decode_on(&again(&waited), self.scans.is_bounded())?;
-        let decided = |(_, verdict): &(_, Verdict)| {
-            // Refused once more, it waits again.
-            *verdict != Verdict::Unknown(Unknown::ScanBudget)
-        };
-        let packets = waited.into_iter().map(|waited| waited.packet);
-        Ok(packets.zip(verdicts).filter(decided).collect())
+    pub fn scan_waiting(&self) -> Result<Vec<(Ticket, Verdict)>, Error> {
+        let most_hints = self.scans.hints_allowed(self.index.slot_count() as usize);
+        self.judge_waiting(most_hints, self.scans.is_bounded())
     }
 
     /// Decodes every packet that waits for a scan, whatever the budget says: for the
@@ -154,155 +87,158 @@ impl Station {
     ///
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
-    pub fn scan_all_waiting(&self) -> Result<Vec<(Vec<u8>, Verdict)>, Error> {
-        let waited = self.scans.take_waiting(usize::MAX);
-        let verdicts = self.decode_on(&again(&waited), false)?;
-        Ok(waited.into_iter().map(|waited| waited.packet).zip(verdicts).collect())
+    pub fn scan_all_waiting(&self) -> Result<Vec<(Ticket, Verdict)>, Error> {
+        self.judge_waiting(usize::MAX, false)
     }
 
-    /// Where hints collide, empties the places of packets whose tag verifies under
-    /// none of the devices found, so that others are looked for. Returns these places.
-    fn forget_unverified(&self, packets: &[&Packet<'_>], resolved: &mut [Found]) -> Vec<usize> {
-        if !self.hints_collide() {
-            return Vec::new();
-        }
-        let is_one = |packet: &Packet<'_>, found: &Resolved| {
-            let key = self.key_source().packet_key(found.key);
-            key.is_some_and(|key| key.verify(packet).is_some())
-        };
-        let places = packets.par_iter().zip(resolved).enumerate();
-        let forged = places.filter_map(|(at, (packet, place))| {
-            let found = place.iter().take(MAX_CANDIDATES);
-            if place.len() > MAX_CANDIDATES || place.is_empty() {
-                return None;
-            }
-            if found.clone().any(|found| is_one(packet, found)) {
-                return None;
-            }
-            place.clear();
-            Some(at)
-        });
-        forged.collect()
+    /// Whether the packet with this ticket still waits for a scan: it has no verdict yet, and
+    /// newer packets have not taken its room.
+    pub fn is_waiting(&self, ticket: Ticket) -> bool {
+        self.scans.is_waiting(ticket)
     }
 
-    /// Scans for the hints that nobody was found for, some at a time: a device
-    /// that leapt ahead is found by its first hint, and the follower knows the
-    /// others. Returns the places for which the budget allowed no scan.
-    fn scan_for_the_rest(
+    fn judge_waiting(
         &self,
-        table: &KeyTable,
-        hints: &[Hint],
-        times: &RangeInclusive<u64>,
-        resolved: &mut [Found],
-        follower: &mut Follower<'_>,
+        most_hints: usize,
         on_budget: bool,
-    ) -> Vec<usize> {
-        let is_open =
-            |at: usize, resolved: &[Found]| resolved.get(at).is_some_and(|found| found.is_empty());
-        let mut strangers: VecDeque<usize> = hints
-            .iter()
-            .enumerate()
-            .filter(|(at, hint)| is_open(*at, resolved) && !self.scans.is_remembered(hint))
-            .map(|(at, _)| at)
-            .collect();
-        let mut scanned = Duration::ZERO;
-        loop {
-            strangers.retain(|at| is_open(*at, resolved));
-            // The others of the batch wait: a bucket that is full is not emptied at once.
-            let allowed = match on_budget {
-                _ if strangers.is_empty() => 0,
-                false => MAX_HINTS_PER_PASS,
-                true if scanned >= PASS_TIME => 0,
-                true => self.scans.hints_allowed(table.len()),
-            };
-            if allowed == 0 {
-                return strangers.into();
+    ) -> Result<Vec<(Ticket, Verdict)>, Error> {
+        let waited = self.scans.take_waiting(most_hints);
+        let received = received_each(&waited, |waited| Received {
+            packet: &waited.packet,
+            at_unix_s: waited.at_unix_s,
+        });
+        let said = self.judge_batch(&received, on_budget)?;
+        let mut verdicts = Vec::with_capacity(waited.len());
+        for (waited, said) in waited.into_iter().zip(said) {
+            match said {
+                Said::Verdict(verdict) => verdicts.push((waited.ticket, verdict)),
+                Said::Waits(hint) => self.scans.wait_on(hint, waited),
             }
-            let places: Vec<usize> = strangers.drain(..allowed.min(strangers.len())).collect();
-            let unknown: Vec<Hint> =
-                places.iter().filter_map(|at| hints.get(*at).copied()).collect();
-            let started = Instant::now();
-            let found = self.scan(table, &unknown, times);
-            let took = started.elapsed();
-            scanned += took;
-            let ahead: Vec<Resolved> = found.iter().flatten().copied().collect();
-            for (at, found) in places.iter().zip(found) {
-                if let Some(place) = resolved.get_mut(*at) {
-                    *place = found;
-                }
-            }
-            follower.follow(&ahead, resolved);
-            let found: Vec<bool> = places.iter().map(|at| !is_open(*at, resolved)).collect();
-            let pass = Pass { hints: &unknown, found: &found, devices: table.len(), took };
-            self.scans.passed(&pass);
         }
+        Ok(verdicts)
     }
 
-    /// Verifies a packet's tag under the key of each device its hint may be of.
-    fn open_packet(&self, table: &KeyTable, packet: &Packet<'_>, found: &[Resolved]) -> Opened {
-        for resolved in found.iter().take(MAX_CANDIDATES) {
-            let Some(key) = self.key_source().packet_key(resolved.key) else { continue };
-            let Some(authentic) = key.verify(packet) else { continue };
-            let Some(hint_key) = table.key(resolved.slot) else { continue };
-            let mut payload = vec![0; packet.payload_len_bytes()];
-            // The buffer has the payload's length, so it is always filled.
-            let _ = authentic.decrypt(resolved.nonce, &mut payload);
-            return Opened::Authentic { resolved: *resolved, hint_key, payload };
-        }
-        match found.len() {
-            0 => Opened::Unknown(Unknown::NoDevice),
-            1..=MAX_CANDIDATES => Opened::Forged,
-            _ => {
-                self.scans.count_crowded();
-                Opened::Unknown(Unknown::TooManyCandidates)
+    /// Decodes a batch, its scans on a budget or not.
+    fn judge_batch(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Vec<Said>, Error> {
+        self.keep_the_present();
+        let scheme = self.params().scheme;
+        let parsed: Vec<_> =
+            packets.iter().map(|received| Packet::parse(scheme, received.packet)).collect();
+        let times = packets.iter().zip(&parsed).filter(|(_, packet)| packet.is_ok());
+        let times: Vec<u64> = times.map(|(received, _)| received.at_unix_s).collect();
+        let whole: Vec<Packet<'_>> =
+            parsed.iter().filter_map(|packet| packet.as_ref().ok().copied()).collect();
+        let table = self.table()?;
+        let opener = Opener { keys: self.key_source().as_ref(), table: &table };
+        let mut attempts = self.attempt_known(opener, &whole, &times)?;
+        let refused = Hunt::new(self, opener, &whole, &times, &mut attempts).run(on_budget);
+        let mut said = self.admit(attempts, &times)?;
+        for at in refused {
+            // Nothing was admitted for it: it was not authentic under any key tried.
+            if let Some((said, packet)) = said.get_mut(at).zip(whole.get(at)) {
+                *said = Said::Waits(*packet.hint());
             }
         }
+        let mut said = said.into_iter();
+        let of_packet = |packet: Result<Packet<'_>, PacketError>| match packet {
+            Ok(_) => said.next().unwrap_or(Said::Verdict(Verdict::Unknown(Unknown::NoDevice))),
+            Err(PacketError { len_bytes, least_bytes }) => {
+                let why = Malformed::TooShort { len_bytes, least_bytes };
+                Said::Verdict(Verdict::Malformed(why))
+            }
+        };
+        let said = parsed.into_iter().map(of_packet).collect();
+        self.roll_if_due();
+        Ok(said)
+    }
+
+    /// Tries to open packets by what snapshots and live index know, on all threads.
+    fn attempt_known(
+        &self,
+        opener: Opener<'_>,
+        packets: &[Packet<'_>],
+        times: &[u64],
+    ) -> Result<Vec<Attempt>, Error> {
+        let scheme = self.params().scheme;
+        let (first_s, last_s) = (times.iter().min(), times.iter().max());
+        let asked_s = first_s.copied().unwrap_or(0)..=last_s.copied().unwrap_or(0);
+        let mut attempts: Vec<Attempt> = packets.iter().map(|_| Attempt::new()).collect();
+        let tasks = packets.par_chunks(HINTS_PER_TASK).zip(attempts.par_chunks_mut(HINTS_PER_TASK));
+        tasks.try_for_each(|(packets, attempts)| {
+            let hints: Vec<Hint> = packets.iter().map(|packet| *packet.hint()).collect();
+            self.ask_known(opener.table, &hints, &asked_s, |at, found| {
+                let pair = packets.get(at).zip(attempts.get_mut(at));
+                pair.is_none_or(|(packet, attempt)| {
+                    attempt.offer(opener, packet, &found);
+                    !attempt.is_open(scheme)
+                })
+            })
+        })?;
+        Ok(attempts)
     }
 
     /// Judges the nonces of the authentic packets, in order.
-    fn admit(&self, opened: Vec<Opened>, times: &[u64]) -> Result<Vec<Verdict>, Error> {
-        let arrivals = opened.iter().zip(times);
-        let arrivals: Vec<_> =
-            arrivals.filter_map(|(opened, at_unix_s)| opened.arrival(*at_unix_s)).collect();
-        let mut admissions = self.index.admit_batch(&arrivals)?.into_iter();
-        let verdict = |opened: Opened| match opened {
-            Opened::Unknown(why) => Verdict::Unknown(why),
-            Opened::Forged => Verdict::Forged,
-            Opened::Authentic { resolved, payload, .. } => {
-                let Resolved { nonce, source, .. } = resolved;
-                let device = resolved.device();
+    fn admit(&self, attempts: Vec<Attempt>, times: &[u64]) -> Result<Vec<Said>, Error> {
+        let (mut arrivals, mut reaches) = (Vec::new(), Vec::new());
+        for (attempt, received_unix_s) in attempts.iter().zip(times) {
+            let Outcome::Authentic(authentic) = &attempt.outcome else { continue };
+            let Resolved { slot, nonce, source, .. } = authentic.resolved;
+            let (hint_key, received_unix_s) = (&authentic.hint_key, *received_unix_s);
+            arrivals.push(Arrival { slot, nonce, hint_key, received_unix_s });
+            reaches.push(self.reach_of(source));
+        }
+        let mut admissions = self.index.admit_batch_within(&arrivals, &reaches)?.into_iter();
+        let mut verdict = |attempt: Attempt| match attempt.outcome {
+            Outcome::Open if attempt.was_tried() => Verdict::Forged,
+            Outcome::Open => Verdict::Unknown(Unknown::NoDevice),
+            Outcome::KeyMissing(Resolved { key, .. }) => {
+                Verdict::Unknown(Unknown::OutOfService { device: key.device })
+            }
+            Outcome::Crowded => {
+                self.scans.count_crowded();
+                Verdict::Unknown(Unknown::TooManyCandidates)
+            }
+            Outcome::Authentic(authentic) => {
+                let Resolved { nonce, source, .. } = authentic.resolved;
+                let device = authentic.resolved.device();
                 match admissions.next() {
                     Some(Admission::Accepted) => {
-                        Verdict::Accepted { device, nonce, payload, source }
+                        Verdict::Accepted { device, nonce, payload: authentic.payload, source }
                     }
                     Some(Admission::Replay) => Verdict::Replay { device, nonce, source },
                     Some(Admission::Stale) => Verdict::Stale { device, nonce, source },
                     Some(Admission::Early) => Verdict::Early { device, nonce, source },
-                    Some(Admission::Retired) | None => Verdict::Unknown(Unknown::NoDevice),
+                    Some(Admission::OutOfService) => {
+                        Verdict::Unknown(Unknown::OutOfService { device })
+                    }
+                    Some(Admission::OutOfReach | Admission::Retired) | None => {
+                        Verdict::Unknown(Unknown::NoDevice)
+                    }
                 }
             }
         };
-        Ok(opened.into_iter().map(verdict).collect())
+        Ok(attempts.into_iter().map(|attempt| Said::Verdict(verdict(attempt))).collect())
     }
-}
 
-/// A packet after its tag was looked at.
-enum Opened {
-    Unknown(Unknown),
-    Forged,
-    Authentic { resolved: Resolved, hint_key: HintKey, payload: Vec<u8> },
-}
-
-impl Opened {
-    /// What is to be admitted, if anything is.
-    const fn arrival(&self, received_unix_s: u64) -> Option<Arrival<'_>> {
-        match self {
-            Self::Authentic { resolved: Resolved { slot, nonce, .. }, hint_key, .. } => {
-                Some(Arrival { slot: *slot, nonce: *nonce, hint_key, received_unix_s })
-            }
-            _ => None,
+    /// How far from where its device is expected a packet may be that this source found:
+    /// anywhere if its hint tells its nonce. A snapshot knows hints further ahead.
+    fn reach_of(&self, source: Source) -> Option<Reach> {
+        if self.params().scheme.is_reversible() {
+            return None;
         }
+        let reach = self.reach();
+        Some(match source {
+            Source::Snapshot => Reach { ahead_nonces: u64::MAX, ..reach },
+            Source::Index | Source::Scan => reach,
+        })
     }
+}
+
+/// What is said of a packet.
+enum Said {
+    Verdict(Verdict),
+    /// Nothing yet: its hint has to be scanned for, and the budget is spent.
+    Waits(Hint),
 }
 
 /// Packets as they were received.
@@ -313,11 +249,6 @@ fn received_each<'a, P>(
     packets.iter().map(received).collect()
 }
 
-/// Packets that waited, as they were received.
-fn again(waited: &[Waited]) -> Vec<Received<'_>> {
-    received_each(waited, |waited| Received { packet: &waited.packet, at_unix_s: waited.at_unix_s })
-}
-
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 mod tests {
@@ -325,11 +256,12 @@ mod tests {
 
     use hintdex_core::{DeviceRange, LiveIndex, Params};
     use hintdex_wire::{
-        CheckValue, DeviceId, HintScheme, KeyId, KeySource, MasterKey, PacketKey, Sealer,
+        CheckValue, DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, PacketKey, Sealer,
     };
 
     use super::*;
     use crate::StationOptions;
+    use crate::attempt::MAX_CANDIDATES;
     use crate::keys::FleetKeys;
 
     /// Devices that all have one hint key.

@@ -101,6 +101,10 @@ impl Error {
                 error,
                 Index::NewerVersion { .. }
                     | Index::Corrupted { .. }
+                    | Index::Unsound { .. }
+                    | Index::WindowDamaged { .. }
+                    | Index::OutOfService { .. }
+                    | Index::Threads { .. }
                     | Index::Poisoned { .. }
                     | Index::Store { .. }
                     | Index::Io { .. }

@@ -37,20 +37,22 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod budget;
 mod decode;
 mod error;
-mod follow;
+mod hunt;
 mod keys;
 mod layers;
 mod resolve;
+mod scanned;
 mod scans;
 mod snapshots;
 mod station;
-mod strangers;
 mod upkeep;
 mod verdict;
 mod verify;
+mod waiting;
 
 pub use decode::Received;
 pub use error::Error;
@@ -68,6 +70,7 @@ pub use scans::ScanStats;
 pub use snapshots::RebuildOptions;
 pub use station::{Station, StationOptions};
 pub use verdict::{Malformed, Source, Unknown, Verdict};
+pub use waiting::Ticket;
 
 /// Static files of hints: their encodings, dials and readers.
 pub use hintdex_snapshot as snapshot;

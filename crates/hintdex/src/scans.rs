@@ -1,13 +1,15 @@
-//! Full scans: what they may cost, and what waits for them or is not worth them.
+//! Full scans: what they may cost, what waits for them, and what they found not long ago.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hintdex_scan::Match;
 use hintdex_wire::Hint;
 
 use crate::Received;
 use crate::budget::Budget;
-use crate::strangers::{Remembered, Waited, Waiting};
+use crate::scanned::{Matches, Scanned};
+use crate::waiting::{Ticket, Waited, Waiting};
 
 /// Hints a pass over all devices looks for together: enough that a device's key
 /// schedule does not show, few enough that what one of them tells can spare the
@@ -34,7 +36,7 @@ pub struct ScanStats {
     pub tries: u64,
     /// Core time all of this took.
     pub core_time: Duration,
-    /// Hints that were not scanned for because they had been before, in vain.
+    /// Packets whose hint was not scanned for because it had been before.
     pub remembered: u64,
     /// Times that a hint was not scanned for because the budget was spent.
     pub refused: u64,
@@ -55,7 +57,7 @@ pub(crate) struct Scans {
 #[derive(Debug)]
 struct Inner {
     budget: Budget,
-    remembered: Remembered,
+    scanned: Scanned,
     waiting: Waiting,
     stats: ScanStats,
 }
@@ -65,7 +67,7 @@ impl Scans {
     pub(crate) fn new(core_share: f64) -> Self {
         let inner = Inner {
             budget: Budget::new(core_share, Instant::now()),
-            remembered: Remembered::default(),
+            scanned: Scanned::default(),
             waiting: Waiting::default(),
             stats: ScanStats::default(),
         };
@@ -77,12 +79,13 @@ impl Scans {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether `hint` was scanned for in vain not long ago.
-    pub(crate) fn is_remembered(&self, hint: &Hint) -> bool {
+    /// What a scan not long ago found of `hint`, which `packets` packets have; nothing if
+    /// there was none.
+    pub(crate) fn cached(&self, hint: &Hint, packets: usize) -> Option<Matches> {
         let mut inner = self.lock();
-        let known = inner.remembered.contains(hint);
-        inner.stats.remembered += u64::from(known);
-        known
+        let cached = inner.scanned.get(hint).cloned();
+        inner.stats.remembered += if cached.is_some() { packets as u64 } else { 0 };
+        cached
     }
 
     /// How many hints the next pass over `devices` may look for; 0 when the
@@ -109,7 +112,7 @@ impl Scans {
         self.lock().budget.is_bounded()
     }
 
-    /// Charges a pass and remembers the hints that are nobody's.
+    /// Charges a pass and caches what it found.
     pub(crate) fn passed(&self, pass: &Pass<'_>) {
         let mut inner = self.lock();
         // A small fleet keeps one thread busy, a large one all.
@@ -122,32 +125,48 @@ impl Scans {
         inner.stats.hints += pass.hints.len() as u64;
         inner.stats.tries += (pass.hints.len() * pass.devices) as u64;
         for (hint, found) in pass.hints.iter().zip(pass.found) {
-            inner.stats.found += u64::from(*found);
-            if !found {
-                inner.remembered.insert(*hint);
+            inner.stats.found += u64::from(!found.is_empty());
+            if pass.is_cached {
+                inner.scanned.insert(*hint, found.iter().copied().collect());
             }
         }
     }
 
     /// Lets a packet wait whose hint the budget did not allow a scan for.
-    pub(crate) fn wait(&self, received: &Received<'_>) {
+    pub(crate) fn wait(&self, hint: Hint, received: &Received<'_>) -> Ticket {
         let mut inner = self.lock();
         inner.stats.refused += 1;
-        inner.stats.dropped += u64::from(inner.waiting.push(received.packet, received.at_unix_s));
+        let ticket = inner.waiting.issue();
+        let (packet, at_unix_s) = (received.packet.to_vec(), received.at_unix_s);
+        let dropped = inner.waiting.push(hint, Waited { ticket, packet, at_unix_s });
+        inner.stats.dropped += dropped as u64;
+        ticket
     }
 
-    /// Takes packets that waited, the newest.
-    pub(crate) fn take_waiting(&self, most: usize) -> Vec<Waited> {
-        self.lock().waiting.take(most)
+    /// Lets a packet that was refused once more wait on.
+    pub(crate) fn wait_on(&self, hint: Hint, waited: Waited) {
+        let mut inner = self.lock();
+        let dropped = inner.waiting.push(hint, waited);
+        inner.stats.dropped += dropped as u64;
+    }
+
+    /// Takes packets that waited: those of the newest hints.
+    pub(crate) fn take_waiting(&self, most_hints: usize) -> Vec<Waited> {
+        self.lock().waiting.take(most_hints)
+    }
+
+    /// Whether the packet with this ticket waits.
+    pub(crate) fn is_waiting(&self, ticket: Ticket) -> bool {
+        self.lock().waiting.has(ticket)
     }
 
     pub(crate) fn count_crowded(&self) {
         self.lock().stats.crowded += 1;
     }
 
-    /// Any hint may be a new device's.
-    pub(crate) fn devices_were_added(&self) {
-        self.lock().remembered.clear();
+    /// Forgets what scans found: it may be otherwise by now.
+    pub(crate) fn forget(&self) {
+        self.lock().scanned.clear();
     }
 
     pub(crate) fn stats(&self) -> ScanStats {
@@ -159,8 +178,10 @@ impl Scans {
 /// One pass over all devices.
 pub(crate) struct Pass<'a> {
     pub(crate) hints: &'a [Hint],
-    /// By hint, whether it is a device's.
-    pub(crate) found: &'a [bool],
+    /// By hint, the slots whose keys made it.
+    pub(crate) found: &'a [Vec<Match>],
+    /// Whether another scan would find the same.
+    pub(crate) is_cached: bool,
     pub(crate) devices: usize,
     pub(crate) took: Duration,
 }

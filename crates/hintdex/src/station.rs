@@ -220,7 +220,7 @@ impl Station {
         let wanted = left_to.is_some() || (options.snapshot_at_roll && own_snapshot.exists());
         let attached = wanted.then(|| snapshots.attach(&index, &own_snapshot)).transpose();
         let is_there = left_to.is_none() || attached.as_ref().ok().copied().flatten() == left_to;
-        if !is_there && options.refill {
+        if options.refill && (!is_there || index.lacks_window()) {
             index.roll(None)?;
         }
         let refused = attached.err();
@@ -298,7 +298,7 @@ impl Station {
     ) -> Result<Range<Slot>, Error> {
         let slots = self.index.provision(ranges, report)?;
         self.extend_table()?;
-        self.scans.devices_were_added();
+        self.scans.forget();
         Ok(slots)
     }
 
@@ -311,6 +311,7 @@ impl Station {
         if let Some(table) = &mut *self.table.write().unwrap_or_else(PoisonError::into_inner) {
             slots.into_iter().for_each(|slot| Arc::make_mut(table).retire(slot));
         }
+        self.scans.forget();
         Ok(())
     }
 
@@ -328,6 +329,19 @@ impl Station {
     /// there before still answers.
     pub fn take_upkeep_failure(&self) -> Option<Error> {
         self.background.take_failure()
+    }
+
+    /// What was found damaged in the index, and what was done about it, since this was asked
+    /// last: one line each.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.index.take_notes()
+    }
+
+    /// The devices that are out of service, each with the reason: their stored state or
+    /// their key is damaged, and nothing they send is accepted. All others go on.
+    pub fn out_of_service(&self) -> Vec<(DeviceId, &'static str)> {
+        let slots = self.index.out_of_service().into_iter();
+        slots.map(|(key, why)| (key.device, why)).collect()
     }
 
     /// The device whose key stands at `slot`.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hintdex_core::{Held, LiveIndex, Report, SnapshotId, Span};
+use hintdex_core::{Held, LiveIndex, Report, SnapshotId, Span, on_plain_thread};
 
 use crate::snapshots::{Coming, Snapshots};
 use crate::{Error, RebuildOptions};
@@ -36,7 +36,13 @@ impl Upkeep {
     /// A roll that fails leaves the old window, a build that fails the old
     /// snapshot, and both still answer.
     pub(crate) fn run(&self, report: Option<Report<'_>>) -> Result<(), Error> {
-        let _alone = lock(&self.alone);
+        on_plain_thread(|| {
+            let _alone = lock(&self.alone);
+            self.run_alone(report)
+        })
+    }
+
+    fn run_alone(&self, report: Option<Report<'_>>) -> Result<(), Error> {
         if self.index.params().nonces.tells_time() {
             return self.keep_spans(report);
         }
@@ -235,14 +241,8 @@ impl Failure {
 }
 
 impl Background {
-    /// Runs a round on this thread, unless one has failed not long ago. A thread of rayon's
-    /// does not wait for another's round: it may be at that itself, and have taken up this
-    /// work while it waits for its helpers.
+    /// Runs a round now, unless one has failed not long ago.
     pub(crate) fn run_now(&self, upkeep: &Upkeep) {
-        let must_not_wait = rayon::current_thread_index().is_some();
-        if must_not_wait && self.alone.try_lock().is_err() {
-            return;
-        }
         if lock(&self.failed).pause_until.is_none_or(|until| until <= Instant::now()) {
             let round = upkeep.run(None);
             lock(&self.failed).note(round);

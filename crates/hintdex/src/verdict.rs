@@ -4,6 +4,8 @@ use std::fmt;
 
 use hintdex_wire::{DeviceId, Nonce};
 
+use crate::Ticket;
+
 /// Who knew the device behind a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -88,8 +90,17 @@ pub enum Unknown {
     /// No device of the fleet made the hint: all were tried.
     NoDevice,
     /// Neither snapshot nor index knows it, and the budget for scans is spent. The
-    /// packet waits for [`scan_waiting`](crate::Station::scan_waiting).
-    ScanBudget,
+    /// packet waits for [`scan_waiting`](crate::Station::scan_waiting), which returns its
+    /// verdict with this ticket.
+    ScanBudget {
+        /// Names the packet.
+        ticket: Ticket,
+    },
+    /// The device that sent it is out of service: its stored state is damaged, or its key.
+    OutOfService {
+        /// Which device.
+        device: DeviceId,
+    },
     /// More devices may have made the hint than are tried for one packet, and the
     /// tag verified under none of those that were.
     TooManyCandidates,
@@ -138,11 +149,16 @@ impl Verdict {
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoDevice => "no device made this hint",
-            Self::ScanBudget => "scan budget: not in the index, and no scan is allowed now",
-            Self::TooManyCandidates => "too many candidates: not all were tried",
-        })
+        match self {
+            Self::NoDevice => f.write_str("no device made this hint"),
+            Self::ScanBudget { .. } => {
+                f.write_str("scan budget: not in the index, and no scan is allowed now")
+            }
+            Self::OutOfService { device } => {
+                write!(f, "device {device} is out of service: its record or its key is damaged")
+            }
+            Self::TooManyCandidates => f.write_str("too many candidates: not all were tried"),
+        }
     }
 }
 

@@ -4,8 +4,10 @@ use std::ops::{Range, RangeInclusive};
 
 use hintdex_core::{Report, Verified};
 use hintdex_wire::{Hint, HintCipher, Nonce, Slot};
+use rayon::prelude::*;
 
-use crate::{Error, Station};
+use crate::resolve::HINTS_PER_TASK;
+use crate::{Error, Found, Station};
 
 /// Hints that are made and looked up together.
 const HINTS_AT_ONCE: usize = 1 << 16;
@@ -66,7 +68,10 @@ impl Station {
     /// Checks that snapshot or window know each of these hints of its slot.
     fn check_known(&self, live: &[(Slot, Hint)], times: &RangeInclusive<u64>) -> Result<(), Error> {
         let hints: Vec<Hint> = live.iter().map(|(_, hint)| *hint).collect();
-        let found = self.look_up(&*self.table()?, &hints, times)?;
+        let table = self.table()?;
+        let mut found = vec![Found::new(); hints.len()];
+        let tasks = hints.par_chunks(HINTS_PER_TASK).zip(found.par_chunks_mut(HINTS_PER_TASK));
+        tasks.try_for_each(|(hints, places)| self.look_up(&table, hints, times, places))?;
         for ((slot, _), found) in live.iter().zip(&found) {
             if !found.iter().any(|resolved| resolved.slot == *slot) {
                 return Err(Error::NotHeld { slot: *slot });

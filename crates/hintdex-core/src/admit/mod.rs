@@ -1,5 +1,6 @@
 //! Admission: the one place where a packet's nonce is judged and made durable.
 
+mod judge;
 mod lane;
 
 use std::sync::PoisonError;
@@ -29,6 +30,22 @@ pub struct Arrival<'a> {
     pub received_unix_s: u64,
 }
 
+/// How far from where a device is expected a packet may be, of which the hint does not tell
+/// the nonce: a search for such hints reaches so far and no further.
+///
+/// Packets of a batch are searched for together, before any of them is admitted, so the
+/// search may reach further than it would for one packet after the other. Admission knows
+/// the device's state at each packet's turn, and holds the packet to this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Nonces ahead of the next one, or of the live hints if those reach further; behind it
+    /// as many as the replay window remembers. Where nonces tell no time.
+    pub ahead_nonces: u64,
+    /// Nonces from 0 on that are searched beside those of the packet's time. Where nonces
+    /// tell time.
+    pub epoch_nonces: u64,
+}
+
 /// What became of an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -41,8 +58,12 @@ pub enum Admission {
     Stale,
     /// The nonce was made at a time that the device's clock should not have reached.
     Early,
+    /// The nonce is further from where the device is expected than the [`Reach`] allows.
+    OutOfReach,
     /// The slot was retired.
     Retired,
+    /// The slot is out of service: its stored state is not sound, or its key is missing.
+    OutOfService,
 }
 
 /// A device whose clock was not where it was expected: two packets that agree moved it.
@@ -81,19 +102,32 @@ impl LiveIndex {
     /// Those of [`admit`](Self::admit); then some arrivals of the batch may have
     /// been accepted, and the index has to be opened again.
     pub fn admit_batch(&self, arrivals: &[Arrival<'_>]) -> Result<Vec<Admission>, Error> {
+        self.admit_batch_within(arrivals, &[])
+    }
+
+    /// [`admit_batch`](Self::admit_batch) of arrivals that are held to a reach each: those
+    /// at the places of `reaches` that have one, the others may be anywhere.
+    ///
+    /// # Errors
+    /// Those of [`admit_batch`](Self::admit_batch).
+    pub fn admit_batch_within(
+        &self,
+        arrivals: &[Arrival<'_>],
+        reaches: &[Option<Reach>],
+    ) -> Result<Vec<Admission>, Error> {
         self.store.check()?;
         self.check_known(arrivals)?;
         let threads = rayon::current_num_threads().min(SHARDS as usize);
         let lanes = (arrivals.len() / ARRIVALS_PER_LANE).clamp(1, threads);
         let mut admissions = vec![Admission::Accepted; arrivals.len()];
         if lanes == 1 {
-            place(&mut admissions, self.admit_lane(arrivals.iter().enumerate())?);
+            place(&mut admissions, self.admit_lane(arrivals.iter().enumerate(), reaches)?);
         } else {
             let of_lane = |lane| {
                 let mine = move |(_, arrival): &(usize, &Arrival<'_>)| {
                     StateTable::shard_of(arrival.slot) as usize % lanes == lane
                 };
-                self.admit_lane(arrivals.iter().enumerate().filter(mine))
+                self.admit_lane(arrivals.iter().enumerate().filter(mine), reaches)
             };
             let done: Vec<_> = (0..lanes).into_par_iter().map(of_lane).collect::<Result<_, _>>()?;
             done.into_iter().for_each(|lane| place(&mut admissions, lane));
@@ -122,6 +156,7 @@ impl LiveIndex {
     fn admit_lane<'a>(
         &self,
         arrivals: impl Iterator<Item = (usize, &'a Arrival<'a>)> + Clone,
+        reaches: &[Option<Reach>],
     ) -> Result<Vec<(usize, Admission)>, Error> {
         let wanted = arrivals
             .clone()
@@ -131,7 +166,8 @@ impl LiveIndex {
         let mut lane = Lane::new(self, &windows, shards)?;
         let admissions = arrivals
             .map(|(position, arrival)| {
-                lane.admit_one(arrival).map(|admission| (position, admission))
+                let reach = reaches.get(position).copied().flatten();
+                lane.admit_one(arrival, reach).map(|admission| (position, admission))
             })
             .collect::<Result<_, _>>()?;
         lane.write()?;

@@ -53,6 +53,11 @@ pub(crate) trait LiveSlots: Sync {
     fn live(&self, slots: Range<u32>) -> Vec<LiveSlot>;
     /// Whether some of their keys are not derived from the fleet's secret.
     fn has_given_keys(&self) -> bool;
+    /// Told of a live slot whose key cannot be had. The slot is left out.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchKey`] if a window without it is of no use.
+    fn without_key(&self, slot: &LiveSlot) -> Result<(), Error>;
 }
 
 /// How a window is built.
@@ -180,14 +185,16 @@ impl Bulk<'_> {
         let has_given_keys = fleet.has_given_keys();
         let of_task = |slots: Range<u32>| -> Result<[u8; 32], Error> {
             let mut digest = Sha256::new();
-            for LiveSlot { slot, key, nonces } in fleet.live(slots) {
+            for live @ LiveSlot { slot, key, nonces } in &fleet.live(slots) {
                 let ids = [slot.0, key.device.0, key.generation.into()];
                 digest.update(ids.as_bytes());
                 digest.update([nonces.start, nonces.end].as_bytes());
                 // A key that was given may be another one by now.
                 if has_given_keys {
-                    let hint_key = self.keys.hint_key(key).ok_or(Error::NoSuchKey(key))?;
-                    let hint = HintCipher::new(self.scheme, &hint_key).hint(nonces.start);
+                    let hint = match self.keys.hint_key(*key) {
+                        Some(key) => HintCipher::new(self.scheme, &key).hint(nonces.start),
+                        None => fleet.without_key(live).map(|()| None)?,
+                    };
                     digest.update(hint.map_or(0, |hint| hint.head()).to_le_bytes());
                 }
             }
@@ -239,7 +246,7 @@ impl Bulk<'_> {
         pass: &Range<usize>,
     ) -> Result<Vec<Vec<Vec<u64>>>, Error> {
         let make = |slots: Range<u32>| {
-            let made = self.make_words_of(&fleet.live(slots.clone()), pass);
+            let made = self.make_words_of(fleet, &fleet.live(slots.clone()), pass);
             self.progress.advance(slots.len() as u64);
             made
         };
@@ -248,6 +255,7 @@ impl Bulk<'_> {
 
     fn make_words_of(
         &self,
+        fleet: &impl LiveSlots,
         live: &[LiveSlot],
         pass: &Range<usize>,
     ) -> Result<Vec<Vec<u64>>, Error> {
@@ -257,8 +265,11 @@ impl Bulk<'_> {
         let room = expected + 3 * expected.isqrt() + 4;
         let mut lists: Vec<Vec<u64>> = pass.clone().map(|_| Vec::with_capacity(room)).collect();
         let kept_bits = self.kept_bits();
-        for LiveSlot { slot, key, nonces } in live {
-            let hint_key = self.keys.hint_key(*key).ok_or(Error::NoSuchKey(*key))?;
+        for live @ LiveSlot { slot, key, nonces } in live {
+            let Some(hint_key) = self.keys.hint_key(*key) else {
+                fleet.without_key(live)?;
+                continue;
+            };
             let cipher = HintCipher::new(self.scheme, &hint_key);
             cipher.each_hint(nonces.clone(), |hint| {
                 let joined = self.geometry.joined(hint.head());

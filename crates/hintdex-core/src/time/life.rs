@@ -5,6 +5,11 @@
 //! *lives*: the run of nonces from the first to the last accepted one between two
 //! jumps. Within the present life the replay window decides; a jump begins a new one.
 //!
+//! Where a unit of time has a counter of its own (day ‖ counter), the first packet of a unit
+//! leaps over all nonces that the unit before did not use, and a packet of that unit may
+//! still be on its way. So the replay window of the unit before, the *late window*, is kept
+//! as long as the allowance reaches back into that unit.
+//!
 //! One packet does not move a device: it may be an old one that somebody held back.
 //! Two that agree, whose nonces are as far apart as they themselves, do (the receivers
 //! of rolling codes ask for two in sequence, too). Neither may lie in a past life, so
@@ -22,11 +27,11 @@ pub(crate) type Life = Range<Nonce>;
 
 /// Past lives a slot keeps; the two nearest are joined when there are more, which
 /// spends what lies between them.
-const MAX_PAST_LIVES: usize = 8;
+pub(crate) const MAX_PAST_LIVES: usize = 8;
 
 /// Packets that wait for one that agrees with them. More than one, so that an old
 /// packet sent again cannot keep pushing out the device's own.
-const MAX_PENDING: usize = 4;
+pub(crate) const MAX_PENDING: usize = 4;
 
 /// A packet outside the allowance that waits for another that agrees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,8 @@ pub(crate) struct SlotTime<'a> {
     pub(crate) life_first: &'a mut Nonce,
     pub(crate) clock: &'a mut DeviceClock,
     pub(crate) past: &'a mut Vec<Life>,
+    /// The replay window of the unit before the present one, where units have counters.
+    pub(crate) late: &'a mut Option<ReplayWindow>,
     pub(crate) pending: &'a mut Vec<Pending>,
 }
 
@@ -78,17 +85,14 @@ impl SlotTime<'_> {
         let now = now_s..now_s.saturating_add(1);
         let allowed = units_in(kind, &now, offsets_s, (timing.before_s, timing.after_s));
         let unit = kind.unit_of(nonce);
+        if self.late_unit(kind).is_none_or(|late| !allowed.contains(&late)) {
+            *self.late = None;
+        }
         if allowed.contains(&unit) {
-            let is_first = self.life().is_empty();
-            return match self.window.admit(nonce) {
-                Freshness::Replay => Judged::Replay,
-                Freshness::Stale => Judged::Stale,
-                Freshness::Fresh => {
-                    *self.life_first = if is_first { nonce } else { nonce.min(*self.life_first) };
-                    self.pending.clear();
-                    let elsewhere = self.clock.observe(now_s, &device_s, timing.max_drift_ppm);
-                    Judged::Accepted { elsewhere }
-                }
+            return if self.late.is_some() && self.late_unit(kind) == Some(unit) {
+                self.judge_late(nonce)
+            } else {
+                self.judge_allowed(kind, timing, nonce, now_s)
             };
         }
         if self.life().contains(&nonce) {
@@ -111,6 +115,60 @@ impl SlotTime<'_> {
         if unit < allowed.start { Judged::Stale } else { Judged::Early }
     }
 
+    /// Judges a nonce of the unit before the present one. A packet that was late says
+    /// nothing of the device's clock.
+    fn judge_late(&mut self, nonce: Nonce) -> Judged {
+        let freshness = self.late.as_mut().map_or(Freshness::Stale, |late| late.admit(nonce));
+        if freshness == Freshness::Fresh {
+            *self.life_first = nonce.min(*self.life_first);
+        }
+        judged(freshness)
+    }
+
+    /// Judges a nonce of a unit that the allowance has.
+    fn judge_allowed(
+        &mut self,
+        kind: NonceKind,
+        timing: &Timing,
+        nonce: Nonce,
+        now_s: u64,
+    ) -> Judged {
+        let life = self.life();
+        let before = *self.window;
+        let freshness = self.window.admit(nonce);
+        if freshness == Freshness::Fresh {
+            *self.life_first = if life.is_empty() { nonce } else { nonce.min(life.start) };
+            self.pending.clear();
+            self.begin_unit(kind, &before);
+            let device_s = kind.device_time_s(nonce).unwrap_or(0..0);
+            let elsewhere = self.clock.observe(now_s, &device_s, timing.max_drift_ppm);
+            return Judged::Accepted { elsewhere };
+        }
+        judged(freshness)
+    }
+
+    /// Keeps the replay window of the unit before, if a new unit has begun since the window
+    /// was `before`.
+    fn begin_unit(&mut self, kind: NonceKind, before: &ReplayWindow) {
+        let last_unit = before.next().checked_sub(1).map(|highest| kind.unit_of(highest));
+        let Some(late_unit) = self.late_unit(kind) else { return };
+        match last_unit {
+            Some(unit) if unit > late_unit => {}
+            Some(unit) if unit == late_unit => {
+                let taken = before.next() - kind.first_of(unit);
+                let of_unit = if taken < 64 { (1 << taken) - 1 } else { u64::MAX };
+                let seen = before.seen() & of_unit;
+                *self.late = Some(ReplayWindow::from_parts(before.next(), seen));
+            }
+            // Nothing of that unit was accepted.
+            _ => *self.late = Some(ReplayWindow::from_parts(kind.first_of(late_unit), 0)),
+        }
+    }
+
+    fn late_unit(&self, kind: NonceKind) -> Option<u64> {
+        late_unit(kind, self.window.next())
+    }
+
     /// The nonces of the present life.
     fn life(&self) -> Life {
         *self.life_first..self.window.next()
@@ -130,7 +188,26 @@ impl SlotTime<'_> {
         *self.life_first = nonce;
         let (low_s, high_s) = offsets_of(now_s, device_s);
         self.clock.set(now_s, low_s, high_s);
+        *self.late = None;
         self.pending.clear();
+    }
+}
+
+/// The unit of time whose nonces have a late window when `next` is one more than the highest
+/// accepted nonce: the unit before the present one, where units have counters.
+pub(crate) const fn late_unit(kind: NonceKind, next: Nonce) -> Option<u64> {
+    match (kind, next.checked_sub(1)) {
+        (NonceKind::DayCounter, Some(highest)) => kind.unit_of(highest).checked_sub(1),
+        _ => None,
+    }
+}
+
+/// What is said of a nonce that the allowance has.
+const fn judged(freshness: Freshness) -> Judged {
+    match freshness {
+        Freshness::Fresh => Judged::Accepted { elsewhere: false },
+        Freshness::Replay => Judged::Replay,
+        Freshness::Stale => Judged::Stale,
     }
 }
 
@@ -181,20 +258,26 @@ mod tests {
         life_first: Nonce,
         clock: DeviceClock,
         past: Vec<Life>,
+        late: Option<ReplayWindow>,
         pending: Vec<Pending>,
     }
 
     impl Device {
         fn new() -> Self {
             let (window, clock) = (ReplayWindow::new(), DeviceClock::new(NOW));
-            Self { window, life_first: 0, clock, past: Vec::new(), pending: Vec::new() }
+            let (past, late, pending) = (Vec::new(), None, Vec::new());
+            Self { window, life_first: 0, clock, past, late, pending }
         }
 
         /// A packet made when the device's clock showed one time, received at another.
         fn hear(&mut self, device_s: u64, now_s: u64) -> Judged {
-            let Self { window, life_first, clock, past, pending } = self;
-            let mut slot = SlotTime { window, life_first, clock, past, pending };
-            slot.judge(minutes(), &Timing::of(minutes()), device_s / 60, now_s)
+            self.judge(minutes(), device_s / 60, now_s)
+        }
+
+        fn judge(&mut self, kind: NonceKind, nonce: Nonce, now_s: u64) -> Judged {
+            let Self { window, life_first, clock, past, late, pending } = self;
+            let mut slot = SlotTime { window, life_first, clock, past, late, pending };
+            slot.judge(kind, &Timing::of(kind), nonce, now_s)
         }
     }
 
@@ -247,6 +330,52 @@ mod tests {
             assert_eq!(device.hear(300, NOW + 610 + 20 * late_s), Judged::Stale);
         }
         assert_eq!(device.hear(1800, NOW + 1800), Judged::Moved);
+    }
+
+    const DAY_S: u64 = 86_400;
+    const DAY: u64 = NOW.div_ceil(DAY_S) + 10;
+    const MIDNIGHT: u64 = DAY * DAY_S;
+
+    fn of_day(day: u64, counter: u64) -> Nonce {
+        day << 32 | counter
+    }
+
+    #[test]
+    fn packets_that_change_places_over_midnight_are_taken_once_each() {
+        let mut device = Device::new();
+        let mut hear =
+            |day, counter, now_s| device.judge(NonceKind::DayCounter, of_day(day, counter), now_s);
+        assert_eq!(hear(DAY - 1, 5, MIDNIGHT - 10), TAKEN);
+        assert_eq!(hear(DAY, 0, MIDNIGHT + 10), TAKEN);
+        assert_eq!(hear(DAY - 1, 6, MIDNIGHT + 20), TAKEN);
+        assert_eq!(hear(DAY - 1, 3, MIDNIGHT + 21), TAKEN);
+        for counter in [3, 5, 6] {
+            assert_eq!(hear(DAY - 1, counter, MIDNIGHT + 30), Judged::Replay);
+        }
+        // The late packets did not move what is known of the device's clock.
+        assert_eq!(hear(DAY, 1, MIDNIGHT + 40), TAKEN);
+        // A leap within the late unit, and what it leaves behind.
+        assert_eq!(hear(DAY - 1, 100, MIDNIGHT + 50), TAKEN);
+        assert_eq!(hear(DAY - 1, 36, MIDNIGHT + 51), Judged::Stale);
+        // The hour of tolerance is over.
+        assert_eq!(hear(DAY - 1, 101, MIDNIGHT + 3700), Judged::Stale);
+        assert_eq!(hear(DAY, 2, MIDNIGHT + 3701), TAKEN);
+    }
+
+    #[test]
+    fn a_late_packet_of_a_day_without_any_is_taken_and_one_of_an_earlier_day_is_not() {
+        let mut device = Device::new();
+        let mut hear =
+            |day, counter, now_s| device.judge(NonceKind::DayCounter, of_day(day, counter), now_s);
+        assert_eq!(hear(DAY - 3, 9, MIDNIGHT - 3 * DAY_S + 50_000), TAKEN);
+        assert_eq!(hear(DAY, 0, MIDNIGHT + 10), TAKEN);
+        assert_eq!(hear(DAY - 1, 0, MIDNIGHT + 20), TAKEN);
+        assert_eq!(hear(DAY - 1, 0, MIDNIGHT + 30), Judged::Replay);
+        assert_eq!(hear(DAY - 3, 10, MIDNIGHT + 40), Judged::Stale);
+        // Two days later the late window is that of the day between.
+        assert_eq!(hear(DAY + 2, 0, MIDNIGHT + 2 * DAY_S + 10), TAKEN);
+        assert_eq!(hear(DAY + 1, 4, MIDNIGHT + 2 * DAY_S + 20), TAKEN);
+        assert_eq!(hear(DAY, 7, MIDNIGHT + 2 * DAY_S + 30), Judged::Stale);
     }
 
     #[test]

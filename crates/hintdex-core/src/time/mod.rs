@@ -17,7 +17,7 @@ use std::ops::{Range, RangeInclusive};
 use hintdex_wire::{Nonce, NonceKind};
 
 pub(crate) use device_clock::{Anchor, DeviceClock};
-pub(crate) use life::{Judged, Life, Pending, SlotTime};
+pub(crate) use life::{Judged, Life, MAX_PAST_LIVES, MAX_PENDING, Pending, SlotTime, late_unit};
 
 /// The station's time from one second to another, since 1970.
 pub type Span = Range<u64>;

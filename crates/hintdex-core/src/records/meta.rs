@@ -1,0 +1,104 @@
+//! What an index is for, as its one meta record says.
+
+use hintdex_wire::{CheckValue, HintScheme, NonceKind};
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{Field, Unsound, layout};
+use crate::params::{MAX_LOOKAHEAD, Params};
+use crate::time::Timing;
+
+/// What a [`Meta`] record begins with.
+pub(crate) const MAGIC: [u8; 8] = *b"hintdex\0";
+/// The format this version writes and reads.
+pub(crate) const FORMAT_VERSION: u16 = 1;
+
+/// What an index is for, written once at its creation.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct Meta {
+    pub(crate) magic: [u8; 8],
+    pub(crate) version: U16,
+    pub(crate) hint_scheme: u8,
+    pub(crate) nonce_kind: u8,
+    pub(crate) lookahead: U32,
+    pub(crate) index_id: [u8; 16],
+    pub(crate) check_value: CheckValue,
+    pub(crate) created_unix_s: U64,
+    pub(crate) nonce_unit_s: U32,
+    pub(crate) timing: TimingRecord,
+    pub(crate) reserved: [u8; 4],
+}
+
+impl Meta {
+    /// The parameters and the timing that the record holds.
+    ///
+    /// # Errors
+    /// Why the record is not sound.
+    pub(crate) fn parse(&self) -> Result<(Params, Timing), Unsound> {
+        if self.magic != MAGIC || self.version.get() != FORMAT_VERSION || self.reserved != [0; 4] {
+            return Err("it has a version or reserved bytes that no version wrote");
+        }
+        let scheme = HintScheme::from_number(self.hint_scheme).ok_or("unknown hint scheme")?;
+        let nonces = NonceKind::from_number(self.nonce_kind, self.nonce_unit_s.get())
+            .filter(|nonces| scheme.for_nonces(*nonces) == Some(scheme))
+            .ok_or("unknown nonce kind, or its hints have no room for these nonces")?;
+        let lookahead = self.lookahead.get();
+        if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
+            return Err("its lookahead is out of range");
+        }
+        let timing = self.timing.timing(nonces).ok_or("its timing is out of range")?;
+        Ok((Params { scheme, nonces, lookahead }, timing))
+    }
+}
+
+/// The timing that an index was made with; all zero where nonces tell no time.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub(crate) struct TimingRecord {
+    pub(crate) span_s: U32,
+    pub(crate) lead_s: U32,
+    pub(crate) before_s: U32,
+    pub(crate) after_s: U32,
+    pub(crate) max_drift_ppm: U32,
+}
+
+impl TimingRecord {
+    pub(crate) fn of(kind: NonceKind, timing: &Timing) -> Self {
+        if !kind.tells_time() {
+            return Self::new_zeroed();
+        }
+        Self {
+            span_s: timing.span_s.into(),
+            lead_s: timing.lead_s.into(),
+            before_s: timing.before_s.into(),
+            after_s: timing.after_s.into(),
+            max_drift_ppm: timing.max_drift_ppm.into(),
+        }
+    }
+
+    /// The timing of nonces of `kind`; `None` if the record is not sound.
+    fn timing(&self, kind: NonceKind) -> Option<Timing> {
+        if !kind.tells_time() {
+            return (*self == Self::new_zeroed()).then(|| Timing::of(kind));
+        }
+        let timing = Timing {
+            span_s: self.span_s.get(),
+            lead_s: self.lead_s.get(),
+            before_s: self.before_s.get(),
+            after_s: self.after_s.get(),
+            max_drift_ppm: self.max_drift_ppm.get(),
+        };
+        (timing.span_s > 0 && timing.lead_s >= timing.after_s).then_some(timing)
+    }
+}
+
+pub(super) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
+    vec![
+        layout!("meta", Meta: magic, version, hint_scheme, nonce_kind, lookahead, index_id,
+            check_value, created_unix_s, nonce_unit_s, timing, reserved),
+        layout!("timing", TimingRecord: span_s, lead_s, before_s, after_s, max_drift_ppm),
+    ]
+}

@@ -1,0 +1,249 @@
+//! The row of a slot: its state, and where nonces tell time its clock and what follows.
+
+use hintdex_wire::ReplayWindow;
+use smallvec::SmallVec;
+use zerocopy::little_endian::{I32, I64, U32, U64};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{Field, StateRecord, Unsound, layout};
+use crate::params::Params;
+use crate::time::{Anchor, DeviceClock, Life, MAX_PAST_LIVES, MAX_PENDING, Pending, late_unit};
+
+/// The clock of a slot, behind its [`StateRecord`] where nonces tell time; a
+/// [`LifeRecord`] for each past life follows, then a [`LateRecord`] if there is one, then
+/// [`PendingRecord`]s.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub(crate) struct ClockRecord {
+    pub(crate) heard_unix_s: U64,
+    pub(crate) offset_low_s: I64,
+    pub(crate) offset_width_s: U32,
+    /// The older observation: 0 for none, else its age when the slot was heard, plus one.
+    pub(crate) anchor_age_s: U32,
+    /// Its lowest offset beside `offset_low_s`.
+    pub(crate) anchor_low_s: I32,
+    pub(crate) anchor_width_s: U32,
+    pub(crate) life_first: U64,
+}
+
+/// Nonces of a slot that are spent.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct LifeRecord {
+    first: U64,
+    end: U64,
+}
+
+/// The replay window of the unit of time before the present one.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct LateRecord {
+    next_nonce: U64,
+    seen: U64,
+}
+
+/// A packet of a slot that waits for another that agrees with it.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct PendingRecord {
+    nonce: U64,
+    received_unix_s: U64,
+}
+
+impl ClockRecord {
+    /// The clock of a slot that was not heard since it was provisioned.
+    pub(crate) fn fresh(provisioned_unix_s: u64) -> Self {
+        let mut record = Self::new_zeroed();
+        record.heard_unix_s = provisioned_unix_s.into();
+        record
+    }
+
+    pub(crate) fn clock(&self) -> DeviceClock {
+        let low_s = self.offset_low_s.get();
+        let heard_s = self.heard_unix_s.get();
+        let anchor = self.anchor_age_s.get().checked_sub(1).map(|age_s| {
+            let low_s = low_s.saturating_add(self.anchor_low_s.get().into());
+            let at_s = heard_s.saturating_sub(age_s.into());
+            Anchor { at_s, low_s, high_s: low_s.saturating_add(self.anchor_width_s.get().into()) }
+        });
+        let high_s = low_s.saturating_add(self.offset_width_s.get().into());
+        DeviceClock { heard_s, low_s, high_s, anchor }
+    }
+
+    /// Stores a clock. An older observation that does not fit beside it is forgotten.
+    pub(crate) fn set_clock(&mut self, clock: &DeviceClock) {
+        let width = |low_s: i64, high_s: i64| u32::try_from(high_s.saturating_sub(low_s)).ok();
+        self.heard_unix_s = clock.heard_s.into();
+        self.offset_low_s = clock.low_s.into();
+        self.offset_width_s = width(clock.low_s, clock.high_s).unwrap_or(u32::MAX).into();
+        let anchor = clock.anchor.and_then(|anchor| {
+            let age_s = u32::try_from(clock.heard_s.checked_sub(anchor.at_s)?).ok()?;
+            let low_s = i32::try_from(anchor.low_s.checked_sub(clock.low_s)?).ok()?;
+            Some((age_s.checked_add(1)?, low_s, width(anchor.low_s, anchor.high_s)?))
+        });
+        let (age_s, low_s, width_s) = anchor.unwrap_or_default();
+        self.anchor_age_s = age_s.into();
+        self.anchor_low_s = low_s.into();
+        self.anchor_width_s = width_s.into();
+    }
+}
+
+/// The state of a slot, and its clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotState {
+    pub(crate) state: StateRecord,
+    /// `None` where nonces tell no time.
+    pub(crate) clock: Option<ClockRecord>,
+}
+
+/// The bytes of a slot's row: without past lives and pending packets they need no
+/// allocation.
+pub(crate) type Row = SmallVec<[u8; 96]>;
+
+/// All that is stored of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SlotRow {
+    pub(crate) known: SlotState,
+    /// The nonces that the device spent before its clock jumped, in the order of nonces.
+    pub(crate) past: Vec<Life>,
+    /// The replay window of the unit of time before the present one, while packets of
+    /// that unit may still come.
+    pub(crate) late: Option<ReplayWindow>,
+    /// Packets that wait for one that agrees, the oldest first.
+    pub(crate) pending: Vec<Pending>,
+}
+
+impl SlotRow {
+    /// The row of a slot of which only state and clock are known.
+    pub(crate) const fn of(known: SlotState) -> Self {
+        Self { known, past: Vec::new(), late: None, pending: Vec::new() }
+    }
+
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// Why the row is not sound.
+    pub(crate) fn read(bytes: &[u8], params: &Params) -> Result<Self, Unsound> {
+        const SHORT: Unsound = "it ends too early";
+        let (mut state, rest) = StateRecord::read_from_prefix(bytes).map_err(|_| SHORT)?;
+        let (lives, lates) = state.counts();
+        state.set_counts(0, 0);
+        if !params.nonces.tells_time() {
+            if !rest.is_empty() || (lives, lates) != (0, 0) {
+                return Err("it has a clock, and nonces of this index tell no time");
+            }
+            let row = Self::of(SlotState { state, clock: None });
+            return row.check(params).map(|()| row);
+        }
+        let (clock, rest) = ClockRecord::read_from_prefix(rest).map_err(|_| SHORT)?;
+        let past = <[LifeRecord]>::ref_from_prefix_with_elems(rest, lives.into());
+        let (past, rest) = past.map_err(|_| SHORT)?;
+        let late = <[LateRecord]>::ref_from_prefix_with_elems(rest, lates.into());
+        let (late, rest) = late.map_err(|_| SHORT)?;
+        let pending = <[PendingRecord]>::ref_from_bytes(rest);
+        let pending = pending.map_err(|_| "its length is wrong")?;
+        if late.len() > 1 {
+            return Err("it has several late records");
+        }
+        let window =
+            |late: &LateRecord| ReplayWindow::from_parts(late.next_nonce.get(), late.seen.get());
+        let wait = |pending: &PendingRecord| Pending {
+            nonce: pending.nonce.get(),
+            received_s: pending.received_unix_s.get(),
+        };
+        let row = Self {
+            known: SlotState { state, clock: Some(clock) },
+            past: past.iter().map(|life| life.first.get()..life.end.get()).collect(),
+            late: late.first().map(window),
+            pending: pending.iter().map(wait).collect(),
+        };
+        row.check(params).map(|()| row)
+    }
+
+    /// The bytes of the row.
+    ///
+    /// # Errors
+    /// Why the row is not sound: a reader would refuse it.
+    pub(crate) fn write(&self, params: &Params) -> Result<Row, Unsound> {
+        self.check(params)?;
+        let SlotState { mut state, clock } = self.known;
+        let lives = u8::try_from(self.past.len()).map_err(|_| TOO_MANY_LIVES)?;
+        state.set_counts(lives, self.late.is_some().into());
+        let mut row = Row::from_slice(state.as_bytes());
+        if let Some(clock) = clock {
+            row.extend_from_slice(clock.as_bytes());
+        }
+        for life in &self.past {
+            let record = LifeRecord { first: life.start.into(), end: life.end.into() };
+            row.extend_from_slice(record.as_bytes());
+        }
+        if let Some(late) = &self.late {
+            let record = LateRecord { next_nonce: late.next().into(), seen: late.seen().into() };
+            row.extend_from_slice(record.as_bytes());
+        }
+        for Pending { nonce, received_s } in &self.pending {
+            let record =
+                PendingRecord { nonce: (*nonce).into(), received_unix_s: (*received_s).into() };
+            row.extend_from_slice(record.as_bytes());
+        }
+        Ok(row)
+    }
+
+    /// Whether a slot of an index with these parameters can have this row.
+    ///
+    /// # Errors
+    /// Why the row is not sound.
+    pub(crate) fn check(&self, params: &Params) -> Result<(), Unsound> {
+        let max_nonce = params.max_nonce();
+        let SlotState { state, clock } = &self.known;
+        state.check(max_nonce)?;
+        if clock.is_some() != params.nonces.tells_time() {
+            return Err("it has no clock, or has one and nonces tell no time");
+        }
+        if clock.is_some_and(|clock| clock.life_first.get() > state.next_nonce()) {
+            return Err("its present life begins behind its end");
+        }
+        if self.past.len() > MAX_PAST_LIVES || self.pending.len() > MAX_PENDING {
+            return Err(TOO_MANY_LIVES);
+        }
+        let ends_in_range =
+            |life: &Life| !life.is_empty() && life.end <= max_nonce.saturating_add(1);
+        if !self.past.iter().all(ends_in_range) || !self.past.is_sorted_by_key(|life| life.start) {
+            return Err("its past lives are empty, out of order or past the last nonce");
+        }
+        if self.pending.iter().any(|pending| pending.nonce > max_nonce) {
+            return Err("a packet that waits has a nonce past the last one");
+        }
+        self.late.map_or(Ok(()), |late| self.check_late(&late, params))
+    }
+
+    /// Whether `late` can be the replay window of the unit before the present one.
+    fn check_late(&self, late: &ReplayWindow, params: &Params) -> Result<(), Unsound> {
+        let Some(unit) = late_unit(params.nonces, self.known.state.next_nonce()) else {
+            return Err("it has a late record without a unit before the present one");
+        };
+        let nonces = params.nonces.first_of(unit)..params.nonces.first_of(unit.saturating_add(1));
+        let taken = late.next().checked_sub(nonces.start);
+        let is_sound = late.next() <= nonces.end
+            && taken.is_some_and(|taken| match taken {
+                0 => late.seen() == 0,
+                1..64 => late.seen() & 1 == 1 && late.seen() >> taken == 0,
+                _ => late.seen() & 1 == 1,
+            });
+        if is_sound { Ok(()) } else { Err("its late record contradicts itself") }
+    }
+}
+
+const TOO_MANY_LIVES: Unsound = "it has too many past lives or packets that wait";
+
+pub(super) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
+    vec![
+        layout!("clock", ClockRecord: heard_unix_s, offset_low_s, offset_width_s, anchor_age_s,
+            anchor_low_s, anchor_width_s, life_first),
+        layout!("life", LifeRecord: first, end),
+        layout!("late", LateRecord: next_nonce, seen),
+        layout!("pending", PendingRecord: nonce, received_unix_s),
+    ]
+}

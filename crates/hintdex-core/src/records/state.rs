@@ -1,0 +1,165 @@
+//! The state of a slot.
+//!
+//! Fields are private: a state changes by the calls below, each of which keeps the rule
+//! of [`check`](StateRecord::check), so a state that is not sound cannot be made.
+
+use std::ops::Range;
+
+use hintdex_wire::{Nonce, ReplayWindow};
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{Field, Unsound, layout};
+use crate::held::LeftTo;
+
+/// The state of a slot, under the slot, big-endian. A slot that was never heard has no
+/// row: its state is [`StateRecord::fresh`].
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+)]
+#[repr(C)]
+pub(crate) struct StateRecord {
+    next_nonce: U64,
+    seen: U64,
+    hints_ahead: U32,
+    flags: u8,
+    /// How many life records are in the row; 0 in memory.
+    past_lives: u8,
+    /// How many late records are in the row, 0 or 1; 0 in memory.
+    late_units: u8,
+    reserved: u8,
+}
+
+/// The flag of a retired slot.
+const RETIRED: u8 = 1;
+
+/// The flag, in memory only, of a slot that is out of service. No row with the flag is
+/// sound, so it cannot be stored.
+const OUT_OF_SERVICE: u8 = 1 << 7;
+
+impl StateRecord {
+    /// The state of a slot whose first `lookahead` nonces are in the index.
+    pub(crate) fn fresh(lookahead: u32) -> Self {
+        Self {
+            next_nonce: 0.into(),
+            seen: 0.into(),
+            hints_ahead: lookahead.into(),
+            flags: 0,
+            past_lives: 0,
+            late_units: 0,
+            reserved: 0,
+        }
+    }
+
+    /// Whether a slot whose nonces end with `max_nonce` can be in this state.
+    ///
+    /// # Errors
+    /// Why the state is not sound.
+    pub(crate) const fn check(&self, max_nonce: Nonce) -> Result<(), Unsound> {
+        if self.flags & !RETIRED != 0 || self.reserved != 0 {
+            return Err("it has flags or reserved bytes that no version wrote");
+        }
+        let (next, seen) = (self.next_nonce.get(), self.seen.get());
+        // The highest accepted nonce is seen, and no nonce below 0 is.
+        let is_seen_sound = match next {
+            0 => seen == 0,
+            1..64 => seen & 1 == 1 && seen >> next == 0,
+            _ => seen & 1 == 1,
+        };
+        if !is_seen_sound {
+            return Err("its replay window contradicts itself");
+        }
+        match next.checked_add(self.hints_ahead.get() as u64) {
+            Some(end) if end <= max_nonce.saturating_add(1) => Ok(()),
+            _ => Err("its hints end past the last nonce"),
+        }
+    }
+
+    /// One more than the highest accepted nonce; 0 before the first.
+    pub(crate) const fn next_nonce(&self) -> Nonce {
+        self.next_nonce.get()
+    }
+
+    /// How many nonces from the next one on have their hints in the index.
+    pub(crate) const fn hints_ahead(&self) -> u32 {
+        self.hints_ahead.get()
+    }
+
+    pub(crate) fn window(&self) -> ReplayWindow {
+        ReplayWindow::from_parts(self.next_nonce.get(), self.seen.get())
+    }
+
+    /// The nonces whose hints are live.
+    pub(crate) const fn live_nonces(&self) -> Range<Nonce> {
+        let next = self.next_nonce.get();
+        next..next.saturating_add(self.hints_ahead.get() as u64)
+    }
+
+    /// Moves the state on to `window`, with the hints up to `live_end` live, as far as
+    /// there are nonces.
+    pub(crate) fn advance(&mut self, window: &ReplayWindow, live_end: Nonce, max_nonce: Nonce) {
+        self.next_nonce = window.next().into();
+        self.seen = window.seen().into();
+        self.set_live_end(live_end, max_nonce);
+    }
+
+    /// Lets the live hints reach to `end` at least, as far as there are nonces.
+    pub(crate) fn reach(&mut self, end: Nonce, max_nonce: Nonce) {
+        self.set_live_end(end.max(self.live_nonces().end), max_nonce);
+    }
+
+    fn set_live_end(&mut self, end: Nonce, max_nonce: Nonce) {
+        let ahead = end.min(max_nonce.saturating_add(1)).saturating_sub(self.next_nonce.get());
+        self.hints_ahead = u32::try_from(ahead).unwrap_or(u32::MAX).into();
+    }
+
+    /// Cuts the live hints to what a window and the snapshot beside it may hold.
+    ///
+    /// A row was written when its hints reached so far, and a later window may reach
+    /// less far. It never reaches further than its window, because a window that
+    /// leaves hints to a snapshot is only followed by one that does not, or by one
+    /// with as long a horizon.
+    pub(crate) fn cut(&mut self, lookahead: u32, left_to: Option<&LeftTo>) {
+        let most = left_to.map_or(lookahead, |left_to| left_to.horizon_nonces.max(lookahead));
+        self.hints_ahead = self.hints_ahead.get().min(most).into();
+    }
+
+    /// Retires the slot, also one that is out of service.
+    pub(crate) const fn retire(&mut self) {
+        self.flags = RETIRED;
+    }
+
+    pub(crate) const fn is_retired(&self) -> bool {
+        self.flags & RETIRED != 0
+    }
+
+    /// Takes the slot out of service until the index is opened again.
+    pub(crate) const fn put_out_of_service(&mut self) {
+        self.flags |= OUT_OF_SERVICE;
+    }
+
+    pub(crate) const fn is_out_of_service(&self) -> bool {
+        self.flags & OUT_OF_SERVICE != 0
+    }
+
+    /// Whether packets of the slot may be accepted: its hints are live.
+    pub(crate) const fn is_in_service(&self) -> bool {
+        self.flags == 0
+    }
+
+    /// Notes how many records of each kind stand behind the state in its row.
+    pub(super) const fn set_counts(&mut self, past_lives: u8, late_units: u8) {
+        self.past_lives = past_lives;
+        self.late_units = late_units;
+    }
+
+    /// How many life records and late records the row has.
+    pub(super) const fn counts(&self) -> (u8, u8) {
+        (self.past_lives, self.late_units)
+    }
+}
+
+pub(super) fn layout() -> (&'static str, Vec<Field>) {
+    layout!("state", StateRecord: next_nonce, seen, hints_ahead, flags, past_lives, late_units,
+        reserved)
+}

@@ -1,0 +1,153 @@
+//! The options of RocksDB, and how they share the memory.
+
+use std::sync::Arc;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel,
+    MemtableFactory, MergeOperands, Options as RocksOptions, WriteBufferManager,
+};
+
+use crate::bucket;
+use crate::geometry::Geometry;
+use crate::records::{META_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX};
+use crate::rows::RowBudget;
+
+/// A block of the store holds about 25 buckets: large enough that its place in
+/// the index of blocks and in the cache costs under 1 %.
+const BLOCK_LEN_BYTES: usize = 16 << 10;
+
+/// A write buffer grows by so much. By default it is an eighth of the buffer: pieces
+/// of a megabyte, whose gaps the allocator fills badly once they are freed.
+const ARENA_BLOCK_LEN_BYTES: usize = 64 << 10;
+
+/// The memory of one index: rows, cache and write buffers, and the options that follow.
+pub(crate) struct Tuning {
+    rows: Arc<RowBudget>,
+    cache: Cache,
+    cache_len_bytes: usize,
+    buffers: WriteBufferManager,
+    buffer_len_bytes: usize,
+}
+
+impl Tuning {
+    /// Shares `memory_bytes` between rows in memory, the block cache, and the write
+    /// buffers, which are charged to that. Some stays for what the store takes beside
+    /// them: buffers of compactions, and what the allocator cannot give back.
+    pub(crate) fn new(memory_bytes: usize) -> Self {
+        let rows = Arc::new(RowBudget::new(memory_bytes / 4));
+        let cache_len_bytes = memory_bytes / 8 * 3;
+        let cache = Cache::new_hyper_clock_cache(cache_len_bytes, 0);
+        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
+            cache_len_bytes,
+            false,
+            cache.clone(),
+        );
+        let buffer_len_bytes = (memory_bytes / 8).clamp(1 << 20, 64 << 20);
+        Self { rows, cache, cache_len_bytes, buffers, buffer_len_bytes }
+    }
+
+    /// What rows in memory and the block cache will hold of a window of so many bytes.
+    pub(crate) fn held_bytes(&self, geometry: Geometry, bytes: u64) -> u64 {
+        let (in_rows, rest) = self.rows.foretell(geometry, bytes);
+        in_rows + rest.min(self.cache_len_bytes as u64)
+    }
+
+    /// What rows in memory may take.
+    pub(super) const fn rows(&self) -> &Arc<RowBudget> {
+        &self.rows
+    }
+
+    /// Bytes of rows in memory and of the block cache now, write buffers included.
+    pub(super) fn used_bytes(&self) -> usize {
+        self.rows.used_bytes() + self.cache.get_usage()
+    }
+
+    /// Options of the database.
+    pub(super) fn database(&self, create: bool) -> RocksOptions {
+        let mut options = RocksOptions::default();
+        options.create_if_missing(create);
+        options.set_error_if_exists(create);
+        // The default mode opens short after damage in the middle of the log,
+        // and a forgotten state is an accepted replay.
+        options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        options.set_track_and_verify_wals_in_manifest(true);
+        options.set_write_buffer_manager(&self.buffers);
+        options.set_max_total_wal_size(4 * self.buffer_len_bytes as u64);
+        options.set_max_background_jobs(2);
+        // One lane's rows at a time: they come in order, and each is then found from
+        // the one before. (The states' vector takes no other way.)
+        options.set_allow_concurrent_memtable_write(false);
+        options.set_keep_log_file_num(2);
+        // What it does every day is not worth a line, nor a thread that counts it.
+        options.set_log_level(LogLevel::Warn);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        options.set_max_log_file_size(1 << 20);
+        options
+    }
+
+    fn family(&self, restart_interval: i32) -> RocksOptions {
+        self.family_of(&mut BlockBasedOptions::default(), restart_interval)
+    }
+
+    fn family_of(&self, blocks: &mut BlockBasedOptions, restart_interval: i32) -> RocksOptions {
+        blocks.set_block_cache(&self.cache);
+        blocks.set_block_size(BLOCK_LEN_BYTES);
+        blocks.set_block_restart_interval(restart_interval);
+        blocks.set_format_version(6);
+        let mut options = RocksOptions::default();
+        options.set_block_based_table_factory(blocks);
+        options.set_write_buffer_size(self.buffer_len_bytes);
+        options.set_arena_block_size(ARENA_BLOCK_LEN_BYTES);
+        options.set_compression_type(DBCompressionType::None);
+        options
+    }
+
+    /// Options of a window's family, also for the files ingested into it.
+    pub(crate) fn window(&self) -> RocksOptions {
+        // Buckets share no prefix worth coding, so every key stands whole. Its place in a
+        // block is found by a small table of hashes: halving would touch a line of memory
+        // for each of its five steps.
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+        let mut options = self.family_of(&mut blocks, 1);
+        options.set_merge_operator_associative("hintdex.bucket-union", merge_buckets);
+        options
+    }
+
+    fn states(&self) -> RocksOptions {
+        let mut options = self.family(16);
+        options.set_compression_type(DBCompressionType::Lz4);
+        // Rows of states are a log: nobody reads them back before the index is opened
+        // again, so they are sorted when they are flushed and not before.
+        options.set_memtable_factory(MemtableFactory::Vector);
+        options
+    }
+
+    fn meta(&self) -> RocksOptions {
+        let mut options = self.family(16);
+        options.set_merge_operator_associative("hintdex.add", merge_counters);
+        options
+    }
+
+    /// Options of the family called `family`.
+    pub(super) fn by_name(&self, family: &str) -> RocksOptions {
+        match family {
+            META_FAMILY => self.meta(),
+            STATES_FAMILY => self.states(),
+            name if name.starts_with(WINDOW_FAMILY_PREFIX) => self.window(),
+            _ => self.family(16),
+        }
+    }
+}
+
+fn merge_buckets(_: &[u8], base: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
+    bucket::union(base.into_iter().chain(operands))
+}
+
+fn merge_counters(_: &[u8], base: Option<&[u8]>, operands: &MergeOperands) -> Option<Vec<u8>> {
+    let sum = base.into_iter().chain(operands).try_fold(0u64, |sum, bytes| {
+        Some(sum.wrapping_add(u64::from_le_bytes(bytes.try_into().ok()?)))
+    });
+    sum.map(|sum| sum.to_le_bytes().to_vec())
+}
