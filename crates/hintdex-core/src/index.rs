@@ -83,8 +83,8 @@ pub struct LiveIndex {
     /// Held by whoever changes the fleet or the windows. Never taken on a thread of rayon's:
     /// see [`maintain`](Self::maintain).
     maintenance: Mutex<()>,
-    /// The threads of whoever holds that, and of nobody else.
-    workers: ThreadPool,
+    /// The threads that whoever holds that forks on, and nobody else.
+    pub(crate) workers: ThreadPool,
     /// What the owner of the index should know, until somebody takes it.
     notes: Mutex<Vec<String>>,
     pub(crate) rolls: AtomicU64,
@@ -342,8 +342,9 @@ impl LiveIndex {
 
     /// Keeps every other change of fleet or windows out while `work` runs.
     ///
-    /// The lock is taken on a [plain thread](on_plain_thread), and `work` forks on threads
-    /// that never run anything else: a pool of which every thread waits here holds nobody up.
+    /// `work` runs on a [plain thread](on_plain_thread) and forks on
+    /// [`workers`](Self::workers) alone: a pool of which every thread waits here holds nobody
+    /// up.
     pub(crate) fn maintain<T: Send, E: From<Error> + Send>(
         &self,
         work: impl FnOnce() -> Result<T, E> + Send,
@@ -351,7 +352,7 @@ impl LiveIndex {
         on_plain_thread(|| {
             let _alone = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
             self.store.check()?;
-            self.workers.install(work)
+            work()
         })
     }
 

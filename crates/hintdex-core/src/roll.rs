@@ -227,6 +227,7 @@ impl LiveIndex {
             keys: self.keys.as_ref(),
             geometry,
             memory_bytes: self.options.memory_bytes,
+            workers: &self.workers,
             progress,
         }
     }

@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use hintdex_wire::{HintCipher, HintScheme, KeyId, KeySource, Nonce, Slot};
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use rocksdb::SstFileWriter;
 use sha2::{Digest, Sha256};
@@ -66,6 +67,8 @@ pub(crate) struct Bulk<'a> {
     pub(crate) keys: &'a dyn KeySource,
     pub(crate) geometry: Geometry,
     pub(crate) memory_bytes: usize,
+    /// The threads that it forks on, which run nothing else: a lock is held meanwhile.
+    pub(crate) workers: &'a ThreadPool,
     pub(crate) progress: &'a Progress<'a>,
 }
 
@@ -120,7 +123,7 @@ impl Bulk<'_> {
         let slots = u64::from(fleet.slot_count());
         self.progress.expect(slots * passes.len() as u64);
         for pass in passes {
-            let shares = shares(&pass);
+            let shares = self.shares(&pass);
             let finished: Option<Vec<_>> =
                 shares.iter().map(|share| drafts.finished(share)).collect();
             let written = match finished {
@@ -131,8 +134,11 @@ impl Bulk<'_> {
                 None => self.write_pass(fleet, &shares, tuning, drafts)?,
             };
             if hints.saturating_mul(ABOUT_HINT_LEN_BYTES) <= self.memory_bytes as u64 {
-                written.par_iter().filter(|(_, count)| *count > 0).try_for_each(|(path, _)| {
-                    read_back(path).map_err(Error::io("reading a file back", path))
+                let files = written.par_iter().filter(|(_, count)| *count > 0);
+                self.workers.install(|| {
+                    files.try_for_each(|(path, _)| {
+                        read_back(path).map_err(Error::io("reading a file back", path))
+                    })
                 })?;
             }
             for (path, count) in written.into_iter().filter(|(_, count)| *count > 0) {
@@ -162,7 +168,7 @@ impl Bulk<'_> {
                 count => Ok((drafts.finish(share, count)?, count)),
             }
         };
-        shares.par_iter().map(write).collect()
+        self.workers.install(|| shares.par_iter().map(write).collect())
     }
 
     /// A digest of all that the files of a window depend on.
@@ -179,7 +185,7 @@ impl Bulk<'_> {
             self.geometry.prefix_bits(),
             self.geometry.suffix_bits(),
         ]);
-        for share in self.passes(hints).iter().flat_map(shares) {
+        for share in self.passes(hints).iter().flat_map(|pass| self.shares(pass)) {
             digest.update([share.start, share.end].map(|end| end as u64).as_bytes());
         }
         let has_given_keys = fleet.has_given_keys();
@@ -200,7 +206,8 @@ impl Bulk<'_> {
             }
             Ok(digest.finalize().into())
         };
-        let tasks: Vec<_> = tasks(fleet.slot_count()).map(of_task).collect::<Result<_, _>>()?;
+        let tasks = tasks(fleet.slot_count()).map(of_task);
+        let tasks: Vec<_> = self.workers.install(|| tasks.collect::<Result<_, _>>())?;
         digest.update(tasks.as_flattened());
         Ok(digest.finalize().into())
     }
@@ -218,6 +225,14 @@ impl Bulk<'_> {
             pass.clone().try_for_each(|partition| check(&self.sort(partition, &pass, &made)))?;
         }
         Ok(())
+    }
+
+    /// The runs of a pass's partitions that have a file each. A file a thread: few enough to
+    /// open fast, enough to share the work.
+    fn shares(&self, pass: &Range<usize>) -> Vec<Range<usize>> {
+        let len = pass.len().div_ceil(self.workers.current_num_threads()).max(1);
+        let share = |first| first..pass.end.min(first + len);
+        pass.clone().step_by(len).map(share).collect()
     }
 
     fn partition_bits(&self) -> u32 {
@@ -250,7 +265,8 @@ impl Bulk<'_> {
             self.progress.advance(slots.len() as u64);
             made
         };
-        tasks(fleet.slot_count()).map(make).collect()
+        let tasks = tasks(fleet.slot_count()).map(make);
+        self.workers.install(|| tasks.collect())
     }
 
     fn make_words_of(
@@ -332,12 +348,4 @@ fn tasks(slots: u32) -> impl IndexedParallelIterator<Item = Range<u32>> {
         let first = task * SLOTS_PER_TASK;
         first..slots.min(first.saturating_add(SLOTS_PER_TASK))
     })
-}
-
-/// The runs of a pass's partitions that have a file each. A file a thread: few enough to
-/// open fast, enough to share the work.
-fn shares(pass: &Range<usize>) -> Vec<Range<usize>> {
-    let len = pass.len().div_ceil(rayon::current_num_threads()).max(1);
-    let share = |first| first..pass.end.min(first + len);
-    pass.clone().step_by(len).map(share).collect()
 }
