@@ -65,7 +65,7 @@ mod time;
 mod verify;
 mod window;
 
-pub use admit::{Admission, Arrival, ClockMove, Reach};
+pub use admit::{Admission, Arrival, ClockMove, Reach, Request};
 pub use error::Error;
 pub use estimate::WindowEstimate;
 pub use fleet::{DeviceRange, KeyOrigin};

@@ -65,6 +65,11 @@ impl Attempt {
         !self.tried.is_empty()
     }
 
+    /// The candidates whose tag was tried.
+    pub(crate) fn tried(&self) -> &[Resolved] {
+        &self.tried
+    }
+
     /// Whether further candidates may change the outcome.
     pub(crate) fn is_open(&self, scheme: HintScheme) -> bool {
         match self.outcome {

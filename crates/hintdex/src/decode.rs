@@ -1,10 +1,10 @@
 //! Decoding: from packets to verdicts.
 
-use hintdex_core::{Admission, Arrival, Reach};
-use hintdex_wire::{Hint, Packet, PacketError};
+use hintdex_core::{Admission, Arrival, Reach, Request};
+use hintdex_wire::{Hint, HintKey, Packet, PacketError};
 use rayon::prelude::*;
 
-use crate::attempt::{Attempt, Opener, Outcome};
+use crate::attempt::{Attempt, Authentic, Opener, Outcome};
 use crate::hunt::Hunt;
 use crate::resolve::HINTS_PER_TASK;
 use crate::waiting::Ticket;
@@ -177,33 +177,50 @@ impl Station {
         Ok(attempts)
     }
 
-    /// Judges the nonces of the authentic packets, in order.
+    /// Judges the nonces of the authentic packets, in order, and says of the others why they
+    /// are not.
+    ///
+    /// Where hints do not tell their nonce, the packets of a batch were searched for further
+    /// than each of them would be at its turn. So a candidate whose tag did not verify is
+    /// asked about, too: a packet is forged only if its hint was a device's then.
     fn admit(&self, attempts: Vec<Attempt>, times: &[u64]) -> Result<Vec<Said>, Error> {
-        let (mut arrivals, mut reaches) = (Vec::new(), Vec::new());
+        let (mut arrivals, mut requests, no_key) = (Vec::new(), Vec::new(), NO_KEY);
         for (attempt, received_unix_s) in attempts.iter().zip(times) {
-            let Outcome::Authentic(authentic) = &attempt.outcome else { continue };
-            let Resolved { slot, nonce, source, .. } = authentic.resolved;
-            let (hint_key, received_unix_s) = (&authentic.hint_key, *received_unix_s);
-            arrivals.push(Arrival { slot, nonce, hint_key, received_unix_s });
-            reaches.push(self.reach_of(source));
+            let received_unix_s = *received_unix_s;
+            if let Outcome::Authentic(authentic) = &attempt.outcome {
+                let Resolved { slot, nonce, source, .. } = authentic.resolved;
+                let hint_key = &authentic.hint_key;
+                arrivals.push(Arrival { slot, nonce, hint_key, received_unix_s });
+                requests.push(self.reach_of(source).map_or(Request::Admit, Request::AdmitWithin));
+            } else if self.is_probed(attempt) {
+                for Resolved { slot, nonce, source, .. } in attempt.tried() {
+                    let (slot, nonce, hint_key) = (*slot, *nonce, &no_key);
+                    arrivals.push(Arrival { slot, nonce, hint_key, received_unix_s });
+                    requests.extend(self.reach_of(*source).map(Request::Probe));
+                }
+            }
         }
-        let mut admissions = self.index.admit_batch_within(&arrivals, &reaches)?.into_iter();
-        let mut verdict = |attempt: Attempt| match attempt.outcome {
-            Outcome::Open if attempt.was_tried() => Verdict::Forged,
-            Outcome::Open => Verdict::Unknown(Unknown::NoDevice),
-            Outcome::KeyMissing(Resolved { key, .. }) => {
-                Verdict::Unknown(Unknown::OutOfService { device: key.device })
-            }
-            Outcome::Crowded => {
-                self.scans.count_crowded();
-                Verdict::Unknown(Unknown::TooManyCandidates)
-            }
-            Outcome::Authentic(authentic) => {
-                let Resolved { nonce, source, .. } = authentic.resolved;
-                let device = authentic.resolved.device();
+        let mut admissions = self.index.admit_requests(&arrivals, &requests)?.into_iter();
+        let said = |attempt| Said::Verdict(self.verdict(attempt, &mut admissions));
+        Ok(attempts.into_iter().map(said).collect())
+    }
+
+    /// The verdict on an attempt, with the admissions that are its own at the head of all.
+    fn verdict(
+        &self,
+        attempt: Attempt,
+        admissions: &mut impl Iterator<Item = Admission>,
+    ) -> Verdict {
+        let is_probed = self.is_probed(&attempt);
+        let was_tried = attempt.was_tried();
+        let probes = if is_probed { attempt.tried().len() } else { 0 };
+        match attempt.outcome {
+            Outcome::Authentic(Authentic { resolved, payload, .. }) => {
+                let Resolved { nonce, source, .. } = resolved;
+                let device = resolved.device();
                 match admissions.next() {
                     Some(Admission::Accepted) => {
-                        Verdict::Accepted { device, nonce, payload: authentic.payload, source }
+                        Verdict::Accepted { device, nonce, payload, source }
                     }
                     Some(Admission::Replay) => Verdict::Replay { device, nonce, source },
                     Some(Admission::Stale) => Verdict::Stale { device, nonce, source },
@@ -211,13 +228,28 @@ impl Station {
                     Some(Admission::OutOfService) => {
                         Verdict::Unknown(Unknown::OutOfService { device })
                     }
-                    Some(Admission::OutOfReach | Admission::Retired) | None => {
-                        Verdict::Unknown(Unknown::NoDevice)
-                    }
+                    _ => Verdict::Unknown(Unknown::NoDevice),
                 }
             }
-        };
-        Ok(attempts.into_iter().map(|attempt| Said::Verdict(verdict(attempt))).collect())
+            Outcome::Open => {
+                let mut probed = admissions.take(probes);
+                let in_reach = probed.by_ref().filter(|said| *said == Admission::InReach).count();
+                let is_forged = if is_probed { in_reach > 0 } else { was_tried };
+                if is_forged { Verdict::Forged } else { Verdict::Unknown(Unknown::NoDevice) }
+            }
+            Outcome::KeyMissing(Resolved { key, .. }) => {
+                Verdict::Unknown(Unknown::OutOfService { device: key.device })
+            }
+            Outcome::Crowded => {
+                self.scans.count_crowded();
+                Verdict::Unknown(Unknown::TooManyCandidates)
+            }
+        }
+    }
+
+    /// Whether the candidates of an attempt have to be within reach at the packet's turn.
+    fn is_probed(&self, attempt: &Attempt) -> bool {
+        matches!(attempt.outcome, Outcome::Open) && !self.params().scheme.is_reversible()
     }
 
     /// How far from where its device is expected a packet may be that this source found:
@@ -233,6 +265,9 @@ impl Station {
         })
     }
 }
+
+/// The key of a probe, under which nothing is made.
+const NO_KEY: HintKey = HintKey::from_bytes([0; 16]);
 
 /// What is said of a packet.
 enum Said {
@@ -256,7 +291,7 @@ mod tests {
 
     use hintdex_core::{DeviceRange, LiveIndex, Params};
     use hintdex_wire::{
-        CheckValue, DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, PacketKey, Sealer,
+        CheckValue, DeviceId, HintScheme, KeyId, KeySource, MasterKey, PacketKey, Sealer,
     };
 
     use super::*;

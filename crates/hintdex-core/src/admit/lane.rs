@@ -6,7 +6,7 @@ use hintdex_wire::{HintCipher, Nonce, NonceKind, Slot};
 use rocksdb::WriteBatch;
 
 use super::judge::{is_within, judge_clocked, judge_counter};
-use super::{Admission, Arrival, Reach};
+use super::{Admission, Arrival, Request};
 use crate::Error;
 use crate::index::LiveIndex;
 use crate::records::{ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, epoch_key, slot_key};
@@ -60,7 +60,7 @@ impl<'a> Lane<'a> {
     pub(super) fn admit_one(
         &mut self,
         arrival: &Arrival<'_>,
-        reach: Option<Reach>,
+        request: Request,
     ) -> Result<Admission, Error> {
         let slot = arrival.slot;
         let place = StateTable::place_of(slot);
@@ -73,10 +73,13 @@ impl<'a> Lane<'a> {
         if known.state.is_out_of_service() {
             return Ok(Admission::OutOfService);
         }
-        if reach.is_some_and(|reach| {
-            !is_within(&self.index.params, &self.timing, &known, arrival, reach)
-        }) {
-            return Ok(Admission::OutOfReach);
+        if let Some(reach) = request.reach() {
+            if !is_within(&self.index.params, &self.timing, &known, arrival, reach) {
+                return Ok(Admission::OutOfReach);
+            }
+            if matches!(request, Request::Probe(_)) {
+                return Ok(Admission::InReach);
+            }
         }
         let judged = match known.clock {
             None => judge_counter(&self.index.params, shard, place, known.state, arrival.nonce),

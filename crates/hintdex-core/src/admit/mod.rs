@@ -46,6 +46,27 @@ pub struct Reach {
     pub epoch_nonces: u64,
 }
 
+/// What is asked of an arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// To be admitted, wherever its nonce is.
+    Admit,
+    /// To be admitted if its nonce is within this reach.
+    AdmitWithin(Reach),
+    /// To be told whether its nonce is within this reach, and no more: its tag did not verify.
+    Probe(Reach),
+}
+
+impl Request {
+    /// The reach that an arrival is held to.
+    pub(crate) const fn reach(self) -> Option<Reach> {
+        match self {
+            Self::Admit => None,
+            Self::AdmitWithin(reach) | Self::Probe(reach) => Some(reach),
+        }
+    }
+}
+
 /// What became of an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -60,6 +81,8 @@ pub enum Admission {
     Early,
     /// The nonce is further from where the device is expected than the [`Reach`] allows.
     OutOfReach,
+    /// The nonce of a [probe](Request::Probe) is within its reach.
+    InReach,
     /// The slot was retired.
     Retired,
     /// The slot is out of service: its stored state is not sound, or its key is missing.
@@ -102,18 +125,18 @@ impl LiveIndex {
     /// Those of [`admit`](Self::admit); then some arrivals of the batch may have
     /// been accepted, and the index has to be opened again.
     pub fn admit_batch(&self, arrivals: &[Arrival<'_>]) -> Result<Vec<Admission>, Error> {
-        self.admit_batch_within(arrivals, &[])
+        self.admit_requests(arrivals, &[])
     }
 
-    /// [`admit_batch`](Self::admit_batch) of arrivals that are held to a reach each: those
-    /// at the places of `reaches` that have one, the others may be anywhere.
+    /// [`admit_batch`](Self::admit_batch) of arrivals of which something else may be asked:
+    /// what stands in `requests` at the same place, or [`Request::Admit`] where nothing does.
     ///
     /// # Errors
     /// Those of [`admit_batch`](Self::admit_batch).
-    pub fn admit_batch_within(
+    pub fn admit_requests(
         &self,
         arrivals: &[Arrival<'_>],
-        reaches: &[Option<Reach>],
+        requests: &[Request],
     ) -> Result<Vec<Admission>, Error> {
         self.store.check()?;
         self.check_known(arrivals)?;
@@ -121,13 +144,13 @@ impl LiveIndex {
         let lanes = (arrivals.len() / ARRIVALS_PER_LANE).clamp(1, threads);
         let mut admissions = vec![Admission::Accepted; arrivals.len()];
         if lanes == 1 {
-            place(&mut admissions, self.admit_lane(arrivals.iter().enumerate(), reaches)?);
+            place(&mut admissions, self.admit_lane(arrivals.iter().enumerate(), requests)?);
         } else {
             let of_lane = |lane| {
                 let mine = move |(_, arrival): &(usize, &Arrival<'_>)| {
                     StateTable::shard_of(arrival.slot) as usize % lanes == lane
                 };
-                self.admit_lane(arrivals.iter().enumerate().filter(mine), reaches)
+                self.admit_lane(arrivals.iter().enumerate().filter(mine), requests)
             };
             let done: Vec<_> = (0..lanes).into_par_iter().map(of_lane).collect::<Result<_, _>>()?;
             done.into_iter().for_each(|lane| place(&mut admissions, lane));
@@ -156,7 +179,7 @@ impl LiveIndex {
     fn admit_lane<'a>(
         &self,
         arrivals: impl Iterator<Item = (usize, &'a Arrival<'a>)> + Clone,
-        reaches: &[Option<Reach>],
+        requests: &[Request],
     ) -> Result<Vec<(usize, Admission)>, Error> {
         let wanted = arrivals
             .clone()
@@ -166,8 +189,8 @@ impl LiveIndex {
         let mut lane = Lane::new(self, &windows, shards)?;
         let admissions = arrivals
             .map(|(position, arrival)| {
-                let reach = reaches.get(position).copied().flatten();
-                lane.admit_one(arrival, reach).map(|admission| (position, admission))
+                let request = requests.get(position).copied().unwrap_or(Request::Admit);
+                lane.admit_one(arrival, request).map(|admission| (position, admission))
             })
             .collect::<Result<_, _>>()?;
         lane.write()?;
