@@ -240,8 +240,7 @@ fn judge_clocked(
     arrival: &Arrival<'_>,
 ) -> Option<Taken> {
     let kind = index.params.nonces;
-    // Nothing was received before the index was made.
-    let now_s = arrival.received_unix_s.max(index.created_unix_s);
+    let now_s = index.believed_s(arrival.received_unix_s);
     let Shard { states, clocks, past, pending } = shard;
     let (state, record) = (states.get_mut(place)?, clocks.get_mut(place)?);
     let mut window = state.window();
