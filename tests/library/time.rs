@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hintdex::wire::{DeviceId, HintScheme, ManualClock, Nonce, NonceKind, StepLen};
-use hintdex::{DeviceRange, Durability, Params, Source, Station, StationOptions, Verdict};
+use hintdex::{
+    DeviceRange, Durability, Params, Received, Source, Station, StationOptions, Verdict,
+};
 use hintdex_tests::Devices;
 use tempfile::TempDir;
 
@@ -180,4 +182,42 @@ fn moves_are_told_once_with_where_the_clock_was_and_is() {
     world.clock.set(NOW + 3 * HOUR);
     let said = world.hear(5, 10 + 120);
     assert!(matches!(said, Verdict::Accepted { source: Source::Index, .. }), "{said:?}");
+}
+
+#[test]
+fn a_fleet_made_by_a_clock_that_was_years_ahead_goes_by_the_present() {
+    for kind in [minutes(), NonceKind::DayCounter] {
+        let mut world = World::new(kind, NOW + 4 * 365 * 24 * HOUR);
+        world.clock.set(NOW);
+        world.reopen();
+        assert_eq!(world.station().now_s(), NOW);
+        assert_eq!(world.station().created_unix_s(), NOW + 4 * 365 * 24 * HOUR);
+        world.all_are_found(NOW);
+        for device in 0..DEVICES {
+            let said = world.hear(device, world.nonce(NOW));
+            assert!(matches!(said, Verdict::Replay { .. }), "{device}: {said:?}");
+        }
+        world.clock.set(NOW + 25 * HOUR);
+        world.all_are_found(NOW + 25 * HOUR);
+        world.station().verify(None).expect("it is sound");
+    }
+}
+
+#[test]
+fn while_the_clock_is_not_set_packets_are_judged_by_their_own_times() {
+    let mut world = World::new(minutes(), NOW);
+    world.clock.set(1000);
+    world.reopen();
+    let then = NOW + 30 * 24 * HOUR;
+    let packet = |device, at| world.senders.packet(device, world.nonce(at), b"ok");
+    let packets: Vec<_> = (0..DEVICES).map(|device| packet(device, then)).collect();
+    let received = packets.iter().map(|packet| Received { packet, at_unix_s: then });
+    let received: Vec<_> = received.collect();
+    let said = world.station().decode_received(&received).expect("it decodes");
+    assert!(said.iter().all(|said| matches!(said, Verdict::Accepted { .. })), "{said:?}");
+    // A time of reception that no clock shows which was set is that of the making.
+    let packet = packet(3, NOW + 3 * HOUR);
+    let unset = Received { packet: &packet, at_unix_s: 500 };
+    let said = world.station().decode_received(&[unset]).expect("it decodes");
+    assert!(matches!(said[..], [Verdict::Early { .. } | Verdict::Stale { .. }]), "{said:?}");
 }

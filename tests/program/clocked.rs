@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use hintdex_tests::devices::damaged;
+use hintdex_tests::files::copy_folder;
 use hintdex_tests::program::{inspect_at, run};
 use hintdex_tests::{Devices, Outcome, Random, Said, decode, provision};
 use hintdex_wire::HintScheme;
@@ -73,9 +74,13 @@ fn packets_of_steps_are_judged_by_the_times_behind_them_through_several_windows(
     let late = START + 7 * HOUR;
     send(START + 5, 1, START);
     send(START + 6, 1, START);
-    // One device an hour, far into windows that were not there when it was provisioned.
-    (0..6).for_each(|hour| send(START + hour * HOUR + 2000, 10 + 1, START + hour * HOUR + 2000));
-    // A step behind and a step ahead are in the allowance, two hours are not.
+    // One device, far into windows that were not there when it was provisioned: the clock
+    // follows authentic packets, and the windows are there before the packets are.
+    let minutes = (START + 500..START + 6 * HOUR).step_by(500);
+    let followed = minutes.clone().count();
+    minutes.for_each(|at| send(at, 10 + 1, at));
+    // A step behind and a step ahead are in the allowance, two hours are not. Behind a gap
+    // the third packet brings the clock there.
     send(late, 2, late - MINUTE);
     send(late, 3, late + MINUTE);
     send(late, 4, late + 2 * HOUR);
@@ -83,26 +88,30 @@ fn packets_of_steps_are_judged_by_the_times_behind_them_through_several_windows(
     send(late, DEVICES + 7, late);
     let forged = damaged(devices.packet(6, minute(late), b"ok"), 16 * 8 + 3);
     input += &format!("{} {late}\nno packet {late}\nabcd soon\n", hex::encode(forged));
-    let outcome = decode(&fleet, &[], input).done();
+    input += &devices.line_at(late + 100, 8, minute(late + 100), b"ok");
+    let now = START.to_string();
+    let outcome = decode(&fleet, &["--now", &now], input).done();
     let said = outcome.verdicts();
-    let index = |verdict, device| (verdict, Some(device), "index");
-    let mut expected = vec![index("accepted", 1), index("replay", 1)];
-    expected.extend([index("accepted", 11); 6]);
-    expected.extend([index("accepted", 2), index("accepted", 3)]);
+    let by = |source, verdict, device| (verdict, Some(device), source);
+    let mut expected = vec![by("index", "accepted", 1), by("index", "replay", 1)];
+    expected.extend(vec![by("index", "accepted", 11); followed]);
     // What is in no window is scanned for.
-    expected.extend([("early", Some(4), "scan"), ("stale", Some(5), "scan")]);
+    expected.extend([by("index", "accepted", 2), by("scan", "accepted", 3)]);
+    expected.extend([by("scan", "early", 4), by("scan", "stale", 5)]);
     let nobody = ["unknown", "forged", "malformed", "malformed"].map(|verdict| (verdict, None, ""));
     expected.extend(nobody);
+    expected.push(by("index", "accepted", 8));
     assert_eq!(told(&said), expected);
     let times: Vec<_> = said.iter().map(|said| said.time.as_str()).collect();
     assert_eq!(
         times[..4],
         ["2026-11-23T00:00:00Z"; 2]
             .into_iter()
-            .chain(["2026-11-23T00:33:00Z", "2026-11-23T01:33:00Z"])
+            .chain(["2026-11-23T00:08:00Z", "2026-11-23T00:16:00Z"])
             .collect::<Vec<_>>()
     );
-    assert_eq!((times[10], times[12]), ("2026-11-23T09:00:00Z", ""));
+    let early = 2 + followed + 2;
+    assert_eq!((times[early], times[early + 2]), ("2026-11-23T09:00:00Z", ""));
     assert!(outcome.stderr.contains("1 stale, 1 early, 1 forged"), "{}", outcome.stderr);
     at(late, "verify", &fleet, &[]).done();
 }
@@ -201,12 +210,14 @@ fn a_snapshot_of_hours_answers_for_them_and_the_index_for_what_is_behind() {
     assert_eq!((&looked["from_unix_s"], &looked["to_unix_s"]), (&from.into(), &to.into()));
 
     let devices = Devices::of_capture();
-    let times = [0, 1800, 5000, 3 * HOUR - 1, 3 * HOUR + 300, 9 * HOUR].map(|s| START + s);
+    let times = [0, 1800, 3500, 5000, 8000, 3 * HOUR - 1, 3 * HOUR + 300, 9 * HOUR];
+    let times = times.map(|s| START + s);
     let lines = (0..).zip(times).map(|(device, s)| devices.line_at(s, device, minute(s), b""));
     let now = START.to_string();
     let snapshot = ["--now", &now, "--snapshot", out];
     let said = decode(&fleet, &snapshot, lines.collect::<String>()).done().verdicts();
-    let sources = ["snapshot", "snapshot", "snapshot", "snapshot", "index", "index"];
+    // One packet behind a gap is scanned for: the clock is not there yet, nor the window.
+    let sources = ["snapshot"; 6].into_iter().chain(["index", "scan"]);
     let expected: Vec<_> =
         (0..).zip(sources).map(|(device, source)| ("accepted", Some(device), source)).collect();
     assert_eq!(told(&said), expected);
@@ -227,8 +238,16 @@ fn days_with_a_counter_are_judged_by_both() {
     let noon = START + DAY / 2;
     (0..40).for_each(|counter| send(noon + counter, 1, day(noon, counter)));
     send(noon + 50, 1, day(noon, 39));
-    // The counter begins again every day.
-    (1..4).for_each(|later| send(noon + later * DAY, 1, day(noon + later * DAY, 0)));
+    // The counter begins again every day. Others are heard meanwhile, and the clock is
+    // brought from day to day by them.
+    for later in 0..3 {
+        let today = noon + later * DAY;
+        (3..24)
+            .step_by(3)
+            .map(|hour| today + hour * HOUR)
+            .for_each(|at| send(at, 9, day(at, at % DAY / HOUR)));
+        send(today + DAY, 1, day(today + DAY, 0));
+    }
     let late = noon + 3 * DAY;
     send(late + 1, 1, day(noon, 40));
     // Half an hour before midnight a clock may show tomorrow (whose window a station that
@@ -236,19 +255,20 @@ fn days_with_a_counter_are_judged_by_both() {
     send(late + DAY / 2 - 1800, 2, day(late + DAY, 0));
     send(late + DAY, 3, day(late + 3 * DAY, 0));
     send(late + DAY, 4, day(late - 2 * DAY, 0));
-    let said = decode(&fleet, &[], input).done().verdicts();
+    let now = noon.to_string();
+    let said = decode(&fleet, &["--now", &now], input).done().verdicts();
     let mut expected = vec!["accepted"; 40];
     expected.push("replay");
-    expected.extend(["accepted"; 3]);
+    expected.extend(["accepted"; 3 * 8]);
     expected.extend(["stale", "accepted", "early", "stale"]);
     let verdicts: Vec<_> = said.iter().map(|said| said.verdict.as_str()).collect();
     assert_eq!(verdicts, expected);
     assert_eq!(
-        (said[0].time.as_str(), said[43].time.as_str()),
+        (said[0].time.as_str(), said[41 + 23].time.as_str()),
         ("2026-11-23T00:00:00Z", "2026-11-26T00:00:00Z")
     );
     let by_index = said.iter().filter(|said| said.verdict == "accepted" && said.source == "index");
-    assert!(by_index.count() >= 43);
+    assert!(by_index.count() >= 40 + 3 * 8);
     at(late + DAY, "verify", &fleet, &[]).done();
 }
 
@@ -266,7 +286,7 @@ fn a_station_that_was_off_for_a_month_finds_everybody_after_one_opening() {
             devices.line_at(now, device, nonce, b"back")
         };
         let input: String = (0..DEVICES).map(|device| line(device, &mut random)).collect();
-        let said = decode(&fleet, &[], input).done().verdicts();
+        let said = decode(&fleet, &["--now", &now.to_string()], input).done().verdicts();
         let expected: Vec<_> =
             (0..DEVICES).map(|device| ("accepted", Some(device), "index")).collect();
         assert_eq!(told(&said), expected, "{kind}");
@@ -275,33 +295,115 @@ fn a_station_that_was_off_for_a_month_finds_everybody_after_one_opening() {
 }
 
 #[test]
-fn calls_that_are_at_odds_with_time_are_refused_in_one_line() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let none = folder.path().join("none");
-    let make = |more: &[&str]| provision(&none, &[&["--devices", "5"], more].concat());
-    make(&["--nonce", "step:0"]).refused(2, &["step:0", "1 to 86400"]);
-    make(&["--nonce", "step:86401"]).refused(2, &["step:86401", "1 to 86400"]);
-    make(&["--nonce", "step"]).refused(2, &["--nonce", "step:SECONDS"]);
-    make(&["--nonce", "day-counter", "--hint", "speck64"]).refused(2, &["no room", "aes128"]);
-    make(&["--nonce", "step:60", "--now", "noon"]).refused(2, &["noon", "no time"]);
-    make(&["--nonce", "step:60", "--span", "1w"]).refused(2, &["--span", "h or d"]);
-    assert!(!none.exists());
+fn a_recording_of_another_time_is_scanned_for_until_its_first_packets_agree() {
+    for (kind, devices) in [("step:60", Devices::of_capture()), ("day-counter", wide())] {
+        let (_folder, fleet) = fleet(kind);
+        let then = START + 30 * DAY + 5000;
+        let nonce = if kind == "step:60" { minute(then) } else { day(then, 3) };
+        let line = |device| devices.line_at(then, device, nonce, b"back");
+        let input: String = (0..DEVICES).map(line).collect();
+        for now in [START, then + 300 * DAY] {
+            let (copy, verdict) = (tempfile::tempdir().expect("a folder"), "accepted");
+            let original = &fleet;
+            let fleet = copy.path().join("fleet");
+            copy_folder(original, &fleet);
+            let outcome = decode(&fleet, &["--now", &now.to_string()], input.clone()).done();
+            // One pass of a scan finds so many.
+            let source = |device| if device < 32 { "scan" } else { "index" };
+            let expected: Vec<_> =
+                (0..DEVICES).map(|device| (verdict, Some(device), source(device))).collect();
+            assert_eq!(told(&outcome.verdicts()), expected, "{kind} at {now}");
+            let way = if now < then { "30 days ahead of" } else { "300 days behind" };
+            assert!(outcome.stderr.contains(way), "{}", outcome.stderr);
+            at(then, "verify", &fleet, &[]).done();
+        }
+    }
+}
 
-    let counters = folder.path().join("counters");
-    provision(&counters, &["--devices", "5"]).done();
+/// What anybody can send who has no key moves nothing; nor does one receiver that is wrong.
+#[test]
+fn only_authentic_packets_that_agree_move_the_clock() {
     let (_folder, fleet) = fleet("step:60");
-    provision(&fleet, &["--devices", "5", "--first-device", "900", "--nonce", "step:30"])
-        .refused(2, &["step:60", "leave these options out"]);
-    let out = folder.path().join("a.hdx");
-    let rebuild = |fleet: &Path, more: &[&str]| {
-        let out = ["--out", out.to_str().expect("text")];
-        at(START, "rebuild", fleet, &[&out, more].concat())
-    };
-    let now = START.to_string();
-    rebuild(&fleet, &["--from", &now]).refused(2, &["--to"]);
-    rebuild(&fleet, &["--to", &now]).refused(2, &["--from"]);
-    rebuild(&fleet, &["--from", &now, "--to", &now]).refused(2, &["--from", "before --to"]);
-    rebuild(&fleet, &["--from", &now, "--to", "60"]).refused(2, &["--from", "before --to"]);
-    rebuild(&counters, &["--from", "60", "--to", &now]).refused(2, &["no time", "--horizon"]);
-    assert!(!out.exists());
+    let (devices, now) = (Devices::of_capture(), START + 1800);
+    at(now, "roll", &fleet, &[]).done();
+    let before = spans(&fleet, now);
+    let hour_s = serde_json::json!([[START, START + HOUR]]);
+    assert_eq!(before, hour_s);
+    let mut random = Random::new(12);
+    for far in [now + 366 * DAY, now + 2 * HOUR, now - 2 * HOUR, 0, 253_402_207_200] {
+        let mut input = String::new();
+        for device in 0..10 {
+            let forged = damaged(devices.packet(device, minute(far), b"ok"), 16 * 8 + 3);
+            let noise = random.bytes(40);
+            input += &format!("00 {far}\n{} {far}\n", hex::encode(forged));
+            input += &format!("{} {far}\n{}\n", hex::encode(&noise), hex::encode(&noise[..30]));
+            input += &devices.line_at(far, DEVICES + device, minute(far), b"ok");
+        }
+        // Two authentic ones, and then one of the present.
+        input += &devices.line_at(far, 150, minute(far), b"ok");
+        input += &devices.line_at(far, 151, minute(far), b"ok");
+        input += &devices.line_at(now, 7, minute(now), b"ok");
+        let said = decode(&fleet, &["--now", &now.to_string()], input).done().verdicts();
+        let last = said.last().expect("verdicts");
+        assert_eq!(
+            (last.sender.map(|(device, _)| device), last.source.as_str()),
+            (Some(7), "index")
+        );
+        assert_eq!(spans(&fleet, now), before, "{far}");
+    }
+    // Three that agree do.
+    let then = now + 366 * DAY;
+    let lines = (20..23).map(|device| devices.line_at(then, device, minute(then), b"ok"));
+    decode(&fleet, &["--now", &now.to_string()], lines.collect::<String>()).done();
+    let moved = serde_json::json!([[then - then % HOUR, then - then % HOUR + HOUR]]);
+    assert_eq!(spans(&fleet, then), moved);
+}
+
+#[test]
+fn a_fleet_that_was_made_while_the_clock_was_ahead_accepts_packets_of_today() {
+    for (kind, devices) in [("step:60", Devices::of_capture()), ("day-counter", wide())] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fleet = folder.path().join("fleet");
+        let (count, ahead) = (DEVICES.to_string(), "2030-01-01T00:00:00Z");
+        provision(&fleet, &["--devices", &count, "--nonce", kind, "--now", ahead]).done();
+        let nonce = |at| if kind == "step:60" { minute(at) } else { day(at, at % DAY / 600) };
+        for now in [START, START + 600, START + 5 * HOUR] {
+            let line = |device| devices.line(device, nonce(now), b"ok");
+            let input: String = (0..DEVICES).map(line).collect();
+            let outcome = decode(&fleet, &["--now", &now.to_string()], input.clone()).done();
+            let said = outcome.verdicts();
+            let verdicts: Vec<_> = said.iter().map(|said| said.verdict.as_str()).collect();
+            assert_eq!(verdicts, vec!["accepted"; 200], "{kind} at {now}");
+            let warning = outcome.stderr.lines().next().expect("a warning");
+            assert!(warning.contains(ahead) && warning.contains("one of the two"), "{warning}");
+            let again = decode(&fleet, &["--now", &now.to_string()], input).done().verdicts();
+            assert!(again.iter().all(|said| said.verdict == "replay"), "{kind} at {now}");
+            at(now, "verify", &fleet, &[]).done();
+        }
+    }
+}
+
+#[test]
+fn a_station_that_starts_in_1970_decodes_packets_by_their_times() {
+    for (kind, devices) in [("step:60", Devices::of_capture()), ("day-counter", wide())] {
+        let (_folder, fleet) = fleet(kind);
+        let nonce = |at| if kind == "step:60" { minute(at) } else { day(at, 0) };
+        let then = START + 400 * DAY;
+        let stamped = |device| devices.line_at(then, device, nonce(then), b"ok");
+        let mut input: String = (0..DEVICES - 1).map(stamped).collect();
+        // By now authentic packets have told the time.
+        input += &devices.line(DEVICES - 1, nonce(then), b"ok");
+        let outcome = decode(&fleet, &["--now", "100"], input).done();
+        let said = outcome.verdicts();
+        let verdicts: Vec<_> = said.iter().map(|said| said.verdict.as_str()).collect();
+        assert_eq!(verdicts, vec!["accepted"; 200], "{kind}");
+        assert!(said[32..].iter().all(|said| said.source == "index"), "{kind}");
+        let warning = outcome.stderr.lines().next().expect("a warning");
+        assert!(warning.contains("nobody has set the system's clock"), "{warning}");
+        // A receiver whose clock was never set is no witness, and its packets are of now.
+        let then = then + 2 * DAY;
+        let line = devices.line_at(77, 3, nonce(then), b"ok");
+        let said = decode(&fleet, &["--now", &then.to_string()], line).done().verdicts();
+        assert_eq!(told(&said), [("accepted", Some(3), "index")], "{kind}");
+    }
 }

@@ -22,3 +22,4 @@ mod measure;
 mod provisioning;
 mod schemes;
 mod snapshots;
+mod streams;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::{fmt, fs};
 
-use hintdex_wire::{Clock, DeviceId, KeyId, KeySource, Nonce, Slot, SystemClock};
+use hintdex_wire::{Clock, DeviceId, FIRST_SET_UNIX_S, KeyId, KeySource, Nonce, Slot, SystemClock};
 use rayon::ThreadPool;
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
@@ -288,10 +288,21 @@ impl LiveIndex {
         self.timing
     }
 
-    /// The station's time, in seconds since 1970: never before the index was made,
-    /// which a clock says that was not set yet.
+    /// The station's time, in seconds since 1970: what its clock shows, also before the
+    /// index was made, whose time may have been the wrong one. While the clock shows that
+    /// it was never set ([`FIRST_SET_UNIX_S`]) it is not before the index was made.
     pub fn now_s(&self) -> u64 {
-        self.clock.now_unix_s().max(self.created_unix_s)
+        self.believed_s(self.clock.now_unix_s())
+    }
+
+    /// When the index was made, by the clock of that moment.
+    pub const fn created_unix_s(&self) -> u64 {
+        self.created_unix_s
+    }
+
+    /// What a clock's reading is taken for: see [`now_s`](Self::now_s).
+    pub(crate) fn believed_s(&self, unix_s: u64) -> u64 {
+        if unix_s < FIRST_SET_UNIX_S { unix_s.max(self.created_unix_s) } else { unix_s }
     }
 
     /// Whether a slot from `first` on holds another key than a device's first one.

@@ -10,6 +10,10 @@ pub trait Clock: Send + Sync {
     fn now_unix_s(&self) -> u64;
 }
 
+/// The first moment that a clock shows which was set, 2020-01-01: no fleet of ours is older,
+/// and a clock that starts without power begins at 1970, 1980 or 2000.
+pub const FIRST_SET_UNIX_S: u64 = 1_577_836_800;
+
 /// A clock that is set by hand: for tests, and for captures that carry their times.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);

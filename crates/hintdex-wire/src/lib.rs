@@ -63,7 +63,7 @@ mod speck;
 
 #[cfg(feature = "std")]
 pub use clock::SystemClock;
-pub use clock::{Clock, ManualClock};
+pub use clock::{Clock, FIRST_SET_UNIX_S, ManualClock};
 pub use hint::{Hint, HintCipher, MAX_HINT_LEN_BYTES};
 pub use id::{DeviceId, KeyId, Slot};
 pub use keys::{CheckValue, HintKey, KeySource, MasterKey, PacketKey};

@@ -14,7 +14,7 @@ use hintdex::{Durability, StationOptions};
 
 pub use ids::IdRange;
 pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
-pub use time::{TimeArgs, parse_duration, parse_time, time_text};
+pub use time::{BadTime, TimeArgs, parse_duration, parse_time, read_time, time_text};
 
 use crate::beacons::args::{IdentifyArgs, ImportKeysArgs};
 

@@ -1,5 +1,6 @@
 //! Times and spans of time on the command line.
 
+use std::fmt;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
@@ -96,19 +97,89 @@ fn parse_span(text: &str) -> Result<u32, String> {
     })
 }
 
+/// Why a text is no moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadTime {
+    /// A date and a time of day that may be of any place.
+    NoZone,
+    /// As many digits as milliseconds, microseconds or nanoseconds have.
+    NotSeconds,
+    Quoted,
+    /// A moment, and more behind it.
+    MoreBehind,
+    Before1970,
+    /// Behind the last moment that is read.
+    PastTheLast,
+    Other,
+}
+
+impl fmt::Display for BadTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoZone => "is a time without a time zone: add Z, or an offset like +01:00",
+            Self::NotSeconds => {
+                "is no time in seconds: it has as many digits as milliseconds, or less, have"
+            }
+            Self::Quoted => "is no time: it is in quotation marks; leave them out",
+            Self::MoreBehind => "is more than a time: end the line behind the time",
+            Self::Before1970 => "is no time: it is before 1970, as of a clock that was never set",
+            Self::PastTheLast => "is no time: it is past the year 9999",
+            Self::Other => "is no time: give seconds since 1970, or 2026-11-23T07:00:00Z",
+        })
+    }
+}
+
+/// Digits of milliseconds, microseconds and nanoseconds since 1970, from 2001 to 2286.
+const DIGITS_OF_FRACTIONS: [usize; 3] = [13, 16, 19];
+
+/// Longer texts are not looked into for what they are instead of a time.
+const MAX_TEXT_LEN_BYTES: usize = 128;
+
 /// Reads a moment: seconds since 1970, with a fraction that is dropped, or RFC 3339 like
 /// `2026-11-23T07:00:00.5+01:00`. None before 1970 and past the year 9999.
-pub fn parse_time(text: &str) -> Result<u64, String> {
-    let bad = || format!("{text:?} is no time: give seconds since 1970, or 2026-11-23T07:00:00Z");
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+pub fn read_time(text: &str) -> Result<u64, BadTime> {
+    let unix_s = read_alone(text);
+    if unix_s != Err(BadTime::Other) || text.len() > MAX_TEXT_LEN_BYTES {
+        return unix_s;
+    }
+    if text.starts_with(['"', '\'']) {
+        return Err(BadTime::Quoted);
+    }
+    // Date and time of day may have a space between them: the longest part that is a time
+    // or nearly one says what is wrong with the whole.
+    let ends = text.char_indices().filter(|(_, c)| matches!(c, ' ' | '\t' | ',' | ';')).rev();
+    let parts = ends.filter_map(|(end, _)| text.get(..end)).map(str::trim_ascii_end);
+    let mut known = parts.map(read_alone).filter(|read| *read != Err(BadTime::Other));
+    Err(known.next().map_or(BadTime::Other, |read| read.err().unwrap_or(BadTime::MoreBehind)))
+}
+
+/// Reads a moment with nothing behind it.
+fn read_alone(text: &str) -> Result<u64, BadTime> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if let Some(unsigned) = whole.strip_prefix('-') {
+        // What is nearer to 0 is a signal's strength.
+        let is_moment = is_number(unsigned) && unsigned.len() > 6;
+        return Err(if is_moment { BadTime::Before1970 } else { BadTime::Other });
+    }
     let unix_s = if is_number(whole) && is_number(fraction) {
-        whole.parse().ok()
+        if DIGITS_OF_FRACTIONS.contains(&whole.len()) {
+            return Err(BadTime::NotSeconds);
+        }
+        whole.parse().map_err(|_| BadTime::PastTheLast)?
+    } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        u64::try_from(time.as_second()).map_err(|_| BadTime::Before1970)?
+    } else if text.parse::<jiff::civil::DateTime>().is_ok() {
+        return Err(BadTime::NoZone);
     } else {
-        let time: Option<jiff::Timestamp> = text.parse().ok();
-        time.and_then(|time| u64::try_from(time.as_second()).ok())
+        return Err(BadTime::Other);
     };
-    unix_s.filter(|unix_s| *unix_s <= LAST_UNIX_S).ok_or_else(bad)
+    if unix_s > LAST_UNIX_S { Err(BadTime::PastTheLast) } else { Ok(unix_s) }
+}
+
+/// Reads a moment of the command line.
+pub fn parse_time(text: &str) -> Result<u64, String> {
+    read_time(text).map_err(|why| format!("{text:?} {why}"))
 }
 
 /// A moment, given in seconds since 1970, as RFC 3339 has it; as it is past the year 9999.
@@ -120,7 +191,7 @@ pub fn time_text(unix_s: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_duration, parse_time, time_text};
+    use super::{BadTime, parse_duration, parse_time, read_time, time_text};
 
     #[test]
     fn times_have_units_and_moments_two_forms() {
@@ -186,6 +257,33 @@ mod tests {
             "2026-1123T07:00:00Z",
         ] {
             assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_a_time_is_named() {
+        for (text, why) in [
+            ("2026-11-23 07:00:00", BadTime::NoZone),
+            ("2026-11-23T07:00:00", BadTime::NoZone),
+            ("2026-11-23T07:00:00.25 -97", BadTime::NoZone),
+            ("1795392000123", BadTime::NotSeconds),
+            ("1795392000123456", BadTime::NotSeconds),
+            ("1795392000123456789", BadTime::NotSeconds),
+            ("1795392000123 -97", BadTime::NotSeconds),
+            ("\"2026-11-23T07:00:00Z\"", BadTime::Quoted),
+            ("'1795392000'", BadTime::Quoted),
+            ("2026-11-23T07:00:00Z -97", BadTime::MoreBehind),
+            ("2026-11-23 07:00:00Z,-97,868100000", BadTime::MoreBehind),
+            ("1795392000 -97", BadTime::MoreBehind),
+            ("0001-01-01T00:00:00Z", BadTime::Before1970),
+            ("-62135596800", BadTime::Before1970),
+            ("999999999999", BadTime::PastTheLast),
+            ("soon", BadTime::Other),
+            ("-", BadTime::Other),
+            ("-97 868100000", BadTime::Other),
+            ("é", BadTime::Other),
+        ] {
+            assert_eq!(read_time(text), Err(why), "{text}");
         }
     }
 }

@@ -33,14 +33,15 @@ impl Taken {
 
 /// Whether the nonce of an arrival is where a search for its device would have gone.
 pub(super) fn is_within(
-    params: &Params,
+    index: &LiveIndex,
     timing: &Timing,
     known: &SlotState,
     arrival: &Arrival<'_>,
     reach: Reach,
 ) -> bool {
-    let received = arrival.received_unix_s..=arrival.received_unix_s;
-    let (expected, nonce) = (params.expected(known, timing, &received), arrival.nonce);
+    let received_s = index.believed_s(arrival.received_unix_s);
+    let expected = index.params.expected(known, timing, &(received_s..=received_s));
+    let nonce = arrival.nonce;
     if known.clock.is_some() {
         return expected.contains(&nonce) || nonce < reach.epoch_nonces;
     }
@@ -123,8 +124,7 @@ pub(super) fn judge_clocked(
     arrival: &Arrival<'_>,
 ) -> Result<Taken, Unsound> {
     let (params, kind) = (&index.params, index.params.nonces);
-    // Nothing was received before the index was made.
-    let now_s = arrival.received_unix_s.max(index.created_unix_s);
+    let now_s = index.believed_s(arrival.received_unix_s);
     let SlotRow { known, past, late, pending } = &mut row;
     let Some(record) = &mut known.clock else { return Err("it has no clock") };
     let mut window = known.state.window();

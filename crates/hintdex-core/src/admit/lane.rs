@@ -74,7 +74,7 @@ impl<'a> Lane<'a> {
             return Ok(Admission::OutOfService);
         }
         if let Some(reach) = request.reach() {
-            if !is_within(&self.index.params, &self.timing, &known, arrival, reach) {
+            if !is_within(self.index, &self.timing, &known, arrival, reach) {
                 return Ok(Admission::OutOfReach);
             }
             if matches!(request, Request::Probe(_)) {

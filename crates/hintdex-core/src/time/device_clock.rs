@@ -15,6 +15,11 @@ const DRIFT_SLACK_PPM: i64 = 20;
 const LEAST_BASELINE_S: u64 = 86_400;
 const MOST_BASELINE_S: u64 = 90 * 86_400;
 
+/// A clock's offset is sought no further than where so long a silence may have brought it.
+/// Nobody vouches for the time at which a packet is said to have been received before its
+/// tag is verified, and what is sought without it must stay bounded.
+const MOST_SILENCE_S: u64 = 10 * 365 * 86_400;
+
 /// Station times that differ by more are not of one clock: somebody set it.
 const MOST_OUT_OF_ORDER_S: u64 = 3600;
 
@@ -53,7 +58,8 @@ impl DeviceClock {
 
     /// The lowest and the highest offset the clock may have at `unix_s`.
     pub(crate) fn offsets_at(&self, unix_s: u64, max_drift_ppm: u32) -> (i64, i64) {
-        let elapsed_s = i64::try_from(unix_s.abs_diff(self.heard_s)).unwrap_or(i64::MAX);
+        let elapsed_s = unix_s.abs_diff(self.heard_s).min(MOST_SILENCE_S);
+        let elapsed_s = i64::try_from(elapsed_s).unwrap_or(i64::MAX);
         let (slowest, fastest) = if unix_s < self.heard_s {
             (-i64::from(max_drift_ppm), i64::from(max_drift_ppm))
         } else {
@@ -170,6 +176,16 @@ mod tests {
         let truth = i64::try_from(device_s(at) - at).unwrap_or(0);
         assert!(low_s <= truth && truth <= high_s, "{truth} in {low_s}..{high_s}");
         assert!(high_s - low_s < blind_s * 2 / 3, "{low_s}..{high_s}");
+    }
+
+    #[test]
+    fn a_reception_at_any_time_asks_for_a_bounded_search() {
+        let clock = DeviceClock::new(1_795_392_000);
+        let most_s = 10 * 365 * 86_400 * 150 / MILLION;
+        for unix_s in [0, 1, 253_402_207_200, u64::MAX] {
+            let (low_s, high_s) = clock.offsets_at(unix_s, 150);
+            assert!((low_s, high_s) == (-most_s, most_s), "{low_s}..{high_s} at {unix_s}");
+        }
     }
 
     #[test]

@@ -1,0 +1,158 @@
+//! What was said, counted, and each verdict as a line of JSON.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use hintdex::wire::{Nonce, NonceKind};
+use hintdex::{Source, Verdict};
+
+use crate::args::time_text;
+use crate::input::BadLine;
+
+/// Counts what was said, and says it.
+#[derive(Default)]
+pub struct Summary {
+    /// How the fleet's nonces are made: whether they tell a time.
+    nonces: NonceKind,
+    /// Lines that were taken.
+    pub lines: u64,
+    accepted: u64,
+    replay: u64,
+    stale: u64,
+    early: u64,
+    forged: u64,
+    unknown: u64,
+    malformed: u64,
+    by_snapshot: u64,
+    by_index: u64,
+    by_scan: u64,
+    /// Whether the reader of the verdicts went away.
+    pub closed_early: bool,
+    /// Why the first line that is malformed is.
+    first_reason: Option<String>,
+}
+
+impl Summary {
+    /// The summary of a fleet's packets before the first.
+    pub fn new(nonces: NonceKind) -> Self {
+        Self { nonces, ..Self::default() }
+    }
+
+    /// Counts the verdict of the present line and appends its line of JSON.
+    pub fn verdict(&mut self, verdict: &Verdict, out: &mut String) {
+        self.say(self.lines, verdict, "", out);
+    }
+
+    /// The same of a line that was told `unknown` until a scan was allowed.
+    pub fn late(&mut self, line: u64, verdict: &Verdict, out: &mut String) {
+        self.unknown -= 1;
+        self.say(line, verdict, r#","late":true"#, out);
+    }
+
+    fn say(&mut self, line: u64, verdict: &Verdict, more: &str, out: &mut String) {
+        let name = verdict.name();
+        *self.count(verdict) += 1;
+        if matches!(verdict, Verdict::Malformed(_)) {
+            self.first_reason.get_or_insert_with(|| verdict.reason());
+        }
+        let time = |nonce: Nonce| {
+            let made = self.nonces.device_time_s(nonce);
+            made.map_or_else(String::new, |made| format!(r#","time":"{}""#, time_text(made.start)))
+        };
+        let written = match verdict {
+            Verdict::Accepted { device, nonce, payload, source } => {
+                let time = time(*nonce);
+                self.count_source(*source);
+                let (payload, source) = (hex::encode(payload), source.name());
+                writeln!(
+                    out,
+                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce}{time},"payload":"{payload}","source":"{source}"{more}}}"#
+                )
+            }
+            Verdict::Replay { device, nonce, source }
+            | Verdict::Stale { device, nonce, source }
+            | Verdict::Early { device, nonce, source } => {
+                let time = time(*nonce);
+                self.count_source(*source);
+                let (source, reason) = (source.name(), verdict.reason());
+                writeln!(
+                    out,
+                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce}{time},"source":"{source}","reason":"{reason}"{more}}}"#
+                )
+            }
+            _ => writeln!(
+                out,
+                r#"{{"line":{line},"verdict":"{name}","reason":"{}"{more}}}"#,
+                verdict.reason()
+            ),
+        };
+        // Writing to a string does not fail.
+        let _ = written;
+    }
+
+    /// Counts the present line, which is no packet, and appends its line of JSON.
+    pub fn bad_line(&mut self, why: BadLine, out: &mut String) {
+        self.malformed += 1;
+        self.first_reason.get_or_insert_with(|| why.to_string());
+        // Writing to a string does not fail.
+        let _ =
+            writeln!(out, r#"{{"line":{},"verdict":"malformed","reason":"{why}"}}"#, self.lines);
+    }
+
+    /// Why the first line is no packet, if none of the lines was one: then the input is
+    /// something else than packets.
+    pub fn nothing_was_a_packet(&self) -> Option<&str> {
+        let is_none = self.lines > 0 && self.malformed == self.lines && !self.closed_early;
+        self.first_reason.as_deref().filter(|_| is_none)
+    }
+
+    const fn count(&mut self, verdict: &Verdict) -> &mut u64 {
+        match verdict {
+            Verdict::Accepted { .. } => &mut self.accepted,
+            Verdict::Replay { .. } => &mut self.replay,
+            Verdict::Stale { .. } => &mut self.stale,
+            Verdict::Early { .. } => &mut self.early,
+            Verdict::Forged => &mut self.forged,
+            Verdict::Malformed(_) => &mut self.malformed,
+            _ => &mut self.unknown,
+        }
+    }
+
+    const fn count_source(&mut self, source: Source) {
+        match source {
+            Source::Snapshot => self.by_snapshot += 1,
+            Source::Index => self.by_index += 1,
+            _ => self.by_scan += 1,
+        }
+    }
+
+    pub fn print(&self, elapsed: Duration) {
+        let rate = self.lines as f64 / elapsed.as_secs_f64().max(1e-9);
+        let Self {
+            lines,
+            accepted,
+            replay,
+            stale,
+            early,
+            forged,
+            unknown,
+            malformed,
+            by_snapshot,
+            by_index,
+            by_scan,
+            ..
+        } = self;
+        eprintln!(
+            "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, {}\
+             {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}",
+            elapsed.as_secs_f64(),
+            if self.nonces.tells_time() { format!("{early} early, ") } else { String::new() },
+        );
+        if self.closed_early {
+            eprintln!(
+                "hintdex: the output was closed by its reader; packets up to line {lines} were taken, \
+                 the rest of the input was not read"
+            );
+        }
+    }
+}
