@@ -15,6 +15,8 @@ mod keys;
 mod live_index;
 mod model;
 mod newer;
+mod records;
 mod scans;
+mod splits;
 mod threads;
 mod time;

@@ -8,6 +8,7 @@
 )]
 
 pub mod capture;
+pub mod cases;
 pub mod devices;
 pub mod files;
 pub mod killing;
