@@ -148,7 +148,14 @@ impl FleetStates<'_> {
         let Some((rest, clock)) = self.rest.as_ref().zip(slot.clock) else {
             return self.params.each_live(slot, window, each);
         };
-        let offsets_s = clock.clock().offsets_at(rest.start, self.timing.max_drift_ppm);
+        // Receivers' clocks differ: a device that was heard later than now has used what is
+        // before that.
+        let clock = clock.clock();
+        let rest = &(rest.start.max(clock.heard_s).min(rest.end)..rest.end);
+        if rest.is_empty() {
+            return;
+        }
+        let offsets_s = clock.offsets_at(rest.start, self.timing.max_drift_ppm);
         let middle_s = offsets_s.0 + (offsets_s.1 - offsets_s.0) / 2;
         let offsets_s =
             ((offsets_s.0 + SLACK_S).min(middle_s), (offsets_s.1 - SLACK_S).max(middle_s));

@@ -44,6 +44,6 @@ pub const fn admitted(admission: Admission) -> Said {
         Admission::Replay => Said::Replay,
         Admission::Stale => Said::Stale,
         Admission::Early => Said::Early,
-        Admission::Retired => Said::Nobody,
+        _ => Said::Nobody,
     }
 }

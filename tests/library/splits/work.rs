@@ -138,7 +138,7 @@ fn copies_of_garbage_push_nobody_out_who_waits_for_a_scan() {
     // Nothing is scanned for until all of it is.
     let fleet = fleet(DEVICES, 0.0);
     let refused = fleet.station().decode_batch(&jammed()).expect("it decodes");
-    assert!(refused.iter().all(|said| *said == Verdict::Unknown(Unknown::ScanBudget)));
+    assert!(refused.iter().all(waits));
     fleet.station().decode_batch(&garbage()).expect("it decodes");
     let mut devices = found(all_waited(&fleet));
     devices.sort_unstable();
@@ -154,7 +154,7 @@ fn jammed_devices_are_found_beside_copies_of_garbage_once_the_budget_allows_it()
     loop {
         let noise: Vec<_> = (0..64).map(|_| random.bytes(40)).collect();
         let verdicts = fleet.station().decode_batch(&noise).expect("it decodes");
-        if verdicts.contains(&Verdict::Unknown(Unknown::ScanBudget)) {
+        if verdicts.iter().any(waits) {
             break;
         }
         assert!(Instant::now() < limit, "the budget is never spent");
@@ -173,4 +173,8 @@ fn jammed_devices_are_found_beside_copies_of_garbage_once_the_budget_allows_it()
     devices.sort_unstable();
     devices.dedup();
     assert_eq!(devices.len(), JAMMED as usize, "so many jammed devices are found");
+}
+
+fn waits(said: &Verdict) -> bool {
+    matches!(said, Verdict::Unknown(Unknown::ScanBudget { .. }))
 }
