@@ -68,6 +68,7 @@ pub use admit::{Admission, Arrival, ClockMove};
 pub use error::Error;
 pub use estimate::WindowEstimate;
 pub use fleet::{DeviceRange, KeyOrigin};
+pub use folder::DRAFT_SUFFIX;
 pub use held::{Held, SnapshotId};
 pub use index::{Durability, LiveIndex, MAX_LOOKAHEAD, Options, Params};
 pub use lookup::Candidates;

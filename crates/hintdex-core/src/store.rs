@@ -208,9 +208,14 @@ impl Store {
         Self::with(path, tuning, &options, &families, Durability::Sync)
     }
 
+    /// Whether there is a database in the folder `path`.
+    pub(crate) fn exists(path: &Path) -> bool {
+        path.join("CURRENT").is_file()
+    }
+
     /// Opens a database with every family it has.
     pub(crate) fn open(path: &Path, tuning: Tuning, durability: Durability) -> Result<Self, Error> {
-        if !path.join("CURRENT").is_file() {
+        if !Self::exists(path) {
             return Err(Error::NotAnIndex { path: path.to_owned() });
         }
         manifest::check(path)?;
@@ -385,10 +390,13 @@ impl Store {
         let family = self.family(name)?;
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
-        self.guard(
-            "ingesting files",
-            self.db.ingest_external_file_cf_opts(&family, &options, files),
-        )
+        let ingested =
+            self.db.ingest_external_file_cf_opts(&family, &options, files.iter().collect());
+        if ingested.is_err() {
+            // If that fails, too, the next opening says which file is missing.
+            let _ = manifest::keep_ingested(&self.path, &files);
+        }
+        self.guard("ingesting files", ingested)
     }
 
     /// Bytes of rows in memory and of the block cache now, write buffers included.

@@ -40,6 +40,7 @@
 mod budget;
 mod decode;
 mod error;
+mod folder;
 mod follow;
 mod keys;
 mod layers;
@@ -60,9 +61,9 @@ pub use hintdex_core::{
     ClockMove, DeviceRange, Durability, KeyOrigin, Params, Report, Section, Span, Stats, Timing,
     TimingOptions, Verified,
 };
-pub use keys::KeyImport;
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
+pub use keys::{KeyImport, KeyPart};
 pub use resolve::{Found, Resolved};
 pub use scans::ScanStats;
 pub use snapshots::RebuildOptions;
