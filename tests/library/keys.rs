@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use hintdex::wire::{DeviceId, HintCipher, HintKey, HintScheme, Slot};
 use hintdex::{
-    DeviceRange, Error, IndexError, KeyOrigin, RebuildOptions, Station, StationOptions, Verdict,
-    device_keys_format as format,
+    DeviceRange, Error, IndexError, KeyImport, KeyOrigin, KeyPart, RebuildOptions, Station,
+    StationOptions, Verdict, device_keys_format as format,
 };
-use hintdex_tests::Devices;
 use hintdex_tests::devices::{own_keys, own_packet};
+use hintdex_tests::{Devices, Random};
 
 use crate::fleet::{Fleet, SECRET};
 
@@ -168,6 +168,120 @@ fn a_device_that_is_there_keeps_its_key_whatever_is_imported() {
     are_heard(fleet.station(), &IDS, 0);
     let station = reopen(&mut fleet).expect("it opens");
     are_heard(&station, &IDS, 1);
+}
+
+/// An index that was refused a write before its declaration: it has none of the devices, but
+/// only the next opening may say so.
+#[test]
+fn keys_of_an_import_whose_outcome_is_not_known_stay_until_the_fleet_is_opened() {
+    let mut fleet = fleet();
+    import(fleet.station(), &IDS).expect("free ids");
+    let before = fs::metadata(key_file(&fleet)).expect("it is there").len();
+    let (index, away) = (fleet.dir().join("index"), fleet.dir().join("away"));
+    let many: Vec<u32> = (10_000..11_000).collect();
+    // The store cannot make the files that it needs for a new window.
+    fs::rename(&index, &away).expect("it can be moved");
+    fs::write(&index, "").expect("a file can be written");
+    let failed = import(fleet.station(), &many).expect_err("the folder is gone");
+    assert!(matches!(failed, Error::Index(IndexError::Store { .. })), "{failed}");
+    fs::remove_file(&index).expect("it is there");
+    fs::rename(&away, &index).expect("it can be moved");
+    assert!(fleet.station().is_poisoned());
+    let after = fs::metadata(key_file(&fleet)).expect("it is there").len();
+    assert!(after > before, "keys were taken back");
+    let refused = import(fleet.station(), &[1]).expect_err("it is poisoned");
+    assert!(matches!(refused, Error::Index(IndexError::Poisoned { .. })), "{refused}");
+    let station = reopen(&mut fleet).expect("it opens");
+    assert!(!station.is_poisoned());
+    are_heard(&station, &IDS, 0);
+    import(&station, &many).expect("none was added");
+    are_heard(&station, &many, 0);
+    station.verify(None).expect("all holds");
+}
+
+const PARTS: [KeyPart; 3] = [KeyPart::HintKey, KeyPart::FirstHalf, KeyPart::SecondHalf];
+
+/// A device's own keys, in the order of [`PARTS`].
+fn parts_of(device: u32) -> [[u8; 16]; 3] {
+    let (hint_key, dev_key) = own_keys(device);
+    let (first, second) = dev_key.split_at(16);
+    [hint_key, first.try_into().expect("16 bytes"), second.try_into().expect("16 bytes")]
+}
+
+fn add_parts(import: &mut KeyImport<'_>, device: u32, parts: [[u8; 16]; 3]) -> Result<(), Error> {
+    let [hint_key, first, second] = parts;
+    let dev_key = [first, second].concat().try_into().expect("32 bytes");
+    import.add(DeviceId(device), &HintKey::from_bytes(hint_key), &dev_key)
+}
+
+#[test]
+fn a_key_of_zeros_is_refused_and_two_keys_of_a_device_that_are_the_same() {
+    let fleet = fleet();
+    let mut import = fleet.station().import_keys().expect("nobody imports");
+    for (at, part) in PARTS.into_iter().enumerate() {
+        let mut parts = parts_of(50);
+        parts[at] = [0; 16];
+        let zero = add_parts(&mut import, 50, parts).expect_err("zeros");
+        let expected = (DeviceId(50), part);
+        assert!(
+            matches!(zero, Error::ZeroKey { device, part } if (device, part) == expected),
+            "{zero}"
+        );
+        for other in 0..at {
+            let mut parts = parts_of(50);
+            parts[at] = parts[other];
+            let own = add_parts(&mut import, 50, parts).expect_err("the same");
+            let Error::SharedKey { device, part: found, other_part, .. } = own else {
+                panic!("{own}")
+            };
+            assert_eq!((device, found, other_part), (DeviceId(50), part, PARTS[other]));
+        }
+    }
+    // What was refused is not in the import.
+    add_parts(&mut import, 50, parts_of(50)).expect("fit keys");
+    assert_eq!(import.provision(None).expect("a free id"), Slot(0)..Slot(1));
+    are_heard(fleet.station(), &[50], 0);
+}
+
+/// Whichever keys of two devices are the same, wherever in an import they stand, or if one
+/// was imported before: the later of the two is named.
+#[test]
+fn two_devices_that_share_a_key_are_refused_and_named() {
+    let mut random = Random::new(20);
+    let mut fleet = fleet();
+    import(fleet.station(), &IDS).expect("free ids");
+    let len_bytes = |fleet: &Fleet| fs::metadata(key_file(fleet)).expect("it is there").len();
+    let before = len_bytes(&fleet);
+    for at in 0..9 * 8 {
+        let (part, other_part) = (at % 3, at / 3 % 3);
+        let count = 2 + random.below_u32(40);
+        let second = 1 + random.below_u32(count - 1);
+        let other = if random.chance(50) { 900 } else { 100 + random.below_u32(second) };
+        let also = second + random.below_u32(count - second);
+        let mut import = fleet.station().import_keys().expect("nobody imports");
+        for device in 0..count {
+            let mut parts = parts_of(100 + device);
+            if device == second || device == also {
+                parts[part] = parts_of(other)[other_part];
+            }
+            add_parts(&mut import, 100 + device, parts).expect("it is the end that tells");
+        }
+        let shared = import.provision(None).expect_err("a key is there twice");
+        let Error::SharedKey { number, device, part: found, other: first, other_part: of, more } =
+            shared
+        else {
+            panic!("{shared}")
+        };
+        assert_eq!((number, device), (second.into(), DeviceId(100 + second)));
+        assert_eq!((found, first, of), (PARTS[part], DeviceId(other), PARTS[other_part]));
+        assert_eq!(more, u64::from(also != second));
+        assert_eq!(len_bytes(&fleet), before, "what was written is taken back");
+    }
+    let all: Vec<u32> = (100..140).collect();
+    import(fleet.station(), &all).expect("all are different");
+    let station = reopen(&mut fleet).expect("it opens");
+    are_heard(&station, &all, 0);
+    station.verify(None).expect("all holds");
 }
 
 /// A crash may leave any part of an import in the file: its devices are not there, and the

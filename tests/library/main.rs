@@ -8,6 +8,7 @@
 )]
 
 mod clocked;
+mod creation;
 mod damage;
 mod fleet;
 mod format;

@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod ambiguous;
 mod bad_calls;
 mod bad_input;
 mod beacons;
@@ -15,11 +16,13 @@ mod clocked;
 mod crash_decode;
 mod crash_provision;
 mod crash_windows;
+mod creation;
 mod estimate;
 mod full_disk;
 mod lean;
 mod measure;
 mod provisioning;
 mod schemes;
+mod secrets;
 mod snapshots;
 mod streams;

@@ -112,7 +112,8 @@ fn keys_come_from_csv_json_lines_and_binary_files() {
 #[test]
 fn a_bad_file_of_keys_is_named_by_its_line_and_leaves_nothing() {
     let good = csv(&[1, 2]);
-    let (hint_key, dev_key) = ("00".repeat(16), "11".repeat(32));
+    let (hint_key, dev_key) = own_keys(3);
+    let (hint_key, dev_key) = (hex::encode(hint_key), hex::encode(dev_key));
     let mut cut = binary(&[1, 2]);
     cut.pop();
     let cases: [(Vec<u8>, i32, &[&str]); 11] = [
@@ -160,6 +161,55 @@ fn a_bad_file_of_keys_is_named_by_its_line_and_leaves_nothing() {
     }
     let missing = fleet.with_extension("nowhere");
     provision(&fleet, &["--keys", missing.to_str().expect("text")]).refused(2, &["opening"]);
+}
+
+/// Keys that two devices share, or that are none, are named by the line, or the record, of
+/// the device; blank lines count.
+#[test]
+fn keys_that_are_shared_or_zeros_are_named_by_their_line() {
+    let case = include_str!("../data/cases/shared-keys.csv");
+    let row = |id: u32, hint_key: [u8; 16], dev_key: [u8; 32]| {
+        format!("{id},{},{}\n", hex::encode(hint_key), hex::encode(dev_key))
+    };
+    let ((hint, dev), (other_hint, other_dev)) = (own_keys(1), own_keys(9));
+    let header = "id,hint_key,dev_key\n";
+    let good = row(1, hint, dev);
+    let swapped: [u8; 32] = [&other_dev[..16], &dev[..16]].concat().try_into().expect("32 bytes");
+    let mut half_zero = other_dev;
+    half_zero[16..].fill(0);
+    let shared = format!("{header}{good}\n\n{}", row(9, hint, other_dev));
+    let mut records = binary(&[1, 2, 3]);
+    records.extend([&[0, 0, 0, 9], &hint[..], &other_dev[..]].concat());
+    let (_folder, fleet) = folder();
+    let cases: [(&[u8], &[&str]); 6] = [
+        (case.as_bytes(), &["line 2", "device 5", "2 more lines are bad"]),
+        (shared.as_bytes(), &["line 5", "hint_key of device 9", "hint_key of device 1"]),
+        (
+            &format!("{header}{good}{}", row(9, other_hint, swapped)).into_bytes(),
+            &["line 3", "second half of the dev_key of device 9", "first half of the dev_key of"],
+        ),
+        (
+            &format!("{header}{good}{}", row(9, other_hint, half_zero)).into_bytes(),
+            &["line 3", "second half of the dev_key of device 9", "zeros"],
+        ),
+        (
+            &format!("{header}9,{},{}", "0".repeat(32), "0".repeat(64)).into_bytes(),
+            &["line 2", "zeros"],
+        ),
+        (&records, &["record 4", "hint_key of device 9", "hint_key of device 1"]),
+    ];
+    for (text, words) in cases {
+        from_file(&fleet, text, &[]).refused(1, words);
+        from_file(&fleet, text, &[]).refused(1, &["nothing was imported"]);
+        assert!(!fleet.join("index").exists(), "{words:?}");
+    }
+    // And against devices that came before.
+    from_file(&fleet, csv(&[1, 2]), &[]).done();
+    let again = csv(&[1]).replace("\n1,", "\n8,");
+    from_file(&fleet, again, &[]).refused(1, &["line 2", "device 8", "device 1"]);
+    from_file(&fleet, csv(&[3, 9]), &[]).done();
+    are_heard(&fleet, &[1, 2, 3, 9], |id| own_packet(id, 0), 0);
+    verify(&fleet);
 }
 
 /// 34 passes over 200,000 devices, because few of their hints fit into the memory.

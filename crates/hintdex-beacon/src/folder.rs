@@ -1,8 +1,8 @@
 //! The folder: one owner at a time, files that are there whole or not at all.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -33,7 +33,7 @@ impl Folder {
 
     /// Takes a folder, and makes it if it is not there.
     pub fn open_or_create(path: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(path).map_err(Error::io("making the folder", path))?;
+        make_folders(path).map_err(Error::io("making the folder", path))?;
         Self::open(path)
     }
 
@@ -59,4 +59,21 @@ impl Folder {
         let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
         synced.map_err(Error::io("syncing", &self.path))
     }
+}
+
+/// Makes `path` and every folder above it that is missing, for their owner alone, and makes
+/// the name of each durable.
+fn make_folders(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    make_folders(parent)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Another process was faster: the lock decides whose the folder is.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    File::open(parent)?.sync_all()
 }

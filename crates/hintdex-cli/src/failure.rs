@@ -37,6 +37,11 @@ impl Failure {
         Self { message: format!("{}: {error}", path.display()), kind: Kind::Data }
     }
 
+    /// The same failure, with more to say.
+    pub fn and(self, more: &str) -> Self {
+        Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
     pub fn code(&self) -> ExitCode {
         match self.kind {
             Kind::Data => ExitCode::from(1),

@@ -15,16 +15,18 @@ mod rebuild;
 mod resolve;
 mod roll;
 mod rows;
+mod secret_input;
 mod timeline;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::{Args, Command, RunArgs};
 use crate::failure::Failure;
+use crate::secret_input::shown;
 
 fn main() -> ExitCode {
     // A defect of ours is one line, too; what was acknowledged is on disk.
@@ -48,15 +50,49 @@ fn parse() -> Result<Args, Failure> {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
-        _ => {
-            let text = error.to_string();
-            // What is wrong is the first paragraph; usage and hints follow it.
-            let what = text.split("\n\n").next().unwrap_or_default();
-            let words: Vec<_> =
-                what.trim_start_matches("error:").split_ascii_whitespace().collect();
-            Failure::usage(format!("{}; try hintdex --help", words.join(" ")))
-        }
+        _ => Failure::usage(format!("{}; try hintdex --help", wrong_call(error))),
     })
+}
+
+/// What is wrong with a command line. A value in it may be a key that somebody gave in the
+/// wrong place, so only short values are quoted.
+fn wrong_call(mut error: clap::Error) -> String {
+    let text_of = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let argument = text_of(&error, ContextKind::InvalidArg).unwrap_or_default();
+    let value = text_of(&error, ContextKind::InvalidValue).unwrap_or_default();
+    // Of an option that is known the message has the name as the help has it.
+    let is_known = error.kind() != ErrorKind::UnknownArgument;
+    if error.kind() == ErrorKind::ValueValidation {
+        let reason = std::error::Error::source(&error).map(ToString::to_string);
+        // A reason may quote the value.
+        let is_shown = |reason: &String| shown(&value).contains(&value) || !reason.contains(&value);
+        let why = reason.filter(is_shown).map_or_else(String::new, |why| format!(": {why}"));
+        return format!("invalid value {} for {argument}{why}", shown(&value));
+    }
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg]
+    {
+        let is_name =
+            |text: &String| kind == ContextKind::InvalidArg && (is_known || is_option_name(text));
+        if let Some(text) = text_of(&error, kind).filter(|text| !is_name(text)) {
+            // The text of the message has quotes of its own.
+            let text = shown(&text).trim_matches('"').to_owned();
+            error.insert(kind, ContextValue::String(text));
+        }
+    }
+    let text = error.to_string();
+    // What is wrong is the first paragraph; usage and hints follow it.
+    let what = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<_> = what.trim_start_matches("error:").split_ascii_whitespace().collect();
+    words.join(" ")
+}
+
+/// Whether a word has the form of an option, which no spelling of a key has.
+fn is_option_name(word: &str) -> bool {
+    let is_of_it = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    word.len() <= 24 && word.strip_prefix("--").is_some_and(|name| name.bytes().all(is_of_it))
 }
 
 fn run(args: Args) -> Result<(), Failure> {

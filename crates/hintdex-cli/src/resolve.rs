@@ -8,22 +8,25 @@ use hintdex::{Durability, Station};
 
 use crate::args::{ResolveArgs, RunArgs};
 use crate::failure::Failure;
+use crate::secret_input::shown;
 
 pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
     let station =
         Station::open_with(&args.index, &run.station(Durability::ProcessCrash), run.time.clock())?;
     args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     let scheme = station.params().scheme;
-    let parse = |text: &String| {
+    let parse = |(number, text): (usize, &String)| {
         let bytes = hex::decode(text).ok().filter(|bytes| bytes.len() == scheme.len_bytes());
         bytes.and_then(|bytes| Hint::read(scheme, &bytes)).ok_or_else(|| {
+            // It may be a key.
             Failure::usage(format!(
-                "{text:?} is no hint: {scheme} hints are {} hex digits",
+                "HINT_HEX {number}, {}, is no hint: {scheme} hints are {} hex digits",
+                shown(text),
                 2 * scheme.len_bytes()
             ))
         })
     };
-    let hints = args.hints.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let hints = (1..).zip(&args.hints).map(parse).collect::<Result<Vec<_>, _>>()?;
     let mut text = String::new();
     for (hint, devices) in args.hints.iter().zip(station.resolve(&hints)?) {
         if devices.is_empty() {

@@ -1,14 +1,20 @@
 //! Keys as people have them: CSV with a header line, or JSON lines.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
 use clap::ValueEnum;
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use zeroize::Zeroizing;
+
+use crate::secret_input::{SecretReader, describe, shown};
 
 /// The longest line that is read.
 const MAX_LINE_LEN_BYTES: u64 = 4096;
+/// The room for a line and the byte that shows that it is longer.
+const LINE_ROOM_BYTES: usize = 4096 + 1;
+/// What is read at a time.
+const BUFFER_LEN_BYTES: usize = 1 << 16;
 
 /// What the lines of a file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -47,11 +53,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// The place of the column called `name`.
-    fn place(&'static self, name: &str) -> Result<usize, BadRow> {
+    /// The place of the column called `name`, which is the `number`th of its line.
+    fn place(&'static self, number: usize, name: &str) -> Result<usize, BadRow> {
         let is_it = |column: &Column| column.name == name || column.also == Some(name);
         let place = self.columns.iter().position(is_it);
-        place.ok_or_else(|| BadRow::UnknownColumn { name: name.to_owned(), table: self })
+        place.ok_or_else(|| BadRow::UnknownColumn { number, name: shown(name), table: self })
     }
 
     fn name_at(&self, place: usize) -> &'static str {
@@ -63,15 +69,23 @@ impl Table {
         let names: Vec<_> = needed.map(|column| column.name).collect();
         format!("{} needs {}", self.name, names.join(","))
     }
+
+    fn known(&self) -> String {
+        let names: Vec<_> = self.columns.iter().map(|column| column.name).collect();
+        format!("{} knows {}", self.name, names.join(","))
+    }
 }
 
-/// Why a line is no row.
+/// Why a line is no row. What was given is described and never quoted: any text of a file
+/// of keys may be a key, a header that is missing or a column that slipped included.
 #[derive(Debug)]
 pub enum BadRow {
     TooLong,
     NotText,
     NotAnObject,
     UnknownColumn {
+        number: usize,
+        /// The name, as far as it is [shown].
         name: String,
         table: &'static Table,
     },
@@ -91,15 +105,23 @@ pub enum BadRow {
     },
     KeyNotHex {
         name: &'static str,
+        /// How many characters of which kind are there.
+        given: String,
+        len_bytes: usize,
+    },
+    ZeroKey {
+        name: &'static str,
     },
     Number {
         name: &'static str,
-        text: String,
+        /// What is there, as far as it is [shown].
+        given: String,
     },
     /// A value that is out of its range, and what that is.
     Range {
         name: &'static str,
-        text: String,
+        /// What is there, as far as it is [shown].
+        given: String,
         allowed: &'static str,
     },
     /// What only rows of this kind can have wrong.
@@ -112,8 +134,8 @@ impl fmt::Display for BadRow {
             Self::TooLong => write!(f, "longer than {MAX_LINE_LEN_BYTES} bytes"),
             Self::NotText => f.write_str("not UTF-8 text"),
             Self::NotAnObject => f.write_str("not a JSON object of numbers and strings"),
-            Self::UnknownColumn { name, table } => {
-                write!(f, "unknown column {:?}; {}", short(name), table.needed())
+            Self::UnknownColumn { number, name, table } => {
+                write!(f, "unknown column {name} in place {number}; {}", table.known())
             }
             Self::TwiceColumn(name) => write!(f, "column {name} is there twice; remove one"),
             Self::MissingColumn { name, table } => {
@@ -122,34 +144,29 @@ impl fmt::Display for BadRow {
             Self::Cells { got, expected } => {
                 write!(f, "{got} values where the header has {expected} columns")
             }
-            // A key is never shown, not even a wrong one.
             Self::KeyLength { name, digits, len_bytes } => write!(
                 f,
                 "the {name} has {digits} hex digits, it needs {} ({len_bytes} bytes)",
                 2 * len_bytes
             ),
-            Self::KeyNotHex { name } => write!(f, "the {name} is not hex"),
-            Self::Number { name, text } => {
-                write!(f, "{name} {:?} is no whole number in its range", short(text))
+            Self::KeyNotHex { name, given, len_bytes } => write!(
+                f,
+                "the {name} is not hex but {given}; it needs {} hex digits ({len_bytes} bytes)",
+                2 * len_bytes
+            ),
+            Self::ZeroKey { name } => {
+                write!(f, "the {name} is all zeros; give the device a random key")
             }
-            Self::Range { name, text, allowed } => {
-                write!(f, "{name} {:?} is out of range; it is {allowed}", short(text))
+            Self::Number { name, given } => {
+                write!(f, "{name} {given} is no whole number in its range")
+            }
+            Self::Range { name, given, allowed } => {
+                write!(f, "{name} {given} is out of range; it is {allowed}")
             }
             Self::Other(why) => f.write_str(why),
         }
     }
 }
-
-/// The beginning of what was given, for a message; of what may be a key only its length.
-fn short(text: &str) -> String {
-    if text.len() >= LEAST_KEY_LEN_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return format!("{} hex digits", text.len());
-    }
-    text.chars().take(24).collect()
-}
-
-/// As many hex digits, and a text may be a key or a part of one.
-const LEAST_KEY_LEN_DIGITS: usize = 12;
 
 /// The cells of a line, by column.
 pub struct Cells<'l> {
@@ -186,27 +203,33 @@ impl<'l> Cells<'l> {
     /// The number in a column.
     pub fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<N, BadRow> {
         let text = self.need(name)?;
-        text.parse().map_err(|_| BadRow::Number { name, text: text.to_owned() })
+        text.parse().map_err(|_| BadRow::Number { name, given: shown(text) })
     }
 
-    /// The key in a column, in hex.
+    /// The key in a column, in hex. A key of zeros is one that nobody has written yet.
     pub fn key<const LEN: usize>(
         &self,
         name: &'static str,
     ) -> Result<Zeroizing<[u8; LEN]>, BadRow> {
         let digits = self.need(name)?;
         let mut key = Zeroizing::new([0; LEN]);
-        hex::decode_to_slice(digits, key.as_mut_slice()).map_err(|error| match error {
-            hex::FromHexError::InvalidHexCharacter { .. } => BadRow::KeyNotHex { name },
-            _ => BadRow::KeyLength { name, digits: digits.chars().count(), len_bytes: LEN },
+        hex::decode_to_slice(digits, key.as_mut_slice()).map_err(|_| {
+            if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                BadRow::KeyLength { name, digits: digits.len(), len_bytes: LEN }
+            } else {
+                BadRow::KeyNotHex { name, given: describe(digits), len_bytes: LEN }
+            }
         })?;
+        if key.iter().fold(0, |all, byte| all | byte) == 0 {
+            return Err(BadRow::ZeroKey { name });
+        }
         Ok(key)
     }
 }
 
 /// Reads rows line by line.
 pub struct Rows<R> {
-    input: BufReader<R>,
+    input: SecretReader<R>,
     table: &'static Table,
     /// What the lines are, once it is known.
     format: Option<Format>,
@@ -218,7 +241,9 @@ pub struct Rows<R> {
 
 impl<R: Read> Rows<R> {
     pub fn new(input: R, table: &'static Table, format: Option<Format>) -> Self {
-        let (input, line) = (BufReader::with_capacity(1 << 16, input), Zeroizing::default());
+        let input = SecretReader::new(BUFFER_LEN_BYTES, input);
+        // Of its full length: a line that grew would leave copies of keys on the heap.
+        let line = Zeroizing::new(Vec::with_capacity(LINE_ROOM_BYTES));
         Self { input, table, format, header: None, line, number: 0 }
     }
 
@@ -291,8 +316,8 @@ impl<R: Read> Rows<R> {
 
 fn read_header(text: &str, table: &'static Table) -> Result<Vec<usize>, BadRow> {
     let mut places = Vec::new();
-    for name in cells(text) {
-        let place = table.place(name)?;
+    for (number, name) in (1..).zip(cells(text)) {
+        let place = table.place(number, name)?;
         if places.contains(&place) {
             return Err(BadRow::TwiceColumn(table.name_at(place)));
         }
@@ -335,46 +360,112 @@ fn read_object<T>(
     table: &'static Table,
     parse: impl FnOnce(&Cells<'_>) -> Result<T, BadRow>,
 ) -> Result<T, BadRow> {
-    let object: serde_json::Map<String, Value> =
-        serde_json::from_str(text).map_err(|_| BadRow::NotAnObject)?;
-    let mut texts = Vec::with_capacity(object.len());
-    for (name, value) in object {
-        let text = match value {
-            Value::String(text) => text,
-            Value::Number(number) => number.to_string(),
-            _ => return Err(BadRow::NotAnObject),
-        };
-        texts.push((table.place(&name)?, Zeroizing::new(text)));
-    }
+    let Object(members) = serde_json::from_str(text).map_err(|_| BadRow::NotAnObject)?;
     let mut row = Cells::new(table);
-    for (place, text) in &texts {
-        row.set(*place, text)?;
+    for (number, (name, value)) in (1..).zip(&members) {
+        row.set(table.place(number, name)?, value)?;
     }
     parse(&row)
 }
 
-/// What is told of bad lines: the first, and how many more there are.
-#[derive(Default)]
+/// A JSON object of numbers and strings. Each text is wiped, also where the line is bad.
+struct Object(Vec<(Zeroizing<String>, Zeroizing<String>)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of numbers and strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Text(name), Text(value))) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// A string, or a number as a text.
+struct Text(Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Scalar;
+        impl Visitor<'_> for Scalar {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(Zeroizing::new(text.to_owned())))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Text, E> {
+                Ok(Text(Zeroizing::new(number.to_string())))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Text, E> {
+                Ok(Text(Zeroizing::new(number.to_string())))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Text, E> {
+                // No column has fractions; their digits may be those of a key.
+                Err(E::custom("a number with a fraction"))
+            }
+        }
+        deserializer.deserialize_any(Scalar)
+    }
+}
+
+/// What is reported of bad lines: the first, and how many more there are.
 pub struct BadLines {
+    /// What is counted: lines, or records.
+    unit: &'static str,
     first: Option<String>,
     more: u64,
 }
 
+impl Default for BadLines {
+    fn default() -> Self {
+        Self::of("line")
+    }
+}
+
 impl BadLines {
-    pub fn add(&mut self, line: u64, why: &dyn std::fmt::Display) {
+    /// Nothing is bad yet of what is counted in `unit`s.
+    pub const fn of(unit: &'static str) -> Self {
+        Self { unit, first: None, more: 0 }
+    }
+
+    pub fn add(&mut self, number: u64, why: &dyn std::fmt::Display) {
         match &self.first {
-            None => self.first = Some(format!("line {line}: {why}")),
+            None => self.first = Some(format!("{} {number}: {why}", self.unit)),
             Some(_) => self.more += 1,
         }
     }
 
+    /// Counts lines that are bad for the same reason.
+    pub const fn add_more(&mut self, more: u64) {
+        self.more += more;
+    }
+
     /// What is to be said of them; nothing where there are none.
     pub fn message(&self) -> Option<String> {
-        let first = self.first.as_ref()?;
+        let (first, unit) = (self.first.as_ref()?, self.unit);
         let more = match self.more {
             0 => String::new(),
-            1 => "; 1 more line is bad".to_owned(),
-            more => format!("; {more} more lines are bad"),
+            1 => format!("; 1 more {unit} is bad"),
+            more => format!("; {more} more {unit}s are bad"),
         };
         Some(format!("{first}{more}; nothing was imported"))
     }

@@ -1,5 +1,6 @@
 //! An index as a whole: made, opened, asked about its slots.
 
+use std::io::ErrorKind;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +14,10 @@ use zerocopy::IntoBytes;
 
 use crate::bulk::Drafts;
 use crate::fleet::Fleet;
-use crate::folder::{remove_folder, sync_parent};
+use crate::folder::{draft_of, remove_folder, sync_parent};
 use crate::held::SnapshotId;
 use crate::load::{left_to_of, load_fleet, load_meta, load_states, load_windows};
-use crate::params::{MAX_LOOKAHEAD, Params};
+use crate::params::Params;
 use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord};
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
@@ -94,12 +95,12 @@ pub struct LiveIndex {
 impl LiveIndex {
     /// Makes an empty index in the folder `path`, which does not exist yet.
     ///
-    /// It is built beside the folder and renamed, so a crash leaves all of it or
-    /// nothing.
+    /// The index is built beside the folder, as `.NAME.….making`, and renamed, so a crash
+    /// leaves all of the index or nothing but that draft. No other name beside `path` is
+    /// touched, and nothing that appears at `path` meanwhile is replaced.
     ///
     /// # Errors
-    /// [`Error::AlreadyAnIndex`], [`Error::LookaheadOutOfRange`], or what the
-    /// file system says.
+    /// [`Error::AlreadyAnIndex`], those of [`Params::check`], or what the file system says.
     pub fn create(
         path: &Path,
         keys: Arc<dyn KeySource>,
@@ -123,14 +124,8 @@ impl LiveIndex {
         if path.exists() {
             return Err(Error::AlreadyAnIndex { path: path.to_owned() });
         }
-        if params.lookahead == 0 || params.lookahead > MAX_LOOKAHEAD {
-            return Err(Error::LookaheadOutOfRange { lookahead: params.lookahead });
-        }
-        if params.scheme.for_nonces(params.nonces) != Some(params.scheme) {
-            return Err(Error::NoRoomForNonces { scheme: params.scheme, nonces: params.nonces });
-        }
-        let unfinished = path.with_extension("new");
-        remove_folder(&unfinished)?;
+        params.check()?;
+        let draft = draft_of(path)?;
         let mut index_id = [0; 16];
         getrandom::fill(&mut index_id).map_err(|error| {
             Error::io("reading random bytes", path)(std::io::Error::other(error.to_string()))
@@ -150,15 +145,28 @@ impl LiveIndex {
             reserved: [0; 4],
         };
         meta.parse().map_err(|why| Error::unsound("the meta record", why))?;
-        let store = Store::create(&unfinished, Tuning::new(1 << 20))?;
+        let store = Store::create(draft.path(), Tuning::new(1 << 20))?;
         let mut batch = WriteBatch::default();
         batch.put_cf(&store.family(META_FAMILY)?, META_KEY, meta.as_bytes());
         store.write_synced(batch)?;
         drop(store);
-        fs::rename(&unfinished, path)
-            .map_err(Error::io("moving the new index into place", path))?;
-        sync_parent(path)?;
+        // A folder takes the place of nothing but an empty folder: a file, or another index,
+        // that came here meanwhile is left alone.
+        fs::rename(draft.path(), path).map_err(|source| match source.kind() {
+            ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => {
+                Error::AlreadyAnIndex { path: path.to_owned() }
+            }
+            _ => Error::io("moving the new index into place", path)(source),
+        })?;
+        // The draft is the index now, and stays.
+        let _ = draft.keep();
         Self::open_with(path, keys, options, clock)
+    }
+
+    /// Whether there is an index in the folder `path`, as far as can be told without opening
+    /// the folder's files.
+    pub fn exists(path: &Path) -> bool {
+        Store::exists(path)
     }
 
     /// Opens the index in the folder `path`.
@@ -185,6 +193,8 @@ impl LiveIndex {
     ) -> Result<Self, Error> {
         let (tuning, mut notes) = (Tuning::new(options.memory_bytes), Vec::new());
         let store = Store::open(path, tuning, options.durability, &mut notes)?;
+        // Whoever made the index may have been stopped before its name was durable.
+        sync_parent(path)?;
         let (meta, params, timing) = load_meta(&store, path)?;
         if keys.check_value(&meta.index_id) != meta.check_value {
             return Err(Error::ForeignKeys);
@@ -217,6 +227,12 @@ impl LiveIndex {
             rolls: AtomicU64::new(0),
             retired_slots: AtomicU64::new(retired),
         })
+    }
+
+    /// Whether a write or a sync has failed, so that nobody knows what reached the disk. The
+    /// index refuses everything from then on; an index that is opened again says what it has.
+    pub fn is_poisoned(&self) -> bool {
+        self.store.check().is_err()
     }
 
     /// What the index is for.

@@ -69,6 +69,7 @@ pub use admit::{Admission, Arrival, ClockMove, Reach, Request};
 pub use error::Error;
 pub use estimate::WindowEstimate;
 pub use fleet::{DeviceRange, KeyOrigin};
+pub use folder::DRAFT_SUFFIX;
 pub use held::{Held, SnapshotId};
 pub use index::{Durability, LiveIndex, Options};
 pub use lookup::Candidates;

@@ -2,6 +2,8 @@
 
 use hintdex_wire::{HintScheme, Nonce, NonceKind};
 
+use crate::Error;
+
 /// The largest lookahead: hints a device, all of them written when it leaps.
 pub const MAX_LOOKAHEAD: u32 = 1 << 16;
 
@@ -27,6 +29,21 @@ impl Params {
     /// `scheme` have no room for them.
     pub fn clocked(scheme: HintScheme, nonces: NonceKind, lookahead: u32) -> Option<Self> {
         scheme.for_nonces(nonces).map(|scheme| Self { scheme, nonces, lookahead })
+    }
+
+    /// Whether there can be such an index.
+    ///
+    /// # Errors
+    /// [`Error::LookaheadOutOfRange`] or [`Error::NoRoomForNonces`].
+    pub fn check(&self) -> Result<(), Error> {
+        let Self { scheme, nonces, lookahead } = *self;
+        if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
+            return Err(Error::LookaheadOutOfRange { lookahead });
+        }
+        if scheme.for_nonces(nonces) != Some(scheme) {
+            return Err(Error::NoRoomForNonces { scheme, nonces });
+        }
+        Ok(())
     }
 
     /// The last nonce a device may use.

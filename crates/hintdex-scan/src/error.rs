@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
 
 use hintdex_wire::HintScheme;
 
@@ -26,29 +25,3 @@ impl fmt::Display for BackendError {
 }
 
 impl Error for BackendError {}
-
-/// The system did not keep the keys in memory.
-#[derive(Debug)]
-pub struct LockError {
-    /// How much it was asked to keep, in bytes.
-    pub len_bytes: usize,
-    /// What it said.
-    pub source: io::Error,
-}
-
-impl fmt::Display for LockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { len_bytes, source } = self;
-        write!(
-            f,
-            "cannot lock {len_bytes} bytes of keys in memory: {source}; \
-             raise the limit on locked memory (RLIMIT_MEMLOCK)"
-        )
-    }
-}
-
-impl Error for LockError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.source)
-    }
-}

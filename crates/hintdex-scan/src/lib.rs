@@ -39,6 +39,6 @@ mod table;
 
 pub use address::{IdentityTable, ResolvableAddress};
 pub use backend::Backend;
-pub use error::{BackendError, LockError};
+pub use error::BackendError;
 pub use search::{Match, Search};
 pub use table::KeyTable;

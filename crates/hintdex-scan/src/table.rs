@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 
 use crate::backend::{Block, Kernel};
 use crate::store::KeyStore;
-use crate::{Backend, BackendError, LockError, Match, Search};
+use crate::{Backend, BackendError, Match, Search};
 
 /// Keys that one task of filling converts.
 const KEYS_PER_TASK: usize = 1 << 14;
@@ -81,8 +81,8 @@ impl KeyTable {
 
     /// Appends the keys of the next slots: a key schedule each, on all threads.
     ///
-    /// The table moves to new memory, which is not locked: the old keys are
-    /// zeroized rather than left behind by a reallocation, so give many at a time.
+    /// The table moves to new memory: the old keys are zeroized rather than left
+    /// behind by a reallocation, so give many at a time.
     pub fn extend(&mut self, keys: Vec<HintKey>) {
         let old = self.keys.len();
         self.keys.grow(keys.len());
@@ -95,22 +95,6 @@ impl KeyTable {
             },
         );
         self.retired.resize(self.keys.len().div_ceil(64), 0);
-    }
-
-    /// Asks the system to keep the keys out of swap (`mlock`) for as long as they
-    /// stay where they are: [`extend`](Self::extend) moves them, and a clone is
-    /// elsewhere, so lock those again.
-    ///
-    /// # Errors
-    /// [`LockError`] when the system refuses, most often because the process may
-    /// lock less (`RLIMIT_MEMLOCK`). The table works as before then.
-    pub fn lock_memory(&mut self) -> Result<(), LockError> {
-        self.keys.lock()
-    }
-
-    /// Whether the keys are kept out of swap.
-    pub const fn is_memory_locked(&self) -> bool {
-        self.keys.is_locked()
     }
 
     /// The key of `slot`; `None` if the table does not reach it or it is retired.

@@ -338,7 +338,9 @@ mod tests {
         index.provision(&[DeviceRange::new(DeviceId(0), 20)], None).expect("ids are free");
         let of_fleet = FleetKeys::open(folder.path(), MasterKey::new(&[7; 32]));
         let of_fleet = of_fleet.expect("there is no file");
-        let station = Station::with(folder.path(), index, of_fleet, &options).expect("it opens");
+        let owned = crate::folder::FleetFolder::open(folder.path()).expect("nobody has it");
+        let station =
+            Station::with(folder.path(), owned, index, of_fleet, &options).expect("it opens");
         let senders = |device| station.decode(&packet(&keys, device)).expect("it decodes");
         let tried: Vec<Verdict> = (0..20).map(senders).collect();
         let accepted = tried.iter().filter(|said| matches!(said, Verdict::Accepted { .. })).count();

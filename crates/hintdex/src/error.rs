@@ -6,6 +6,8 @@ use std::{error, fmt, io};
 use hintdex_snapshot::{BuildError, OpenError};
 use hintdex_wire::{DeviceId, Slot};
 
+use crate::KeyPart;
+
 /// Why a station did not do what it was asked.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -18,6 +20,16 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// The path that was given for the master key cannot be opened. Give the path of a file,
+    /// not the key itself. What was given may be a key, so the path is described, not kept.
+    NoKeyFile {
+        /// The folder of the path, if there is such a folder.
+        folder: Option<PathBuf>,
+        /// The length of the path in characters.
+        len_chars: usize,
+        /// What the system said.
+        source: io::Error,
     },
     /// A file holds no device keys that can be used. Restore it from a backup.
     DeviceKeys {
@@ -42,6 +54,29 @@ pub enum Error {
     DeviceTwice {
         /// Which device.
         device: DeviceId,
+    },
+    /// A key of a device in an import is all zeros. Give the device a random key.
+    ZeroKey {
+        /// Which device.
+        device: DeviceId,
+        /// Which of its keys.
+        part: KeyPart,
+    },
+    /// A key of a device in an import is also another key: of the same device, of another
+    /// one in the import, or of one that was imported before. Give each device keys of its own.
+    SharedKey {
+        /// Where the second of the two stands in the import: how many devices were added before.
+        number: u64,
+        /// Whose it is.
+        device: DeviceId,
+        /// Which of its keys.
+        part: KeyPart,
+        /// Whose the first is.
+        other: DeviceId,
+        /// Which of its keys.
+        other_part: KeyPart,
+        /// How many devices behind this one share keys, too.
+        more: u64,
     },
     /// The master key given differs from the one kept beside the index.
     OtherMasterKey {
@@ -93,7 +128,8 @@ impl Error {
         match self {
             Self::KeyFile { .. } | Self::OtherMasterKey { .. } | Self::OtherParams { .. } => true,
             Self::DeviceTwice { .. } | Self::ImportInProgress => true,
-            Self::DeviceKeys { .. } | Self::KeysMissing { .. } => false,
+            Self::DeviceKeys { .. } | Self::KeysMissing { .. } | Self::NoKeyFile { .. } => false,
+            Self::ZeroKey { .. } | Self::SharedKey { .. } => false,
             Self::SnapshotRefused { .. } | Self::Rebuild(BuildError::Params { .. }) => true,
             Self::Snapshot { source, .. } => matches!(source, OpenError::WrongKey),
             Self::NotHeld { .. } | Self::Rebuild(_) | Self::Io { .. } => false,
@@ -110,6 +146,12 @@ impl Error {
                     | Index::Io { .. }
             ),
         }
+    }
+
+    /// That `path`, which somebody gave for the master key, cannot be opened.
+    pub(crate) fn no_key_file(path: &Path, source: io::Error) -> Self {
+        let folder = path.parent().filter(|folder| folder.is_dir()).map(Path::to_owned);
+        Self::NoKeyFile { folder, len_chars: path.to_string_lossy().chars().count(), source }
     }
 
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -130,6 +172,16 @@ impl fmt::Display for Error {
             Self::KeyFile { path, why } => {
                 write!(f, "{}: not a master key: {why}; it must be 64 hex digits", path.display())
             }
+            Self::NoKeyFile { folder, len_chars, source } => {
+                write!(f, "the path of the master key, {len_chars} characters long")?;
+                if let Some(folder) = folder {
+                    write!(f, " and in {}", folder.display())?;
+                }
+                write!(
+                    f,
+                    ", cannot be opened: {source}; give the path of a file that holds the key, not the key itself"
+                )
+            }
             Self::DeviceKeys { path, why } => write!(f, "{}: {why}", path.display()),
             Self::KeysMissing { path, first, last } => write!(
                 f,
@@ -142,6 +194,14 @@ impl fmt::Display for Error {
             Self::DeviceTwice { device } => {
                 write!(f, "device {device} is there twice; take one of the two out")
             }
+            Self::ZeroKey { device, part } => write!(
+                f,
+                "the {part} of device {device} is all zeros; give the device a random key"
+            ),
+            Self::SharedKey { device, part, other, other_part, .. } => write!(
+                f,
+                "the {part} of device {device} is also the {other_part} of device {other}; give each device keys of its own"
+            ),
             Self::OtherMasterKey { path } => write!(
                 f,
                 "{}: the index has another master key than the one given; leave the key out or give this one",
@@ -175,7 +235,7 @@ impl error::Error for Error {
             Self::Index(error) => Some(error),
             Self::Snapshot { source, .. } => Some(source),
             Self::Rebuild(error) => Some(error),
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::NoKeyFile { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -41,6 +41,7 @@ mod attempt;
 mod budget;
 mod decode;
 mod error;
+mod folder;
 mod hunt;
 mod keys;
 mod layers;
@@ -62,9 +63,9 @@ pub use hintdex_core::{
     ClockMove, DeviceRange, Durability, KeyOrigin, Params, Report, Section, Span, Stats, Timing,
     TimingOptions, Verified,
 };
-pub use keys::KeyImport;
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
+pub use keys::{KeyImport, KeyPart};
 pub use resolve::{Found, Resolved};
 pub use scans::ScanStats;
 pub use snapshots::RebuildOptions;

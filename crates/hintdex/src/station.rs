@@ -1,7 +1,6 @@
 //! A station: the fleet's folder, opened.
 
 use std::fmt;
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,6 +13,7 @@ use hintdex_scan::KeyTable;
 use hintdex_snapshot::BuildReport;
 use hintdex_wire::{Clock, DeviceId, KeySource, MasterKey, Slot, SystemClock};
 
+use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, master_file};
 use crate::scans::{ScanStats, Scans};
 use crate::snapshots::{Coming, Snapshots};
@@ -92,6 +92,8 @@ pub struct Station {
     background: Background,
     roller: Roller,
     pub(crate) scans: Scans,
+    /// Ours until everything above is closed.
+    folder: Arc<FleetFolder>,
 }
 
 impl Station {
@@ -124,29 +126,24 @@ impl Station {
         options: &StationOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
+        params.check()?;
+        let given = master_key.map(master_file::read_given).transpose()?;
+        let folder = FleetFolder::open_or_create(dir)?;
         let index = dir.join(INDEX_FOLDER);
         if index.exists() {
             return Err(hintdex_core::Error::AlreadyAnIndex { path: dir.to_owned() }.into());
         }
-        let given = master_key.map(master_file::read).transpose()?;
-        fs::create_dir_all(dir).map_err(Error::io("making a folder", dir))?;
         let kept = dir.join(KEY_FILE);
-        let secret = match (kept.exists(), given) {
-            (true, given) => {
-                let secret = master_file::read(&kept)?;
-                check_same(given.as_ref(), &secret, &kept)?;
-                secret
-            }
-            (false, given) => {
-                let secret = given.map_or_else(|| master_file::generate(&kept), Ok)?;
-                master_file::write(&kept, &secret)?;
-                secret
-            }
-        };
+        if !kept.exists() {
+            let new = || master_file::generate(&kept);
+            master_file::write(&kept, &given.clone().map_or_else(new, Ok)?)?;
+        }
+        let secret = master_file::settle(&kept)?;
+        check_same(given.as_ref(), &secret, &kept)?;
         let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
         let index =
             LiveIndex::create_with(&index, keys.clone(), params, &options.of_index(), clock)?;
-        Self::with(dir, index, keys, options)
+        Self::with(dir, folder, index, keys, options)
     }
 
     /// Opens the fleet in the folder `dir`.
@@ -169,29 +166,38 @@ impl Station {
         options: &StationOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
-        if !Self::exists(dir) {
+        let index = dir.join(INDEX_FOLDER);
+        // No lock is made in a folder that is somebody else's.
+        if !LiveIndex::exists(&index) {
             return Err(hintdex_core::Error::NotAnIndex { path: dir.to_owned() }.into());
         }
+        let folder = FleetFolder::open(dir)?;
         let secret = master_file::read(&dir.join(KEY_FILE))?;
         let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
-        let folder = dir.join(INDEX_FOLDER);
-        let index = LiveIndex::open_with(&folder, keys.clone(), &options.of_index(), clock)?;
-        Self::with(dir, index, keys, options)
+        let index = LiveIndex::open_with(&index, keys.clone(), &options.of_index(), clock)?;
+        Self::with(dir, folder, index, keys, options)
     }
 
     /// Removes the index of a fleet that has no device, and leaves its keys: for whoever
-    /// made it and could not fill it.
+    /// made it and could not fill it. Nothing is removed of a fleet with devices, or whose
+    /// index is [poisoned](Self::is_poisoned) and may have devices.
     ///
     /// # Errors
-    /// What the file system says. Nothing is removed of a fleet with devices.
+    /// What the file system says.
     pub fn discard_empty(self) -> Result<(), Error> {
-        let index = self.own_snapshot.with_file_name(INDEX_FOLDER);
-        let is_empty = self.index.slot_count() == 0;
-        drop(self);
-        if !is_empty {
+        if self.is_poisoned() || self.index.slot_count() > 0 {
             return Ok(());
         }
-        fs::remove_dir_all(&index).map_err(Error::io("removing an empty index", &index))
+        let index = self.own_snapshot.with_file_name(INDEX_FOLDER);
+        let folder = self.folder.clone();
+        drop(self);
+        folder.remove(&index).map_err(Error::io("removing an empty index", &index))
+    }
+
+    /// Whether a write or a sync has failed, so that nobody knows what reached the disk. The
+    /// station refuses everything from then on; opening the fleet again tells what is there.
+    pub fn is_poisoned(&self) -> bool {
+        self.index.is_poisoned()
     }
 
     /// Whether there is a fleet in the folder `dir`.
@@ -205,11 +211,12 @@ impl Station {
     /// [`Error::KeyFile`] if either is none, [`Error::OtherMasterKey`] if they differ.
     pub fn check_master_key(dir: &Path, path: &Path) -> Result<(), Error> {
         let kept = dir.join(KEY_FILE);
-        check_same(Some(&master_file::read(path)?), &master_file::read(&kept)?, &kept)
+        check_same(Some(&master_file::read_given(path)?), &master_file::read(&kept)?, &kept)
     }
 
     pub(crate) fn with(
         dir: &Path,
+        folder: FleetFolder,
         index: LiveIndex,
         keys: Arc<FleetKeys>,
         options: &StationOptions,
@@ -236,6 +243,7 @@ impl Station {
             background: Background::default(),
             roller: Roller::default(),
             scans: Scans::new(options.scan_core_share),
+            folder: Arc::new(folder),
         };
         if station.params().nonces.tells_time() {
             station.upkeep().attach_spans(options.refill)?;

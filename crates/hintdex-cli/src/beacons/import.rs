@@ -5,9 +5,9 @@ use hintdex_beacon::Import;
 use super::args::ImportKeysArgs;
 use super::rows;
 use crate::args::RunArgs;
-use crate::decode::open;
 use crate::failure::Failure;
 use crate::rows::{BadLines, Rows};
+use crate::secret_input::open;
 
 pub fn run(args: &ImportKeysArgs, run: &RunArgs) -> Result<(), Failure> {
     let now = run.time.clock().now_unix_s();

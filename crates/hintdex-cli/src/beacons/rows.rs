@@ -6,6 +6,7 @@ use hintdex_beacon::wire::beacon::eddystone::RotationExponent;
 use hintdex_beacon::{Registration, Rule, Scheme};
 
 use crate::rows::{BadRow, Cells, Column, Table};
+use crate::secret_input::shown;
 
 const EDDYSTONE: Table = Table {
     name: "eddystone-eid",
@@ -63,5 +64,5 @@ pub fn registration(
 fn exponent(cells: &Cells<'_>) -> Result<RotationExponent, BadRow> {
     let text = cells.need("k")?;
     let k = text.parse().ok().and_then(RotationExponent::new);
-    k.ok_or_else(|| BadRow::Range { name: "k", text: text.to_owned(), allowed: "0 to 15" })
+    k.ok_or_else(|| BadRow::Range { name: "k", given: shown(text), allowed: "0 to 15" })
 }

@@ -1,18 +1,17 @@
 //! Devices from a file: their ids, and their keys where they have some of their own.
 
-use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::ops::Range;
 use std::path::Path;
 
 use hintdex::wire::{DeviceId, HintKey, Slot};
-use hintdex::{DeviceRange, KeyImport, KeyOrigin, Station};
+use hintdex::{DeviceRange, Error, KeyImport, KeyOrigin, Station};
 use zeroize::Zeroizing;
 
-use crate::decode::open;
 use crate::failure::Failure;
 use crate::progress;
 use crate::rows::{BadLines, BadRow, Cells, Column, Rows, Table};
+use crate::secret_input::{SecretReader, open};
 
 const TABLE: Table = Table {
     name: "provisioning",
@@ -31,25 +30,31 @@ struct Device {
     keys: Option<(HintKey, Zeroizing<[u8; 32]>)>,
 }
 
+/// What is read at a time.
+const BUFFER_LEN_BYTES: usize = 1 << 20;
+
 /// Adds the devices of the file at `path`: all of them, or none.
 pub fn provision(station: &Station, path: &Path) -> Result<Range<Slot>, Failure> {
-    let mut devices = Devices { station, import: None, ids: Vec::new() };
-    let mut bad = BadLines::default();
     let bar = progress::bytes("reading keys");
     let failed = |error: io::Error| Failure::io("reading keys", path, &error);
     let input = open(path)?;
     // Of standard input nobody knows the length.
-    bar.set_length(fs::metadata(path).map_or(0, |metadata| metadata.len()));
-    let mut input = BufReader::with_capacity(1 << 20, bar.wrap_read(input));
-    if input.fill_buf().map_err(failed)?.first() == MAGIC.first() {
+    bar.set_length(input.metadata().map_or(0, |metadata| metadata.len()));
+    let mut input = SecretReader::new(BUFFER_LEN_BYTES, bar.wrap_read(input));
+    let is_binary = input.fill_buf().map_err(failed)?.first() == MAGIC.first();
+    let mut devices = Devices {
+        station,
+        import: None,
+        ids: Vec::new(),
+        places: Places::default(),
+        bad: BadLines::of(if is_binary { "record" } else { "line" }),
+    };
+    if is_binary {
         devices.read_binary(input, path)?;
     } else {
-        devices.read_rows(input, &mut bad, path)?;
+        devices.read_rows(input, path)?;
     }
     bar.finish_and_clear();
-    if let Some(message) = bad.message() {
-        return Err(Failure::data(path, &message));
-    }
     devices.provision(path)
 }
 
@@ -60,26 +65,20 @@ struct Devices<'a> {
     import: Option<KeyImport<'a>>,
     /// Devices without.
     ids: Vec<DeviceId>,
+    /// Where the devices of the import stand in the file.
+    places: Places,
+    bad: BadLines,
 }
 
 impl Devices<'_> {
-    fn read_rows(
-        &mut self,
-        input: impl Read,
-        bad: &mut BadLines,
-        path: &Path,
-    ) -> Result<(), Failure> {
+    fn read_rows(&mut self, input: impl Read, path: &Path) -> Result<(), Failure> {
         let mut rows = Rows::new(input, &TABLE, None);
         loop {
             let row = rows.next_row(device);
             match row.map_err(|error| Failure::io("reading keys", path, &error))? {
                 None => return Ok(()),
-                Some(Ok(device)) => {
-                    if let Err(refusal) = self.add(&device)? {
-                        bad.add(rows.line_number(), &refusal);
-                    }
-                }
-                Some(Err(row)) => bad.add(rows.line_number(), &row),
+                Some(Ok(device)) => self.add(&device, rows.line_number())?,
+                Some(Err(row)) => self.bad.add(rows.line_number(), &row),
             }
             if rows.lacks_header() {
                 return Ok(());
@@ -103,6 +102,7 @@ impl Devices<'_> {
             ));
         }
         let mut record = Zeroizing::new([0; RECORD_LEN_BYTES]);
+        let mut number = 0;
         // A file may end before a record, and not within one.
         while input.read(record.split_at_mut(1).0).map_err(failed)? == 1 {
             input.read_exact(record.split_at_mut(1).1).map_err(failed)?;
@@ -113,37 +113,59 @@ impl Devices<'_> {
             else {
                 continue;
             };
+            number += 1;
             let keys = Some((HintKey::from_bytes(hint_key), Zeroizing::new(dev_key)));
-            // All records have keys.
-            let _ = self.add(&Device { id: DeviceId(u32::from_be_bytes(id)), keys })?;
+            self.add(&Device { id: DeviceId(u32::from_be_bytes(id)), keys }, number)?;
         }
         Ok(())
     }
 
-    /// Takes a device, unless it has keys and others have none.
-    fn add(&mut self, device: &Device) -> Result<Result<(), BadRow>, Failure> {
+    /// Takes the device of a line or a record, unless its keys are unfit, or it has keys and
+    /// others have none.
+    fn add(&mut self, device: &Device, number: u64) -> Result<(), Failure> {
         let Device { id, keys } = device;
-        match (keys, &mut self.import) {
-            (Some((hint_key, dev_key)), None) if self.ids.is_empty() => {
-                let import = self.import.insert(self.station.import_keys()?);
-                import.add(*id, hint_key, dev_key)?;
+        let (hint_key, dev_key) = match (keys, &self.import) {
+            (Some(keys), None) if self.ids.is_empty() => {
+                self.import = Some(self.station.import_keys()?);
+                keys
             }
-            (Some((hint_key, dev_key)), Some(import)) => import.add(*id, hint_key, dev_key)?,
-            (None, None) => self.ids.push(*id),
+            (Some(keys), Some(_)) => keys,
+            (None, None) => {
+                self.ids.push(*id);
+                return Ok(());
+            }
             _ => {
-                return Ok(Err(BadRow::Other(
-                    "some devices have keys and others none; import them apart",
-                )));
+                let why = "some devices have keys and others none; import them apart";
+                self.bad.add(number, &BadRow::Other(why));
+                return Ok(());
             }
+        };
+        let Some(import) = &mut self.import else { return Ok(()) };
+        match import.add(*id, hint_key, dev_key) {
+            Ok(()) => self.places.push(number),
+            Err(why @ (Error::ZeroKey { .. } | Error::SharedKey { .. })) => {
+                self.bad.add(number, &why);
+            }
+            Err(error) => return Err(error.into()),
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn provision(mut self, path: &Path) -> Result<Range<Slot>, Failure> {
+        if let Some(message) = self.bad.message() {
+            return Err(Failure::data(path, &message));
+        }
         let bar = progress::bar("provisioning", "devices");
         let report = progress::reporter(&bar);
         if let Some(import) = self.import {
-            return Ok(import.provision(Some(&report))?);
+            return import.provision(Some(&report)).map_err(|error| match error {
+                Error::SharedKey { number, more, .. } => {
+                    self.bad.add(self.places.at(number), &error);
+                    self.bad.add_more(more);
+                    Failure::data(path, &self.bad.message().unwrap_or_default())
+                }
+                error => error.into(),
+            });
         }
         self.ids.sort_unstable();
         let twice = self.ids.windows(2).find_map(|pair| match pair {
@@ -151,13 +173,38 @@ impl Devices<'_> {
             _ => None,
         });
         if let Some(device) = twice {
-            return Err(hintdex::Error::DeviceTwice { device }.into());
+            return Err(Error::DeviceTwice { device }.into());
         }
         if self.ids.is_empty() {
             return Err(Failure::data(path, &"no devices in it; nothing was imported"));
         }
         let ranges = DeviceRange::covering(self.ids, KeyOrigin::Derived);
         Ok(self.station.provision(&ranges, Some(&report))?)
+    }
+}
+
+/// The numbers of the lines of an import's devices: 16 bytes for each line that does not
+/// follow the one before.
+#[derive(Default)]
+struct Places {
+    /// A device's place in the import and the number of its line, where a run begins.
+    runs: Vec<(u64, u64)>,
+    count: u64,
+}
+
+impl Places {
+    fn push(&mut self, number: u64) {
+        if self.at(self.count) != number {
+            self.runs.push((self.count, number));
+        }
+        self.count += 1;
+    }
+
+    /// The number of the line of the device at a place.
+    fn at(&self, place: u64) -> u64 {
+        let behind = self.runs.partition_point(|(first, _)| *first <= place);
+        let run = behind.checked_sub(1).and_then(|at| self.runs.get(at));
+        run.map_or(0, |(first, number)| number + (place - first))
     }
 }
 
@@ -169,4 +216,19 @@ fn device(cells: &Cells<'_>) -> Result<Device, BadRow> {
     }
     let hint_key = HintKey::from_bytes(*cells.key("hint_key")?);
     Ok(Device { id, keys: Some((hint_key, cells.key("dev_key")?)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Places;
+
+    #[test]
+    fn places_have_the_numbers_of_their_lines() {
+        let numbers = [2, 3, 4, 7, 8, 10, 100, 101];
+        let mut places = Places::default();
+        numbers.iter().for_each(|number| places.push(*number));
+        let found: Vec<u64> = (0..numbers.len() as u64).map(|place| places.at(place)).collect();
+        assert_eq!(found, numbers);
+        assert_eq!(places.runs.len(), 4);
+    }
 }

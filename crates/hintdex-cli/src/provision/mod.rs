@@ -6,7 +6,7 @@ mod keys;
 use std::time::Instant;
 
 use hintdex::wire::HintScheme;
-use hintdex::{DeviceRange, Durability, Params, Station};
+use hintdex::{DeviceRange, Durability, IndexError, Params, Station};
 
 use crate::args::{ProvisionArgs, RunArgs};
 use crate::failure::Failure;
@@ -17,14 +17,19 @@ const DEFAULT_LOOKAHEAD: u32 = 16;
 pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
     let ranges = ids::ranges_of(args)?;
     let started = Instant::now();
-    let is_new = !Station::exists(&args.index);
-    let station = open_or_create(args, run)?;
+    let (station, is_new) = open_or_create(args, run)?;
     let provisioned = match &args.keys {
         Some(path) => keys::provision(&station, path),
         None => provision(&station, &ranges),
     };
     let slots = match provisioned {
         Ok(slots) => slots,
+        Err(failure) if station.is_poisoned() => {
+            return Err(failure.and(
+                "whether the devices were added is not known, and nothing was undone; \
+                 the same call adds them, or says that they are there",
+            ));
+        }
         Err(failure) => {
             // Nobody wants the parameters of a fleet that was never filled.
             if is_new {
@@ -58,29 +63,38 @@ fn provision(
     Ok(slots)
 }
 
-fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<Station, Failure> {
-    let options = run.station(Durability::Sync);
+/// The fleet, and whether this call made it.
+fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool), Failure> {
     if !Station::exists(&args.index) {
-        let scheme = args.hint.unwrap_or(HintScheme::Aes128);
-        let nonces = args.nonce.unwrap_or_default();
-        let params = Params::clocked(scheme, nonces, args.lookahead.unwrap_or(DEFAULT_LOOKAHEAD));
-        let params = params.ok_or(hintdex::IndexError::NoRoomForNonces { scheme, nonces });
-        let params = params.map_err(hintdex::Error::from)?;
-        let key = args.master_key.as_deref();
-        return Ok(Station::create_with(&args.index, key, params, &options, run.time.clock())?);
+        match create(args, run) {
+            // Another process was faster, and is gone.
+            Err(hintdex::Error::Index(IndexError::AlreadyAnIndex { .. })) => {}
+            created => return Ok((created?, true)),
+        }
     }
     if let Some(path) = &args.master_key {
         Station::check_master_key(&args.index, path)?;
     }
-    let station = Station::open_with(&args.index, &options, run.time.clock())?;
+    let station =
+        Station::open_with(&args.index, &run.station(Durability::Sync), run.time.clock())?;
     let has = station.params();
     let same_scheme =
         args.hint.is_none_or(|scheme| scheme.for_nonces(has.nonces) == Some(has.scheme));
     let same_nonces = args.nonce.is_none_or(|nonces| nonces == has.nonces);
     let same_lookahead = args.lookahead.is_none_or(|lookahead| lookahead == has.lookahead);
     if same_scheme && same_nonces && same_lookahead {
-        Ok(station)
+        Ok((station, false))
     } else {
         Err(hintdex::Error::OtherParams { has }.into())
     }
+}
+
+fn create(args: &ProvisionArgs, run: &RunArgs) -> Result<Station, hintdex::Error> {
+    let scheme = args.hint.unwrap_or(HintScheme::Aes128);
+    let nonces = args.nonce.unwrap_or_default();
+    let params = Params::clocked(scheme, nonces, args.lookahead.unwrap_or(DEFAULT_LOOKAHEAD));
+    let params = params.ok_or(IndexError::NoRoomForNonces { scheme, nonces })?;
+    let options = run.station(Durability::Sync);
+    let key = args.master_key.as_deref();
+    Station::create_with(&args.index, key, params, &options, run.time.clock())
 }

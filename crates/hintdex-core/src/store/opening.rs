@@ -42,6 +42,11 @@ impl Store {
         Self::with(path, tuning, db, Durability::Sync)
     }
 
+    /// Whether there is a database in the folder `path`.
+    pub(crate) fn exists(path: &Path) -> bool {
+        path.join("CURRENT").is_file()
+    }
+
     /// Opens a database with every family it has. Where a table of a window cannot be read,
     /// the windows are dropped and `notes` says so.
     pub(crate) fn open(
@@ -50,7 +55,7 @@ impl Store {
         durability: Durability,
         notes: &mut Vec<String>,
     ) -> Result<Self, Error> {
-        if !path.join("CURRENT").is_file() {
+        if !Self::exists(path) {
             return Err(Error::NotAnIndex { path: path.to_owned() });
         }
         manifest::check(path)?;

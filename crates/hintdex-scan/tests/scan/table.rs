@@ -89,24 +89,6 @@ fn hints_that_do_not_tell_their_nonce_are_not_searched_for_without_one() {
 }
 
 #[test]
-fn locked_memory_is_used_like_any_other() {
-    let mut table = table(500);
-    let before = table.memory_bytes();
-    match table.lock_memory() {
-        Ok(()) => assert!(table.is_memory_locked()),
-        // Where the system allows none, it says so and nothing else changes.
-        Err(error) => assert!(error.to_string().contains("bytes of keys in memory"), "{error}"),
-    }
-    assert_eq!(table.memory_bytes(), before);
-    let hint = hint(&keys(500)[499], 1);
-    assert_eq!(table.confirm(Slot(0)..Slot(500), &hint).len(), 1);
-    assert!(!table.clone().is_memory_locked());
-    table.extend(keys(501).split_off(500));
-    assert!(!table.is_memory_locked());
-    assert_eq!(table.confirm(Slot(0)..Slot(501), &hint).len(), 1);
-}
-
-#[test]
 fn nothing_secret_is_printed() {
     let (table, keys) = (table(2), keys(2));
     let printed = format!("{table:?} {:?}", table.within(|_| 0..1));

@@ -7,9 +7,9 @@
 //! off. What that left behind the last whole record is overwritten by the next one.
 
 use std::cmp::Reverse;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,8 +18,11 @@ use hintdex_wire::{HintKey, KeyId, MasterKey, PacketKey};
 use rayon::prelude::*;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-use super::sealed::{FORMAT_VERSION, Header, KeySealer, MAGIC, Record};
+use zeroize::Zeroizing;
+
+use super::sealed::{FORMAT_VERSION, Header, KEYS_LEN_BYTES, KeySealer, MAGIC, Record};
 use crate::Error;
+use crate::folder::{draft_of, publish, sync_folder_of};
 
 const HEADER_LEN_BYTES: u64 = size_of::<Header>() as u64;
 const RECORD_LEN_BYTES: u64 = size_of::<Record>() as u64;
@@ -38,7 +41,7 @@ pub(super) struct Given {
 }
 
 /// A key and the number of its record.
-type Place = (KeyId, u32);
+pub(super) type Place = (KeyId, u32);
 
 impl Given {
     /// Reads whose keys are in the file at `path`, if there is one.
@@ -163,11 +166,25 @@ impl Given {
     }
 
     fn read(&self, key: KeyId, place: u32) -> Option<(HintKey, PacketKey)> {
+        self.sealer.unseal(&self.record(key, place)?)
+    }
+
+    /// The hint key and the 32 bytes of the packet key at a place; `None` if they are damaged.
+    pub(super) fn read_bytes(&self, place: Place) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
+        self.sealer.unseal_bytes(&self.record(place.0, place.1)?)
+    }
+
+    /// Whose record stands where, in the order of keys.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    fn record(&self, key: KeyId, place: u32) -> Option<Record> {
         let mut record = Record::new_zeroed();
         let offset = HEADER_LEN_BYTES + u64::from(place) * RECORD_LEN_BYTES;
         self.file.as_ref()?.read_exact_at(record.as_mut_bytes(), offset).ok()?;
         // A file that changed behind our back has other owners than it had.
-        (record.owner.key() == key).then(|| self.sealer.unseal(&record)).flatten()
+        (record.owner.key() == key).then_some(record)
     }
 
     /// Unseals every key, and says how many there are.
@@ -187,7 +204,11 @@ impl Given {
     pub(super) fn append(&self, master: &MasterKey) -> Result<Appended, Error> {
         let file = match &self.file {
             Some(file) => file.clone(),
-            None => Arc::new(self.create(master)?),
+            // An import that was refused made it.
+            None => match Self::open(&self.path, master)?.file {
+                Some(file) => file,
+                None => Arc::new(self.create(master)?),
+            },
         };
         let appended = Appended {
             given: self.clone(),
@@ -196,23 +217,17 @@ impl Given {
             buffer: Vec::new(),
             is_kept: false,
         };
-        appended.take_back().map_err(Error::io("writing the device keys", &self.path))?;
+        appended.cut().map_err(Error::io("writing the device keys", &self.path))?;
         Ok(appended)
     }
 
-    /// Makes a file without records, whole or not at all.
+    /// Makes a file without records, whole or not at all. Its name is durable once an import
+    /// is [finished](Appended::finish).
     fn create(&self, master: &MasterKey) -> Result<File, Error> {
-        let unfinished = self.path.with_extension("keys.new");
-        let failed = |doing| Error::io(doing, &self.path);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(&unfinished).map_err(failed("making the device keys"))?;
-        file.write_all_at(Header::of(master).as_bytes(), 0)
-            .map_err(failed("writing the device keys"))?;
-        file.sync_all().map_err(failed("syncing the device keys"))?;
-        fs::rename(&unfinished, &self.path).map_err(failed("moving the device keys into place"))?;
-        sync_folder(&self.path)?;
-        Ok(file)
+        let failed = || Error::io("making the device keys", &self.path);
+        let draft = draft_of(&self.path).map_err(failed())?;
+        draft.as_file().write_all_at(Header::of(master).as_bytes(), 0).map_err(failed())?;
+        publish(draft, &self.path).map_err(failed())
     }
 }
 
@@ -266,7 +281,11 @@ impl Appended {
     /// Makes what was added durable, and gives the keys with it.
     pub(super) fn finish(&mut self) -> Result<Given, Error> {
         self.flush()?;
-        self.file.sync_all().map_err(Error::io("syncing the device keys", &self.given.path))?;
+        let failed = |doing| Error::io(doing, &self.given.path);
+        self.file.sync_all().map_err(failed("syncing the device keys"))?;
+        // Whoever made the file may have been stopped before its name was durable.
+        sync_folder_of(&self.given.path)
+            .map_err(failed("syncing the folder of the device keys"))?;
         let mut given = self.given.clone();
         let new = u32::try_from(self.new.len()).unwrap_or(u32::MAX);
         given.records = given.records.saturating_add(new);
@@ -275,13 +294,23 @@ impl Appended {
         Ok(given)
     }
 
+    /// The number of the first record that was added.
+    pub(super) fn first_new(&self) -> u32 {
+        self.given.records
+    }
+
     /// From now on the records stay in the file.
     pub(super) const fn keep(&mut self) {
         self.is_kept = true;
     }
 
+    /// Takes the records back after all.
+    pub(super) fn take_back(mut self) {
+        self.is_kept = false;
+    }
+
     /// Cuts the file to what was there before.
-    fn take_back(&self) -> std::io::Result<()> {
+    fn cut(&self) -> std::io::Result<()> {
         let records = u64::from(self.given.records);
         self.file.set_len(HEADER_LEN_BYTES + records * RECORD_LEN_BYTES)
     }
@@ -291,13 +320,7 @@ impl Drop for Appended {
     fn drop(&mut self) {
         if !self.is_kept {
             // What stays is of no device, and the next import goes over it.
-            let _ = self.take_back();
+            let _ = self.cut();
         }
     }
-}
-
-fn sync_folder(path: &Path) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(Error::io("syncing a folder", folder))
 }

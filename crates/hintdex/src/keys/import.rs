@@ -7,18 +7,22 @@ use hintdex_core::{DeviceRange, KeyOrigin, Report};
 use hintdex_wire::{DeviceId, HintKey, KeyId, Slot};
 
 use super::FleetKeys;
+use super::distinct::Distinct;
 use super::given::Appended;
 use crate::{Error, Station};
 
 /// Devices on their way into a fleet, each with keys of its own.
 ///
 /// Keys go to the fleet's file as they come, sealed under its master key, so an import of
-/// any length takes 12 bytes of memory a device, and 28 more for each run of ids. The devices
-/// are there when [`provision`](Self::provision) returns, all of them; before that, and if it
-/// fails, none is, and what was written is taken back.
+/// any length takes 36 bytes of memory a device, and 28 more for each run of ids. When
+/// [`provision`](Self::provision) returns, all of the devices are there; before that, and if
+/// it refuses them, none is, and what was written is taken back. If a write of the index
+/// fails, nobody knows whether the devices are there: then the keys stay, the index refuses
+/// everything, and a station that is opened again has all of the devices or none.
 pub struct KeyImport<'a> {
     station: &'a Station,
     appended: Appended,
+    distinct: Distinct,
     _alone: MutexGuard<'a, ()>,
 }
 
@@ -36,7 +40,7 @@ impl Station {
             Err(TryLockError::WouldBlock) => return Err(Error::ImportInProgress),
         };
         let appended = keys.given.load().append(&keys.master)?;
-        Ok(KeyImport { station: self, appended, _alone: alone })
+        Ok(KeyImport { station: self, appended, distinct: Distinct::default(), _alone: alone })
     }
 }
 
@@ -45,7 +49,9 @@ impl KeyImport<'_> {
     /// packets are encrypted and authenticated under.
     ///
     /// # Errors
-    /// What the index says if it has the device, or what the file system says.
+    /// [`Error::ZeroKey`] if the hint key or a half of the device key is zeros,
+    /// [`Error::SharedKey`] if two of the three are the same, what the index says if it has
+    /// the device, or what the file system says.
     pub fn add(
         &mut self,
         device: DeviceId,
@@ -56,26 +62,38 @@ impl KeyImport<'_> {
             let (first, last) = (device, device);
             return Err(hintdex_core::Error::AlreadyProvisioned { first, last }.into());
         }
+        self.distinct.add(device, hint_key, dev_key)?;
         self.appended.add(KeyId::first(device), (hint_key, dev_key))
     }
 
     /// Adds the devices, in the order of their ids. All of them are added or none.
     /// `report` counts slots.
     ///
+    /// Costs 0.2 µs a device beside what [`Station::provision`] does, and a microsecond for
+    /// each device that was imported before, whose keys are compared with these.
+    ///
     /// # Errors
-    /// [`Error::DeviceTwice`], or what [`Station::provision`] says.
-    pub fn provision(mut self, report: Option<Report<'_>>) -> Result<Range<Slot>, Error> {
-        let devices = self.appended.keys()?.into_iter().map(|key| key.device);
+    /// [`Error::DeviceTwice`], [`Error::SharedKey`], or what [`Station::provision`] says.
+    /// Where the [station is poisoned](Station::is_poisoned) afterwards, only opening it again
+    /// tells whether the devices are there.
+    pub fn provision(self, report: Option<Report<'_>>) -> Result<Range<Slot>, Error> {
+        let Self { station, mut appended, distinct, _alone } = self;
+        let devices = appended.keys()?.into_iter().map(|key| key.device);
         let ranges = DeviceRange::covering(devices, KeyOrigin::Given);
-        let FleetKeys { given, .. } = self.station.keys.as_ref();
+        let FleetKeys { given, .. } = station.keys.as_ref();
         let before = given.load_full();
-        given.store(Arc::new(self.appended.finish()?));
-        let provisioned = self.station.provision(&ranges, report);
-        // What fails may do so when the devices are there already.
-        if ranges.first().is_some_and(|range| self.is_there(range.first)) {
-            self.appended.keep();
-        } else {
+        let after = appended.finish()?;
+        distinct.check(&after, appended.first_new())?;
+        given.store(Arc::new(after));
+        // From here on the index may come to have the devices, whatever stops this. The next
+        // opening forgets the keys of devices that the index does not have.
+        appended.keep();
+        let provisioned = station.provision(&ranges, report);
+        let is_there = |range: &DeviceRange| !station.index.slots(range.first).is_empty();
+        let is_refused = !station.is_poisoned() && !ranges.first().is_some_and(is_there);
+        if provisioned.is_err() && is_refused {
             given.store(before);
+            appended.take_back();
         }
         provisioned
     }

@@ -1,24 +1,39 @@
 //! The master key on disk: 64 hex digits, readable by its owner alone.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::folder::{draft_of, publish, sync_folder_of};
 
-/// A master secret, zeroized on drop.
-pub(crate) type Secret = Zeroizing<[u8; 32]>;
+/// A master secret, zeroized on drop. It lies on the heap, so that moving it leaves no copy.
+pub(crate) type Secret = Box<Zeroizing<[u8; 32]>>;
 
 /// Room for 64 hex digits and white space around them.
 const MAX_FILE_LEN_BYTES: usize = 256;
 
-/// Reads the secret in the file at `path`.
+/// The hex digits of a secret and a line end.
+const TEXT_LEN_BYTES: usize = 65;
+
+/// Reads the secret in the file at `path`, which is a fleet's own.
 pub(crate) fn read(path: &Path) -> Result<Secret, Error> {
-    let mut text = Zeroizing::new(Vec::with_capacity(2 * MAX_FILE_LEN_BYTES));
     let file = File::open(path).map_err(Error::io("reading the master key", path))?;
+    read_from(&file, path)
+}
+
+/// Reads the secret in the file that somebody gave the path of. A path that cannot be opened
+/// may be the key itself, so the error describes such a path and does not quote it.
+pub(crate) fn read_given(path: &Path) -> Result<Secret, Error> {
+    let file = File::open(path).map_err(|source| Error::no_key_file(path, source))?;
+    read_from(&file, path)
+}
+
+fn read_from(file: &File, path: &Path) -> Result<Secret, Error> {
+    // Twice the most that is read, so that the buffer never moves.
+    let mut text = Zeroizing::new(Vec::with_capacity(2 * MAX_FILE_LEN_BYTES));
     let read = file.take(MAX_FILE_LEN_BYTES as u64).read_to_end(&mut text);
     read.map_err(Error::io("reading the master key", path))?;
     let bad = |why| Error::KeyFile { path: path.to_owned(), why };
@@ -37,24 +52,33 @@ pub(crate) fn read(path: &Path) -> Result<Secret, Error> {
 pub(crate) fn generate(path: &Path) -> Result<Secret, Error> {
     let mut secret = Secret::default();
     getrandom::fill(secret.as_mut_slice()).map_err(|error| {
-        Error::io("reading random bytes", path)(std::io::Error::other(error.to_string()))
+        Error::io("reading random bytes", path)(io::Error::other(error.to_string()))
     })?;
     Ok(secret)
 }
 
-/// Writes a secret to `path`, mode 0600, whole or not at all.
+/// Writes a secret to `path`, mode 0600, whole or not at all. A file that is there already
+/// is not replaced.
 pub(crate) fn write(path: &Path, secret: &Secret) -> Result<(), Error> {
-    let unfinished = path.with_extension("key.new");
     let failed = |doing| Error::io(doing, path);
-    let mut text = Zeroizing::new(hex::encode(secret.as_slice()));
-    text.push('\n');
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&unfinished).map_err(failed("writing the master key"))?;
-    file.write_all(text.as_bytes()).map_err(failed("writing the master key"))?;
+    // Of a fixed length: a text that grew would leave a copy of the key on the heap.
+    let mut text = Zeroizing::new([b'\n'; TEXT_LEN_BYTES]);
+    if let Some(digits) = text.get_mut(..TEXT_LEN_BYTES - 1) {
+        let encoded = hex::encode_to_slice(secret.as_slice(), digits);
+        encoded.map_err(|error| failed("writing the master key")(io::Error::other(error)))?;
+    }
+    let mut draft = draft_of(path).map_err(failed("writing the master key"))?;
+    draft.write_all(text.as_slice()).map_err(failed("writing the master key"))?;
+    publish(draft, path).map_err(failed("moving the master key into place"))?;
+    Ok(())
+}
+
+/// Makes the secret in the file at `path` durable, whoever wrote it, and reads it back: the
+/// key that is used is the key on disk.
+pub(crate) fn settle(path: &Path) -> Result<Secret, Error> {
+    let failed = |doing| Error::io(doing, path);
+    let file = File::open(path).map_err(failed("reading the master key"))?;
     file.sync_all().map_err(failed("syncing the master key"))?;
-    text.zeroize();
-    fs::rename(&unfinished, path).map_err(failed("moving the master key into place"))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing its folder"))
+    sync_folder_of(path).map_err(failed("syncing the folder of the master key"))?;
+    read_from(&file, path)
 }

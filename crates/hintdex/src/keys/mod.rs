@@ -1,6 +1,7 @@
 //! Where a fleet's keys are from: derived from its master key, or given with its devices
 //! and kept sealed beside it.
 
+mod distinct;
 mod given;
 mod import;
 pub(crate) mod master_file;
@@ -14,6 +15,7 @@ use arc_swap::ArcSwap;
 use hintdex_core::{DeviceRange, LiveIndex};
 use hintdex_wire::{CheckValue, HintKey, KeyId, KeySource, MasterKey, PacketKey};
 
+pub use distinct::KeyPart;
 pub use import::KeyImport;
 /// The bytes of the sealed keys, for the test that holds the document against them.
 #[doc(hidden)]

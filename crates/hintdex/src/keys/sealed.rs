@@ -67,7 +67,7 @@ pub(super) struct Record {
 }
 
 /// A hint key and a packet key.
-const KEYS_LEN_BYTES: usize = 16 + 32;
+pub(super) const KEYS_LEN_BYTES: usize = 16 + 32;
 
 /// Seals and unseals keys.
 pub(super) struct KeySealer(Zeroizing<[u8; 32]>);
@@ -99,12 +99,19 @@ impl KeySealer {
         Some(Record { owner, siv: siv.into(), sealed: *keys })
     }
 
-    /// The keys in a record; `None` if it is damaged or another fleet's.
-    pub(super) fn unseal(&self, record: &Record) -> Option<(HintKey, PacketKey)> {
+    /// The hint key and the 32 bytes of the packet key in a record; `None` if the record is
+    /// damaged or another fleet's.
+    pub(super) fn unseal_bytes(&self, record: &Record) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
         let mut keys = Zeroizing::new(record.sealed);
         let owner = [record.owner.as_bytes()];
         let inout = InOutBuf::from(keys.as_mut_slice());
         self.cipher().decrypt_inout_detached(owner, inout, &Tag::from(record.siv)).ok()?;
+        Some(keys)
+    }
+
+    /// The keys in a record; `None` if it is damaged or another fleet's.
+    pub(super) fn unseal(&self, record: &Record) -> Option<(HintKey, PacketKey)> {
+        let keys = self.unseal_bytes(record)?;
         let (first, last) = keys.split_at(16);
         let (hint_key, dev_key) = (first.try_into().ok()?, last.try_into().ok()?);
         Some((HintKey::from_bytes(hint_key), PacketKey::from_bytes(dev_key)))

@@ -66,26 +66,30 @@ fn extend(table: &mut KeyTable, index: &LiveIndex) -> Result<(), Error> {
 /// Derives the hint keys of a run of slots.
 ///
 /// On threads of its own: a lock is held meanwhile, and a thread of rayon's could
-/// steal a task that waits for it.
+/// steal a task that waits for it. Each key is put where it stays, so that no vector
+/// that grew or was moved from leaves a copy on the heap.
 fn derive_hint_keys(index: &LiveIndex, slots: Range<Slot>) -> Result<Vec<HintKey>, Error> {
     let ids = index.keys(slots);
     let source = index.key_source().as_ref();
-    let derive = |ids: &[KeyId]| -> Result<Vec<HintKey>, hintdex_core::Error> {
-        ids.iter()
-            .map(|id| source.hint_key(*id).ok_or(hintdex_core::Error::NoSuchKey(*id)))
-            .collect()
+    let mut keys = vec![HintKey::from_bytes([0; 16]); ids.len()];
+    let derive = |places: &mut [HintKey], ids: &[KeyId]| -> Result<(), hintdex_core::Error> {
+        for (place, id) in places.iter_mut().zip(ids) {
+            *place = source.hint_key(*id).ok_or(hintdex_core::Error::NoSuchKey(*id))?;
+        }
+        Ok(())
     };
     let share = ids.len().div_ceil(rayon::current_num_threads()).max(1);
-    let mut keys = Vec::with_capacity(ids.len());
     std::thread::scope(|scope| {
+        let shares = keys.chunks_mut(share).zip(ids.chunks(share));
         let threads: Vec<_> =
-            ids.chunks(share).map(|ids| scope.spawn(move || derive(ids))).collect();
+            shares.map(|(places, ids)| scope.spawn(move || derive(places, ids))).collect();
         for thread in threads {
             match thread.join() {
-                Ok(derived) => keys.extend(derived?),
+                Ok(derived) => derived?,
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        Ok(keys)
-    })
+        Ok::<(), Error>(())
+    })?;
+    Ok(keys)
 }

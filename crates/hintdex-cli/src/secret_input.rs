@@ -1,0 +1,151 @@
+//! Input that may hold keys: its buffer never moves and is wiped, and its path is not quoted
+//! where that may be a key.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// Six bytes of a key are so many hex digits, with or without signs in between.
+const LEAST_HEX_DIGITS: usize = 12;
+/// And so many characters of base64.
+const LEAST_BASE64_CHARS: usize = 8;
+/// The longest text that is quoted.
+const MAX_QUOTED_CHARS: usize = 24;
+
+/// Whether a text is so short, or of so short pieces, that six bytes of a key have no room in it.
+fn is_harmless(text: &str) -> bool {
+    let is_sign = |sign: char| !sign.is_alphanumeric() && !"+/-_=".contains(sign);
+    let is_short = |piece: &str| piece.chars().count() < LEAST_BASE64_CHARS;
+    let digits = text.chars().filter(|sign| sign.is_alphanumeric()).count();
+    text.chars().count() <= MAX_QUOTED_CHARS
+        && digits < LEAST_HEX_DIGITS
+        && text.split(is_sign).all(is_short)
+}
+
+/// A text that was given where a key is not expected, for a message.
+///
+/// Whatever a user gave in the wrong place may be a key, in any spelling: hex, base64, with
+/// signs in between. So only a text that has no room for one is quoted; of another one the
+/// message has the length and the kind of characters.
+pub fn shown(text: &str) -> String {
+    if is_harmless(text) { format!("{text:?}") } else { format!("({})", describe(text)) }
+}
+
+/// How many characters a text has, and of which kind.
+pub fn describe(text: &str) -> String {
+    let count = text.chars().count();
+    let all = |is: fn(&u8) -> bool| text.bytes().all(|byte| is(&byte));
+    let kind = match count {
+        0 => return "nothing".to_owned(),
+        _ if all(u8::is_ascii_digit) => "digits",
+        _ if all(u8::is_ascii_hexdigit) => "hex digits",
+        _ if all(u8::is_ascii_alphabetic) => "letters",
+        _ if all(u8::is_ascii_alphanumeric) => "letters and digits",
+        _ => "characters",
+    };
+    format!("{count} {kind}")
+}
+
+/// Opens a file of keys; `-` is standard input.
+pub fn open(path: &Path) -> Result<File, Failure> {
+    // The standard library's own reader of it has a buffer that nobody wipes.
+    let opened = match path.as_os_str() == "-" {
+        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        false => File::open(path),
+    };
+    match opened {
+        Ok(file) => Ok(file),
+        Err(error) => Err(Failure::usage(format!("opening {} failed: {error}", said(path)))),
+    }
+}
+
+/// A path that cannot be opened, as far as it is [shown]: somebody may have given a key in
+/// its place. A folder that is there is named.
+fn said(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match path.parent().filter(|folder| folder.is_dir()) {
+        Some(_) if is_harmless(&name) => path.display().to_string(),
+        Some(folder) => format!("the file of keys {} in {}", shown(&name), folder.display()),
+        None => format!("the file of keys {}", shown(&path.to_string_lossy())),
+    }
+}
+
+/// A reader with a buffer that is wiped when it is dropped.
+pub struct SecretReader<R> {
+    input: R,
+    buffer: Zeroizing<Vec<u8>>,
+    /// What of the buffer was read and not consumed.
+    from: usize,
+    to: usize,
+}
+
+impl<R: Read> SecretReader<R> {
+    pub fn new(buffer_len_bytes: usize, input: R) -> Self {
+        let buffer = Zeroizing::new(vec![0; buffer_len_bytes]);
+        Self { input, buffer, from: 0, to: 0 }
+    }
+}
+
+impl<R: Read> Read for SecretReader<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl<R: Read> BufRead for SecretReader<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.from >= self.to {
+            (self.from, self.to) = (0, self.input.read(&mut self.buffer)?);
+        }
+        Ok(self.buffer.get(self.from..self.to).unwrap_or_default())
+    }
+
+    fn consume(&mut self, len_bytes: usize) {
+        self.from = self.to.min(self.from + len_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_tell_length_and_kind_only() {
+        for (text, expected) in [
+            ("", "nothing"),
+            ("0123", "4 digits"),
+            ("00ff", "4 hex digits"),
+            ("key", "3 letters"),
+            ("hint2", "5 letters and digits"),
+            ("aé=", "3 characters"),
+        ] {
+            assert_eq!(describe(text), expected);
+        }
+        for text in ["colour", "step:86401", "devices.csv", "0-999,70", ""] {
+            assert_eq!(shown(text), format!("{text:?}"));
+        }
+        assert_eq!(shown("0123456789"), "(10 digits)");
+        for text in ["00:11:22:33:44:55", "00 11 22 33 44 55", "Ab-_+/9=", "001122334455"] {
+            assert!(shown(text).starts_with('('), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_there_however_the_buffer_falls() {
+        let text: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        for buffer_len_bytes in [1, 7, 64, 4096] {
+            let mut reader = SecretReader::new(buffer_len_bytes, text.as_slice());
+            let mut read = Vec::new();
+            assert_eq!(reader.read_until(9, &mut read).ok(), Some(10));
+            assert_eq!(reader.read_to_end(&mut read).ok(), Some(990));
+            assert_eq!(read, text);
+        }
+    }
+}
