@@ -354,6 +354,11 @@ impl LiveIndex {
         self.states.get(slot).is_some_and(|known| known.state.is_retired())
     }
 
+    /// Whether `slot` is out of service.
+    pub fn is_out_of_service(&self, slot: Slot) -> bool {
+        self.states.get(slot).is_some_and(|known| known.state.is_out_of_service())
+    }
+
     /// Where the keys come from.
     pub fn key_source(&self) -> &Arc<dyn KeySource> {
         &self.keys

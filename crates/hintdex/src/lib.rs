@@ -45,6 +45,7 @@ mod folder;
 mod hunt;
 mod keys;
 mod layers;
+mod options;
 mod resolve;
 mod scanned;
 mod scans;
@@ -66,10 +67,11 @@ pub use hintdex_core::{
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
 pub use keys::{KeyImport, KeyPart};
+pub use options::StationOptions;
 pub use resolve::{Found, Resolved};
 pub use scans::ScanStats;
 pub use snapshots::RebuildOptions;
-pub use station::{Station, StationOptions};
+pub use station::Station;
 pub use verdict::{Malformed, Source, Unknown, Verdict};
 pub use waiting::Ticket;
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hintdex_core::DeviceRange;
-use hintdex_wire::{HintKey, KeyId, MasterKey, PacketKey};
+use hintdex_wire::{DeviceId, HintKey, KeyId, MasterKey, PacketKey};
 use rayon::prelude::*;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -36,6 +36,9 @@ pub(super) struct Given {
     sealer: Arc<KeySealer>,
     /// Whose record stands at which place of the file, in the order of keys.
     places: Vec<Place>,
+    /// Keys that were given and are in no record, in order: their owners' bytes are damaged.
+    /// Nobody derives another key in their place.
+    lost: Vec<KeyId>,
     /// Records of the file, those that count and others.
     records: u32,
 }
@@ -47,8 +50,14 @@ impl Given {
     /// Reads whose keys are in the file at `path`, if there is one.
     pub(super) fn open(path: &Path, master: &MasterKey) -> Result<Self, Error> {
         let sealer = Arc::new(KeySealer::new(master));
-        let mut given =
-            Self { path: path.to_owned(), file: None, sealer, places: Vec::new(), records: 0 };
+        let mut given = Self {
+            path: path.to_owned(),
+            file: None,
+            sealer,
+            places: Vec::new(),
+            lost: Vec::new(),
+            records: 0,
+        };
         if !path.exists() {
             return Ok(given);
         }
@@ -133,13 +142,34 @@ impl Given {
             })
         };
         let places = self.places.iter().filter(|place| is_in(place)).copied().collect();
-        Self { places, ..self.without_places() }
+        let kept = Self { places, ..self.without_places() };
+        let all = ranges.iter().filter(|range| !kept.has_all(range)).flat_map(|range| {
+            let key = |device| KeyId { device: DeviceId(device), generation: range.generation };
+            (range.first.0..=range.last().0).map(key)
+        });
+        let mut lost: Vec<KeyId> = all.filter(|key| kept.place_of(*key).is_none()).collect();
+        lost.sort_unstable();
+        Self { lost, ..kept }
+    }
+
+    /// How many records the file has, sound or not.
+    pub(super) fn record_count(&self) -> u64 {
+        self.records.into()
+    }
+
+    /// The keys that should be there and are not, or cannot be unsealed.
+    pub(super) fn unusable(&self) -> Vec<KeyId> {
+        let damaged = |(key, place): &Place| self.read(*key, *place).is_none().then_some(*key);
+        let mut unusable: Vec<KeyId> = self.places.par_iter().filter_map(damaged).collect();
+        unusable.extend(&self.lost);
+        unusable
     }
 
     fn without_places(&self) -> Self {
         let Self { path, file, sealer, records, .. } = self;
         let (path, file, sealer) = (path.clone(), file.clone(), sealer.clone());
-        Self { path, file, sealer, places: Vec::new(), records: *records }
+        let (places, lost) = (Vec::new(), Vec::new());
+        Self { path, file, sealer, places, lost, records: *records }
     }
 
     /// Whether there is a key of every device of `range`.
@@ -157,12 +187,15 @@ impl Given {
     /// The keys of `key`: nothing if they were not given, and nothing in it if they cannot
     /// be read.
     pub(super) fn unseal(&self, key: KeyId) -> Option<Option<(HintKey, PacketKey)>> {
-        if self.places.is_empty() {
-            return None;
+        match self.place_of(key) {
+            Some(place) => Some(self.read(key, place)),
+            None => self.lost.binary_search(&key).is_ok().then_some(None),
         }
+    }
+
+    fn place_of(&self, key: KeyId) -> Option<u32> {
         let at = self.places.binary_search_by_key(&key, |(known, _)| *known).ok()?;
-        let (_, place) = *self.places.get(at)?;
-        Some(self.read(key, place))
+        self.places.get(at).map(|(_, place)| *place)
     }
 
     fn read(&self, key: KeyId, place: u32) -> Option<(HintKey, PacketKey)> {

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use hintdex_core::{DeviceRange, LiveIndex};
+use hintdex_core::{DeviceRange, KeyOrigin, LiveIndex};
 use hintdex_wire::{CheckValue, HintKey, KeyId, KeySource, MasterKey, PacketKey};
 
 pub use distinct::KeyPart;
@@ -45,10 +45,13 @@ impl FleetKeys {
     }
 
     /// Forgets the keys of devices that `index` does not have, which an import left that
-    /// was cut off.
+    /// was cut off, and takes devices whose key is missing or damaged out of service.
+    ///
+    /// Unseals every key that was given, about 1 µs each.
     ///
     /// # Errors
-    /// [`Error::KeysMissing`] if the index has a device whose key was given and is not there.
+    /// [`Error::KeysMissing`] if the file is gone, or holds fewer keys than the index has
+    /// devices whose keys were given.
     pub(crate) fn settle(&self, index: &LiveIndex) -> Result<(), Error> {
         let ranges = index.given();
         let mut given = self.given.load_full();
@@ -60,12 +63,34 @@ impl FleetKeys {
             given = Arc::new(Given::open(given.path(), &self.master)?);
         }
         let kept = given.only(&ranges);
-        if let Some(range) = ranges.iter().find(|range| !kept.has_all(range)) {
+        let devices: u64 = ranges.iter().map(|range| u64::from(range.count)).sum();
+        if let Some(range) = ranges.iter().find(|range| !kept.has_all(range))
+            && kept.record_count() < devices
+        {
             let DeviceRange { first, .. } = *range;
             return Err(Error::KeysMissing { path: kept.path().into(), first, last: range.last() });
         }
+        for key in kept.unusable() {
+            let slots = index.slots(key.device).into_iter();
+            for slot in slots.filter(|slot| index.key(*slot) == Some(key)) {
+                index.put_out_of_service(slot, "its key is missing or damaged in device.keys");
+            }
+        }
         self.given.store(Arc::new(kept));
         Ok(())
+    }
+
+    /// Checks that every range whose keys are said to be given has them.
+    ///
+    /// # Errors
+    /// [`Error::KeysMissing`] for the first that has not.
+    pub(crate) fn check_given(&self, ranges: &[DeviceRange]) -> Result<(), Error> {
+        let given = self.given.load();
+        let lacks =
+            |range: &&DeviceRange| range.origin == KeyOrigin::Given && !given.has_all(range);
+        let Some(range) = ranges.iter().find(lacks) else { return Ok(()) };
+        let (first, last) = (range.first, range.last());
+        Err(Error::KeysMissing { path: given.path().into(), first, last })
     }
 
     /// Unseals every key that was given, and says how many there are.

@@ -57,9 +57,16 @@ fn extend(table: &mut KeyTable, index: &LiveIndex) -> Result<(), Error> {
     let first = u32::try_from(table.len()).unwrap_or(u32::MAX);
     let slots = Slot(first)..Slot(index.slot_count().max(first));
     table.extend(derive_hint_keys(index, slots.clone())?);
-    for slot in (slots.start.0..slots.end.0).map(Slot).filter(|slot| index.is_retired(*slot)) {
-        table.retire(slot);
-    }
+    let source = index.key_source();
+    // A slot without a key was put in with a key of zeros, and is never found.
+    let is_without_key = |slot: &Slot| {
+        index.is_out_of_service(*slot)
+            && index.key(*slot).is_some_and(|key| source.hint_key(key).is_none())
+    };
+    let slots = (slots.start.0..slots.end.0).map(Slot);
+    slots
+        .filter(|slot| index.is_retired(*slot) || is_without_key(slot))
+        .for_each(|slot| table.retire(slot));
     Ok(())
 }
 
@@ -72,9 +79,21 @@ fn derive_hint_keys(index: &LiveIndex, slots: Range<Slot>) -> Result<Vec<HintKey
     let ids = index.keys(slots);
     let source = index.key_source().as_ref();
     let mut keys = vec![HintKey::from_bytes([0; 16]); ids.len()];
+    let is_expected = |id: &KeyId| {
+        let is_it = |slot: &Slot| index.key(*slot) == Some(*id);
+        index
+            .slots(id.device)
+            .into_iter()
+            .find(is_it)
+            .is_some_and(|slot| index.is_out_of_service(slot))
+    };
     let derive = |places: &mut [HintKey], ids: &[KeyId]| -> Result<(), hintdex_core::Error> {
         for (place, id) in places.iter_mut().zip(ids) {
-            *place = source.hint_key(*id).ok_or(hintdex_core::Error::NoSuchKey(*id))?;
+            match source.hint_key(*id) {
+                Some(key) => *place = key,
+                None if is_expected(id) => {}
+                None => return Err(hintdex_core::Error::NoSuchKey(*id)),
+            }
         }
         Ok(())
     };
@@ -82,7 +101,7 @@ fn derive_hint_keys(index: &LiveIndex, slots: Range<Slot>) -> Result<Vec<HintKey
     std::thread::scope(|scope| {
         let shares = keys.chunks_mut(share).zip(ids.chunks(share));
         let threads: Vec<_> =
-            shares.map(|(places, ids)| scope.spawn(move || derive(places, ids))).collect();
+            shares.map(|(places, ids)| scope.spawn(|| derive(places, ids))).collect();
         for thread in threads {
             match thread.join() {
                 Ok(derived) => derived?,
