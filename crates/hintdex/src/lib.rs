@@ -48,6 +48,7 @@ mod scans;
 mod snapshots;
 mod station;
 mod strangers;
+mod time;
 mod upkeep;
 mod verdict;
 mod verify;
