@@ -3,10 +3,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hintdex_tests::capture::DEVICES;
+use hintdex_tests::program::Running;
 use hintdex_tests::{Capture, Outcome, Said, decode, program, provision, run};
 use tempfile::TempDir;
 
@@ -103,6 +105,55 @@ fn files_that_cannot_serve_are_refused_in_one_line() {
     rebuild(&fleet, &foreign, &["--bits", "33"]).refused(2, &["--bits"]);
     rebuild(&fleet, &foreign, &["--encoding", "zip"]).refused(2, &["ribbon"]);
     rebuild(&fleet, Path::new("/nowhere/at/all.hdx"), &[]).refused(1, &["/nowhere/at"]);
+}
+
+/// Decodes the capture with `more`, while `file` is written over in place by a shorter one
+/// after some verdicts: as `cp` does, and no rename.
+fn capture_while_a_file_is_cut(fleet: &Path, more: &[&str], file: &Path, by: &[u8]) {
+    const BEFORE: usize = 300;
+    let capture = Capture::load();
+    let mut running = Running::start(fleet, more);
+    let (before, rest) = capture.packets.split_at(BEFORE);
+    running.send(&(before.join("\n") + "\n"));
+    let mut said: Vec<_> = (0..BEFORE).map(|_| running.next_verdict()).collect();
+    let in_place = fs::OpenOptions::new().write(true).truncate(true).open(file);
+    in_place.and_then(|mut file| file.write_all(by)).expect("it can be written over");
+    let (mut stdin, rest) = (running.take_stdin(), rest.join("\n"));
+    let writer = std::thread::spawn(move || {
+        // The program may end before it has read everything.
+        let _ = stdin.write_all(rest.as_bytes());
+    });
+    said.extend((BEFORE..capture.packets.len()).map(|_| running.next_verdict()));
+    writer.join().expect("the writer ends");
+    capture.check(0, &said);
+    let outcome = running.end();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let by_snapshot = count(&said, |said| said.source == "snapshot");
+    assert!(by_snapshot > said.len() / 3, "{by_snapshot} by the snapshot");
+}
+
+#[test]
+fn a_snapshot_that_is_written_over_in_place_goes_on_answering() {
+    let (folder, fleet) = fleet_of(DEVICES);
+    let file = folder.path().join("fleet.hdx");
+    rebuild(&fleet, &file, &["--horizon", "500"]).done();
+    let snapshot = file.to_str().expect("a name in ASCII");
+    // By another snapshot, of the same fleet, that is shorter.
+    let shorter = folder.path().join("shorter.hdx");
+    rebuild(&fleet, &shorter, &["--horizon", "1"]).done();
+    let shorter = fs::read(shorter).expect("a file can be read");
+    capture_while_a_file_is_cut(&fleet, &["--snapshot", snapshot], &file, &shorter);
+}
+
+#[test]
+fn a_fleets_own_snapshot_that_is_cut_goes_on_answering() {
+    for lean in [None, Some("--lean")] {
+        let (_folder, fleet) = fleet_of(DEVICES);
+        let roll = ["roll".as_ref(), "--index".as_ref(), fleet.as_os_str()];
+        run(roll.into_iter().chain(lean.map(OsStr::new))).done();
+        let more: Vec<_> = lean.into_iter().collect();
+        capture_while_a_file_is_cut(&fleet, &more, &fleet.join("snapshot.hdx"), b"no snapshot");
+    }
 }
 
 /// Calls that change files.

@@ -48,7 +48,7 @@ impl Plan<'_> {
     /// The window of an earlier run, if it was built of the same; else a new one.
     pub fn open_or_build(&self, events: &mut Vec<Event>) -> Result<Window, Error> {
         let key = self.registry.window_key();
-        match Snapshot::open(&self.path, &key) {
+        match Snapshot::open_own(&self.path, &key) {
             Ok(snapshot) if snapshot.params().origin == self.origin => match snapshot.verify() {
                 Ok(()) => return Ok(self.window(Some(snapshot))),
                 Err(damage) => events.push(self.damaged(damage.to_string())),
@@ -90,7 +90,7 @@ impl Plan<'_> {
         let builder = Builder::new(params, key).threads(self.threads);
         builder.build(&source, &self.path).map_err(Error::Build)?;
         let open = || {
-            let snapshot = Snapshot::open(&self.path, key)?;
+            let snapshot = Snapshot::open_own(&self.path, key)?;
             // Checked now, lookups need not check.
             let verified = snapshot.verify();
             verified.map_err(|damage| OpenError::Damaged {

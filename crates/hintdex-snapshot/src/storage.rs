@@ -7,9 +7,43 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapMut};
 
+use crate::OpenError;
+
 /// The length of a huge page; a shorter copy gets none.
 #[cfg(target_os = "linux")]
 const HUGE_PAGE_LEN_BYTES: usize = 2 << 20;
+
+/// A file that may be a snapshot.
+#[derive(Debug)]
+pub(crate) struct SnapshotFile {
+    file: File,
+    pub len_bytes: u64,
+}
+
+impl SnapshotFile {
+    /// Opens the file; a folder, a pipe or a device is none.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        // Asked before: opening a pipe would wait for whoever writes to it.
+        if !std::fs::metadata(path).map_err(OpenError::Io)?.is_file() {
+            return Err(OpenError::NotASnapshot);
+        }
+        let file = File::open(path).map_err(OpenError::Io)?;
+        let len_bytes = file.metadata().map_err(OpenError::Io)?.len();
+        Ok(Self { file, len_bytes })
+    }
+
+    /// Reads the beginning of the file, `most_bytes` of it if there are so many.
+    pub fn head(&self, most_bytes: u64) -> Result<Vec<u8>, OpenError> {
+        let mut head = Vec::new();
+        (&self.file).take(most_bytes).read_to_end(&mut head).map_err(OpenError::Io)?;
+        Ok(head)
+    }
+
+    /// The file behind what was read of it.
+    pub const fn rest(&self) -> &File {
+        &self.file
+    }
+}
 
 /// A snapshot's bytes in memory: pages of the file, shared by everybody who has
 /// it mapped, or a copy that nobody can take away.
@@ -18,10 +52,9 @@ pub(crate) struct Storage(Mmap);
 
 impl Storage {
     /// Maps the file.
-    pub fn map(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+    pub fn map(file: &SnapshotFile) -> io::Result<Self> {
         // An empty file cannot be mapped, and is no snapshot either.
-        if file.metadata()?.len() == 0 {
+        if file.len_bytes == 0 {
             return Self::copy(0, &mut io::empty());
         }
         #[expect(unsafe_code, reason = "the one mapping of a file in the crate")]
@@ -32,15 +65,8 @@ impl Storage {
         // truncates or overwrites a published snapshot breaks this from
         // outside; `Snapshot::open` says so and names `open_in_memory`, which
         // asks for no such promise.
-        let map = unsafe { Mmap::map(&file) }?;
+        let map = unsafe { Mmap::map(&file.file) }?;
         Ok(Self(map))
-    }
-
-    /// Reads the file.
-    pub fn read(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        Self::copy(len, &mut file)
     }
 
     /// Reads `len_bytes`, to the byte: no more memory than the snapshot is long.

@@ -51,6 +51,7 @@ mod scanned;
 mod scans;
 mod snapshots;
 mod station;
+mod time;
 mod upkeep;
 mod verdict;
 mod verify;

@@ -14,8 +14,8 @@ use arc_swap::{ArcSwap, Guard};
 use hintdex_core::{LiveIndex, Params, Report, SnapshotId, Span, Timing};
 use hintdex_scan::{Match, Search};
 use hintdex_snapshot::{
-    BuildReport, Builder, CandidateBatch, Dial, Encoding, HintSource, ManifestKey, Progress,
-    Snapshot, SnapshotParams,
+    BuildReport, Builder, CandidateBatch, Dial, Encoding, HintSource, ManifestKey, OpenError,
+    Progress, Snapshot, SnapshotParams,
 };
 use hintdex_wire::{Hint, HintCipher, KeyId, KeySource, Nonce, Slot};
 
@@ -132,13 +132,22 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Opens the snapshot in the file `path` and asks it first from now on, in
-    /// place of one from the same path. Returns its id.
+    /// Opens the snapshot in the file `path`, which the station made and keeps to itself,
+    /// and asks it first from now on, in place of one from the same path. Returns its id.
     pub(crate) fn attach(&self, index: &LiveIndex, path: &Path) -> Result<SnapshotId, Error> {
+        self.attach_by(index, path, |path, key| Snapshot::open_own(path, key))
+    }
+
+    /// The same of any file, that is opened by `open`.
+    pub(crate) fn attach_by(
+        &self,
+        index: &LiveIndex,
+        path: &Path,
+        open: fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
+    ) -> Result<SnapshotId, Error> {
         let key = ManifestKey::of_fleet(index.key_source().as_ref());
-        let opened = Snapshot::open(path, &key);
         let snapshot =
-            opened.map_err(|source| Error::Snapshot { path: path.to_owned(), source })?;
+            open(path, &key).map_err(|source| Error::Snapshot { path: path.to_owned(), source })?;
         check_serves(index, snapshot.params())
             .map_err(|why| Error::SnapshotRefused { path: path.to_owned(), why })?;
         let id = *snapshot.id();

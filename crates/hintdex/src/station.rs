@@ -5,9 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hintdex_core::{ClockMove, DeviceRange, LiveIndex, Params, Report, Stats, Timing};
+use hintdex_core::{ClockMove, DeviceRange, LiveIndex, Params, Report, Stats};
 use hintdex_scan::KeyTable;
-use hintdex_snapshot::BuildReport;
+use hintdex_snapshot::{BuildReport, Snapshot};
 use hintdex_wire::{Clock, DeviceId, KeySource, MasterKey, Slot, SystemClock};
 
 use crate::folder::FleetFolder;
@@ -41,7 +41,7 @@ pub struct Station {
     refused: Option<Error>,
     own_snapshot: PathBuf,
     options: StationOptions,
-    background: Background,
+    pub(crate) background: Background,
     roller: Roller,
     pub(crate) scans: Scans,
     /// Ours until everything above is closed.
@@ -212,11 +212,28 @@ impl Station {
     /// Asks the snapshot in the file `path` first from now on. Two are asked at
     /// most: this one and the one before. No lookup waits for the change.
     ///
+    /// Reads the file into memory of the station's own, so whatever happens to the file
+    /// afterwards, lookups go on. Costs its length in memory and the reading of it.
+    ///
     /// # Errors
     /// [`Error::Snapshot`] if the file is none, is damaged, or another fleet's;
     /// [`Error::SnapshotRefused`] if it is older than a change of keys.
     pub fn attach(&self, path: &Path) -> Result<(), Error> {
-        self.snapshots.attach(&self.index, path).map(|_| ())
+        self.snapshots
+            .attach_by(&self.index, path, |path, key| Snapshot::open_in_memory(path, key))
+            .map(|_| ())
+    }
+
+    /// [`attach`](Self::attach) for whoever promises that nobody writes into the file or
+    /// truncates it while the station is open: other files may be *renamed* over it. Maps
+    /// the file, so that processes share its pages. Broken, the promise ends the process.
+    ///
+    /// # Errors
+    /// Those of [`attach`](Self::attach).
+    pub fn attach_mapped(&self, path: &Path) -> Result<(), Error> {
+        self.snapshots
+            .attach_by(&self.index, path, |path, key| Snapshot::open(path, key))
+            .map(|_| ())
     }
 
     /// The files of the attached snapshots, the newest first.
@@ -334,41 +351,6 @@ impl Station {
         self.index.now_s()
     }
 
-    /// When the fleet was made, in seconds since 1970, by the clock of that moment.
-    pub fn created_unix_s(&self) -> u64 {
-        self.index.created_unix_s()
-    }
-
-    /// How the fleet's windows go with time.
-    pub fn timing(&self) -> Timing {
-        self.index.timing()
-    }
-
-    /// Whether a packet that is received at `unix_s` can be looked up: the window of that
-    /// time is there. Without the window a packet of any time is scanned for. True where
-    /// nonces tell no time.
-    pub fn has_window_of(&self, unix_s: u64) -> bool {
-        let mut spans = self.index.spans().into_iter();
-        !self.params().nonces.tells_time() || spans.any(|(span, _)| span.contains(&unix_s))
-    }
-
-    /// Builds the windows that the station's time needs and drops those it is past, now and
-    /// on this thread, where nonces tell time: after a clock that leapt. While time passes
-    /// as it does the station's own thread is in time. A failure is told by
-    /// [`take_upkeep_failure`](Self::take_upkeep_failure).
-    pub fn keep_windows(&self) {
-        if self.index.is_span_due() {
-            self.background.run_now(&self.upkeep());
-        }
-    }
-
-    /// How far a packet's time of reception may be from the clock's, in seconds, for the
-    /// windows of now to serve it.
-    pub fn timing_tolerance_s(&self) -> u64 {
-        let Timing { before_s, after_s, .. } = self.timing();
-        before_s.min(after_s).into()
-    }
-
     /// Where the fleet's keys come from.
     pub fn key_source(&self) -> &Arc<dyn KeySource> {
         self.index.key_source()
@@ -414,7 +396,7 @@ impl Station {
     }
 
     /// A round of upkeep by the station's options.
-    fn upkeep(&self) -> Upkeep {
+    pub(crate) fn upkeep(&self) -> Upkeep {
         let keeps =
             self.options.snapshot_at_roll || self.options.lean || self.params().nonces.tells_time();
         Upkeep {

@@ -1,5 +1,6 @@
 //! The header: what the file is, and what vouches for the rest of it.
 
+use core::cmp::Ordering;
 use core::mem::{offset_of, size_of};
 use core::ops::Range;
 
@@ -220,19 +221,28 @@ impl Header {
         Ok(params)
     }
 
+    /// Where the manifest begins in the file.
+    fn manifest_offset_bytes(&self) -> u64 {
+        (DATA_OFFSET_BYTES as u64).saturating_add(self.data_len_bytes.get())
+    }
+
+    /// Whether a file of `got_bytes` is as long as the header says.
+    pub fn check_len(&self, got_bytes: u64) -> Result<(), OpenError> {
+        let manifest_len = self.manifest_len_bytes.get();
+        let expected_bytes = self.manifest_offset_bytes().saturating_add(manifest_len);
+        match got_bytes.cmp(&expected_bytes) {
+            Ordering::Less => Err(OpenError::TooShort { got_bytes, expected_bytes }),
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(OpenError::TooLong { got_bytes, expected_bytes }),
+        }
+    }
+
     /// Where the manifest of `file` is, if the file is as long as the header
     /// says and holds the manifest the header vouches for.
     pub fn manifest(&self, file: &[u8]) -> Result<Manifest, OpenError> {
-        let (data_len, manifest_len) = (self.data_len_bytes.get(), self.manifest_len_bytes.get());
-        let got_bytes = file.len() as u64;
-        let offset_bytes = (DATA_OFFSET_BYTES as u64).saturating_add(data_len);
-        let expected_bytes = offset_bytes.saturating_add(manifest_len);
-        if got_bytes < expected_bytes {
-            return Err(OpenError::TooShort { got_bytes, expected_bytes });
-        }
-        if got_bytes > expected_bytes {
-            return Err(OpenError::TooLong { got_bytes, expected_bytes });
-        }
+        self.check_len(file.len() as u64)?;
+        let manifest_len = self.manifest_len_bytes.get();
+        let offset_bytes = self.manifest_offset_bytes();
         let damaged = OpenError::Damaged { what: "manifest", offset_bytes };
         // No more than the file's length, which is a `usize` already.
         let Ok(start) = usize::try_from(offset_bytes) else { return Err(damaged) };
