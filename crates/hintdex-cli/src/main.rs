@@ -24,6 +24,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::args::{Args, Command, RunArgs};
+use crate::beacons::args::BeaconCommand;
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
@@ -71,6 +72,9 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Verify(command) => verify::run(&command, &args.run),
         Command::ImportKeys(command) => beacons::import::run(&command, &args.run),
         Command::Identify(command) => beacons::identify::run(&command, &args.run),
+        Command::Beacon(BeaconCommand::ForgetClock(command)) => {
+            beacons::forget_clock::run(&command, &args.run)
+        }
         Command::Measure(command) => measure::run(&command, &args.run),
         Command::Estimate(command) => estimate::run(&command, &args.run),
         Command::Take(command) => measure::take::run(&command, &args.run),
