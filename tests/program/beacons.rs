@@ -281,3 +281,200 @@ fn a_million_keys_are_imported_in_seconds() {
     let len = fs::metadata(beacons.folder.join("beacons.keys")).expect("keys").len();
     assert_eq!(len, 64 + count * 40 + 4);
 }
+
+/// The lines of a case, and its file of keys.
+fn case(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/cases").join(name);
+    fs::read_to_string(path).expect("a case")
+}
+
+/// One call: what it said of each line, and what it told beside that.
+fn identify_at(beacons: &Beacons, now: u64, more: &[&str], heard: &str) -> (Vec<Value>, String) {
+    let now = now.to_string();
+    let base = ["identify".as_ref(), "--beacons".as_ref(), beacons.folder.as_os_str()];
+    let more = ["--now", &now].into_iter().chain(more.iter().copied()).map(OsStr::new);
+    let outcome = run_with(command(base.into_iter().chain(more)), heard).done();
+    let parse = |line| serde_json::from_str(line).expect("a line of JSON");
+    (outcome.stdout.lines().map(parse).collect(), outcome.stderr)
+}
+
+fn import_at(beacons: &Beacons, now: u64, scheme: &str, keys: &str) -> Outcome {
+    let now = now.to_string();
+    let base = ["import-keys".as_ref(), "--beacons".as_ref(), beacons.folder.as_os_str()];
+    let more = ["--scheme", scheme, "--now", &now, "-"].map(OsStr::new);
+    run_with(command(base.into_iter().chain(more)), keys)
+}
+
+/// A receiver was two hours ahead for two lines. The beacon is found by them, and by its
+/// right clock afterwards, without a search.
+#[test]
+fn a_receiver_that_is_hours_wrong_loses_no_beacon() {
+    let beacons = Beacons::new();
+    import_at(&beacons, 1_795_392_000, "eddystone-eid", &case("eddystone.csv")).done();
+    let heard = case("eddystone-wrong-hour.txt");
+    let lines: Vec<_> = heard.lines().collect();
+    let mut sources = Vec::new();
+    for call in [&lines[..1], &lines[1..3], &lines[3..]] {
+        let (said, _) =
+            identify_at(&beacons, 1_795_490_000, &["--search", "30s"], &call.join("\n"));
+        for said in said {
+            assert_eq!(said["device"], 1, "{said}");
+            sources.push(said["source"].as_str().expect("a source").to_owned());
+        }
+    }
+    assert_eq!(sources[..2], ["snapshot", "search"]);
+    assert_eq!(sources[3..], ["snapshot"; 6]);
+}
+
+/// A new battery, one call a sighting: the second rotation moves the clock. The third line
+/// is the second one's identifier again, which may be a recording.
+#[test]
+fn a_new_battery_is_a_fact_after_two_rotations_whatever_the_process() {
+    for is_one_call in [false, true] {
+        let beacons = Beacons::new();
+        import_at(&beacons, 1_795_392_000, "eddystone-eid", &case("eddystone.csv")).done();
+        let heard = case("eddystone-new-battery.txt");
+        let lines: Vec<_> = heard.lines().collect();
+        let calls: Vec<_> = if is_one_call {
+            vec![heard.clone()]
+        } else {
+            lines.iter().map(|line| (*line).to_owned()).collect()
+        };
+        let (mut sources, mut moved) = (Vec::new(), Vec::new());
+        for (at, call) in calls.iter().enumerate() {
+            let (said, told) = identify_at(&beacons, 1_797_985_000, &[], call);
+            for said in said {
+                assert_eq!(said["device"], 1, "{said}");
+                sources.push(said["source"].as_str().expect("a source").to_owned());
+            }
+            if told.contains("the clock of beacon 1 is at") {
+                moved.push(at);
+            }
+        }
+        // The lines of one call are answered by what was known before it.
+        let last = if is_one_call { "epoch" } else { "snapshot" };
+        assert_eq!(sources, ["snapshot", "epoch", "epoch", "epoch", last]);
+        assert_eq!(moved, [if is_one_call { 0 } else { 3 }]);
+        let (said, _) = identify_at(&beacons, 1_797_985_000, &[], lines[4]);
+        assert_eq!(said[0]["source"], "snapshot");
+    }
+}
+
+/// Keys of a rolling period of their own: two of one id and day, and one that has ended.
+#[test]
+fn keys_that_end_before_their_day_match_nobody_afterwards() {
+    let beacons = Beacons::new();
+    let outcome = import_at(&beacons, 1_582_929_300, "gaen", &case("gaen-short.csv")).done();
+    assert!(outcome.stdout.contains("registered 3 beacons"), "{}", outcome.stdout);
+    let (said, _) = identify_at(&beacons, 1_582_929_300, &[], &case("gaen-short.txt"));
+    assert_eq!(said[0]["device"], Value::Null, "{}", said[0]);
+    // Without the column it is a whole day, and the key is good then.
+    let beacons = Beacons::new();
+    let first = case("gaen-short.csv").lines().nth(1).expect("a key").to_owned();
+    let key = first.rsplit_once(',').expect("columns").0;
+    for (at, (header, row)) in [
+        ("id,key,start_interval", key.to_owned()),
+        ("id,key,start_interval,rolling_period", format!("{key},")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let beacons = if at == 0 { &beacons } else { &Beacons::new() };
+        import_at(beacons, 1_582_929_300, "gaen", &format!("{header}\n{row}\n")).done();
+        let (said, _) = identify_at(beacons, 1_582_929_300, &[], &case("gaen-short.txt"));
+        assert_eq!(said[0]["device"], 1, "{}", said[0]);
+    }
+    let json = format!("{{\"id\":3,\"key\":\"{OTHER_KEY}\",\"start_interval\":144,");
+    for (period, is_taken) in [("0", false), ("145", false), ("1", true)] {
+        let beacons = Beacons::new();
+        let row = format!("{json}\"rolling_period\":{period}}}\n");
+        let outcome = beacons.import("gaen", &row);
+        if is_taken {
+            outcome.done();
+        } else {
+            outcome.refused(1, &["line 1", "rolling_period", "1 to 144"]);
+        }
+    }
+}
+
+#[test]
+fn measurements_that_cannot_be_are_refused_by_line() {
+    let header = "id,key,k,clock_offset_s,measured_s\n";
+    for (measured, words) in [
+        ("0".to_owned(), ["line 2", "measured_s is 55 years ago", "in seconds"].as_slice()),
+        (format!("{NOW}000"), &["line 2", "in the future", "not in milliseconds"]),
+    ] {
+        let beacons = Beacons::new();
+        let keys = format!("{header}7,{KEY},10,{},{measured}\n", NOW - CLOCK);
+        beacons.import("eddystone-eid", &keys).refused(1, words);
+        assert!(!beacons.folder.join("beacons.keys").exists());
+    }
+    // What is empty is now, as if the column were not there.
+    let beacons = Beacons::new();
+    let keys = format!("{header}7,{KEY},10,{},\n", NOW - CLOCK);
+    beacons.import("eddystone-eid", &keys).done();
+    assert_eq!(beacons.identify(&[], EID)[0]["device"], 7);
+}
+
+/// An identifier that begins late in its rotation, and the column that allows for that.
+#[test]
+fn randomized_beacons_are_heard_late() {
+    let header = "id,key,k,clock_offset_s,randomized\n";
+    let late = format!("{EID} {}\n", NOW + 1024 + 900);
+    for (randomized, device) in [("0", Value::Null), ("1", 7.into()), ("", Value::Null)] {
+        let beacons = Beacons::new();
+        let keys = format!("{header}7,{KEY},10,{},{randomized}\n", NOW - CLOCK);
+        beacons.import("eddystone-eid", &keys).done();
+        assert_eq!(beacons.identify(&[], &late)[0]["device"], device, "{randomized:?}");
+    }
+    for wrong in ["2", "yes"] {
+        let keys = format!("{header}7,{KEY},10,{},{wrong}\n", NOW - CLOCK);
+        Beacons::new().import("eddystone-eid", &keys).refused(1, &["line 2", "randomized"]);
+    }
+}
+
+/// A search goes either way, as far as it may reach.
+#[test]
+fn search_reach_says_how_far_a_search_goes() {
+    let beacons = Beacons::new();
+    beacons.import("eddystone-eid", &eddystone(&row_of_eid(7))).done();
+    for heard in [NOW + 20 * 86_400, NOW - 10 * 86_400] {
+        let line = format!("{EID} {heard}\n");
+        for (more, device) in [
+            (&["--search", "60s"][..], Value::Null),
+            (&["--search", "60s", "--search-reach", "21d"], 7.into()),
+        ] {
+            assert_eq!(beacons.identify(more, &line)[0]["device"], device, "{heard} {more:?}");
+        }
+    }
+    let far = beacons.call("identify", &["--search-reach", "366d"], "");
+    far.refused(2, &["search-reach"]);
+    let (said, _) = identify_at(&beacons, NOW, &[], &format!("{EID} {}\n", NOW + 400 * 86_400));
+    let reason = said[0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("too far from the present"), "{reason}");
+}
+
+/// The operator's cure for a clock that was led astray.
+#[test]
+fn forget_clock_goes_back_to_the_registration() {
+    let beacons = Beacons::new();
+    import_at(&beacons, 1_795_392_000, "eddystone-eid", &case("eddystone.csv")).done();
+    let heard = case("eddystone-new-battery.txt");
+    identify_at(&beacons, 1_797_985_000, &[], &heard);
+    let again = || {
+        let (said, _) = identify_at(&beacons, 1_797_989_000, &[], "85bb3f84e10e00ad 1797984900\n");
+        said[0]["source"].as_str().map(str::to_owned)
+    };
+    assert_eq!(again().as_deref(), Some("snapshot"));
+    let verb = |id: &str, verb: &str| {
+        let base = ["beacon".as_ref(), verb.as_ref(), "--beacons".as_ref()];
+        let base = base.into_iter().chain([beacons.folder.as_os_str(), id.as_ref()]);
+        run_with(command(base), "")
+    };
+    let said = verb("1", "forget-clock").done().stdout;
+    assert_eq!(said, "the clock of beacon 1 is what its registration says\n");
+    assert_eq!(again().as_deref(), Some("epoch"));
+    verb("2", "forget-clock").refused(2, &["beacon 2 has no clock", "eddystone-eid"]);
+    verb("x", "forget-clock").refused(2, &["invalid value"]);
+    verb("1", "forget").refused(2, &["forget"]);
+}

@@ -36,6 +36,9 @@ struct Args {
     /// The shortest rotations: 2^k seconds
     #[arg(long, default_value_t = 4)]
     least_k: u8,
+    /// Identifiers begin at a random point of their rotation
+    #[arg(long)]
+    randomized: bool,
     /// How many of a hundred sightings are of nobody
     #[arg(long, default_value_t = 20)]
     foreign_percent: u64,
@@ -63,7 +66,8 @@ fn main() -> Outcome {
         args.seed,
         machine()
     );
-    let fleet = Fleet { seed: args.seed, least_k: args.least_k };
+    let is_randomized = args.randomized;
+    let fleet = Fleet { seed: args.seed, least_k: args.least_k, is_randomized };
 
     let took = measure(|| fleet.register(&path, args.beacons))?;
     row("register, durably", &format!("{:.2} s CPU", took.as_secs_f64()));
@@ -164,6 +168,7 @@ fn resolve(resolver: &mut Resolver, fleet: &Fleet, args: &Args) -> Outcome {
 struct Fleet {
     seed: u64,
     least_k: u8,
+    is_randomized: bool,
 }
 
 impl Fleet {
@@ -186,7 +191,8 @@ impl Fleet {
         let mut import = Import::open(path, NOW)?;
         for device in 0..beacons {
             let (key, k, clock_offset_s, _) = self.beacon(device);
-            let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s: NOW - DAY_S };
+            let (measured_unix_s, is_randomized) = (NOW - DAY_S, self.is_randomized);
+            let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s, is_randomized };
             import.add(&Registration { device: DeviceId(device), key, rule })?;
         }
         import.publish()?;

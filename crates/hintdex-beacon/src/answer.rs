@@ -52,6 +52,11 @@ pub enum Answer {
     Several(Vec<DeviceId>),
     /// No registered beacon sends this at about this time.
     Nobody,
+    /// The time of the sighting is so far from the station's that nothing was looked for:
+    /// more than a year ahead, or so long ago that it would take more than some thousand
+    /// identifiers of each beacon. One of the two clocks is wrong, or the station has to
+    /// be told the time.
+    TooFar,
 }
 
 impl Answer {

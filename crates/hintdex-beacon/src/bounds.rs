@@ -17,6 +17,9 @@ const LAST_OFFSET_S: i64 = 1 << 39;
 
 const US_PER_S: i64 = 1_000_000;
 
+/// No bound is further out than this, so that drift never carries one past what is sound.
+const LAST_BOUND_US: i64 = 2 * LAST_OFFSET_S * US_PER_S;
+
 /// How much earlier or later than expected an identifier may be heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
@@ -83,25 +86,34 @@ impl ClockBounds {
         let unix_s = unix_s.min(LAST_UNIX_S);
         let drift_us = allowed.drift_us(unix_s.abs_diff(self.heard_unix_s));
         Self {
-            least_us: self.least_us.saturating_sub(drift_us),
-            most_us: self.most_us.saturating_add(drift_us),
+            least_us: self.least_us.saturating_sub(drift_us).max(-LAST_BOUND_US),
+            most_us: self.most_us.saturating_add(drift_us).min(LAST_BOUND_US),
             heard_unix_s: unix_s,
         }
     }
 
     /// Whether they are bounds at all: in order, and of a time and an offset there are.
     pub const fn is_sound(&self) -> bool {
-        let most_us = (LAST_OFFSET_S + LAST_OFFSET_S) * US_PER_S;
-        -most_us <= self.least_us
+        -LAST_BOUND_US <= self.least_us
             && self.least_us <= self.most_us
-            && self.most_us <= most_us
+            && self.most_us <= LAST_BOUND_US
             && self.heard_unix_s <= LAST_UNIX_S
     }
 
     /// What the clock may show at any moment of the seconds `first_unix_s` to
     /// `last_unix_s`, in whole seconds; a clock is never negative.
-    pub fn clocks_s(&self, first_unix_s: u64, last_unix_s: u64, allowed: Allowance) -> Range<u64> {
-        let (first, last) = (self.at(first_unix_s, allowed), self.at(last_unix_s, allowed));
+    ///
+    /// Bounds that are further than `most_unsure_s` from their middle are cut there: the
+    /// allowance would otherwise grow without end while a beacon is silent.
+    pub fn clocks_s(
+        &self,
+        first_unix_s: u64,
+        last_unix_s: u64,
+        allowed: Allowance,
+        most_unsure_s: u64,
+    ) -> Range<u64> {
+        let cut = |unix_s: u64| self.at(unix_s, allowed).cut(micros(most_unsure_s));
+        let (first, last) = (cut(first_unix_s), cut(last_unix_s));
         let earliest = first.heard_unix_s.saturating_sub(allowed.before_s);
         let latest = last.heard_unix_s.saturating_add(allowed.after_s).min(2 * LAST_UNIX_S);
         let start_us = micros(earliest) - first.most_us;
@@ -111,20 +123,39 @@ impl ClockBounds {
         whole(start_us).unwrap_or(0)..whole(end_us).map_or(0, |second| second + 1)
     }
 
-    /// Whether both can be true of one clock.
-    pub fn agree(&self, other: &Self, allowed: Allowance) -> bool {
-        let (a, b) = self.together(other, allowed);
-        a.least_us <= b.most_us && b.least_us <= a.most_us
+    /// No further from the middle than this, either way.
+    const fn cut(self, most_unsure_us: i64) -> Self {
+        let half_us = (self.most_us - self.least_us) / 2;
+        if half_us <= most_unsure_us {
+            return self;
+        }
+        let middle_us = self.least_us + half_us;
+        Self {
+            least_us: middle_us - most_unsure_us,
+            most_us: middle_us + most_unsure_us,
+            heard_unix_s: self.heard_unix_s,
+        }
     }
 
-    /// What is known from both, at the later of their times.
-    ///
-    /// If both cannot be true, one of the times was off by more than the slack, or the
-    /// clock by more than it may drift, and the clock is taken to be between them.
-    pub fn meet(&self, other: &Self, allowed: Allowance) -> Self {
+    /// Whether both can be true of one clock.
+    pub fn agree(&self, other: &Self, allowed: Allowance) -> bool {
+        self.meet(other, allowed).is_some()
+    }
+
+    /// What is known from both, at the later of their times; `None` when no clock is in
+    /// both, so that they are of two clocks or one of them is wrong.
+    pub fn meet(&self, other: &Self, allowed: Allowance) -> Option<Self> {
         let (a, b) = self.together(other, allowed);
-        let (low, high) = (a.least_us.max(b.least_us), a.most_us.min(b.most_us));
-        Self { least_us: low.min(high), most_us: low.max(high), ..a }
+        let (least_us, most_us) = (a.least_us.max(b.least_us), a.most_us.min(b.most_us));
+        (least_us <= most_us).then_some(Self { least_us, most_us, ..a })
+    }
+
+    /// What is known when one of the two is true and nobody can say which, at the later
+    /// of their times.
+    pub fn hull(&self, other: &Self, allowed: Allowance) -> Self {
+        let (a, b) = self.together(other, allowed);
+        let (least_us, most_us) = (a.least_us.min(b.least_us), a.most_us.max(b.most_us));
+        Self { least_us, most_us, ..a }
     }
 
     /// Both at the later of their times.
@@ -139,8 +170,12 @@ fn micros(seconds: u64) -> i64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
+
+    /// Bounds are never cut.
+    const ALL: u64 = u64::MAX;
 
     /// Clocks as Eddystone has them, and nothing late.
     const DRIFT: Allowance = Allowance { before_s: 0, after_s: 0, max_drift_ppm: 150 };
@@ -148,21 +183,21 @@ mod tests {
     #[test]
     fn a_measured_clock_is_where_it_was_measured() {
         let bounds = ClockBounds::measured(1000, 5000);
-        let clocks = bounds.clocks_s(5000, 5000, DRIFT);
+        let clocks = bounds.clocks_s(5000, 5000, DRIFT, ALL);
         assert!(clocks.contains(&4000) && clocks.end - clocks.start <= 4, "{clocks:?}");
         // 150 ppm of 20,000 s are 3 s on either side.
-        let later = bounds.clocks_s(25_000, 25_000, DRIFT);
+        let later = bounds.clocks_s(25_000, 25_000, DRIFT, ALL);
         assert_eq!((later.start, later.end), (clocks.start + 20_000 - 3, clocks.end + 20_000 + 3));
         let slack = Allowance { before_s: 10, after_s: 20, ..DRIFT };
-        let wide = bounds.clocks_s(5000, 5000, slack);
+        let wide = bounds.clocks_s(5000, 5000, slack, ALL);
         assert_eq!((wide.start, wide.end), (clocks.start - 10, clocks.end + 20));
     }
 
     #[test]
     fn a_clock_is_never_negative() {
         let bounds = ClockBounds::measured(1_000_000, 1_000_000);
-        assert!(bounds.clocks_s(10, 20, DRIFT).is_empty());
-        assert_eq!(bounds.clocks_s(10, 1_000_000, DRIFT).start, 0);
+        assert!(bounds.clocks_s(10, 20, DRIFT, ALL).is_empty());
+        assert_eq!(bounds.clocks_s(10, 1_000_000, DRIFT, ALL).start, 0);
     }
 
     #[test]
@@ -170,7 +205,8 @@ mod tests {
         // Rotations of 1024 s. A beacon whose offset is 0 is heard at 1000 and 1030:
         // it changed in between.
         let first = ClockBounds::seen(0..1024, 1000, DRIFT);
-        let both = first.meet(&ClockBounds::seen(1024..2048, 1030, DRIFT), DRIFT);
+        let both =
+            first.meet(&ClockBounds::seen(1024..2048, 1030, DRIFT), DRIFT).expect("one clock");
         assert_eq!(both.heard_unix_s, 1030);
         assert!(both.least_us <= 0 && both.most_us >= 0);
         assert!(both.most_us - both.least_us < 32 * US_PER_S, "{both:?}");
@@ -179,7 +215,7 @@ mod tests {
         let worse = both.at(1030 + 1_000_000, Allowance { max_drift_ppm: 400, ..DRIFT });
         assert_eq!(worse.most_us, both.most_us + 400 * US_PER_S);
         // An older sighting adds what it knows and does not turn the time back.
-        assert_eq!(both.meet(&first, DRIFT).heard_unix_s, 1030);
+        assert_eq!(both.meet(&first, DRIFT).map(|all| all.heard_unix_s), Some(1030));
     }
 
     #[test]
@@ -191,13 +227,31 @@ mod tests {
         assert_eq!(blunt.most_us, sharp.most_us + 10 * US_PER_S);
     }
 
+    /// The gap between two that contradict one another is where no clock is: it must never
+    /// become the bounds.
     #[test]
-    fn what_contradicts_leaves_the_clock_in_between() {
+    fn what_contradicts_has_nothing_in_common() {
         let (a, b) = (ClockBounds::measured(0, 100), ClockBounds::measured(50, 100));
         assert!(!a.agree(&b, DRIFT));
-        let between = ClockBounds { least_us: US_PER_S, most_us: 49 * US_PER_S, heard_unix_s: 100 };
-        assert_eq!(a.meet(&b, DRIFT), between);
+        assert_eq!(a.meet(&b, DRIFT), None);
+        assert_eq!(b.meet(&a, DRIFT), None);
+        let either = ClockBounds { least_us: -US_PER_S, most_us: 51 * US_PER_S, heard_unix_s: 100 };
+        assert_eq!(a.hull(&b, DRIFT), either);
         assert!(a.agree(&ClockBounds::measured(2, 100), DRIFT));
+    }
+
+    #[test]
+    fn bounds_that_are_too_wide_are_cut_about_their_middle() {
+        let bounds = ClockBounds::measured(0, 0);
+        // 150 ppm of 10^8 s are 15,000 s.
+        let (wide, cut) = (
+            bounds.clocks_s(100_000_000, 100_000_000, DRIFT, ALL),
+            bounds.clocks_s(100_000_000, 100_000_000, DRIFT, 1000),
+        );
+        assert!(wide.start <= 100_000_000 - 15_000 && wide.end >= 100_000_000 + 15_000);
+        assert_eq!((cut.start, cut.end), (100_000_000 - 1000, 100_000_000 + 1000 + 2));
+        // What is known better is not cut.
+        assert_eq!(bounds.clocks_s(9, 9, DRIFT, 1000), bounds.clocks_s(9, 9, DRIFT, ALL));
     }
 
     #[test]
@@ -207,8 +261,10 @@ mod tests {
                 let bounds = ClockBounds::measured(offset, at);
                 let all =
                     Allowance { before_s: u64::MAX, after_s: u64::MAX, max_drift_ppm: 100_000 };
-                let _ = bounds.at(u64::MAX, all).at(0, all).clocks_s(0, u64::MAX, all);
-                let _ = bounds.meet(&ClockBounds::measured(0, 0), all).agree(&bounds, all);
+                let _ = bounds.at(u64::MAX, all).at(0, all).clocks_s(0, u64::MAX, all, at);
+                let other = ClockBounds::measured(0, 0);
+                assert!(bounds.hull(&other, all).agree(&bounds, all));
+                assert!(bounds.hull(&other, all).at(u64::MAX, all).is_sound());
             }
         }
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hintdex_snapshot::{BuildError, OpenError};
+use hintdex_wire::DeviceId;
 
 /// Why the folder was not opened, changed or asked.
 #[derive(Debug)]
@@ -41,6 +42,17 @@ pub enum Error {
         /// The newest version this crate reads.
         newest: u16,
     },
+    /// A file that is not of these beacons is where a window of theirs has to be. Move it
+    /// away.
+    Stranger {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No beacon of this id has a clock of its own.
+    NoClock {
+        /// The id.
+        device: DeviceId,
+    },
     /// An option is out of its range.
     Option {
         /// Which, as the call names it.
@@ -71,7 +83,14 @@ pub enum Error {
 impl Error {
     /// Whether the call was wrong, rather than the data or the system.
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::NoBeacons { .. } | Self::Locked { .. } | Self::Option { .. })
+        matches!(
+            self,
+            Self::NoBeacons { .. }
+                | Self::Locked { .. }
+                | Self::Stranger { .. }
+                | Self::NoClock { .. }
+                | Self::Option { .. }
+        )
     }
 
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -100,6 +119,17 @@ impl fmt::Display for Error {
                 f,
                 "{}: format {got} is newer than {newest}, the newest known here; use a newer hintdex",
                 path.display()
+            ),
+            Self::Stranger { path } => write!(
+                f,
+                "{}: this file is not of these beacons, and a window of theirs goes there; move \
+                 it away",
+                path.display()
+            ),
+            Self::NoClock { device } => write!(
+                f,
+                "beacon {device} has no clock here; give the id of a beacon that was registered \
+                 with --scheme eddystone-eid"
             ),
             Self::Option { option, allowed } => write!(f, "{option} must be {allowed}"),
             Self::Build(source) => write!(f, "no window was built: {source}"),

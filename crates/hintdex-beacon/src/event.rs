@@ -18,6 +18,28 @@ pub enum Event {
         /// When it was heard, for the second time.
         at_unix_s: u64,
     },
+    /// A beacon's clock is again where it was before it was moved.
+    WonBack {
+        /// Whose clock.
+        device: DeviceId,
+        /// When it was heard there, for the second time.
+        at_unix_s: u64,
+    },
+    /// What was learned of some clocks is damaged: those begin again at what their
+    /// registrations say.
+    ClocksDamaged {
+        /// The file.
+        path: PathBuf,
+        /// How many hypotheses are lost; none where the header alone is damaged.
+        records: u64,
+        /// Where the first damage is.
+        offset_bytes: u64,
+    },
+    /// The record of windows is damaged: files that it named stay where they are.
+    WindowsUnknown {
+        /// The file.
+        path: PathBuf,
+    },
     /// A window's file was damaged, and is built again.
     WindowDamaged {
         /// The file.
@@ -44,8 +66,26 @@ impl fmt::Display for Event {
         match self {
             Self::Moved { device, clock_s, at_unix_s } => write!(
                 f,
-                "the clock of beacon {device} is at {clock_s} s now: two sightings agree, the \
-                 second at {at_unix_s}; power loss or a new battery"
+                "the clock of beacon {device} is at {clock_s} s now: identifiers of two rotations \
+                 agree, the second at {at_unix_s}; power loss, a new battery, or a receiver \
+                 whose own clock is wrong; where it was before is kept for a while"
+            ),
+            Self::WonBack { device, at_unix_s } => write!(
+                f,
+                "the clock of beacon {device} is again where it was before it was moved: \
+                 identifiers of two rotations say so, the second at {at_unix_s}"
+            ),
+            Self::ClocksDamaged { path, records, offset_bytes } => write!(
+                f,
+                "{}: {records} records are damaged, the first damage at offset {offset_bytes}; \
+                 what they said of clocks is learned again from the registrations on",
+                path.display()
+            ),
+            Self::WindowsUnknown { path } => write!(
+                f,
+                "{}: the record of windows is damaged; it begins anew, and files of windows that \
+                 have passed stay until you remove them",
+                path.display()
             ),
             Self::WindowDamaged { path, what } => {
                 write!(f, "{}: {what}; it is built again", path.display())

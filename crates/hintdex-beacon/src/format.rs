@@ -3,8 +3,9 @@
 
 use core::mem::offset_of;
 
-use crate::learned::{ClockRecord, ClocksHeader};
-use crate::registry::{BeaconRecord, KeysHeader};
+use crate::records::{
+    BeaconRecord, ClockRecord, ClocksHeader, KeysHeader, WindowRecord, WindowsHeader,
+};
 
 /// A field: its name, where it begins and how long it is, in bytes.
 pub type Field = (&'static str, usize, usize);
@@ -15,11 +16,17 @@ pub const KEYS_MAGIC: [u8; 8] = *b"\x89HDB\r\n\x1a\n";
 /// What the clocks begin with.
 pub const CLOCKS_MAGIC: [u8; 8] = *b"\x89HDC\r\n\x1a\n";
 
+/// What the record of windows begins with.
+pub const WINDOWS_MAGIC: [u8; 8] = *b"\x89HDW\r\n\x1a\n";
+
 /// The version of the keys that this program reads and writes.
 pub const KEYS_VERSION: u16 = 1;
 
 /// The version of the clocks that this program reads and writes.
 pub const CLOCKS_VERSION: u16 = 1;
+
+/// The version of the record of windows that this program reads and writes.
+pub const WINDOWS_VERSION: u16 = 1;
 
 /// The fields of a record, each ending where the next one begins.
 fn fields(offsets: &[(&'static str, usize)], len_bytes: usize) -> Vec<Field> {
@@ -42,12 +49,18 @@ pub fn records() -> Vec<(&'static str, Vec<Field>)> {
         ),
         (
             "beacon record",
-            layout!(BeaconRecord: device, scheme, k, reserved, key, start, measured_unix_s),
+            layout!(BeaconRecord: device, scheme, k, rolling_period, flags, key, start, measured_unix_s),
         ),
         (
             "clocks header",
-            layout!(ClocksHeader: magic, version, reserved, beacons, folder_id, moves),
+            layout!(ClocksHeader: magic, version, reserved, records, folder_id, moves, crc),
         ),
-        ("clock record", layout!(ClockRecord: least_us, most_us, heard_unix_s)),
+        (
+            "clock record",
+            layout!(ClockRecord: slot, kind, held, back, reserved, since_unix_s, least_us, most_us,
+                heard_unix_s, newest_step, newest_least_us, newest_most_us, crc),
+        ),
+        ("windows header", layout!(WindowsHeader: magic, version, reserved, windows, folder_id)),
+        ("window record", layout!(WindowRecord: start_unix_s)),
     ]
 }

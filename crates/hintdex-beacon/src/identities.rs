@@ -3,8 +3,9 @@
 use hintdex_scan::IdentityTable;
 use hintdex_wire::Slot;
 
+use crate::records::BeaconRecord;
 use crate::registration::Rule;
-use crate::registry::{BeaconRecord, Registry};
+use crate::registry::Registry;
 use crate::{Answer, Found, Identifier, Sighting, Source};
 
 /// The keys of resolvable addresses, and whose they are.

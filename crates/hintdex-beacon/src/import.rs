@@ -10,8 +10,11 @@ use subtle::ConstantTimeEq;
 
 use crate::Error;
 use crate::folder::Folder;
-use crate::registration::{FUTURE_ALLOWANCE_S, Refusal, Registration, Rule, Scheme};
-use crate::registry::{BeaconRecord, Registry};
+use crate::records::BeaconRecord;
+use crate::registration::{
+    FUTURE_ALLOWANCE_S, MOST_MEASURED_AGE_S, Refusal, Registration, Rule, Scheme,
+};
+use crate::registry::Registry;
 
 /// The oldest clock there may be: it has wrapped once.
 const LONGEST_CLOCK_S: u64 = 1 << 33;
@@ -31,7 +34,7 @@ pub struct Import {
     before: u32,
     now_unix_s: u64,
     names: HashMap<Name, ()>,
-    /// Slots by a keyed hash of the beacon's key.
+    /// Slots by a keyed hash of the beacon's scheme and key.
     keys: HashMap<u64, u32>,
 }
 
@@ -54,7 +57,7 @@ impl Import {
         for slot in 0..before {
             if let Some(row) = import.registry.get(slot) {
                 import.names.insert(name(row), ());
-                import.keys.insert(import.keys.hasher().hash_one(row.key), slot);
+                import.keys.insert(import.hash_of(row), slot);
             }
         }
         Ok(import)
@@ -71,8 +74,9 @@ impl Import {
         }
         check_clock(registration.rule, self.now_unix_s)?;
         let row = BeaconRecord::new(registration);
-        let hash = self.keys.hasher().hash_one(row.key);
+        let hash = self.hash_of(&row);
         if let Some(of) = self.keys.get(&hash).and_then(|slot| self.registry.get(*slot))
+            && of.scheme == row.scheme
             && bool::from(of.key.ct_eq(&row.key))
         {
             // Of two faults the plainer one is told.
@@ -90,6 +94,11 @@ impl Import {
         self.keys.insert(hash, self.registry.len());
         self.registry.push(row);
         Ok(())
+    }
+
+    /// One key under two schemes is fine: their identifiers differ in length.
+    fn hash_of(&self, row: &BeaconRecord) -> u64 {
+        self.keys.hasher().hash_one((row.scheme, row.key))
     }
 
     /// How many were added.
@@ -116,7 +125,7 @@ fn name(row: &BeaconRecord) -> Name {
 
 fn duplicate(row: &BeaconRecord) -> Refusal {
     let start_interval = match row.rule() {
-        Some(Rule::Gaen { start_interval }) => Some(start_interval),
+        Some(Rule::Gaen { start_interval, .. }) => Some(start_interval),
         _ => None,
     };
     Refusal::DuplicateId { device: DeviceId(row.device.get()), start_interval }
@@ -127,6 +136,10 @@ fn check_clock(rule: Rule, now_unix_s: u64) -> Result<(), Refusal> {
     let ahead_s = measured_unix_s.saturating_sub(now_unix_s);
     if ahead_s > FUTURE_ALLOWANCE_S {
         return Err(Refusal::FutureMeasurement { ahead_s });
+    }
+    let age_s = now_unix_s.saturating_sub(measured_unix_s);
+    if age_s > MOST_MEASURED_AGE_S {
+        return Err(Refusal::PastMeasurement { age_s });
     }
     let now = i64::try_from(now_unix_s).unwrap_or(i64::MAX);
     let ahead_s = clock_offset_s.saturating_sub(now);

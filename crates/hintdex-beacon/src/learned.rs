@@ -1,46 +1,30 @@
 //! What was learned of the beacons' clocks, kept from one run to the next.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 
-use zerocopy::little_endian::{I64, U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::bounds::{Allowance, ClockBounds};
 use crate::folder::Folder;
-use crate::registry::{BeaconRecord, Registry};
-use crate::{Error, format};
+use crate::hypotheses::{Hypothesis, MAX_SUSPECTED, Others, Outcome, Seen};
+use crate::records::{BeaconRecord, ClockOf, ClockRecord, ClocksHeader};
+use crate::registry::Registry;
+use crate::{Error, Event, format};
 
 /// The file's name.
 pub const CLOCKS_FILE: &str = "beacons.clocks";
 
 const REMEDY: &str = "remove it, and clocks are learned anew from the registrations on";
 
-/// What the file begins with.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub struct ClocksHeader {
-    pub magic: [u8; 8],
-    pub version: U16,
-    pub reserved: [u8; 2],
-    pub beacons: U32,
-    pub folder_id: [u8; 16],
-    pub moves: U64,
-}
-
-/// The bounds of a beacon's clock.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub struct ClockRecord {
-    pub least_us: I64,
-    pub most_us: I64,
-    pub heard_unix_s: U64,
-}
-
 /// The clocks of all beacons, by slot.
 #[derive(Debug)]
 pub struct Learned {
-    bounds: Vec<ClockBounds>,
+    known: Vec<Hypothesis>,
+    /// What is thought beside that, of the few of which anything is.
+    others: HashMap<u32, Others>,
     /// How many clocks were ever moved to where nobody expected them. A window that
     /// was built before the last move lacks what the moved beacon sends.
     moves: u64,
@@ -48,55 +32,104 @@ pub struct Learned {
     changed: bool,
 }
 
+/// The clocks that windows are built of.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    known: Vec<ClockBounds>,
+    former: HashMap<u32, ClockBounds>,
+    /// How many clocks had moved.
+    pub moves: u64,
+}
+
+impl Served {
+    /// The clocks of a beacon: what is known, and what was known before.
+    pub fn of(&self, slot: u32) -> impl Iterator<Item = &ClockBounds> {
+        self.known.get(slot as usize).into_iter().chain(self.former.get(&slot))
+    }
+}
+
+/// What is wrong with the records of a file.
+#[derive(Default)]
+struct Losses {
+    records: u64,
+    first_offset_bytes: u64,
+}
+
+impl Losses {
+    const fn add(&mut self, offset_bytes: u64, records: u64) {
+        if self.records == 0 {
+            self.first_offset_bytes = offset_bytes;
+        }
+        self.records += records;
+    }
+}
+
 impl Learned {
-    /// What the folder knows; of beacons registered since it was saved, what their
-    /// registrations say.
-    pub fn read(folder: &Folder, registry: &Registry) -> Result<Self, Error> {
+    /// What the folder knows; of beacons of which it knows nothing, what their
+    /// registrations say. A damaged record costs what it says and no more, and is told.
+    pub fn read(
+        folder: &Folder,
+        registry: &Registry,
+        events: &mut Vec<Event>,
+    ) -> Result<Self, Error> {
         let path = folder.file(CLOCKS_FILE);
         let registered = registry.rows().iter().map(BeaconRecord::registered_clock);
+        let known = registered.map(Hypothesis::measured).collect();
+        let mut learned = Self { known, others: HashMap::new(), moves: 0, changed: true };
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { bounds: registered.collect(), moves: 0, changed: true });
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(learned),
             Err(error) => return Err(Error::io("reading the clocks", &path)(error)),
         };
-        let damaged = |what, offset: usize| Error::Damaged {
-            path: path.clone(),
-            what,
-            offset_bytes: offset as u64,
-            remedy: REMEDY,
+        let header = check_header(&path, &bytes, registry)?;
+        let mut losses = Losses::default();
+        let records = bytes.get(size_of::<ClocksHeader>()..).unwrap_or_default();
+        let (whole, rest) = records.as_chunks::<{ size_of::<ClockRecord>() }>();
+        for (at, bytes) in whole.iter().enumerate() {
+            let record = ClockRecord::read_from_bytes(bytes).ok();
+            let read = record.and_then(|record| record.read(registry.folder_id()));
+            if read.is_none_or(|(slot, of)| !learned.restore(slot, of)) {
+                losses.add((size_of::<ClocksHeader>() + at * bytes.len()) as u64, 1);
+            }
+        }
+        match &header {
+            Some(header) => {
+                let missing = header.records.get().saturating_sub(whole.len() as u64);
+                if missing > 0 || !rest.is_empty() {
+                    losses.add(bytes.len() as u64, missing.max(1));
+                }
+                (learned.moves, learned.changed) = (header.moves.get(), false);
+            }
+            None => losses.add(0, 0),
+        }
+        if losses.records > 0 || header.is_none() {
+            let Losses { records, first_offset_bytes: offset_bytes } = losses;
+            events.push(Event::ClocksDamaged { path, records, offset_bytes });
+            // Windows were built of what is lost now; no run has ever had this number.
+            learned.moves = getrandom::u64().unwrap_or(u64::MAX);
+            learned.changed = true;
+        }
+        Ok(learned)
+    }
+
+    /// Takes what a record says; `false` when that cannot be true here.
+    fn restore(&mut self, slot: u32, of: ClockOf) -> bool {
+        let Some(known) = self.known.get_mut(slot as usize) else { return false };
+        let others = match of {
+            ClockOf::Known(clock) => {
+                *known = clock;
+                return true;
+            }
+            _ => self.others.entry(slot).or_default(),
         };
-        let (header, rest) = ClocksHeader::ref_from_prefix(&bytes)
-            .map_err(|_| damaged("the clocks end too early", 0))?;
-        if header.magic != format::CLOCKS_MAGIC {
-            return Err(damaged("these are no clocks of beacons", 0));
+        match of {
+            ClockOf::Former(former) if others.former.is_none() => others.former = Some(former),
+            ClockOf::Suspected(clock) if others.suspected.len() < MAX_SUSPECTED => {
+                others.suspected.push(clock);
+            }
+            _ => return false,
         }
-        let (got, newest) = (header.version.get(), format::CLOCKS_VERSION);
-        if got > newest {
-            return Err(Error::NewerVersion { path, got, newest });
-        }
-        let (all, stored) = bytes.split_last_chunk::<4>().unwrap_or((&bytes, &[0; 4]));
-        if crc32fast::hash(all) != u32::from_le_bytes(*stored) {
-            return Err(damaged("the checksum of the clocks is wrong", all.len()));
-        }
-        let count = header.beacons.get() as usize;
-        let records = rest.split_last_chunk::<4>().map_or(rest, |(records, _)| records);
-        let records = <[ClockRecord]>::ref_from_bytes(records)
-            .ok()
-            .filter(|records| records.len() == count)
-            .ok_or_else(|| damaged("the clocks are not as many as their header says", 12))?;
-        if header.folder_id != *registry.folder_id() || count > registered.len() {
-            return Err(damaged("the clocks are those of other beacons", 16));
-        }
-        let mut bounds: Vec<_> = records.iter().map(ClockBounds::from).collect();
-        let sound = header.reserved == [0; 2] && got == newest;
-        if !sound || !bounds.iter().all(ClockBounds::is_sound) {
-            return Err(damaged("the clocks hold what they may not", 8));
-        }
-        let changed = count < registered.len();
-        bounds.extend(registered.skip(count));
-        Ok(Self { bounds, moves: header.moves.get(), changed })
+        true
     }
 
     /// Keeps what was learned, durably; writes nothing if nothing was.
@@ -104,71 +137,137 @@ impl Learned {
         if !self.changed {
             return Ok(());
         }
+        let records = self.records(registry);
         let header = ClocksHeader {
             magic: format::CLOCKS_MAGIC,
             version: format::CLOCKS_VERSION.into(),
-            reserved: [0; 2],
-            beacons: registry.len().into(),
+            reserved: [0; 6],
+            records: (records.len() as u64).into(),
             folder_id: *registry.folder_id(),
             moves: self.moves.into(),
+            crc: 0.into(),
         };
-        let records: Vec<_> = self.bounds.iter().map(ClockRecord::from).collect();
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(header.as_bytes());
-        crc.update(records.as_bytes());
-        let crc = crc.finalize().to_le_bytes();
-        folder.publish(CLOCKS_FILE, &[header.as_bytes(), records.as_bytes(), &crc])?;
+        folder.publish(CLOCKS_FILE, &[header.sealed().as_bytes(), records.as_bytes()])?;
         self.changed = false;
         Ok(())
     }
 
-    /// The clocks of all beacons, by slot.
-    pub fn bounds(&self) -> &[ClockBounds] {
-        &self.bounds
+    /// A record of each hypothesis that is not what the registration says.
+    fn records(&self, registry: &Registry) -> Vec<ClockRecord> {
+        let mut all = Vec::new();
+        for ((slot, row), known) in (0_u32..).zip(registry.rows()).zip(&self.known) {
+            let mut keep = |of: &ClockOf| {
+                let record = ClockRecord::new(slot, of, registry.folder_id());
+                // The reader's rule: what it would refuse is not written.
+                all.extend(record.read(registry.folder_id()).map(|_| record));
+            };
+            if *known != Hypothesis::measured(row.registered_clock()) {
+                keep(&ClockOf::Known(*known));
+            }
+            let Some(others) = self.others.get(&slot) else { continue };
+            others.former.iter().for_each(|former| keep(&ClockOf::Former(*former)));
+            others.suspected.iter().for_each(|clock| keep(&ClockOf::Suspected(*clock)));
+        }
+        all
     }
 
-    pub fn get(&self, slot: u32) -> Option<&ClockBounds> {
-        self.bounds.get(slot as usize)
-    }
-
-    pub const fn moves(&self) -> u64 {
-        self.moves
-    }
-
-    /// Takes in a sighting at about where the clock was expected.
-    pub fn meet(&mut self, slot: u32, seen: &ClockBounds, allowed: Allowance) {
-        if let Some(bounds) = self.bounds.get_mut(slot as usize) {
-            *bounds = bounds.meet(seen, allowed);
-            self.changed = true;
+    /// The clocks that a window is built of now.
+    pub fn served(&self) -> Served {
+        let former = |(slot, others): (&u32, &Others)| {
+            others.former.map(|former| (*slot, *former.clock.bounds()))
+        };
+        Served {
+            known: self.known.iter().map(|clock| *clock.bounds()).collect(),
+            former: self.others.iter().filter_map(former).collect(),
+            moves: self.moves,
         }
     }
 
-    /// Moves a clock to where it was not expected.
-    pub fn move_to(&mut self, slot: u32, moved: ClockBounds) {
-        if let Some(bounds) = self.bounds.get_mut(slot as usize) {
-            *bounds = moved;
-            self.moves += 1;
+    /// Where a beacon is expected.
+    pub fn known(&self, slot: u32) -> Option<&ClockBounds> {
+        self.known.get(slot as usize).map(Hypothesis::bounds)
+    }
+
+    /// Where it was expected before its clock moved last.
+    pub fn former(&self, slot: u32) -> Option<&ClockBounds> {
+        let former = self.others.get(&slot)?.former.as_ref()?;
+        Some(former.clock.bounds())
+    }
+
+    /// Where one rotation has put it.
+    pub fn suspected(&self, slot: u32) -> impl Iterator<Item = &ClockBounds> {
+        let others = self.others.get(&slot).into_iter();
+        others.flat_map(|others| others.suspected.iter().map(Hypothesis::bounds))
+    }
+
+    /// Every suspected clock there is, and whose it is.
+    pub fn all_suspected(&self) -> impl Iterator<Item = (u32, &ClockBounds)> {
+        self.others.keys().flat_map(|slot| self.suspected(*slot).map(|clock| (*slot, clock)))
+    }
+
+    /// What is held in memory, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        let suspected: usize = self.others.values().map(|others| others.suspected.len()).sum();
+        let others = self.others.len() * size_of::<(u32, Others)>();
+        ((self.known.len() + suspected) * size_of::<Hypothesis>() + others) as u64
+    }
+
+    /// Takes in a sighting.
+    pub fn hear(&mut self, slot: u32, seen: &Seen, allowed: Allowance) -> Outcome {
+        let Some(known) = self.known.get_mut(slot as usize) else { return Outcome::Nothing };
+        let mut none = Others::default();
+        let others = self.others.get_mut(&slot);
+        let is_there = others.is_some();
+        let others = others.unwrap_or(&mut none);
+        let outcome = others.hear(known, seen, allowed);
+        if others.is_empty() {
+            if is_there {
+                self.others.remove(&slot);
+            }
+        } else if !is_there {
+            self.others.insert(slot, none);
+        }
+        self.moves = self.moves.wrapping_add((outcome == Outcome::Moved).into());
+        self.changed = true;
+        outcome
+    }
+
+    /// Forgets all that was learned of a beacon's clock.
+    pub fn forget(&mut self, slot: u32, registered: ClockBounds) {
+        if let Some(known) = self.known.get_mut(slot as usize) {
+            *known = Hypothesis::measured(registered);
+            self.others.remove(&slot);
+            self.moves = self.moves.wrapping_add(1);
             self.changed = true;
         }
     }
 }
 
-impl From<&ClockRecord> for ClockBounds {
-    fn from(record: &ClockRecord) -> Self {
-        Self {
-            least_us: record.least_us.get(),
-            most_us: record.most_us.get(),
-            heard_unix_s: record.heard_unix_s.get(),
+/// The header, or nothing if it is damaged, which costs only what stands in it.
+///
+/// What another program or another folder wrote is refused: it would be written over.
+fn check_header(
+    path: &Path,
+    bytes: &[u8],
+    registry: &Registry,
+) -> Result<Option<ClocksHeader>, Error> {
+    let foreign = |what, offset_bytes| {
+        Err(Error::Damaged { path: path.to_owned(), what, offset_bytes, remedy: REMEDY })
+    };
+    if let Some((magic, rest)) = bytes.split_first_chunk::<8>() {
+        if *magic != format::CLOCKS_MAGIC {
+            return foreign("these are no clocks of beacons", 0);
+        }
+        let got = rest.first_chunk().map_or(0, |version| u16::from_le_bytes(*version));
+        if got > format::CLOCKS_VERSION {
+            let newest = format::CLOCKS_VERSION;
+            return Err(Error::NewerVersion { path: path.to_owned(), got, newest });
         }
     }
-}
-
-impl From<&ClockBounds> for ClockRecord {
-    fn from(bounds: &ClockBounds) -> Self {
-        Self {
-            least_us: bounds.least_us.into(),
-            most_us: bounds.most_us.into(),
-            heard_unix_s: bounds.heard_unix_s.into(),
-        }
+    let header = ClocksHeader::read_from_prefix(bytes).ok().map(|(header, _)| header);
+    let header = header.filter(ClocksHeader::is_whole);
+    if header.is_some_and(|header| header.folder_id != *registry.folder_id()) {
+        return foreign("the clocks are those of other beacons", 24);
     }
+    Ok(header)
 }

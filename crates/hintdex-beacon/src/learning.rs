@@ -1,67 +1,66 @@
 //! What sightings tell of clocks.
 
+use hintdex_wire::DeviceId;
+
 use crate::bounds::ClockBounds;
-use crate::registration::Rule;
-use crate::registry::BeaconRecord;
+use crate::hypotheses::{Outcome, Seen};
+use crate::registration::{Rule, Scheme};
 use crate::resolver::Hit;
-use crate::{Event, Resolver, Source, steps};
+use crate::{Error, Event, Resolver, steps};
 
 impl Resolver {
-    /// Takes in what a sighting tells of its beacon's clock. When it was looked up,
-    /// `moved` clocks had moved.
-    pub(crate) fn learn(&mut self, hit: &Hit, at_unix_s: u64, moved: usize) {
+    /// Takes in what a sighting tells of its beacon's clock.
+    pub(crate) fn learn(&mut self, hit: &Hit, at_unix_s: u64) {
         let registry = self.maker.registry.clone();
-        let (Some(row), Some(known)) = (registry.get(hit.slot), self.learned.get(hit.slot)) else {
-            return;
-        };
+        let Some(row) = registry.get(hit.slot) else { return };
         if !matches!(row.rule(), Some(Rule::EddystoneEid { .. })) {
             return;
         }
         let allowed = self.maker.options.allowance();
-        let seen = ClockBounds::seen(steps::clocks_of(row, hit.step), at_unix_s, allowed);
-        let agrees = known.agree(&seen, allowed);
-        let moved_since = || self.moved.get(moved..).is_some_and(|since| since.contains(&hit.slot));
-        if hit.source == Source::Snapshot && !agrees && moved_since() {
-            // It is of the clock before, and between the two lies all that they are apart.
-        } else if hit.source == Source::Snapshot || agrees {
-            self.learned.meet(hit.slot, &seen, allowed);
-            // Heard where it is known to be, it is not anywhere else.
-            if self.suspected.get(&hit.slot).is_some_and(|clock| clock.heard_unix_s <= at_unix_s) {
-                self.suspected.remove(&hit.slot);
+        let bounds = ClockBounds::seen(steps::clocks_of(row, hit.step), at_unix_s, allowed);
+        let outcome = self.learned.hear(hit.slot, &Seen { step: hit.step, bounds }, allowed);
+        match outcome {
+            Outcome::Nothing | Outcome::Heard => {}
+            Outcome::Suspected => self.add_to_all(hit.slot, &bounds),
+            Outcome::Moved => {
+                self.moved.push(hit.slot);
+                let Some(clock) = self.learned.known(hit.slot).copied() else { return };
+                self.add_to_all(hit.slot, &clock);
+                let at_unix_s = clock.heard_unix_s;
+                let clocks =
+                    clock.clocks_s(at_unix_s, at_unix_s, allowed.without_slack(), u64::MAX);
+                let (device, clock_s) = (row.device(), clocks.start);
+                self.events.push(Event::Moved { device, clock_s, at_unix_s });
             }
-        } else if at_unix_s.saturating_add(allowed.before_s) >= known.heard_unix_s {
-            // Older than what is known, it would only be an echo.
-            self.suspect(hit.slot, row, seen);
+            Outcome::WonBack => {
+                self.events.push(Event::WonBack { device: row.device(), at_unix_s });
+            }
         }
     }
 
-    /// A beacon was heard where nobody expected it: the first time that is a
-    /// suspicion, which its windows are told; the second, if it agrees, a fact.
-    fn suspect(&mut self, slot: u32, row: &BeaconRecord, seen: ClockBounds) {
-        let allowed = self.maker.options.allowance();
-        let earlier = self.suspected.get(&slot).copied();
-        match earlier.filter(|earlier| earlier.agree(&seen, allowed)) {
-            // Two receivers heard the same packet.
-            Some(earlier) if seen.heard_unix_s <= earlier.heard_unix_s => {}
-            Some(earlier) => {
-                let clock = earlier.meet(&seen, allowed);
-                self.suspected.remove(&slot);
-                self.learned.move_to(slot, clock);
-                self.moved.push(slot);
-                let at_unix_s = clock.heard_unix_s;
-                let clocks = clock.clocks_s(at_unix_s, at_unix_s, allowed.without_slack());
-                self.events.push(Event::Moved {
-                    device: row.device(),
-                    clock_s: clocks.start,
-                    at_unix_s,
-                });
-            }
-            None => {
-                self.suspected.insert(slot, seen);
-                for number in self.windows.numbers() {
-                    self.add_to(number, slot, &seen);
-                }
-            }
+    /// Forgets what was learned of a beacon's clock, durably: the clock is again what the
+    /// registration says. For one whose clock was led astray, by recordings or by a
+    /// receiver that was wrong for long.
+    ///
+    /// # Errors
+    /// [`Error::NoClock`] when no beacon of this id has a clock of its own; what the file
+    /// system says.
+    pub fn forget_clock(&mut self, device: DeviceId) -> Result<(), Error> {
+        let registry = self.maker.registry.clone();
+        let slot = registry.find(device, Scheme::EddystoneEid);
+        let found = slot.and_then(|slot| Some((slot, registry.get(slot)?)));
+        let (slot, row) = found.ok_or(Error::NoClock { device })?;
+        let clock = row.registered_clock();
+        self.learned.forget(slot, clock);
+        self.moved.push(slot);
+        self.add_to_all(slot, &clock);
+        self.save()
+    }
+
+    /// Tells the windows there are of a clock that they were not built for.
+    fn add_to_all(&mut self, slot: u32, clock: &ClockBounds) {
+        for number in self.windows.numbers() {
+            self.add_to(number, slot, clock);
         }
     }
 }

@@ -22,7 +22,8 @@
 //! // Once: a beacon whose clock was started a million seconds ago.
 //! let mut import = Import::open(&folder, now)?;
 //! let clock_offset_s = now as i64 - 1_000_000;
-//! let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s: now };
+//! let is_randomized = false;
+//! let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s: now, is_randomized };
 //! import.add(&Registration { device: DeviceId(42), key: key.clone(), rule })?;
 //! import.publish()?;
 //!
@@ -46,38 +47,49 @@
 //! confirmed by computing what it sends at about that time.
 //!
 //! **Clocks.** A beacon's clock drifts by up to 150 ppm (or
-//! [`max_drift_ppm`](Options::max_drift_ppm)) and nobody can set it. Every sighting bounds it, and between sightings the bounds grow; windows are built
-//! around what is known. A beacon whose battery was changed begins at 0 again: what
-//! every beacon sends in its first hour is in one more file, and two sightings that
-//! agree move its clock. [`Resolver::search`] looks further.
+//! [`max_drift_ppm`](Options::max_drift_ppm)) and nobody can set it. Every sighting bounds
+//! it, and between sightings the bounds grow; windows are built around what is known. A
+//! beacon that is heard elsewhere is suspected to be there: it had a new battery (what
+//! every beacon sends in its first hour is in one more file), it stood still, or the
+//! receiver's clock is wrong ([`Resolver::search`] looks for such clocks, outward from
+//! where they were). Identifiers of two rotations that agree move the clock; where it was
+//! before is served on until the new clock has held, and wins back if it is heard there
+//! again. [`Resolver::forget_clock`] goes back to the registration.
 //!
 //! **Random addresses.** A resolvable private address of Bluetooth is made from a
 //! random number, not from a clock: nothing can be computed ahead, so there is
 //! nothing to index, and every key is tried for every address.
 //!
-//! **Trust.** Identifiers are not authenticated. Who records one can send it again
-//! within its time, and appear to be the beacon; two recordings of a beacon's first
-//! hour, sent again while it is silent, make its clock seem to have begun anew.
+//! **Trust.** Identifiers are not authenticated. Who records one can send it again, and
+//! appear to be the beacon. One recording moves no clock, however often and whenever it is
+//! sent: identifiers count as two only where they are of different rotations, as far apart
+//! as they were heard. Who records two and sends them in step makes a clock look moved; the
+//! beacon itself is then found by its former clock.
 #![forbid(unsafe_code)]
 
 mod answer;
 mod bounds;
 mod error;
 mod event;
+mod far;
 mod folder;
 pub mod format;
+mod hypotheses;
 mod identifier;
 mod identities;
 mod import;
 mod learned;
 mod learning;
+mod made;
 mod options;
+mod records;
 mod registration;
 mod registry;
 mod resolver;
 mod search;
 mod stats;
 mod steps;
+mod wanted;
 mod window;
 mod windows;
 
@@ -88,7 +100,9 @@ pub use hintdex_wire::{Clock, ManualClock, SystemClock};
 pub use identifier::{Identifier, NotAnIdentifier, Sighting};
 pub use import::Import;
 pub use options::Options;
-pub use registration::{FUTURE_ALLOWANCE_S, Refusal, Registration, Rule, Scheme};
+pub use registration::{
+    FUTURE_ALLOWANCE_S, MOST_MEASURED_AGE_S, Refusal, Registration, RollingPeriod, Rule, Scheme,
+};
 pub use resolver::Resolver;
 pub use search::Searched;
 pub use stats::{Stats, WindowStats};

@@ -30,8 +30,8 @@ pub struct Options {
     /// Threads that build the next window while sightings go on; 0 for as many as
     /// there are processors.
     pub background_threads: usize,
-    /// How far back from where it was expected, and how far on from 0, a search looks
-    /// for a beacon's clock.
+    /// How far from where it was expected, either way, and how far on from 0, a search
+    /// looks for a beacon's clock.
     pub search_reach_s: u64,
 }
 

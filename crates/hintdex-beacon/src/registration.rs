@@ -29,14 +29,47 @@ pub enum Rule {
         clock_offset_s: i64,
         /// When that was measured, in unix time: its clock may have drifted since.
         measured_unix_s: u64,
+        /// Whether an identifier begins at a random point of its rotation, as Google's
+        /// text recommends, and lasts until the next one does: up to 2^k seconds longer.
+        is_randomized: bool,
     },
-    /// From unix time, for a day.
+    /// From unix time, for a day or less.
     Gaen {
-        /// The rolling start: the first of the key's 144 intervals of ten minutes.
+        /// The rolling start: the first interval of ten minutes that the key is good for.
         start_interval: u32,
+        /// How many intervals it is good for.
+        rolling_period: RollingPeriod,
     },
     /// From a random number.
     BleRpa,
+}
+
+/// How many intervals of ten minutes a daily key is good for: 1 to 144.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RollingPeriod(u8);
+
+impl RollingPeriod {
+    /// A whole day.
+    pub const DAY: Self = Self(144);
+
+    /// `None` of 0 and past [`DAY`](Self::DAY).
+    pub fn new(intervals: u32) -> Option<Self> {
+        u8::try_from(intervals)
+            .ok()
+            .filter(|intervals| (1..=Self::DAY.0).contains(intervals))
+            .map(Self)
+    }
+
+    /// The number of intervals.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for RollingPeriod {
+    fn default() -> Self {
+        Self::DAY
+    }
 }
 
 /// A scheme of identifiers. Its number and its name never change meaning.
@@ -99,6 +132,10 @@ impl Rule {
 /// may be off.
 pub const FUTURE_ALLOWANCE_S: u64 = 86_400;
 
+/// How long ago a clock may have been measured: twenty years. Its allowance has grown by a
+/// day each way since, at 150 ppm. What is older was not measured, it is a 0 or a mistake.
+pub const MOST_MEASURED_AGE_S: u64 = 20 * 366 * 86_400;
+
 /// Why a beacon was not registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -126,6 +163,11 @@ pub enum Refusal {
     FutureMeasurement {
         /// By so many seconds.
         ahead_s: u64,
+    },
+    /// The clock would have been measured so long ago that nothing would be known of it now.
+    PastMeasurement {
+        /// So many seconds ago.
+        age_s: u64,
     },
     /// The clock would have wrapped more than once since it began.
     PastClock {
@@ -158,7 +200,13 @@ impl fmt::Display for Refusal {
             Self::FutureMeasurement { ahead_s } => write!(
                 f,
                 "measured_s is {ahead_s} s in the future, a day is allowed; it is the unix time, \
-                 in seconds, at which clock_offset_s was measured"
+                 in seconds and not in milliseconds, at which clock_offset_s was measured"
+            ),
+            Self::PastMeasurement { age_s } => write!(
+                f,
+                "measured_s is {} years ago, 20 are allowed; it is the unix time, in seconds, at \
+                 which clock_offset_s was measured, or empty if that is now",
+                age_s / (365 * 86_400)
             ),
             Self::PastClock { clock_offset_s } => write!(
                 f,

@@ -6,124 +6,19 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use hintdex_snapshot::{ManifestKey, SnapshotParams};
-use hintdex_wire::beacon::eddystone::RotationExponent;
-use hintdex_wire::beacon::gaen::identifier_key;
-use hintdex_wire::{DeviceId, HintKey};
-use zerocopy::little_endian::{I64, U16, U32, U64};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use hintdex_wire::DeviceId;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zeroize::Zeroize;
 
-use crate::bounds::ClockBounds;
 use crate::folder::Folder;
-use crate::registration::{Registration, Rule, Scheme};
+use crate::records::{BeaconRecord, KeysHeader};
+use crate::registration::Scheme;
 use crate::{Error, format};
 
 /// The file's name.
 pub const KEYS_FILE: &str = "beacons.keys";
 
 const REMEDY: &str = "restore it from a copy, or remove it and import the keys again";
-
-/// What the file begins with: it names the folder and authenticates its windows.
-#[derive(
-    Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Zeroize, ZeroizeOnDrop,
-)]
-#[repr(C)]
-pub struct KeysHeader {
-    #[zeroize(skip)]
-    pub magic: [u8; 8],
-    #[zeroize(skip)]
-    pub version: U16,
-    #[zeroize(skip)]
-    pub reserved: [u8; 2],
-    #[zeroize(skip)]
-    pub beacons: U32,
-    #[zeroize(skip)]
-    pub folder_id: [u8; 16],
-    pub window_key: [u8; 32],
-}
-
-/// A beacon: what it is called, its key, how its identifiers are made.
-#[derive(
-    Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Zeroize, ZeroizeOnDrop,
-)]
-#[repr(C)]
-pub struct BeaconRecord {
-    #[zeroize(skip)]
-    pub device: U32,
-    pub scheme: u8,
-    pub k: u8,
-    pub reserved: [u8; 2],
-    pub key: [u8; 16],
-    #[zeroize(skip)]
-    pub start: I64,
-    #[zeroize(skip)]
-    pub measured_unix_s: U64,
-}
-
-impl BeaconRecord {
-    /// The row of a registration. Of a daily key the key of its identifiers is kept.
-    pub fn new(registration: &Registration) -> Self {
-        let (key, rule) = (&registration.key, registration.rule);
-        let blank = Self {
-            device: registration.device.0.into(),
-            scheme: rule.scheme().number(),
-            k: 0,
-            reserved: [0; 2],
-            key: *key.expose(),
-            start: 0.into(),
-            measured_unix_s: 0.into(),
-        };
-        match rule {
-            Rule::EddystoneEid { k, clock_offset_s, measured_unix_s } => Self {
-                k: k.get(),
-                start: clock_offset_s.into(),
-                measured_unix_s: measured_unix_s.into(),
-                ..blank
-            },
-            Rule::Gaen { start_interval } => Self {
-                key: *identifier_key(key).expose(),
-                start: i64::from(start_interval).into(),
-                ..blank
-            },
-            Rule::BleRpa => blank,
-        }
-    }
-
-    pub fn device(&self) -> DeviceId {
-        DeviceId(self.device.get())
-    }
-
-    pub fn key(&self) -> HintKey {
-        HintKey::from_bytes(self.key)
-    }
-
-    /// How its identifiers are made; `None` of a row that no registration has.
-    pub fn rule(&self) -> Option<Rule> {
-        let (start, measured) = (self.start.get(), self.measured_unix_s.get());
-        let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.number() == self.scheme)?;
-        let rule = match scheme {
-            Scheme::EddystoneEid => Rule::EddystoneEid {
-                k: RotationExponent::new(self.k)?,
-                clock_offset_s: start,
-                measured_unix_s: measured,
-            },
-            Scheme::Gaen => Rule::Gaen { start_interval: u32::try_from(start).ok()? },
-            Scheme::BleRpa => Rule::BleRpa,
-        };
-        let others_are_zero = match scheme {
-            Scheme::EddystoneEid => true,
-            Scheme::Gaen => self.k == 0 && measured == 0,
-            Scheme::BleRpa => self.k == 0 && measured == 0 && start == 0,
-        };
-        (others_are_zero && self.reserved == [0; 2]).then_some(rule)
-    }
-
-    /// What its registration says of its clock. Of beacons without a clock of their
-    /// own it is not asked.
-    pub fn registered_clock(&self) -> ClockBounds {
-        ClockBounds::measured(self.start.get(), self.measured_unix_s.get())
-    }
-}
 
 /// Rows in memory, wiped when they are dropped and when they move.
 #[derive(Default)]
@@ -251,6 +146,19 @@ impl Registry {
 
     pub fn get(&self, slot: u32) -> Option<&BeaconRecord> {
         self.rows.0.get(slot as usize)
+    }
+
+    /// The beacon of an id and a scheme; the first of several daily keys.
+    pub fn find(&self, device: DeviceId, scheme: Scheme) -> Option<u32> {
+        let is_it = |row: &BeaconRecord| row.device() == device && row.scheme == scheme.number();
+        let at = self.rows().iter().position(is_it)?;
+        u32::try_from(at).ok()
+    }
+
+    /// When the newest of the clocks was measured: no later than the present, give or take
+    /// a day.
+    pub fn newest_measured_unix_s(&self) -> u64 {
+        self.rows().iter().map(|row| row.measured_unix_s.get()).max().unwrap_or(0)
     }
 
     /// How many beacons there are: fewer than 2³², by the refusal to register more.

@@ -1,6 +1,5 @@
 //! The resolver: identifiers in, beacons out.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -13,8 +12,11 @@ use crate::bounds::{ClockBounds, LAST_UNIX_S};
 use crate::folder::Folder;
 use crate::identities::Identities;
 use crate::learned::Learned;
-use crate::registration::Rule;
-use crate::registry::{BeaconRecord, Registry};
+use crate::made::Made;
+use crate::records::BeaconRecord;
+use crate::registration::{FUTURE_ALLOWANCE_S, Rule};
+use crate::registry::Registry;
+use crate::search::Cursor;
 use crate::steps::{self, Span};
 use crate::window::{Damaged, Window};
 use crate::windows::{Arrived, Maker, Windows};
@@ -25,8 +27,9 @@ const SIGHTINGS_PER_TASK: usize = 256;
 
 /// Finds the beacons of a folder by what they send.
 ///
-/// Of each beacon it keeps 64 bytes in memory, 16 more of one with a resolvable
-/// address, and the windows' pages as they are touched.
+/// Of each beacon it keeps 88 bytes in memory, 16 more of one with a resolvable
+/// address, some 200 more of one whose clock moved or is suspected to have, and the
+/// windows' pages as they are touched.
 pub struct Resolver {
     pub(crate) maker: Maker,
     pub(crate) learned: Learned,
@@ -34,15 +37,15 @@ pub struct Resolver {
     pub(crate) windows: Windows,
     /// What beacons send whose clock has just begun; made when it is first needed.
     pub(crate) epoch: Option<Window>,
-    /// Clocks that one sighting has put where nobody expected them.
-    pub(crate) suspected: HashMap<u32, ClockBounds>,
     /// Slots whose clocks this run has moved, in the order in which it did.
     pub(crate) moved: Vec<u32>,
     pub(crate) identities: Identities,
     pub(crate) events: Vec<Event>,
     last_now_unix_s: u64,
+    /// When the newest of the clocks was measured.
+    pub(crate) newest_measured_unix_s: u64,
     /// Where the next search begins.
-    pub(crate) search_cursor: u32,
+    pub(crate) search_cursor: Cursor,
     /// Dropped last: the folder is ours as long as anything writes into it.
     folder: Folder,
 }
@@ -64,7 +67,8 @@ impl Resolver {
     ///
     /// # Errors
     /// [`Error::NoBeacons`], [`Error::Locked`], [`Error::Option`]; [`Error::Damaged`]
-    /// when the keys or the clocks are not what was written.
+    /// when the keys are not what was written, or the clocks are those of another folder.
+    /// What is damaged of the clocks is told by [`take_events`](Self::take_events).
     pub fn open(path: &Path, options: Options, clock: Box<dyn Clock>) -> Result<Self, Error> {
         options.check()?;
         let nobody = || Error::NoBeacons { folder: path.to_owned() };
@@ -73,21 +77,24 @@ impl Resolver {
         }
         let folder = Folder::open(path)?;
         let registry = Registry::read(&folder)?.ok_or_else(nobody)?;
-        let learned = Learned::read(&folder, &registry)?;
+        let mut events = Vec::new();
+        let learned = Learned::read(&folder, &registry, &mut events)?;
+        let made = Made::read(&folder, registry.folder_id(), &mut events)?;
+        let newest_measured_unix_s = registry.newest_measured_unix_s();
         let identities = Identities::of(&registry);
         let maker = Maker { folder: path.to_owned(), registry: Arc::new(registry), options };
         Ok(Self {
             maker,
             learned,
             clock,
-            windows: Windows::default(),
+            windows: Windows::new(made),
             epoch: None,
-            suspected: HashMap::new(),
             moved: Vec::new(),
             identities,
-            events: Vec::new(),
+            events,
             last_now_unix_s: 0,
-            search_cursor: 0,
+            newest_measured_unix_s,
+            search_cursor: Cursor::default(),
             folder,
         })
     }
@@ -127,17 +134,22 @@ impl Resolver {
         // Asked before clocks are saved: that takes a while, and there may be no build.
         if is_near && self.windows.get(next).is_none() && self.windows.may_build_ahead(now) {
             self.save()?;
-            let moved = self.moved.len();
-            self.windows.build_ahead(next, &self.maker, &self.learned, moved, now);
+            let (moved, ours) = (self.moved.len(), (&self.maker, &self.folder));
+            if let Err(error) = self.windows.build_ahead(next, ours, &self.learned, moved, now) {
+                self.events.push(Event::NextWindowFailed { what: error.to_string() });
+            }
         }
-        self.windows.keep(&self.current(), &self.maker)
+        self.windows.keep(&self.current(), &self.maker, &self.folder)
     }
 
     /// Says who sends what was heard, sightings in the order they are given.
     ///
     /// Each is answered from the window of its own time, which is built if it is
     /// neither the present nor the next, and kept until four others were visited: sort
-    /// sightings of the past by time, or make windows longer. All are
+    /// sightings of the past by time, or make windows longer. Where that time is more than
+    /// 30 days from the present, every beacon is tried instead, at 0.3 µs a beacon for
+    /// each such window and call; where it is more than a year ahead, or so far back that
+    /// clocks may have drifted anywhere, nothing is looked for ([`Answer::TooFar`]). All are
     /// answered by what was known before the call; what they tell of clocks counts
     /// from the next call on.
     ///
@@ -150,34 +162,65 @@ impl Resolver {
     pub fn resolve_batch(&mut self, sightings: &[Sighting]) -> Result<Vec<Answer>, Error> {
         let mut answers = vec![Answer::Nobody; sightings.len()];
         self.identities.resolve(sightings, &self.maker.registry, &mut answers);
-        let mut of_windows: Vec<(u64, usize)> = (0..)
-            .zip(sightings)
-            .filter(|(_, sighting)| sighting.identifier.head().is_some())
-            .map(|(at, sighting)| (self.maker.number_of(time_of(sighting)), at))
-            .collect();
+        let latest_unix_s = self.latest_sighting_unix_s();
+        let mut of_windows: Vec<(u64, usize)> = Vec::with_capacity(sightings.len());
+        for (at, (sighting, answer)) in sightings.iter().zip(&mut answers).enumerate() {
+            if sighting.identifier.head().is_none() {
+                continue;
+            }
+            if time_of(sighting) > latest_unix_s {
+                *answer = Answer::TooFar;
+            } else {
+                of_windows.push((self.maker.number_of(time_of(sighting)), at));
+            }
+        }
         of_windows.sort_unstable();
         let mut hits = Vec::new();
         for run in of_windows.chunk_by(|a, b| a.0 == b.0) {
             let Some((number, _)) = run.first() else { continue };
+            if self.is_far(*number) {
+                match self.look_up_far(run, sightings) {
+                    Some(found) => hits.extend(found),
+                    None => run.iter().for_each(|(_, at)| {
+                        if let Some(answer) = answers.get_mut(*at) {
+                            *answer = Answer::TooFar;
+                        }
+                    }),
+                }
+                continue;
+            }
             self.ensure(*number)?;
             // The clock runs on: what is kept has to be what was looked at.
             let current = self.current();
             if !current.contains(number) {
                 self.windows.visit(*number);
             }
-            self.windows.keep(&current, &self.maker)?;
+            self.windows.keep(&current, &self.maker, &self.folder)?;
             hits.extend(self.look_up_or_rebuild(*number, run, sightings)?);
         }
-        // Clocks learn in the order of the input, whatever window it was found in.
-        let moved = self.moved.len();
+        self.take_in(hits, sightings, &mut answers);
+        Ok(answers)
+    }
+
+    /// Answers what was found. Clocks learn in the order of the input, wherever it was.
+    pub(crate) fn take_in(
+        &mut self,
+        mut hits: Vec<(usize, Hit)>,
+        sightings: &[Sighting],
+        answers: &mut [Answer],
+    ) {
         hits.sort_unstable_by_key(|(at, _)| *at);
+        let latest_unix_s = self.latest_present_unix_s().saturating_add(FUTURE_ALLOWANCE_S);
         for (at, hit) in hits {
-            if let (Some(answer), Some(sighting)) = (answers.get_mut(at), sightings.get(at)) {
-                *answer = self.answer(&hit);
-                self.learn(&hit, time_of(sighting), moved);
+            let (Some(answer), Some(sighting)) = (answers.get_mut(at), sightings.get(at)) else {
+                continue;
+            };
+            *answer = self.answer(&hit);
+            // Until it is that late, all that comes would be older than such a sighting.
+            if time_of(sighting) <= latest_unix_s {
+                self.learn(&hit, time_of(sighting));
             }
         }
-        Ok(answers)
     }
 
     /// What happened since this was last asked, for the log.
@@ -194,22 +237,23 @@ impl Resolver {
         self.save()
     }
 
-    fn save(&mut self) -> Result<(), Error> {
+    pub(crate) fn save(&mut self) -> Result<(), Error> {
         self.learned.save(&self.folder, &self.maker.registry)
     }
 
     /// Makes the window of this number live, and the file of beginnings with it.
     fn ensure(&mut self, number: u64) -> Result<(), Error> {
         if self.epoch.is_none() {
+            self.windows.claim_epoch(&self.maker, &self.folder)?;
             self.epoch = Some(self.maker.epoch(&mut self.events)?);
         }
         if self.windows.get(number).is_some() {
             return Ok(());
         }
         self.save()?;
-        let (maker, events) = (&self.maker, &mut self.events);
+        let (ours, events) = ((&self.maker, &self.folder), &mut self.events);
         let moved = self.moved.len();
-        if let Some(arrived) = self.windows.ensure(number, maker, &self.learned, moved, events)? {
+        if let Some(arrived) = self.windows.ensure(number, ours, &self.learned, moved, events)? {
             self.welcome(&arrived);
         }
         Ok(())
@@ -219,8 +263,8 @@ impl Resolver {
     /// moved since it was begun, and those that are only suspected to have moved.
     fn welcome(&mut self, arrived: &Arrived) {
         let since = self.moved.get(arrived.moved..).unwrap_or_default();
-        let moved = since.iter().filter_map(|slot| Some((*slot, *self.learned.get(*slot)?)));
-        let suspected = self.suspected.iter().map(|(slot, clock)| (*slot, *clock));
+        let moved = since.iter().filter_map(|slot| Some((*slot, *self.learned.known(*slot)?)));
+        let suspected = self.learned.all_suspected().map(|(slot, clock)| (slot, *clock));
         let all: Vec<_> = moved.chain(suspected).collect();
         for (slot, clock) in all {
             self.add_to(arrived.number, slot, &clock);
@@ -237,7 +281,7 @@ impl Resolver {
     }
 
     /// The present window, the next, and the one before while identifiers may be as old.
-    fn current(&self) -> Vec<u64> {
+    pub(crate) fn current(&self) -> Vec<u64> {
         let now = self.now_unix_s();
         let present = self.maker.number_of(now);
         let mut current = vec![present, present + 1];
@@ -302,7 +346,7 @@ impl Resolver {
         sighting: &Sighting,
     ) -> Result<Option<Hit>, Damaged> {
         let Some(head) = sighting.identifier.head() else { return Ok(None) };
-        if let Some(hit) = window.find(head, |slot| self.confirm(slot, sighting))? {
+        if let Some(hit) = window.find(head, |slot| self.confirm(Slot(slot), sighting))? {
             return Ok(Some(hit));
         }
         epoch.find(head, |slot| {
@@ -313,16 +357,26 @@ impl Resolver {
         })
     }
 
-    /// Whether a beacon sends this now, by the clock it is known or suspected to have.
-    fn confirm(&self, slot: u32, sighting: &Sighting) -> Option<Hit> {
+    /// The clocks a beacon may have: the known one, the former one, those suspected.
+    pub(crate) fn clocks(&self, slot: u32) -> impl Iterator<Item = &ClockBounds> {
+        let learned = &self.learned;
+        let served = learned.known(slot).into_iter().chain(learned.former(slot));
+        served.chain(learned.suspected(slot))
+    }
+
+    /// Whether a beacon sends this now, by one of the clocks it may have.
+    pub(crate) fn confirm(&self, slot: Slot, sighting: &Sighting) -> Option<Hit> {
+        let Slot(slot) = slot;
         let row = self.maker.registry.get(slot)?;
         let by = |clock: &ClockBounds, source| {
             let step =
                 steps::confirm(row, &sighting.identifier, self.expected(row, clock, sighting))?;
             Some(Hit { slot, step, source })
         };
-        let known = by(self.learned.get(slot)?, Source::Snapshot);
-        known.or_else(|| by(self.suspected.get(&slot)?, Source::Epoch))
+        let known = self.learned.known(slot).and_then(|clock| by(clock, Source::Snapshot));
+        known
+            .or_else(|| by(self.learned.former(slot)?, Source::Snapshot))
+            .or_else(|| self.learned.suspected(slot).find_map(|clock| by(clock, Source::Epoch)))
     }
 
     fn expected(&self, row: &BeaconRecord, clock: &ClockBounds, heard: &Sighting) -> Range<u64> {

@@ -1,169 +1,265 @@
 //! The wide search: beacons whose clock is not where it is expected.
+//!
+//! A search goes outward in *rings*: first all beacons within an hour of where they are
+//! expected, on either side, and with clocks of less than an hour; then all within two
+//! hours, four, and so on, up to the reach. What goes wrong most is found first.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::bounds::{Allowance, ClockBounds, LAST_UNIX_S};
+use crate::records::BeaconRecord;
 use crate::registration::Rule;
-use crate::registry::BeaconRecord;
 use crate::resolver::{Hit, time_of};
-use crate::steps::{self, Span};
-use crate::{Answer, Resolver, Sighting, Source};
+use crate::steps::{self, MOST_UNSURE_ROTATIONS, Span};
+use crate::wanted::Wanted;
+use crate::{Answer, Identifier, Resolver, Sighting, Source};
 
-/// Beacons between two looks at the time.
-const BEACONS_AT_ONCE: u32 = 16;
+/// How far the first ring reaches.
+const FIRST_RING_S: u64 = 3600;
 
-/// Bits of the filter for each head that is wanted: one head in 64 passes by chance.
-const FILTER_BITS_PER_HEAD: usize = 64;
+/// Identifiers that are computed in one piece: about 50 µs.
+const STEPS_AT_ONCE: u64 = 1 << 14;
+
+/// Identifiers that are computed between two looks at the time.
+const STEPS_BETWEEN_LOOKS: u64 = 1 << 13;
+
+/// What a piece costs beside its identifiers, in identifiers: the schedules of keys.
+const STEPS_OF_A_PIECE: u64 = 64;
 
 /// What a search found, and whether it went through all beacons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Searched {
     /// An answer for each sighting.
     pub answers: Vec<Answer>,
-    /// Beacons that were tried.
+    /// Beacons that were tried; of a search that ended early, as many as would have been if
+    /// it went through one after the other.
     pub beacons: u32,
-    /// Whether all were.
+    /// Whether all were tried, or all sightings found.
     pub is_complete: bool,
 }
 
-/// The heads that are looked for: a filter that nearly all others fail, and a map.
-struct Wanted {
-    filter: Vec<u64>,
-    places: HashMap<u64, Vec<usize>>,
+/// Where a search goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    ring: u32,
+    slot: u32,
+    /// How many steps of this beacon and ring are done.
+    done: u64,
 }
 
-impl Wanted {
-    fn new(sightings: &[Sighting]) -> Self {
-        let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
-        for (at, sighting) in sightings.iter().enumerate() {
-            if let (crate::Identifier::Eid(_), Some(head)) =
-                (sighting.identifier, sighting.identifier.head())
-            {
-                places.entry(head).or_default().push(at);
-            }
+/// What a search looks for, and what it found.
+struct Search<'s> {
+    sightings: &'s [Sighting],
+    wanted: Wanted,
+    /// The times of the sightings, in spans that lie apart.
+    spans: Vec<Span>,
+    hits: Vec<(usize, Hit)>,
+    /// Sightings that are not found yet.
+    left: usize,
+    is_found: Vec<bool>,
+}
+
+impl<'s> Search<'s> {
+    fn new(sightings: &'s [Sighting], is_wanted: impl Fn(&Sighting) -> bool, reach_s: u64) -> Self {
+        let is_searched = |(_, sighting): &(usize, &Sighting)| {
+            matches!(sighting.identifier, Identifier::Eid(_)) && is_wanted(sighting)
+        };
+        let all: Vec<_> = sightings.iter().enumerate().filter(is_searched).collect();
+        let heads =
+            all.iter().filter_map(|(at, sighting)| Some((*at, sighting.identifier.head()?)));
+        let mut times: Vec<_> = all.iter().map(|(_, sighting)| time_of(sighting)).collect();
+        times.sort_unstable();
+        // What lies between two times that are far apart is not looked through.
+        let spans = times.chunk_by(|a, b| b - a <= reach_s).filter_map(|times| {
+            Some(Span { first_unix_s: *times.first()?, last_unix_s: *times.last()? })
+        });
+        Self {
+            sightings,
+            wanted: Wanted::new(heads),
+            spans: spans.collect(),
+            hits: Vec::new(),
+            left: all.len(),
+            is_found: vec![false; sightings.len()],
         }
-        let words = (places.len() * FILTER_BITS_PER_HEAD / 64).next_power_of_two();
-        let mut wanted = Self { filter: vec![0; words], places };
-        let heads: Vec<_> = wanted.places.keys().copied().collect();
-        for head in heads {
-            let (word, bit) = wanted.bit_of(head);
-            if let Some(word) = wanted.filter.get_mut(word) {
-                *word |= bit;
-            }
-        }
-        wanted
     }
 
-    /// Identifiers are uniform, so their bits are as good as a hash.
-    fn bit_of(&self, head: u64) -> (usize, u64) {
-        let mask = self.filter.len() as u64 - 1;
-        let word = usize::try_from((head >> 6) & mask).unwrap_or(0);
-        (word, 1 << (head & 63))
-    }
-
-    fn places(&self, head: u64) -> &[usize] {
-        let (word, bit) = self.bit_of(head);
-        if self.filter.get(word).is_none_or(|word| word & bit == 0) {
-            return &[];
+    fn found(&mut self, at: usize, hit: Hit) {
+        if let Some(is_found @ false) = self.is_found.get_mut(at) {
+            *is_found = true;
+            self.left -= 1;
+            self.hits.push((at, hit));
         }
-        self.places.get(&head).map_or(&[], Vec::as_slice)
     }
 }
 
 impl Resolver {
     /// Looks for the beacons behind identifiers that nobody was expected to send, on
-    /// at most `budget` of one core's time (and one beacon's more).
+    /// at most `budget` of one core's time, and about 0.1 ms more.
     ///
-    /// An identifier cannot be reversed, so those of plausible clocks are computed,
-    /// once for all sightings: of a clock that began anew since, up to
-    /// [`search_reach_s`](crate::Options::search_reach_s) after 0, and of one that
-    /// stood still for a while, up to as much behind where it was expected. A beacon
-    /// costs about 2 ns for each of its rotations within reach. A search that ends
-    /// early is taken up by the next one, beacon after beacon.
+    /// An identifier cannot be reversed, so those of plausible clocks are computed, once
+    /// for all sightings: up to [`search_reach_s`](crate::Options::search_reach_s) to
+    /// either side of where a clock is expected (it stood still, it is fast, a receiver's
+    /// time is wrong), and as far on from 0 (it began anew). A beacon costs about 2 ns for
+    /// each of its rotations within reach. The search goes outward, through all beacons
+    /// with each ring; one that ends early is taken up by the next call where it stopped.
     ///
-    /// What it finds moves a clock when a second sighting agrees.
+    /// What it finds moves a clock when an identifier of another rotation agrees. Sightings
+    /// more than a year ahead of the station's time are not looked for.
     pub fn search(&mut self, sightings: &[Sighting], budget: Duration) -> Searched {
         let began = Instant::now();
-        let wanted = Wanted::new(sightings);
+        let reach_s = self.maker.options.search_reach_s;
         let mut answers = vec![Answer::Nobody; sightings.len()];
-        let beacons = self.maker.registry.len();
-        let times = sightings.iter().map(time_of);
-        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else {
-            return Searched { answers, beacons: 0, is_complete: true };
-        };
-        let span = Span { first_unix_s: first, last_unix_s: last };
-        let mut hits = Vec::new();
-        let mut tried = 0;
-        while tried < beacons && !wanted.places.is_empty() {
-            if tried % BEACONS_AT_ONCE == 0 && began.elapsed() >= budget {
-                break;
-            }
-            self.search_beacon(self.search_cursor, span, sightings, &wanted, &mut hits);
-            self.search_cursor = (self.search_cursor + 1) % beacons;
-            tried += 1;
-        }
-        hits.sort_unstable_by_key(|(at, _)| *at);
-        let moved = self.moved.len();
-        for (at, hit) in hits {
-            if let (Some(answer), Some(sighting)) = (answers.get_mut(at), sightings.get(at)) {
-                *answer = self.answer(&hit);
-                self.learn(&hit, time_of(sighting), moved);
+        let latest_unix_s = self.latest_sighting_unix_s();
+        for (answer, sighting) in answers.iter_mut().zip(sightings) {
+            if time_of(sighting) > latest_unix_s {
+                *answer = Answer::TooFar;
             }
         }
-        let is_complete = tried == beacons || wanted.places.is_empty();
-        Searched { answers, beacons: tried, is_complete }
+        let is_wanted = |sighting: &Sighting| time_of(sighting) <= latest_unix_s;
+        let mut search = Search::new(sightings, is_wanted, reach_s);
+        let (beacons, rings) = (self.maker.registry.len(), ring_count(reach_s));
+        let all_pieces = u64::from(beacons) * u64::from(rings);
+        // A piece that was begun by the search before is looked through from its beginning
+        // once more at the end.
+        let end = all_pieces + u64::from(self.search_cursor.done > 0);
+        let (mut pieces, mut since_look) = (0, STEPS_BETWEEN_LOOKS);
+        while pieces < end && search.left > 0 {
+            if since_look >= STEPS_BETWEEN_LOOKS {
+                if began.elapsed() >= budget {
+                    break;
+                }
+                since_look = 0;
+            }
+            let done = self.search_piece(&mut search);
+            since_look += done + STEPS_OF_A_PIECE;
+            if done >= STEPS_AT_ONCE {
+                self.search_cursor.done += done;
+            } else {
+                self.search_cursor = self.search_cursor.next(beacons, rings);
+                pieces += 1;
+            }
+        }
+        let is_complete = pieces >= end || search.left == 0;
+        self.take_in(search.hits, sightings, &mut answers);
+        let tried = pieces.min(all_pieces) / u64::from(rings);
+        Searched { answers, beacons: u32::try_from(tried).unwrap_or(beacons), is_complete }
     }
 
-    fn search_beacon(
-        &self,
-        slot: u32,
-        span: Span,
-        sightings: &[Sighting],
-        wanted: &Wanted,
-        hits: &mut Vec<(usize, Hit)>,
-    ) {
-        let (Some(row), Some(clock)) = (self.maker.registry.get(slot), self.learned.get(slot))
-        else {
-            return;
+    /// Looks through what is next, and returns how many steps that were.
+    fn search_piece(&self, search: &mut Search<'_>) -> u64 {
+        let Cursor { ring, slot, done } = self.search_cursor;
+        let Some(row) = self.maker.registry.get(slot) else { return 0 };
+        let options = &self.maker.options;
+        let (reach_s, allowed) = (options.search_reach_s, options.allowance());
+        let away = |span: Span, away_s: Range<u64>| {
+            let clocks = self.learned.known(slot).into_iter().chain(self.learned.former(slot));
+            clocks.flat_map(move |clock| plausible(row, clock, span, allowed, &away_s))
         };
-        let (reach_s, allowed) =
-            (self.maker.options.search_reach_s, self.maker.options.allowance());
-        for steps in plausible(row, clock, span, allowed, reach_s) {
-            steps::each_head(row, steps, |step, head| {
-                let hit = Hit { slot, step, source: Source::Search };
-                // What is plausible at some time of the span may not be at its own.
-                let at_its_time = |at: &&usize| {
-                    sightings.get(**at).is_some_and(|sighting| {
-                        let then = Span::second(time_of(sighting));
-                        let mut plausible =
-                            plausible(row, clock, then, allowed, reach_s).into_iter();
-                        plausible.any(|steps| steps.contains(&step))
-                    })
-                };
-                let places = wanted.places(head).iter().filter(at_its_time);
-                hits.extend(places.map(|at| (*at, hit)));
+        let ranges = search.spans.iter().flat_map(|span| away(*span, ring_of(ring, reach_s)));
+        let (mut skip, mut left) = (done, STEPS_AT_ONCE);
+        for range in merged(ranges.collect()) {
+            let skipped = skip.min(steps::count(&range));
+            skip -= skipped;
+            let start = range.start + skipped;
+            let piece = start..range.end.min(start + left);
+            left -= steps::count(&piece);
+            let mut found = Vec::new();
+            steps::each_head(row, piece, |step, head| {
+                found.extend(search.wanted.places(head).iter().map(|at| (*at, step)));
             });
+            for (at, step) in found {
+                // What is plausible at some time of the span may not be at its own.
+                let then = search.sightings.get(at).map(|sighting| Span::second(time_of(sighting)));
+                let at_its_time = then
+                    .is_some_and(|then| away(then, 0..reach_s).any(|steps| steps.contains(&step)));
+                if at_its_time {
+                    search.found(at, Hit { slot, step, source: Source::Search });
+                }
+            }
         }
+        STEPS_AT_ONCE - left
     }
 }
 
-/// The steps in which a beacon may be that is not where it is expected.
+impl Cursor {
+    /// The next beacon, or the first one in the next ring.
+    const fn next(self, beacons: u32, rings: u32) -> Self {
+        let Self { ring, slot, .. } = self;
+        if slot + 1 < beacons {
+            return Self { ring, slot: slot + 1, done: 0 };
+        }
+        Self { ring: if ring + 1 < rings { ring + 1 } else { 0 }, slot: 0, done: 0 }
+    }
+}
+
+/// How many rings there are up to the reach: one at least.
+fn ring_count(reach_s: u64) -> u32 {
+    let is_within = |ring: &u32| *ring == 0 || !ring_of(*ring, reach_s).is_empty();
+    (0..64).take_while(is_within).map(|ring| ring + 1).last().unwrap_or(1)
+}
+
+/// How far from where it is expected a beacon's clock is in a ring.
+fn ring_of(ring: u32, reach_s: u64) -> Range<u64> {
+    let end = |ring: u32| FIRST_RING_S.checked_shl(ring).unwrap_or(u64::MAX).min(reach_s);
+    ring.checked_sub(1).map_or(0, end)..end(ring)
+}
+
+/// The steps in which a beacon may be that is so far from where it is expected.
 fn plausible(
     row: &BeaconRecord,
     clock: &ClockBounds,
     span: Span,
     allowed: Allowance,
-    reach_s: u64,
-) -> Vec<Range<u64>> {
-    let Some(Rule::EddystoneEid { k, .. }) = row.rule() else { return Vec::new() };
-    let expected = clock.clocks_s(span.first_unix_s, span.last_unix_s, allowed);
-    let behind = expected.start.saturating_sub(reach_s)..expected.end.min(2 * LAST_UNIX_S);
-    // One that began anew since it was last heard has not come further than this.
-    let since_s = span.last_unix_s.saturating_sub(clock.heard_unix_s);
-    let since_s = since_s.saturating_add(allowed.after_s);
-    let drift_s = allowed.drift_us(since_s).unsigned_abs() / 1_000_000 + 1;
-    let begun = 0..reach_s.min(since_s.saturating_add(drift_s)).min(behind.start);
-    vec![steps::rotations(k, behind), steps::rotations(k, begun)]
+    away_s: &Range<u64>,
+) -> [Range<u64>; 3] {
+    let Some(Rule::EddystoneEid { k, is_randomized, .. }) = row.rule() else {
+        return [0..0, 0..0, 0..0];
+    };
+    let most_unsure_s = MOST_UNSURE_ROTATIONS << k.get();
+    let expected = clock.clocks_s(span.first_unix_s, span.last_unix_s, allowed, most_unsure_s);
+    let expected = expected.start..expected.end.max(expected.start).min(2 * LAST_UNIX_S);
+    // The innermost ring has what lies between its two sides.
+    let inner_end =
+        if away_s.start == 0 { expected.end } else { expected.start.saturating_sub(away_s.start) };
+    let behind = expected.start.saturating_sub(away_s.end)..inner_end;
+    let ahead = expected.end.saturating_add(away_s.start)..expected.end.saturating_add(away_s.end);
+    let anew = away_s.start..away_s.end.min(expected.start);
+    [behind, ahead, anew].map(|clocks_s| steps::sent(k, is_randomized, clocks_s))
+}
+
+/// The ranges without what they have twice, in rising order.
+fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_follow_one_another_up_to_the_reach() {
+        for reach_s in [0, 1, 3599, 3600, 3601, 7 * 86_400, 366 * 86_400] {
+            let rings: Vec<_> =
+                (0..ring_count(reach_s)).map(|ring| ring_of(ring, reach_s)).collect();
+            assert_eq!(rings.first().map(|ring| ring.start), Some(0));
+            assert_eq!(rings.last().map(|ring| ring.end), Some(reach_s));
+            assert!(rings.is_sorted_by(|a, b| a.end == b.start), "{rings:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_merged() {
+        let got = merged(vec![5..9, 0..2, 2..3, 7..12, 20..20, 30..31]);
+        assert_eq!(got, [0..3, 5..12, 30..31]);
+    }
 }

@@ -1,8 +1,7 @@
 //! What a resolver holds.
 
 use crate::Resolver;
-use crate::bounds::ClockBounds;
-use crate::registry::BeaconRecord;
+use crate::records::BeaconRecord;
 use crate::window::Window;
 
 /// What a resolver holds.
@@ -16,7 +15,7 @@ pub struct Stats {
     pub epoch_bytes: u64,
     /// What is held in memory beside the files' pages.
     pub memory_bytes: u64,
-    /// Beacons whose clock one sighting has put where nobody expected it.
+    /// Suspected clocks: where one rotation has put a beacon that nobody expected there.
     pub suspected: usize,
 }
 
@@ -39,13 +38,13 @@ impl Resolver {
             WindowStats { start_unix_s: self.maker.start_unix_s(number), identifiers, bytes }
         };
         let beacons = self.maker.registry.len();
-        let a_beacon = size_of::<BeaconRecord>() + size_of::<ClockBounds>();
+        let rows = u64::from(beacons) * size_of::<BeaconRecord>() as u64;
         Stats {
             beacons,
             windows: self.windows.iter().map(window).collect(),
             epoch_bytes: self.epoch.as_ref().map_or(0, |epoch| epoch.size().1),
-            memory_bytes: u64::from(beacons) * a_beacon as u64 + self.identities.memory_bytes(),
-            suspected: self.suspected.len(),
+            memory_bytes: rows + self.learned.memory_bytes() + self.identities.memory_bytes(),
+            suspected: self.learned.all_suspected().count(),
         }
     }
 }

@@ -7,14 +7,19 @@
 use std::ops::Range;
 
 use hintdex_wire::beacon::eddystone::{EidCipher, RotationExponent};
-use hintdex_wire::beacon::gaen::{
-    INTERVAL_S, ROLLING_PERIOD_INTERVALS, RpiCipher, TOLERANCE_S, interval_of,
-};
+use hintdex_wire::beacon::gaen::{INTERVAL_S, RpiCipher, TOLERANCE_S, interval_of};
 
 use crate::bounds::{Allowance, ClockBounds};
 use crate::identifier::{Identifier, head_of};
+use crate::records::BeaconRecord;
 use crate::registration::Rule;
-use crate::registry::BeaconRecord;
+
+/// How many rotations a beacon's clock may be expected ahead or behind the middle of what
+/// is known, however long it was silent. A window of an hour then holds at most 16,384
+/// identifiers of it beside those of the hour, 2 bytes each, where the shortest rotation
+/// costs 3,600 anyway. For k = 0 that is two years of silence at 150 ppm, for k = 4 more
+/// than thirty; a clock that is further off is found by a search.
+pub const MOST_UNSURE_ROTATIONS: u64 = 1 << 13;
 
 /// A span of station time: its first and its last second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +43,19 @@ pub fn expected(
     allowed: Allowance,
 ) -> Range<u64> {
     match row.rule() {
-        Some(Rule::EddystoneEid { k, .. }) => {
-            rotations(k, clock.clocks_s(span.first_unix_s, span.last_unix_s, allowed))
+        Some(Rule::EddystoneEid { k, is_randomized, .. }) => {
+            let Span { first_unix_s, last_unix_s } = span;
+            let most_unsure_s = MOST_UNSURE_ROTATIONS << k.get();
+            let clocks_s = clock.clocks_s(first_unix_s, last_unix_s, allowed, most_unsure_s);
+            sent(k, is_randomized, clocks_s)
         }
-        Some(Rule::Gaen { start_interval }) => {
-            let first = span.first_unix_s.saturating_sub(allowed.before_s + TOLERANCE_S);
-            let last = span.last_unix_s.saturating_add(allowed.after_s + TOLERANCE_S);
-            let end = start_interval.saturating_add(ROLLING_PERIOD_INTERVALS);
+        Some(Rule::Gaen { start_interval, rolling_period }) => {
+            // The specification's tolerance is between an identifier's own time and when
+            // it was heard, whatever the reason. It is none of the key's: no identifier
+            // past its rolling period is ever looked for.
+            let first = span.first_unix_s.saturating_sub(allowed.before_s.max(TOLERANCE_S));
+            let last = span.last_unix_s.saturating_add(allowed.after_s.max(TOLERANCE_S));
+            let end = start_interval.saturating_add(rolling_period.get().into());
             let start = interval_of(first).max(start_interval);
             start.into()..interval_of(last).saturating_add(1).min(end).into()
         }
@@ -60,15 +71,37 @@ pub fn rotations(k: RotationExponent, clocks_s: Range<u64>) -> Range<u64> {
     clocks_s.start >> k.get()..((clocks_s.end - 1) >> k.get()) + 1
 }
 
+/// The rotations whose identifiers may be sent while the clock is in a range: where they
+/// begin at a random point, the one before may not have ended.
+pub fn sent(k: RotationExponent, is_randomized: bool, clocks_s: Range<u64>) -> Range<u64> {
+    let Range { start, end } = rotations(k, clocks_s);
+    if start == end { start..end } else { start.saturating_sub(is_randomized.into())..end }
+}
+
+/// The steps of the clocks of one beacon, none of them twice: its known clock and its
+/// former one, if there is one.
+pub fn union(mut clocks: impl Iterator<Item = Range<u64>>) -> [Range<u64>; 2] {
+    let (first, second) = (clocks.next().unwrap_or(0..0), clocks.next().unwrap_or(0..0));
+    let is_apart = first.end < second.start || second.end < first.start;
+    match (first.is_empty(), second.is_empty()) {
+        (_, true) => [first, 0..0],
+        (true, _) => [second, 0..0],
+        _ if is_apart => [first, second],
+        _ => [first.start.min(second.start)..first.end.max(second.end), 0..0],
+    }
+}
+
 /// How many steps there are.
 pub const fn count(steps: &Range<u64>) -> u64 {
     steps.end.saturating_sub(steps.start)
 }
 
-/// The seconds on the beacon's own clock that a step lasts.
+/// The seconds on the beacon's own clock in which the identifier of a step may be sent.
 pub fn clocks_of(row: &BeaconRecord, step: u64) -> Range<u64> {
     match row.rule() {
-        Some(Rule::EddystoneEid { k, .. }) => step << k.get()..(step + 1) << k.get(),
+        Some(Rule::EddystoneEid { k, is_randomized, .. }) => {
+            step << k.get()..(step + 1 + u64::from(is_randomized)) << k.get()
+        }
         _ => step * INTERVAL_S..(step + 1) * INTERVAL_S,
     }
 }

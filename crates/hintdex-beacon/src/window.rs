@@ -12,7 +12,8 @@ use hintdex_wire::beacon::eddystone::EID_LEN_BYTES;
 use hintdex_wire::{Hint, HintScheme, Slot, TruncatedLen};
 use rayon::prelude::*;
 
-use crate::registry::{BeaconRecord, Registry};
+use crate::records::BeaconRecord;
+use crate::registry::Registry;
 use crate::steps;
 use crate::{Error, Event};
 
@@ -26,8 +27,8 @@ const MAX_EXTRA_IDENTIFIERS: usize = 1 << 20;
 pub struct Plan<'p> {
     pub path: PathBuf,
     pub registry: &'p Registry,
-    /// The steps of each slot's beacon.
-    pub steps: &'p (dyn Fn(u32, &BeaconRecord) -> Range<u64> + Sync),
+    /// The steps of each slot's beacon, in two ranges that have none in common.
+    pub steps: &'p (dyn Fn(u32, &BeaconRecord) -> [Range<u64>; 2] + Sync),
     /// Names what the steps depend on beyond the registry.
     pub origin: [u8; 16],
     pub tries: u32,
@@ -118,7 +119,10 @@ struct Source<'p> {
 
 impl<'p> Source<'p> {
     fn new(plan: &'p Plan<'p>) -> Self {
-        let count = |(slot, row): (u32, &BeaconRecord)| steps::count(&(plan.steps)(slot, row));
+        let count = |(slot, row): (u32, &BeaconRecord)| {
+            let [known, former] = (plan.steps)(slot, row);
+            steps::count(&known) + steps::count(&former)
+        };
         let rows = (0..plan.registry.len()).into_par_iter().zip(plan.registry.rows());
         Self { plan, count: rows.map(count).sum() }
     }
@@ -132,8 +136,9 @@ impl HintSource for Source<'_> {
     fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
         for slot in slots {
             if let Some(row) = self.plan.registry.get(slot) {
-                let steps = (self.plan.steps)(slot, row);
-                steps::each_head(row, steps, |_, head| each(head, Slot(slot)));
+                for steps in (self.plan.steps)(slot, row) {
+                    steps::each_head(row, steps, |_, head| each(head, Slot(slot)));
+                }
             }
         }
     }

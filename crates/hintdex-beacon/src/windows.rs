@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::bounds::ClockBounds;
-use crate::learned::Learned;
+use hintdex_snapshot::Snapshot;
+
+use crate::folder::Folder;
+use crate::learned::{Learned, Served};
+use crate::made::{EPOCH_START_UNIX_S, Made};
 use crate::registry::Registry;
 use crate::steps::{self, Span};
 use crate::window::{Plan, Window, remove_file};
@@ -51,32 +54,32 @@ impl Maker {
         Span { first_unix_s, last_unix_s: first_unix_s.saturating_add(self.options.span_s - 1) }
     }
 
-    /// Its file.
-    pub fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(self.name(number))
+    /// The file of what beacons send at first.
+    pub fn epoch_path(&self) -> PathBuf {
+        self.folder.join(EPOCH_FILE)
     }
 
-    fn name(&self, number: u64) -> String {
-        format!("{NAME_PREFIX}{}{NAME_SUFFIX}", self.start_unix_s(number))
+    /// The file of a window.
+    pub fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(name_of(self.start_unix_s(number)))
     }
 
     /// The window of this number, as the clocks are known now.
     fn window(
         &self,
         number: u64,
-        bounds: &[ClockBounds],
-        moves: u64,
+        served: &Served,
         threads: usize,
         events: &mut Vec<Event>,
     ) -> Result<Window, Error> {
         let (span, allowed) = (self.span(number), self.options.allowance());
         let Options { span_s, before_s, after_s, max_drift_ppm, tries, .. } = self.options;
         let steps = |slot: u32, row: &_| {
-            let clock = bounds.get(slot as usize);
-            clock.map_or(0..0, |clock| steps::expected(row, clock, span, allowed))
+            let clocks = served.of(slot).map(|clock| steps::expected(row, clock, span, allowed));
+            steps::union(clocks)
         };
         let drift_ppm = max_drift_ppm.into();
-        let of = [1, number, span_s, before_s, after_s, drift_ppm, tries.into(), moves];
+        let of = [1, number, span_s, before_s, after_s, drift_ppm, tries.into(), served.moves];
         let plan = Plan {
             path: self.path(number),
             registry: &self.registry,
@@ -92,9 +95,9 @@ impl Maker {
     pub fn epoch(&self, events: &mut Vec<Event>) -> Result<Window, Error> {
         let Options { probe_span_s, tries, .. } = self.options;
         let plan = Plan {
-            path: self.folder.join(EPOCH_FILE),
+            path: self.epoch_path(),
             registry: &self.registry,
-            steps: &|_, row| steps::first(row, probe_span_s),
+            steps: &|_, row| [steps::first(row, probe_span_s), 0..0],
             origin: self.registry.origin_of(&[2, probe_span_s, tries.into()]),
             tries,
             threads: 0,
@@ -112,8 +115,9 @@ struct Building {
 }
 
 /// The windows there are, by number.
-#[derive(Default)]
 pub struct Windows {
+    /// Which files are ours.
+    made: Made,
     live: BTreeMap<u64, Window>,
     /// Those that were visited last, the latest at the end.
     visited: Vec<u64>,
@@ -131,6 +135,42 @@ pub struct Arrived {
 }
 
 impl Windows {
+    pub fn new(made: Made) -> Self {
+        Self {
+            made,
+            live: BTreeMap::new(),
+            visited: Vec::new(),
+            building: None,
+            retry_unix_s: 0,
+            swept: false,
+        }
+    }
+
+    /// Makes sure that the file of what beacons send at first is ours to write.
+    pub fn claim_epoch(&mut self, maker: &Maker, folder: &Folder) -> Result<(), Error> {
+        self.claim(EPOCH_START_UNIX_S, &maker.epoch_path(), maker, folder)
+    }
+
+    fn claim_window(&mut self, number: u64, maker: &Maker, folder: &Folder) -> Result<(), Error> {
+        self.claim(maker.start_unix_s(number), &maker.path(number), maker, folder)
+    }
+
+    /// Notes that a file is ours, before it is written. A file that is there and that
+    /// neither the record nor the folder's key knows is somebody else's.
+    fn claim(
+        &mut self,
+        start_unix_s: u64,
+        path: &Path,
+        maker: &Maker,
+        folder: &Folder,
+    ) -> Result<(), Error> {
+        let is_unknown = || Snapshot::open(path, &maker.registry.window_key()).is_err();
+        if !self.made.contains(start_unix_s) && path.is_file() && is_unknown() {
+            return Err(Error::Stranger { path: path.to_owned() });
+        }
+        self.made.add(start_unix_s, folder)
+    }
+
     pub fn get(&self, number: u64) -> Option<&Window> {
         self.live.get(&number)
     }
@@ -156,7 +196,7 @@ impl Windows {
     pub fn ensure(
         &mut self,
         number: u64,
-        maker: &Maker,
+        (maker, folder): (&Maker, &Folder),
         learned: &Learned,
         moved: usize,
         events: &mut Vec<Event>,
@@ -169,7 +209,8 @@ impl Windows {
         {
             return Ok(arrived);
         }
-        let window = maker.window(number, learned.bounds(), learned.moves(), 0, events)?;
+        self.claim_window(number, maker, folder)?;
+        let window = maker.window(number, &learned.served(), 0, events)?;
         self.live.insert(number, window);
         Ok(Some(Arrived { number, moved }))
     }
@@ -184,22 +225,24 @@ impl Windows {
     pub fn build_ahead(
         &mut self,
         number: u64,
-        maker: &Maker,
+        (maker, folder): (&Maker, &Folder),
         learned: &Learned,
         moved: usize,
         now_unix_s: u64,
-    ) {
+    ) -> Result<(), Error> {
         if !self.may_build_ahead(now_unix_s) {
-            return;
+            return Ok(());
         }
         self.retry_unix_s = now_unix_s.saturating_add(RETRY_S);
-        let (maker, bounds, moves) = (maker.clone(), learned.bounds().to_vec(), learned.moves());
+        self.claim_window(number, maker, folder)?;
+        let (maker, served) = (maker.clone(), learned.served());
         let build = move || {
             let (threads, mut events) = (maker.options.background_threads, Vec::new());
-            let window = maker.window(number, &bounds, moves, threads, &mut events)?;
+            let window = maker.window(number, &served, threads, &mut events)?;
             Ok((window, events))
         };
         self.building = Some(Building { number, moved, thread: std::thread::spawn(build) });
+        Ok(())
     }
 
     /// Whether the build in the background has ended, one way or the other.
@@ -240,38 +283,47 @@ impl Windows {
     }
 
     /// Forgets all windows that are neither wanted nor were visited of late, and their
-    /// files; the first time also those that an earlier run left.
-    pub fn keep(&mut self, wanted: &[u64], maker: &Maker) -> Result<(), Error> {
+    /// files; the first time also those that an earlier run made and left.
+    pub fn keep(&mut self, wanted: &[u64], maker: &Maker, folder: &Folder) -> Result<(), Error> {
         let wanted: Vec<_> = wanted.iter().chain(&self.visited).copied().collect();
-        let unwanted = |number: &u64| !wanted.contains(number);
-        for number in self.numbers().into_iter().filter(unwanted) {
+        let mut gone = Vec::new();
+        for number in self.numbers().into_iter().filter(|number| !wanted.contains(number)) {
             self.forget(number)?;
+            gone.push(maker.start_unix_s(number));
         }
         if !self.swept {
-            self.sweep(&wanted, maker)?;
+            let kept = wanted.iter().copied().chain(self.building.as_ref().map(|on| on.number));
+            let kept: Vec<_> = kept.map(|number| maker.start_unix_s(number)).collect();
+            let left = self.made.windows().filter(|start| !kept.contains(start));
+            gone.extend(sweep(&left.collect::<Vec<_>>(), maker)?);
             self.swept = true;
         }
-        Ok(())
+        self.made.remove(&gone, folder)
     }
+}
 
-    fn sweep(&self, wanted: &[u64], maker: &Maker) -> Result<(), Error> {
-        let failed = || Error::io("listing", &maker.folder);
-        let kept: Vec<_> = wanted.iter().map(|number| maker.path(*number)).collect();
-        let being_built = self.building.as_ref().map(|building| maker.name(building.number));
-        for entry in fs::read_dir(&maker.folder).map_err(failed())? {
-            let path = entry.map_err(failed())?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            // A build that was killed has left a draft, behind a dot.
-            let name = name.strip_prefix('.').unwrap_or(&name);
-            let is_window = name.starts_with(NAME_PREFIX)
-                && [NAME_SUFFIX, DRAFT_SUFFIX].iter().any(|end| name.ends_with(end));
-            let is_being_built = being_built.as_ref().is_some_and(|built| name.starts_with(built));
-            if is_window && !is_being_built && !kept.contains(&path) {
-                remove_file(&path)?;
-            }
+/// Removes windows that an earlier run made, and what killed builds of theirs have left.
+/// What has such a name and is not in the record is not ours.
+fn sweep(starts: &[u64], maker: &Maker) -> Result<Vec<u64>, Error> {
+    let failed = || Error::io("listing", &maker.folder);
+    let drafts: Vec<_> = starts.iter().map(|start| format!(".{}.", name_of(*start))).collect();
+    for entry in fs::read_dir(&maker.folder).map_err(failed())? {
+        let path = entry.map_err(failed())?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_draft = name.ends_with(DRAFT_SUFFIX);
+        if is_draft && drafts.iter().any(|draft| name.starts_with(draft)) {
+            remove_file(&path)?;
         }
-        Ok(())
     }
+    for start in starts {
+        remove_file(&maker.folder.join(name_of(*start)))?;
+    }
+    Ok(starts.to_vec())
+}
+
+/// The name of the file of the window that begins then.
+fn name_of(start_unix_s: u64) -> String {
+    format!("{NAME_PREFIX}{start_unix_s}{NAME_SUFFIX}")
 }
 
 impl Drop for Windows {

@@ -25,6 +25,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::{Args, Command, RunArgs};
+use crate::beacons::args::BeaconCommand;
 use crate::failure::Failure;
 use crate::secret_input::shown;
 
@@ -107,6 +108,9 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Verify(command) => verify::run(&command, &args.run),
         Command::ImportKeys(command) => beacons::import::run(&command, &args.run),
         Command::Identify(command) => beacons::identify::run(&command, &args.run),
+        Command::Beacon(BeaconCommand::ForgetClock(command)) => {
+            beacons::forget_clock::run(&command, &args.run)
+        }
         Command::Measure(command) => measure::run(&command, &args.run),
         Command::Estimate(command) => estimate::run(&command, &args.run),
         Command::Take(command) => measure::take::run(&command, &args.run),

@@ -215,38 +215,148 @@ fn keys_are_for_their_owner_alone() {
 }
 
 #[test]
-fn any_damaged_byte_of_keys_and_clocks_is_told() {
+fn any_damaged_byte_of_the_keys_is_told() {
     let (station, _) = station();
     station.open().close().expect("saved");
-    for name in ["beacons.keys", "beacons.clocks"] {
-        let path = station.folder.join(name);
-        let len = fs::read(&path).expect("a file").len();
-        for at in (0..100).chain((100..len).step_by(37)).chain(len - 8..len) {
-            flip_byte(&path, at);
-            let opened =
-                Resolver::open(&station.folder, station.options, Box::new(station.clock.clone()));
-            let error = opened.expect_err("a damaged file");
-            assert!(
-                matches!(error, Error::Damaged { .. } | Error::NewerVersion { .. }),
-                "{name} {at}: {error}"
-            );
-            assert!(error.to_string().contains(name));
-            flip_byte(&path, at);
-        }
-        let whole = fs::read(&path).expect("a file");
-        for len in [0, 3, 8, 40, 63, 64, 65, whole.len() - 1] {
-            fs::write(&path, &whole[..len]).expect("a file");
-            let opened =
-                Resolver::open(&station.folder, station.options, Box::new(station.clock.clone()));
-            assert!(matches!(opened, Err(Error::Damaged { .. })), "{name} cut to {len}");
-        }
-        fs::write(&path, [&whole[..], &[0]].concat()).expect("a file");
-        let longer =
-            Resolver::open(&station.folder, station.options, Box::new(station.clock.clone()));
-        assert!(matches!(longer, Err(Error::Damaged { .. })), "{name} with a byte more");
-        fs::write(&path, whole).expect("a file");
+    let name = "beacons.keys";
+    let path = station.folder.join(name);
+    let open = || Resolver::open(&station.folder, station.options, Box::new(station.clock.clone()));
+    let len = fs::read(&path).expect("a file").len();
+    for at in (0..100).chain((100..len).step_by(37)).chain(len - 8..len) {
+        flip_byte(&path, at);
+        let error = open().expect_err("a damaged file");
+        assert!(
+            matches!(error, Error::Damaged { .. } | Error::NewerVersion { .. }),
+            "{name} {at}: {error}"
+        );
+        assert!(error.to_string().contains(name));
+        flip_byte(&path, at);
     }
+    let whole = fs::read(&path).expect("a file");
+    for len in [0, 3, 8, 40, 63, 64, 65, whole.len() - 1] {
+        fs::write(&path, &whole[..len]).expect("a file");
+        assert!(matches!(open(), Err(Error::Damaged { .. })), "{name} cut to {len}");
+    }
+    fs::write(&path, [&whole[..], &[0]].concat()).expect("a file");
+    assert!(matches!(open(), Err(Error::Damaged { .. })), "{name} with a byte more");
+    fs::write(&path, whole).expect("a file");
     station.open();
+}
+
+/// A station whose beacons all had new batteries, so that only what was learned finds them.
+fn station_that_learned() -> (Station, Vec<Beacon>, u64) {
+    let (station, mut beacons) = station();
+    beacons.truncate(20);
+    let zero = i64::try_from(NOW).expect("a time");
+    beacons.iter_mut().for_each(|beacon| beacon.zero_unix_s = zero);
+    let mut resolver = station.open();
+    for later in [100, 200] {
+        for beacon in &beacons {
+            assert!(ask(&mut resolver, beacon.sighting(NOW + later)).found().is_some());
+        }
+    }
+    resolver.close().expect("saved");
+    // No longer found by what they send at first.
+    let now = NOW + 3 * 3600;
+    station.clock.set(now);
+    (station, beacons, now)
+}
+
+/// Whatever byte of the clocks is damaged, one beacon's clock is lost at most, and it is
+/// told. A header's damage loses none.
+#[test]
+fn a_damaged_byte_of_the_clocks_costs_one_beacon_its_clock() {
+    let (station, beacons, now) = station_that_learned();
+    let path = station.folder.join("beacons.clocks");
+    let whole = fs::read(&path).expect("a file");
+    assert_eq!(whole.len(), 52 + 40 * 68);
+    for at in (0..52).step_by(3).chain((52..whole.len()).step_by(23)) {
+        flip_byte(&path, at);
+        let open =
+            Resolver::open(&station.folder, station.options, Box::new(station.clock.clone()));
+        match open {
+            // What may be another program's file, or a newer one's, is not written over.
+            Err(Error::Damaged { .. } | Error::NewerVersion { .. }) => assert!(at < 10, "{at}"),
+            Err(error) => panic!("{at}: {error}"),
+            Ok(mut resolver) => {
+                resolver.advance().expect("windows");
+                let told = resolver.take_events();
+                assert!(matches!(told[..], [Event::ClocksDamaged { .. }]), "{at}: {told:?}");
+                let is_lost =
+                    |beacon: &&Beacon| ask(&mut resolver, beacon.sighting(now)).found().is_none();
+                let lost = beacons.iter().filter(is_lost).count();
+                assert!(lost <= usize::from(at >= 52), "{at}: {lost} are lost");
+            }
+        }
+        fs::write(&path, &whole).expect("a file");
+    }
+    // Half of it: what is there is used.
+    fs::write(&path, &whole[..52 + 19 * 68 + 5]).expect("a file");
+    let mut resolver = station.open();
+    let told = resolver.take_events();
+    assert!(matches!(told[..], [Event::ClocksDamaged { records: 21, .. }]), "{told:?}");
+    resolver.advance().expect("windows");
+    let found = |beacon: &&Beacon| ask(&mut resolver, beacon.sighting(now)).found().is_some();
+    assert_eq!(beacons.iter().filter(found).count(), 10);
+}
+
+/// A file with the name of a window is removed, or written over, only if the folder's
+/// owner made it.
+#[test]
+fn files_of_strangers_stay() {
+    let (station, beacons) = station();
+    let present = NOW / 3600 * 3600;
+    let strangers =
+        ["window-123.hdx", ".window-123.hdx.7.0.building", "window-1700000000.hdx", "window-x.hdx"];
+    let mut resolver = station.open();
+    for name in strangers {
+        fs::write(station.folder.join(name), b"of somebody else").expect("a file");
+    }
+    resolver.advance().expect("windows");
+    all_found(&mut resolver, &beacons, NOW);
+    resolver.close().expect("saved");
+    station.clock.set(NOW + 90 * 86_400);
+    let mut resolver = station.open();
+    resolver.advance().expect("windows");
+    drop(resolver);
+    assert!(!station.folder.join(format!("window-{present}.hdx")).exists(), "it is ours");
+    // At the place of a window of ours.
+    let next = (NOW + 91 * 86_400) / 3600 * 3600;
+    let place = station.folder.join(format!("window-{next}.hdx"));
+    fs::write(&place, b"of somebody else").expect("a file");
+    station.clock.set(next);
+    let mut resolver = station.open();
+    let refused = resolver.advance().expect_err("no place");
+    assert!(matches!(refused, Error::Stranger { .. }), "{refused}");
+    for name in strangers.map(str::to_owned).into_iter().chain([format!("window-{next}.hdx")]) {
+        let bytes = fs::read(station.folder.join(&name)).expect("the file of a stranger");
+        assert_eq!(bytes, b"of somebody else", "{name}");
+    }
+    fs::remove_file(&place).expect("a file");
+    resolver.advance().expect("windows");
+    all_found(&mut resolver, &beacons, next);
+}
+
+/// The record of windows may be lost: its windows are used, and none is removed by guess.
+#[test]
+fn a_damaged_record_of_windows_costs_room() {
+    let (station, beacons) = station();
+    station.open().advance().expect("windows");
+    let record = station.folder.join("beacons.windows");
+    let len = fs::read(&record).expect("a file").len();
+    for at in 0..len {
+        flip_byte(&record, at);
+        let mut resolver = station.open();
+        assert!(matches!(resolver.take_events()[..], [Event::WindowsUnknown { .. }]), "{at}");
+        if at == 0 {
+            resolver.advance().expect("windows");
+            all_found(&mut resolver, &beacons, NOW);
+            assert_eq!(station.windows().len(), 1);
+        } else {
+            drop(resolver);
+            flip_byte(&record, at);
+        }
+    }
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use hintdex_beacon::format::{
-    CLOCKS_MAGIC, CLOCKS_VERSION, Field, KEYS_MAGIC, KEYS_VERSION, records,
+    CLOCKS_MAGIC, CLOCKS_VERSION, Field, KEYS_MAGIC, KEYS_VERSION, WINDOWS_MAGIC, WINDOWS_VERSION,
+    records,
 };
 use hintdex_beacon::wire::DeviceId;
 use hintdex_beacon::wire::HintKey;
-use hintdex_beacon::{Registration, Rule, Scheme};
+use hintdex_beacon::{Registration, RollingPeriod, Rule, Scheme};
 
 use crate::support::{Beacon, NOW, Random, Station};
 
@@ -46,6 +47,11 @@ fn differences(document: &str) -> Vec<String> {
     for (what, text) in [
         ("magic of the keys", format!("keys begin with `{}`", hex(KEYS_MAGIC))),
         ("magic of the clocks", format!("clocks with `{}`", hex(CLOCKS_MAGIC))),
+        ("magic of the record", format!("record of windows with `{}`", hex(WINDOWS_MAGIC))),
+        (
+            "version of the record",
+            format!("Version of the record of windows: **{WINDOWS_VERSION}**"),
+        ),
         ("version of the keys", format!("Version of the keys: **{KEYS_VERSION}**")),
         ("version of the clocks", format!("Version of the clocks: **{CLOCKS_VERSION}**")),
     ] {
@@ -72,7 +78,9 @@ fn a_document_that_is_wrong_anywhere_is_noticed() {
     for (from, to) in [
         ("| 12 | 4 | `beacons` | fewer", "| 12 | 8 | `beacons` | fewer"),
         ("| 8 | 16 | `key` |", "| 8 | 16 | `identity_key` |"),
-        ("| 16 | 8 | `heard_unix_s` |", "| 18 | 8 | `heard_unix_s` |"),
+        ("| 32 | 8 | `heard_unix_s` |", "| 34 | 8 | `heard_unix_s` |"),
+        ("| 6 | 1 | `rolling_period` |", "| 6 | 2 | `rolling_period` |"),
+        ("of windows with `89", "of windows with `88"),
         ("Version of the keys: **1**", "Version of the keys: **2**"),
         ("2 gaen", "4 gaen"),
     ] {
@@ -88,11 +96,21 @@ fn keys_are_what_the_document_says() {
     let station = Station::new(NOW);
     let beacon = Beacon::new(0x0102_0304, 9, -5, &mut random);
     let irk = HintKey::from_bytes([0xcd; 16]);
-    let address = Registration { device: DeviceId(8), key: irk, rule: Rule::BleRpa };
-    station.register(NOW, [beacon.registration(NOW), address]);
+    let address = Registration { device: DeviceId(8), key: irk.clone(), rule: Rule::BleRpa };
+    let period = RollingPeriod::new(60).expect("1 to 144");
+    let rule = Rule::Gaen { start_interval: 144, rolling_period: period };
+    let daily = Registration { device: DeviceId(9), key: irk, rule };
+    let mut late = Beacon::new(10, 4, 5, &mut random).registration(NOW);
+    if let Rule::EddystoneEid { is_randomized, .. } = &mut late.rule {
+        *is_randomized = true;
+    }
+    station.register(NOW, [beacon.registration(NOW), address, daily, late]);
     let bytes = fs::read(station.folder.join("beacons.keys")).expect("a file");
-    assert_eq!(bytes.len(), 64 + 2 * 40 + 4);
-    assert_eq!(bytes[12..16], [2, 0, 0, 0]);
+    assert_eq!(bytes.len(), 64 + 4 * 40 + 4);
+    assert_eq!(bytes[12..16], [4, 0, 0, 0]);
+    assert_eq!(bytes[144..152], [9, 0, 0, 0, 2, 0, 60, 0]);
+    assert_eq!(bytes[168..176], 144_u64.to_le_bytes());
+    assert_eq!(bytes[184..192], [10, 0, 0, 0, 1, 4, 0, 1]);
     let row = &bytes[64..104];
     assert_eq!(row[..8], [4, 3, 2, 1, 1, 9, 0, 0]);
     assert_eq!(row[8..24], *beacon.key.expose());

@@ -2,13 +2,16 @@
 
 use hintdex_beacon::wire::DeviceId;
 use hintdex_beacon::wire::beacon::eddystone::RotationExponent;
-use hintdex_beacon::{Import, Refusal, Registration, Rule, Source};
+use hintdex_beacon::{
+    Import, MOST_MEASURED_AGE_S, Refusal, Registration, RollingPeriod, Rule, Source,
+};
 
 use crate::support::{Beacon, NOW, Random, Station, ask, who};
 
 fn eddystone(device: u32, clock_offset_s: i64, random: &mut Random) -> Registration {
     let k = RotationExponent::MAX;
-    let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s: NOW };
+    let (measured_unix_s, is_randomized) = (NOW, false);
+    let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s, is_randomized };
     Registration { device: DeviceId(device), key: random.key(), rule }
 }
 
@@ -32,7 +35,7 @@ fn an_id_is_registered_once_in_a_scheme() {
     let mut daily = |start_interval| Registration {
         device: DeviceId(1),
         key: random.key(),
-        rule: Rule::Gaen { start_interval },
+        rule: Rule::Gaen { start_interval, rolling_period: RollingPeriod::DAY },
     };
     assert_eq!(import.add(&daily(144)), Ok(()));
     assert_eq!(import.add(&daily(288)), Ok(()));
@@ -87,10 +90,10 @@ fn an_import_that_is_dropped_leaves_nothing() {
     assert_eq!(answers[1].found().map(|found| found.slot.0), Some(1));
 }
 
-/// As when milliseconds are given for seconds: the allowance would be that of ages, in
-/// every window.
+/// As when milliseconds are given for seconds, or 0 for what is not known: the allowance
+/// would be that of ages, in every window.
 #[test]
-fn clocks_measured_in_the_future_are_refused() {
+fn clocks_measured_in_the_future_or_ages_ago_are_refused() {
     let mut random = Random(24);
     let station = Station::new(NOW);
     let mut import = Import::open(&station.folder, NOW).expect("a folder");
@@ -102,5 +105,29 @@ fn clocks_measured_in_the_future_are_refused() {
     for measured in [NOW + 86_401, NOW * 1000, u64::MAX] {
         assert_eq!(add(2, measured), Err(Refusal::FutureMeasurement { ahead_s: measured - NOW }));
     }
-    assert_eq!(add(2, 0), Ok(()));
+    for measured in [0, NOW / 1000, NOW - MOST_MEASURED_AGE_S - 1] {
+        let age_s = NOW - measured;
+        assert_eq!(add(2, measured), Err(Refusal::PastMeasurement { age_s }));
+    }
+    assert_eq!(add(2, NOW - MOST_MEASURED_AGE_S), Ok(()));
+}
+
+/// Their identifiers differ in length, so they are told apart; under one scheme they are not.
+#[test]
+fn one_key_is_registered_once_in_each_scheme() {
+    let mut random = Random(25);
+    let station = Station::new(NOW);
+    let first = eddystone(1, 1_000_000, &mut random);
+    let mut import = Import::open(&station.folder, NOW).expect("a folder");
+    import.add(&first).expect("a beacon");
+    let start_interval = 144;
+    let daily = Rule::Gaen { start_interval, rolling_period: RollingPeriod::DAY };
+    for rule in [Rule::BleRpa, daily] {
+        let second = Registration { rule, ..first.clone() };
+        assert_eq!(import.add(&second), Ok(()));
+        let third = Registration { device: DeviceId(2), ..second };
+        assert_eq!(import.add(&third), Err(Refusal::DuplicateKey { of: DeviceId(1) }));
+    }
+    let third = Registration { device: DeviceId(3), ..first };
+    assert_eq!(import.add(&third), Err(Refusal::DuplicateKey { of: DeviceId(1) }));
 }

@@ -6,11 +6,14 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod away;
 mod clocks;
 mod folder;
 mod format;
 mod import;
+mod lives;
 mod model;
 mod month;
+mod replays;
 mod schemes;
 mod support;

@@ -3,7 +3,8 @@
 use hintdex_beacon::wire::beacon::gaen::{RpiCipher, identifier_key};
 use hintdex_beacon::wire::{DeviceId, HintCipher, HintKey, HintScheme};
 use hintdex_beacon::{
-    Answer, Identifier, NotAnIdentifier, Options, Registration, Rule, Sighting, Source,
+    Answer, Identifier, NotAnIdentifier, Options, Registration, RollingPeriod, Rule, Sighting,
+    Source,
 };
 
 use crate::support::{Beacon, NOW, Random, Station, ask, who};
@@ -46,7 +47,7 @@ fn daily_keys_are_found_on_their_day() {
     let registration = |&(start_interval, ref key): &(u32, _)| Registration {
         device: DeviceId(7),
         key: Clone::clone(key),
-        rule: Rule::Gaen { start_interval },
+        rule: Rule::Gaen { start_interval, rolling_period: RollingPeriod::DAY },
     };
     station.register(NOW, keys[..2].iter().map(registration));
     let mut resolver = station.open();
@@ -68,6 +69,41 @@ fn daily_keys_are_found_on_their_day() {
     assert_eq!(ask(&mut resolver, heard(0, now_interval, NOW)), Answer::Nobody);
     assert_eq!(ask(&mut resolver, heard(1, now_interval - 144, NOW - 86_400)), Answer::Nobody);
     assert_eq!(ask(&mut resolver, heard(2, now_interval, NOW)), Answer::Nobody);
+}
+
+/// A key is good for its rolling period and not an interval longer, whenever it is heard;
+/// the two hours of the specification are between an identifier's time and its hearing.
+#[test]
+fn a_key_that_has_ended_matches_nobody() {
+    let mut random = Random(7);
+    let start = u32::try_from(NOW / 600).expect("an interval") - 9;
+    for period in [1, 9, 143, 144] {
+        let key = random.key();
+        let station = Station::new(NOW);
+        let rolling_period = RollingPeriod::new(period).expect("1 to 144");
+        let rule = Rule::Gaen { start_interval: start, rolling_period };
+        station.register(NOW, [Registration { device: DeviceId(1), key: key.clone(), rule }]);
+        let mut resolver = station.open();
+        let cipher = RpiCipher::new(&identifier_key(&key));
+        let mut found = |interval: u32, at: u64| {
+            let identifier = Identifier::Rpi(cipher.rpi(interval));
+            ask(&mut resolver, Sighting { identifier, time_unix_s: at }).found().is_some()
+        };
+        let end = start + period;
+        let ended = u64::from(end) * 600;
+        // Its last identifier is heard up to two hours late, as any is.
+        assert!(found(end - 1, ended - 1) && found(end - 1, ended + 7199), "{period}");
+        assert!(!found(end - 1, ended + 7200), "{period}: two hours after its end");
+        // What the key would send if it had not ended, at its own time and near it.
+        for past in [0, 1, 11, 12, 13] {
+            for at in [ended - 1, ended, ended + u64::from(past) * 600, ended + 7199, ended + 8100]
+            {
+                assert!(!found(end + past, at), "{period}: {past} intervals after its end");
+            }
+        }
+        assert!(found(start, u64::from(start) * 600) && !found(start - 1, NOW), "{period}");
+    }
+    assert_eq!((RollingPeriod::new(0), RollingPeriod::new(145)), (None, None));
 }
 
 #[test]
@@ -136,7 +172,7 @@ fn one_folder_holds_all_schemes_and_one_id_may_have_each() {
         NOW,
         [
             beacon.registration(NOW),
-            of_5(daily.clone(), Rule::Gaen { start_interval }),
+            of_5(daily.clone(), Rule::Gaen { start_interval, rolling_period: RollingPeriod::DAY }),
             of_5(irk, Rule::BleRpa),
         ],
     );

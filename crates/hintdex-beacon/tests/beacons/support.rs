@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hintdex_beacon::wire::beacon::eddystone::{EidCipher, RotationExponent};
 use hintdex_beacon::wire::{DeviceId, HintKey};
 use hintdex_beacon::{
-    Answer, Found, Identifier, Import, ManualClock, Options, Registration, Resolver, Rule,
+    Answer, Event, Found, Identifier, Import, ManualClock, Options, Registration, Resolver, Rule,
     Sighting, Source,
 };
 use tempfile::TempDir;
@@ -71,7 +72,8 @@ impl Beacon {
 
     pub fn registration(&self, measured_unix_s: u64) -> Registration {
         let clock_offset_s = self.zero_unix_s;
-        let rule = Rule::EddystoneEid { k: self.k, clock_offset_s, measured_unix_s };
+        let (k, is_randomized) = (self.k, false);
+        let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s, is_randomized };
         Registration { device: self.device, key: self.key.clone(), rule }
     }
 }
@@ -132,4 +134,38 @@ pub fn flip_byte(path: &Path, at: usize) {
     let mut bytes = std::fs::read(path).expect("a file");
     bytes[at] ^= 0x40;
     std::fs::write(path, bytes).expect("a file");
+}
+
+/// What was sent at one time, heard at another.
+pub fn sent_and_heard(beacon: &Beacon, sent: u64, heard: u64) -> Sighting {
+    Sighting { time_unix_s: heard, ..beacon.sighting(sent) }
+}
+
+/// The answer to a sighting, by a search if there is no other way.
+pub fn ask_or_search(resolver: &mut Resolver, sighting: Sighting) -> Answer {
+    match ask(resolver, sighting) {
+        Answer::Nobody => resolver.search(&[sighting], Duration::from_secs(60)).answers.remove(0),
+        answer => answer,
+    }
+}
+
+/// Whether a clock moved, there or back.
+pub fn is_moved(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::Moved { .. } | Event::WonBack { .. }))
+}
+
+/// Beacons of every exponent.
+pub fn beacons(count: u32, seed: u64) -> Vec<Beacon> {
+    let mut random = Random(seed);
+    let k = |at: u32| u8::try_from(at % 16).expect("small");
+    (0..count)
+        .map(|at| Beacon::new(at, k(at), 1_750_000_000 + i64::from(at), &mut random))
+        .collect()
+}
+
+/// A station where they are registered as they are.
+pub fn station_of(beacons: &[Beacon]) -> Station {
+    let station = Station::new(NOW);
+    station.register(NOW, beacons.iter().map(|beacon| beacon.registration(NOW)));
+    station
 }

@@ -16,7 +16,7 @@ pub use ids::IdRange;
 pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
 pub use time::{BadTime, TimeArgs, parse_duration, parse_time, read_time, time_text};
 
-use crate::beacons::args::{IdentifyArgs, ImportKeysArgs};
+use crate::beacons::args::{BeaconCommand, IdentifyArgs, ImportKeysArgs};
 
 /// The index that turns the hint at the head of a radio packet back into
 /// (device, nonce).
@@ -80,6 +80,9 @@ pub enum Command {
     ImportKeys(ImportKeysArgs),
     /// Say whose beacons were heard, a line of hex each, to a line of JSON each
     Identify(IdentifyArgs),
+    /// Look after one beacon of a folder
+    #[command(subcommand)]
+    Beacon(BeaconCommand),
     /// Measure every form on this machine, and say it in one page
     Measure(MeasureArgs),
     /// Say what a fleet will need in bytes, memory and time before it is built

@@ -46,7 +46,7 @@ impl std::fmt::Display for BadLine {
 pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
     let clock = run.time.clock();
     let mut lines = Lines::new(open(&args.file)?);
-    let mut resolver = Resolver::open(&args.beacons, options(run), Box::new(clock))?;
+    let mut resolver = Resolver::open(&args.beacons, options(args, run), Box::new(clock))?;
     let bar = if io::stderr().is_terminal() {
         progress::bar("identifying", "identifiers")
     } else {
@@ -79,7 +79,7 @@ pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
     Ok(resolver.close()?)
 }
 
-fn options(run: &RunArgs) -> Options {
+fn options(args: &IdentifyArgs, run: &RunArgs) -> Options {
     let usual = Options::default();
     let or = |given: Option<u32>, usual: u64| given.map_or(usual, u64::from);
     let span_s = or(run.time.span, usual.span_s);
@@ -89,6 +89,7 @@ fn options(run: &RunArgs) -> Options {
         after_s: or(run.time.after, usual.after_s),
         max_drift_ppm: run.time.max_drift.unwrap_or(usual.max_drift_ppm),
         lead_s: or(run.time.lead, span_s / 6),
+        search_reach_s: args.search_reach.into(),
         ..usual
     }
 }
@@ -204,10 +205,14 @@ impl Run {
                     r#"{{"line":{line},"device":null,"time":{time},"reason":"the keys of several fit","devices":{devices:?}}}"#
                 )
             }
-            Answer::Nobody => {
+            Answer::Nobody | Answer::TooFar => {
                 self.nobody += 1;
-                let reason = match heard.identifier {
-                    Identifier::Address(_) => "no registered key made this address",
+                let reason = match (answer, heard.identifier) {
+                    (Answer::TooFar, _) => {
+                        "the time is too far from the present to look for anything; check the \
+                         receiver's clock, or give the present with --now"
+                    }
+                    (_, Identifier::Address(_)) => "no registered key made this address",
                     _ => "no registered beacon sends this at about this time",
                 };
                 writeln!(

@@ -1,9 +1,11 @@
 //! Beacons as rows of a file of keys.
 
+use std::str::FromStr;
+
 use hintdex_beacon::wire::DeviceId;
 use hintdex_beacon::wire::HintKey;
 use hintdex_beacon::wire::beacon::eddystone::RotationExponent;
-use hintdex_beacon::{Registration, Rule, Scheme};
+use hintdex_beacon::{Registration, RollingPeriod, Rule, Scheme};
 
 use crate::rows::{BadRow, Cells, Column, Table};
 use crate::secret_input::shown;
@@ -16,12 +18,18 @@ const EDDYSTONE: Table = Table {
         Column::needed("k"),
         Column::needed("clock_offset_s"),
         Column::optional("measured_s"),
+        Column::optional("randomized"),
     ],
 };
 
 const GAEN: Table = Table {
     name: "gaen",
-    columns: &[Column::needed("id"), Column::needed("key"), Column::needed("start_interval")],
+    columns: &[
+        Column::needed("id"),
+        Column::needed("key"),
+        Column::needed("start_interval"),
+        Column::optional("rolling_period"),
+    ],
 };
 
 const BLE_RPA: Table = Table {
@@ -50,15 +58,32 @@ pub fn registration(
         Scheme::EddystoneEid => Rule::EddystoneEid {
             k: exponent(cells)?,
             clock_offset_s: cells.number("clock_offset_s")?,
-            measured_unix_s: match cells.get("measured_s") {
-                Some(_) => cells.number("measured_s")?,
-                None => now_unix_s,
+            measured_unix_s: given(cells, "measured_s")?.unwrap_or(now_unix_s),
+            is_randomized: match given::<u8>(cells, "randomized")? {
+                None | Some(0) => false,
+                Some(1) => true,
+                Some(_) => return Err(BadRow::Other("randomized is out of range; it is 0 or 1")),
             },
         },
-        Scheme::Gaen => Rule::Gaen { start_interval: cells.number("start_interval")? },
+        Scheme::Gaen => Rule::Gaen {
+            start_interval: cells.number("start_interval")?,
+            rolling_period: match given(cells, "rolling_period")? {
+                None => RollingPeriod::DAY,
+                Some(intervals) => RollingPeriod::new(intervals)
+                    .ok_or(BadRow::Other("rolling_period is out of range; it is 1 to 144"))?,
+            },
+        },
         Scheme::BleRpa => Rule::BleRpa,
     };
     Ok(Registration { device, key, rule })
+}
+
+/// The number in a column that may be left out, or empty.
+fn given<N: FromStr>(cells: &Cells<'_>, name: &'static str) -> Result<Option<N>, BadRow> {
+    match cells.get(name) {
+        None | Some("") => Ok(None),
+        Some(_) => cells.number(name).map(Some),
+    }
 }
 
 fn exponent(cells: &Cells<'_>) -> Result<RotationExponent, BadRow> {

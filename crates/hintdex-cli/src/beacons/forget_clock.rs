@@ -1,0 +1,19 @@
+//! `hintdex beacon forget-clock`
+
+use hintdex_beacon::wire::DeviceId;
+use hintdex_beacon::{Options, Resolver};
+
+use super::args::ForgetClockArgs;
+use crate::args::RunArgs;
+use crate::failure::Failure;
+
+pub fn run(args: &ForgetClockArgs, run: &RunArgs) -> Result<(), Failure> {
+    let clock = Box::new(run.time.clock());
+    let mut resolver = Resolver::open(&args.beacons, Options::default(), clock)?;
+    for event in resolver.take_events() {
+        eprintln!("hintdex: {event}");
+    }
+    resolver.forget_clock(DeviceId(args.id))?;
+    println!("the clock of beacon {} is what its registration says", args.id);
+    Ok(resolver.close()?)
+}
