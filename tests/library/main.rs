@@ -10,6 +10,7 @@
 mod clocked;
 mod damage;
 mod fleet;
+mod flips;
 mod format;
 mod keys;
 mod live_index;
