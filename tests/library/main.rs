@@ -11,6 +11,7 @@ mod clocked;
 mod damage;
 mod fleet;
 mod flips;
+mod forks;
 mod format;
 mod keys;
 mod live_index;
