@@ -212,7 +212,7 @@ fn a_bit_turned_in_the_log_is_refused_unless_it_looks_like_a_torn_end() {
 const LENGTH: &str = ", in a length";
 
 /// Where the records of a log or manifest begin.
-fn record_starts(bytes: &[u8]) -> Vec<usize> {
+pub fn record_starts(bytes: &[u8]) -> Vec<usize> {
     const BLOCK: usize = 32 << 10;
     const HEADER: usize = 7;
     let (mut starts, mut at) = (Vec::new(), 0);

@@ -11,6 +11,8 @@ mod clocked;
 mod creation;
 mod damage;
 mod fleet;
+mod flips;
+mod forks;
 mod format;
 mod keys;
 mod live_index;

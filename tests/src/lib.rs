@@ -9,6 +9,7 @@
 
 pub mod capture;
 pub mod cases;
+pub mod children;
 pub mod devices;
 pub mod files;
 pub mod killing;
