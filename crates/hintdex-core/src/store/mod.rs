@@ -6,7 +6,7 @@
 //! writes again by itself once space returns. So the store keeps its own flag:
 //! the first failure poisons it, and everything is refused until it is reopened.
 
-mod manifest;
+mod logs;
 mod opening;
 mod tuning;
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use rocksdb::{ColumnFamilyDescriptor, ErrorKind, Options as RocksOptions, ReadOptions};
 
-use super::{Db, Store, Tuning, manifest};
+use super::{Db, Store, Tuning, logs};
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
 use crate::{Durability, Error};
 
@@ -58,7 +58,7 @@ impl Store {
         if !Self::exists(path) {
             return Err(Error::NotAnIndex { path: path.to_owned() });
         }
-        manifest::check(path)?;
+        logs::check(path)?;
         let families = family_names(path)?;
         let options = tuning.database(false);
         let mark = path.join(DAMAGED_FILE);

@@ -1,0 +1,180 @@
+//! A look at RocksDB's logs, the manifest among them, before RocksDB reads them.
+//!
+//! RocksDB checks what is in the records of a log and their checksums. Two kinds of damage
+//! to a record's header pass by that, because they look like the end of a log that a crash
+//! cut off:
+//!
+//! - A type of a recycled log's record. Nothing here recycles logs, yet RocksDB 11 takes such
+//!   a record for an old one and the log for ended there, or its reader goes round for ever.
+//! - A length that reaches past the end of the file. Whatever stands behind that header is
+//!   left out: acknowledged states, or files of the store.
+//!
+//! Both are refused here. The end of a log that really was cut off is none of them: then no
+//! part of what is there has the record's checksum.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use crate::Error;
+
+/// Records do not cross the ends of blocks.
+const BLOCK_LEN_BYTES: usize = 32 << 10;
+/// Checksum (4), length (2, little-endian), type (1).
+const HEADER_LEN_BYTES: usize = 7;
+/// Whole, first, middle and last parts of a record; 0 is room that was not used.
+const LAST_TYPE: u8 = 4;
+
+/// Refuses a store whose manifest or write-ahead logs have a header that is damaged so that
+/// RocksDB would not notice.
+pub(super) fn check(folder: &Path) -> Result<(), Error> {
+    let current = folder.join("CURRENT");
+    let name = fs::read(&current).map_err(Error::io("reading a file", &current))?;
+    let manifest = folder.join(String::from_utf8_lossy(&name).trim_end());
+    // A name that is none is RocksDB's to refuse.
+    if manifest.is_file() {
+        check_log(&manifest)?;
+    }
+    let listing = || Error::io("listing a folder", folder);
+    for entry in fs::read_dir(folder).map_err(listing())? {
+        let path = entry.map_err(listing())?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            check_log(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_log(path: &Path) -> Result<(), Error> {
+    let reading = || Error::io("reading a log", path);
+    let mut file = match File::open(path) {
+        // Another process has the store open, which the store's own lock tells.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(reading())?,
+    };
+    let mut left_bytes = file.metadata().map_err(reading())?.len();
+    let (mut block, mut offset_bytes) = (Vec::with_capacity(BLOCK_LEN_BYTES), 0);
+    while left_bytes > 0 {
+        block.clear();
+        let of_block = file.by_ref().take(BLOCK_LEN_BYTES as u64).read_to_end(&mut block);
+        let len_bytes = of_block.map_err(reading())?;
+        if len_bytes == 0 {
+            break;
+        }
+        left_bytes = left_bytes.saturating_sub(len_bytes as u64);
+        if let Some((at, why)) = damage(&block, left_bytes == 0) {
+            let at = offset_bytes + at as u64;
+            let why = format!("{}: the record at byte {at} {why}", path.display());
+            return Err(Error::corrupted("a log of the store", why));
+        }
+        offset_bytes += len_bytes as u64;
+    }
+    Ok(())
+}
+
+/// Where a header of a block is damaged, as far as lengths can be followed, and how.
+fn damage(block: &[u8], is_last: bool) -> Option<(usize, &'static str)> {
+    let mut at = 0;
+    while let Some([a, b, c, d, low, high, kind]) =
+        block.get(at..).and_then(<[u8]>::first_chunk::<HEADER_LEN_BYTES>)
+    {
+        if *kind > LAST_TYPE {
+            return Some((at, "is of no type"));
+        }
+        let payload = at + HEADER_LEN_BYTES;
+        let end = payload + usize::from(u16::from_le_bytes([*low, *high]));
+        if end > block.len() {
+            // Within the file RocksDB reports that.
+            let there = block.get(payload..).unwrap_or_default();
+            let is_whole =
+                is_last && has_prefix(there, *kind, u32::from_le_bytes([*a, *b, *c, *d]));
+            return is_whole.then_some((at, "is longer than the file, and was not"));
+        }
+        at = end;
+    }
+    None
+}
+
+/// Whether some part of `bytes` from their beginning has this masked checksum in a record
+/// of this type.
+fn has_prefix(bytes: &[u8], kind: u8, masked: u32) -> bool {
+    let checksum = masked.wrapping_sub(MASK_DELTA).rotate_right(17);
+    let mut crc = step(u32::MAX, kind);
+    bytes.iter().any(|byte| {
+        let is_here = !crc == checksum;
+        crc = step(crc, *byte);
+        is_here
+    }) || !crc == checksum
+}
+
+/// What RocksDB adds to a checksum that it has rotated, so that checksums of checksums do
+/// not agree by themselves.
+const MASK_DELTA: u32 = 0xa282_ead8;
+
+/// One byte of a CRC-32C (Castagnoli), of which a log has few kilobytes to look at here.
+const fn step(crc: u32, byte: u8) -> u32 {
+    const POLYNOMIAL: u32 = 0x82f6_3b78;
+    let mut crc = crc ^ byte as u32;
+    let mut bit = 0;
+    while bit < 8 {
+        let mask = if crc & 1 == 1 { POLYNOMIAL } else { 0 };
+        crc = crc >> 1 ^ mask;
+        bit += 1;
+    }
+    crc
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    fn crc32c(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(u32::MAX, |crc, byte| step(crc, *byte))
+    }
+
+    /// A record as RocksDB writes it.
+    fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let covered = [&[kind], payload].concat();
+        let masked = crc32c(&covered).rotate_right(15).wrapping_add(MASK_DELTA);
+        let len_bytes = u16::try_from(payload.len()).unwrap_or(0);
+        [&masked.to_le_bytes()[..], &len_bytes.to_le_bytes(), &covered].concat()
+    }
+
+    #[test]
+    fn the_checksum_is_the_published_one() {
+        // RFC 3720, appendix B.4.
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
+    }
+
+    #[test]
+    fn every_bit_of_a_header_that_hides_records_is_noticed() {
+        let log = [record(1, &[7; 100]), record(1, &[8; 300]), record(1, b"the last")].concat();
+        assert_eq!(damage(&log, true), None);
+        let mut noticed = 0;
+        for start in [0, 107, 414] {
+            for bit in 32..56 {
+                let mut damaged = log.clone();
+                damaged[start + bit / 8] ^= 1 << (bit % 8);
+                let header = &damaged[start..start + HEADER_LEN_BYTES];
+                let len_bytes = usize::from(u16::from_le_bytes([header[4], header[5]]));
+                let hides =
+                    header[6] > LAST_TYPE || start + HEADER_LEN_BYTES + len_bytes > log.len();
+                assert_eq!(damage(&damaged, true).is_some(), hides, "bit {bit} at {start}");
+                noticed += u32::from(hides);
+            }
+        }
+        assert!(noticed > 30, "{noticed}");
+    }
+
+    #[test]
+    fn a_log_that_was_cut_off_is_sound() {
+        let log = [record(2, &[7; 100]), record(4, &[8; 300])].concat();
+        for len_bytes in 0..log.len() {
+            assert_eq!(damage(&log[..len_bytes], true), None, "{len_bytes}");
+        }
+        // And one that ends with room that was not used.
+        assert_eq!(damage(&[log, vec![0; 100]].concat(), true), None);
+    }
+}
