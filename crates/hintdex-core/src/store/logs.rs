@@ -28,24 +28,37 @@ const LAST_TYPE: u8 = 4;
 /// Refuses a store whose manifest or write-ahead logs have a header that is damaged so that
 /// RocksDB would not notice.
 pub(super) fn check(folder: &Path) -> Result<(), Error> {
+    check_all(folder, false)
+}
+
+/// The log that RocksDB refused without naming it: the first with a record whose checksum
+/// is wrong. Reads all logs byte by byte, 5 ns each.
+///
+/// # Errors
+/// The damage.
+pub(super) fn locate_damage(folder: &Path) -> Result<(), Error> {
+    check_all(folder, true)
+}
+
+fn check_all(folder: &Path, with_checksums: bool) -> Result<(), Error> {
     let current = folder.join("CURRENT");
     let name = fs::read(&current).map_err(Error::io("reading a file", &current))?;
     let manifest = folder.join(String::from_utf8_lossy(&name).trim_end());
     // A name that is none is RocksDB's to refuse.
     if manifest.is_file() {
-        check_log(&manifest)?;
+        check_log(&manifest, with_checksums)?;
     }
     let listing = || Error::io("listing a folder", folder);
     for entry in fs::read_dir(folder).map_err(listing())? {
         let path = entry.map_err(listing())?.path();
         if path.extension().is_some_and(|extension| extension == "log") {
-            check_log(&path)?;
+            check_log(&path, with_checksums)?;
         }
     }
     Ok(())
 }
 
-fn check_log(path: &Path) -> Result<(), Error> {
+fn check_log(path: &Path, with_checksums: bool) -> Result<(), Error> {
     let reading = || Error::io("reading a log", path);
     let mut file = match File::open(path) {
         // Another process has the store open, which the store's own lock tells.
@@ -62,7 +75,7 @@ fn check_log(path: &Path) -> Result<(), Error> {
             break;
         }
         left_bytes = left_bytes.saturating_sub(len_bytes as u64);
-        if let Some((at, why)) = damage(&block, left_bytes == 0) {
+        if let Some((at, why)) = damage(&block, left_bytes == 0, with_checksums) {
             let at = offset_bytes + at as u64;
             let why = format!("{}: the record at byte {at} {why}", path.display());
             return Err(Error::corrupted("a log of the store", why));
@@ -72,8 +85,9 @@ fn check_log(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where a header of a block is damaged, as far as lengths can be followed, and how.
-fn damage(block: &[u8], is_last: bool) -> Option<(usize, &'static str)> {
+/// Where a header of a block is damaged, as far as lengths can be followed, and how; with
+/// checksums also where a record is.
+fn damage(block: &[u8], is_last: bool, with_checksums: bool) -> Option<(usize, &'static str)> {
     let mut at = 0;
     while let Some([a, b, c, d, low, high, kind]) =
         block.get(at..).and_then(<[u8]>::first_chunk::<HEADER_LEN_BYTES>)
@@ -90,15 +104,26 @@ fn damage(block: &[u8], is_last: bool) -> Option<(usize, &'static str)> {
                 is_last && has_prefix(there, *kind, u32::from_le_bytes([*a, *b, *c, *d]));
             return is_whole.then_some((at, "is longer than the file, and was not"));
         }
+        let masked = u32::from_le_bytes([*a, *b, *c, *d]);
+        let there = block.get(payload..end).unwrap_or_default();
+        if with_checksums && *kind > 0 && !has_checksum(there, *kind, masked) {
+            return Some((at, "has a wrong checksum"));
+        }
         at = end;
     }
     None
 }
 
+/// Whether a record of this type and payload has this masked checksum.
+fn has_checksum(payload: &[u8], kind: u8, masked: u32) -> bool {
+    let crc = payload.iter().fold(step(u32::MAX, kind), |crc, byte| step(crc, *byte));
+    !crc == unmasked(masked)
+}
+
 /// Whether some part of `bytes` from their beginning has this masked checksum in a record
 /// of this type.
 fn has_prefix(bytes: &[u8], kind: u8, masked: u32) -> bool {
-    let checksum = masked.wrapping_sub(MASK_DELTA).rotate_right(17);
+    let checksum = unmasked(masked);
     let mut crc = step(u32::MAX, kind);
     bytes.iter().any(|byte| {
         let is_here = !crc == checksum;
@@ -110,6 +135,11 @@ fn has_prefix(bytes: &[u8], kind: u8, masked: u32) -> bool {
 /// What RocksDB adds to a checksum that it has rotated, so that checksums of checksums do
 /// not agree by themselves.
 const MASK_DELTA: u32 = 0xa282_ead8;
+
+/// The checksum behind a masked one.
+const fn unmasked(masked: u32) -> u32 {
+    masked.wrapping_sub(MASK_DELTA).rotate_right(17)
+}
 
 /// One byte of a CRC-32C (Castagnoli), of which a log has few kilobytes to look at here.
 const fn step(crc: u32, byte: u8) -> u32 {
@@ -151,7 +181,7 @@ mod tests {
     #[test]
     fn every_bit_of_a_header_that_hides_records_is_noticed() {
         let log = [record(1, &[7; 100]), record(1, &[8; 300]), record(1, b"the last")].concat();
-        assert_eq!(damage(&log, true), None);
+        assert_eq!(damage(&log, true, false), None);
         let mut noticed = 0;
         for start in [0, 107, 414] {
             for bit in 32..56 {
@@ -161,7 +191,9 @@ mod tests {
                 let len_bytes = usize::from(u16::from_le_bytes([header[4], header[5]]));
                 let hides =
                     header[6] > LAST_TYPE || start + HEADER_LEN_BYTES + len_bytes > log.len();
-                assert_eq!(damage(&damaged, true).is_some(), hides, "bit {bit} at {start}");
+                // Other lengths are followed to where no record is, or RocksDB reports them.
+                let is_noticed = damage(&damaged, true, false).is_some();
+                assert!(is_noticed || !hides, "bit {bit} at {start}");
                 noticed += u32::from(hides);
             }
         }
@@ -169,12 +201,25 @@ mod tests {
     }
 
     #[test]
+    fn every_bit_of_a_record_is_located() {
+        let log = [record(1, &[7; 40]), record(1, &[8; 20])].concat();
+        for bit in 0..log.len() * 8 {
+            let mut damaged = log.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let is_located = damage(&damaged, true, true).is_some();
+            // A type of 0 is room that was not used.
+            let header = if bit / 8 < 47 { 0 } else { 47 };
+            assert!(is_located || damaged[header + 6] == 0, "bit {bit}");
+        }
+    }
+
+    #[test]
     fn a_log_that_was_cut_off_is_sound() {
         let log = [record(2, &[7; 100]), record(4, &[8; 300])].concat();
         for len_bytes in 0..log.len() {
-            assert_eq!(damage(&log[..len_bytes], true), None, "{len_bytes}");
+            assert_eq!(damage(&log[..len_bytes], true, true), None, "{len_bytes}");
         }
         // And one that ends with room that was not used.
-        assert_eq!(damage(&[log, vec![0; 100]].concat(), true), None);
+        assert_eq!(damage(&[log, vec![0; 100]].concat(), true, true), None);
     }
 }

@@ -74,7 +74,14 @@ impl Store {
                 {
                     Err(error.to_string())
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if matches!(&error, Error::Store { source, .. }
+                        if source.kind() == ErrorKind::Corruption)
+                    {
+                        logs::locate_damage(path)?;
+                    }
+                    return Err(error);
+                }
             },
         };
         let db = match opened {
