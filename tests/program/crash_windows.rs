@@ -20,6 +20,10 @@ const DAY: u64 = 24 * HOUR;
 
 const DEVICES: u32 = 10_000;
 
+/// Packets that agree before the station's clock leaps to where they are, and builds the
+/// window of that time.
+const WITNESSES: usize = 3;
+
 /// A fleet whose windows are an hour of minutes, and the time it has come to.
 struct Fleet {
     folder: TempDir,
@@ -59,15 +63,42 @@ impl Fleet {
         ((device, nonce), self.devices.line_at(self.now_s, device, nonce, b"here"))
     }
 
+    /// The packets that bring the clock to now, and their lines.
+    fn send_witnesses(&mut self) -> (Vec<(u32, u64)>, String) {
+        (0..WITNESSES).map(|_| self.send()).unzip()
+    }
+
+    /// Whether the packet that was sent was accepted.
+    #[track_caller]
+    fn check_accepted(&mut self, (device, nonce): (u32, u64), said: &Said) {
+        self.ledger.enter(device, nonce, said).unwrap_or_else(|breach| panic!("{breach}"));
+        assert_eq!(said.verdict, "accepted", "{said:?}");
+    }
+
     /// Whether the packet that was sent was accepted, and known by the index.
     #[track_caller]
-    fn check(&mut self, (device, nonce): (u32, u64), said: &Said) {
-        self.ledger.enter(device, nonce, said).unwrap_or_else(|breach| panic!("{breach}"));
-        assert_eq!(
-            (said.verdict.as_str(), said.source.as_str()),
-            ("accepted", "index"),
-            "{said:?}"
-        );
+    fn check(&mut self, sent: (u32, u64), said: &Said) {
+        self.check_accepted(sent, said);
+        assert_eq!(said.source, "index", "{said:?}");
+    }
+
+    /// Brings a decode into the next hour: its first packets are scanned for, and then its
+    /// window is there.
+    #[track_caller]
+    fn go_on(&mut self, running: &mut Running, random: &mut Random) {
+        self.next_window(random);
+        let (sent, lines) = self.send_witnesses();
+        running.send(&lines);
+        sent.into_iter().for_each(|sent| self.check_accepted(sent, &running.next_verdict()));
+        let (sent, line) = self.send();
+        running.send(&line);
+        self.check(sent, &running.next_verdict());
+    }
+
+    /// Starts a decode whose clock shows the fleet's time.
+    fn start(&self, more: &[&str]) -> Running {
+        let now = self.now_s.to_string();
+        Running::start(&self.path(), &[more, &["--now", &now]].concat())
     }
 
     /// Decodes a packet of each of some devices now.
@@ -75,26 +106,22 @@ impl Fleet {
     fn hear(&mut self, count: u32) {
         self.now_s += MINUTE;
         let (sent, lines): (Vec<_>, String) = (0..count).map(|_| self.send()).unzip();
-        let said = decode(&self.path(), &[], lines).done().verdicts();
+        let now = self.now_s.to_string();
+        let said = decode(&self.path(), &["--now", &now], lines).done().verdicts();
         assert_eq!(said.len(), sent.len());
         sent.into_iter().zip(&said).for_each(|(sent, said)| self.check(sent, said));
     }
 
-    /// Decodes a packet an hour for some hours, and is killed so long after the last one
-    /// was sent. Whether that one was answered.
+    /// Decodes some packets an hour for some hours, and is killed so long after those that
+    /// bring it into the last hour were sent. Whether they were answered: that is after the
+    /// window was built.
     fn decode_and_kill(&mut self, windows: u64, after: Duration, random: &mut Random) -> bool {
         let sync = if random.chance(30) { "none" } else { "batch" };
-        let mut running = Running::start(&self.path(), &["--sync", sync]);
-        for _ in 1..windows {
-            self.next_window(random);
-            let (sent, line) = self.send();
-            running.send(&line);
-            let said = running.next_verdict();
-            self.check(sent, &said);
-        }
+        let mut running = self.start(&["--sync", sync]);
+        (1..windows).for_each(|_| self.go_on(&mut running, random));
         self.next_window(random);
-        let (sent, line) = self.send();
-        running.send(&line);
+        let (sent, lines) = self.send_witnesses();
+        running.send(&lines);
         let mut stdout = running.take_stdout();
         thread::sleep(after);
         running.kill();
@@ -102,9 +129,9 @@ impl Fleet {
         stdout.read_to_string(&mut rest).expect("what was written can be read");
         // A line without its end was not acknowledged.
         let acknowledged: Vec<_> = rest.split_inclusive('\n').collect();
-        for line in acknowledged.iter().filter(|line| line.ends_with('\n')) {
-            let said = Said::parse(line);
-            self.check(sent, &said);
+        let acknowledged = acknowledged.iter().filter(|line| line.ends_with('\n'));
+        for (sent, line) in sent.into_iter().zip(acknowledged) {
+            self.check_accepted(sent, &Said::parse(line));
         }
         assert_eq!(running.end().code, None, "it ended before it was killed");
         rest.ends_with('\n')
@@ -143,14 +170,10 @@ impl Fleet {
 /// How long the program takes from its start to the first verdict, and from there to one
 /// in the next window.
 fn typical(fleet: &mut Fleet, random: &mut Random) -> (Duration, Duration) {
-    let mut running = Running::start(&fleet.path(), &[]);
+    let mut running = fleet.start(&[]);
     let mut hour = || {
         let started = Instant::now();
-        fleet.next_window(random);
-        let (sent, line) = fleet.send();
-        running.send(&line);
-        let said = running.next_verdict();
-        fleet.check(sent, &said);
+        fleet.go_on(&mut running, random);
         started.elapsed()
     };
     let took = (hour(), hour());
