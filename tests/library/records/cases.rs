@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use hintdex::wire::{DeviceId, HintScheme, ManualClock, MasterKey, NonceKind, StepLen};
-use hintdex::{DeviceRange, Durability, KeyOrigin, Params, Station, StationOptions, Verdict};
+use hintdex::{
+    DeviceRange, Durability, KeyOrigin, Params, Received, Station, StationOptions, Verdict,
+};
 use hintdex_core::format;
 use hintdex_core::{Held, LiveIndex, Options};
 use hintdex_tests::{Devices, cases, files};
@@ -102,6 +104,30 @@ fn a_device_at_the_end_of_its_nonces_leaves_the_fleet_as_it_was() {
         let was_taken = matches!(first, Verdict::Accepted { .. });
         let again = said(packet);
         assert!(!(was_taken && matches!(again, Verdict::Accepted { .. })), "{again:?}");
+    }
+}
+
+/// A receiver's clock that is an hour ahead stamps two packets of one device. Hints of what
+/// this device sends until then may be missing from the windows; nothing is damaged.
+#[test]
+fn packets_received_ahead_of_the_stations_clock_leave_a_sound_index() {
+    for nonces in [NonceKind::DayCounter, minutes()] {
+        let fleet = Closed::new(nonces);
+        let senders = Devices::new(&cases::master_secret()).hinting(fleet.params.scheme);
+        let unit_s = u64::from(nonces.unit_s());
+        let station = fleet.station().expect("it opens");
+        let mut heard = Vec::new();
+        for later_s in [0, unit_s] {
+            let nonce = nonces.first_of((START + later_s) / unit_s);
+            let packet = senders.packet(1, nonce, b"stamped");
+            let at_unix_s = START + later_s + 2 * unit_s.max(1800);
+            let received = [Received { packet: &packet, at_unix_s }];
+            heard.extend(station.decode_received(&received).expect("it decodes"));
+        }
+        assert_eq!(heard[1].name(), "accepted", "{heard:?}");
+        drop(station);
+        fleet.clock.set(START + 120);
+        fleet.serves(&format!("two packets of {nonces} received ahead of the clock"), &[1]);
     }
 }
 
