@@ -40,6 +40,29 @@ fn options() -> StationOptions {
     }
 }
 
+/// So many devices that filling a table of their keys forks.
+const MANY: u32 = 50_000;
+
+/// Asks for the keys of many devices from tasks of rayon's global pool, none of which had
+/// been derived before.
+fn hear_first_from_tasks(folder: &Path) {
+    let params = Params::counters(HintScheme::Aes128, 1);
+    let key = folder.join("the.key");
+    let station = Station::create(&folder.join("many"), Some(&key), params, &options());
+    let station = station.expect("it can be made");
+    station.provision(&[DeviceRange::new(DeviceId(0), MANY)], None).expect("ids are free");
+    let devices = Devices::new(&SECRET);
+    (0..64_u32).into_par_iter().with_max_len(1).for_each(|device| {
+        if device % 8 == 7 {
+            let range = DeviceRange::new(DeviceId(MANY + device), 1);
+            station.provision(&[range], None).expect("ids are free");
+        }
+        let verdict = station.decode(&devices.packet(device, 0, b"first"));
+        assert!(matches!(verdict.expect("it decodes"), Verdict::Accepted { .. }));
+        children::report(folder, "heard");
+    });
+}
+
 /// Retires, adds and hears devices from tasks of rayon's global pool while one thread of
 /// this pool and one beside it roll.
 fn retire_and_add_beside_rolls(folder: &Path) {
@@ -51,6 +74,9 @@ fn retire_and_add_beside_rolls(folder: &Path) {
     let params = Params { scheme: HintScheme::Aes128, nonces, lookahead: 16 };
     let key = folder.join("the.key");
     fs::write(&key, hex::encode(SECRET)).expect("a file can be written");
+    if nonces == NonceKind::Counter {
+        hear_first_from_tasks(folder);
+    }
     let clock = Arc::new(ManualClock::new(START));
     let dir = folder.join("fleet");
     let station = Station::create_with(&dir, Some(&key), params, &options(), clock.clone());

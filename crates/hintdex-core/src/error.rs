@@ -125,8 +125,8 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// Devices are out of service: nothing they send is accepted. Retire them or give them
-    /// new keys.
+    /// Devices are out of service: nothing they send is accepted. Restore their records from
+    /// a backup, or retire them.
     OutOfService {
         /// The first of them.
         device: DeviceId,
@@ -262,11 +262,15 @@ impl Error {
                 "a window of hints is damaged: {why}; nothing is lost: hintdex decode and hintdex \
                  roll build it again"
             ),
-            Self::OutOfService { device, why, others } => write!(
-                f,
-                "device {device} and {others} others are out of service: {why}; retire them or \
-                 give them new keys"
-            ),
+            Self::OutOfService { device, why, others } => {
+                write!(f, "device {device} is out of service: {why}")?;
+                match others {
+                    0 => {}
+                    1 => f.write_str("; so is another device")?,
+                    others => write!(f, "; so are {others} other devices")?,
+                }
+                f.write_str("; every other device goes on: restore the record from a backup")
+            }
             Self::Store { doing, source } => write!(f, "{doing} failed: {source}"),
             Self::Io { doing, path, source } => {
                 write!(f, "{}: {doing} failed: {source}", path.display())

@@ -65,9 +65,10 @@ impl Default for Options {
 
 /// The live index of a fleet. Shared between threads as it is.
 ///
-/// See the [crate documentation](crate) for an example. Locks are held only in
-/// leaf tasks, never across a fork of rayon's, so that a thread that steals work
-/// while it waits cannot meet a lock it holds itself.
+/// See the [crate documentation](crate) for an example. Locks of lookups and admission are
+/// held only in leaf tasks, never across a fork of rayon's, so that a thread that steals work
+/// while it waits cannot meet a lock it holds itself; provisioning, rolling, retiring and
+/// verifying [run on a plain thread](on_plain_thread).
 pub struct LiveIndex {
     pub(crate) store: Store,
     pub(crate) keys: Arc<dyn KeySource>,

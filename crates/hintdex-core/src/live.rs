@@ -161,8 +161,8 @@ impl FleetStates<'_> {
             ((offsets_s.0 + SLACK_S).min(middle_s), (offsets_s.1 - SLACK_S).max(middle_s));
         let nonces_in = |span, offsets_s| nonces_of(kind, &units_in(kind, span, offsets_s, (0, 0)));
         let mut needed = nonces_in(rest, offsets_s);
-        // One that may be in step was so when the window was built, or was not: what is
-        // sure to be there is what both have.
+        // A device that may be in step was in step when the window was built, or was not.
+        // Only nonces of both cases are guaranteed.
         if may_be_in_step(offsets_s, &self.timing) {
             let of_span = self.span.as_ref().map_or(0..0, |span| nonces_in(span, (0, 0)));
             needed = needed.start.max(of_span.start)..needed.end.min(of_span.end);

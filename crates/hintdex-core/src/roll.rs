@@ -130,8 +130,8 @@ impl LiveIndex {
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
         if plan.held.is_none() {
-            // What a snapshot held until now comes back: from here on admission
-            // adds what the new window will be expected to have.
+            // Admission must again add the hints that the snapshot held, because the new
+            // window will be expected to contain them.
             let lookahead = self.params.lookahead;
             self.states.update_each(|_, state| state.cut(lookahead, None));
         }
@@ -267,7 +267,10 @@ impl LiveIndex {
             declaration.delete_cf(&meta, epoch_key(ADDED_KEY_PREFIX, *epoch));
         }
         self.store.write_synced(declaration)?;
-        self.store.forget_dropped_windows()?;
+        // The window is declared, whatever happens here: a mark that stays costs a rebuild.
+        if let Err(error) = self.store.forget_dropped_windows() {
+            self.note(error.to_string());
+        }
         additions.take_in(&window);
         if let Some(held) = plan.held {
             // Nobody admits while the windows are held: from the next packet on

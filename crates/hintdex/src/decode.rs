@@ -8,7 +8,7 @@ use crate::attempt::{Attempt, Authentic, Opener, Outcome};
 use crate::hunt::Hunt;
 use crate::resolve::HINTS_PER_TASK;
 use crate::waiting::Ticket;
-use crate::{Error, Malformed, Resolved, Source, Station, Unknown, Verdict};
+use crate::{Error, Malformed, Params, Resolved, Source, Station, Unknown, Verdict};
 
 /// A packet and when it was received, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,10 @@ impl Station {
         on_budget: bool,
     ) -> Result<Vec<(Ticket, Verdict)>, Error> {
         let waited = self.scans.take_waiting(most_hints);
+        if waited.is_empty() {
+            self.roll_if_due();
+            return Ok(Vec::new());
+        }
         let received = received_each(&waited, |waited| Received {
             packet: &waited.packet,
             at_unix_s: waited.at_unix_s,
@@ -119,7 +123,27 @@ impl Station {
     }
 
     /// Decodes a batch, its scans on a budget or not.
+    ///
+    /// A clock that a hint does not tell is searched for in all of the time that the packets
+    /// at hand were received in, and anybody may name any time. So such packets are decoded
+    /// in runs of a window's length at most.
     fn judge_batch(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Vec<Said>, Error> {
+        let Params { scheme, nonces, .. } = self.params();
+        if scheme.is_reversible() || !nonces.tells_time() {
+            return self.judge_run(packets, on_budget);
+        }
+        let mut said = Vec::with_capacity(packets.len());
+        let mut rest = packets;
+        while !rest.is_empty() {
+            let (run, behind) = rest.split_at(run_len(rest, self.timing().span_s.into()));
+            said.extend(self.judge_run(run, on_budget)?);
+            rest = behind;
+        }
+        Ok(said)
+    }
+
+    /// Decodes packets that are searched for together.
+    fn judge_run(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Vec<Said>, Error> {
         self.keep_the_present();
         let scheme = self.params().scheme;
         let parsed: Vec<_> =
@@ -128,10 +152,14 @@ impl Station {
         let times: Vec<u64> = times.map(|(received, _)| received.at_unix_s).collect();
         let whole: Vec<Packet<'_>> =
             parsed.iter().filter_map(|packet| packet.as_ref().ok().copied()).collect();
+        let generation = self.scans.generation();
         let table = self.table()?;
         let opener = Opener { keys: self.key_source().as_ref(), table: &table };
         let mut attempts = self.attempt_known(opener, &whole, &times)?;
-        let refused = Hunt::new(self, opener, &whole, &times, &mut attempts).run(on_budget);
+        let refused = {
+            let hunt = Hunt::new(self, opener, &whole, &times, &mut attempts, generation);
+            hunt.run(on_budget)
+        };
         let mut said = self.admit(attempts, &times)?;
         for at in refused {
             // Nothing was admitted for it: it was not authentic under any key tried.
@@ -268,6 +296,17 @@ impl Station {
 
 /// The key of a probe, under which nothing is made.
 const NO_KEY: HintKey = HintKey::from_bytes([0; 16]);
+
+/// How many packets from the first on were received within `span_s` of one another.
+fn run_len(packets: &[Received<'_>], span_s: u64) -> usize {
+    let (mut first_s, mut last_s) = (u64::MAX, 0);
+    let mut is_near = |received: &Received<'_>| {
+        first_s = received.at_unix_s.min(first_s);
+        last_s = received.at_unix_s.max(last_s);
+        last_s - first_s <= span_s
+    };
+    packets.iter().take_while(|received| is_near(received)).count()
+}
 
 /// What is said of a packet.
 enum Said {

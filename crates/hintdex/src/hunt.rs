@@ -35,6 +35,8 @@ pub(crate) struct Hunt<'a, 'p> {
     /// When each packet was received, in seconds since 1970.
     times: &'a [u64],
     attempts: &'a mut [Attempt],
+    /// The generation of the keys at hand.
+    generation: u64,
     /// The places of the packets that are open, by hint.
     open: HashMap<Hint, Vec<usize>>,
     /// The end of each followed device's hints, of each unit of time, as its packets will
@@ -52,6 +54,7 @@ impl<'a, 'p> Hunt<'a, 'p> {
         packets: &'a [Packet<'p>],
         times: &'a [u64],
         attempts: &'a mut [Attempt],
+        generation: u64,
     ) -> Self {
         let mut open: HashMap<Hint, Vec<usize>> = HashMap::new();
         let scheme = station.params().scheme;
@@ -61,7 +64,7 @@ impl<'a, 'p> Hunt<'a, 'p> {
             }
         }
         let (ends, ahead) = (HashMap::new(), Ahead::new());
-        Self { station, opener, packets, times, attempts, open, ends, ahead }
+        Self { station, opener, packets, times, attempts, generation, open, ends, ahead }
     }
 
     /// Follows the authentic packets, and scans for what is open then. Returns the places
@@ -263,16 +266,12 @@ impl<'a, 'p> Hunt<'a, 'p> {
             station.name_each(matches, Source::Scan, &mut found);
             authentic.extend(self.offer(hint, &found));
         }
-        // What a hint that tells its nonce is, keys alone decide; any other is found or not by
-        // where its device is.
+        // Only keys decide who made a reversible hint, so the result is cached. A truncated
+        // hint's result depends on device state and is not cached.
         let is_cached = station.params().scheme.is_reversible();
-        station.scans.passed(&Pass {
-            hints,
-            found: &matches,
-            devices: table.len(),
-            took,
-            is_cached,
-        });
+        let (devices, generation) = (table.len(), self.generation);
+        let pass = Pass { hints, found: &matches, devices, took, is_cached, generation };
+        station.scans.passed(&pass);
         let lookaheads = self.lookaheads_followed();
         self.follow(authentic, lookaheads);
         took

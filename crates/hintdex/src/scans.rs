@@ -60,6 +60,8 @@ struct Inner {
     scanned: Scanned,
     waiting: Waiting,
     stats: ScanStats,
+    /// How often keys have come or gone.
+    generation: u64,
 }
 
 impl Scans {
@@ -70,6 +72,7 @@ impl Scans {
             scanned: Scanned::default(),
             waiting: Waiting::default(),
             stats: ScanStats::default(),
+            generation: 0,
         };
         Self { inner: Mutex::new(inner) }
     }
@@ -77,6 +80,11 @@ impl Scans {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A count may be lost with a thread that panicked, and nothing else.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which keys there are now: what is found under others is not cached.
+    pub(crate) fn generation(&self) -> u64 {
+        self.lock().generation
     }
 
     /// What a scan not long ago found of `hint`, which `packets` packets have; nothing if
@@ -126,7 +134,7 @@ impl Scans {
         inner.stats.tries += (pass.hints.len() * pass.devices) as u64;
         for (hint, found) in pass.hints.iter().zip(pass.found) {
             inner.stats.found += u64::from(!found.is_empty());
-            if pass.is_cached {
+            if pass.is_cached && pass.generation == inner.generation {
                 inner.scanned.insert(*hint, found.iter().copied().collect());
             }
         }
@@ -166,7 +174,9 @@ impl Scans {
 
     /// Forgets what scans found: it may be otherwise by now.
     pub(crate) fn forget(&self) {
-        self.lock().scanned.clear();
+        let mut inner = self.lock();
+        inner.generation += 1;
+        inner.scanned.clear();
     }
 
     pub(crate) fn stats(&self) -> ScanStats {
@@ -180,8 +190,10 @@ pub(crate) struct Pass<'a> {
     pub(crate) hints: &'a [Hint],
     /// By hint, the slots whose keys made it.
     pub(crate) found: &'a [Vec<Match>],
-    /// Whether another scan would find the same.
+    /// Whether another scan would find the same, as long as the keys are the same.
     pub(crate) is_cached: bool,
+    /// The [generation](Scans::generation) of the keys that were tried.
+    pub(crate) generation: u64,
     pub(crate) devices: usize,
     pub(crate) took: Duration,
 }

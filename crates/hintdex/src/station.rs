@@ -281,7 +281,7 @@ impl Station {
         Ok(slots)
     }
 
-    /// Retires a device: from now on its packets are those of a stranger.
+    /// Retires a device: from now on its packets are unknown.
     ///
     /// # Errors
     /// What the index says: no such device.

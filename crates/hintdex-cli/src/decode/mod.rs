@@ -212,7 +212,7 @@ impl Decoder {
                 let line = WaitingLine { line: self.summary.lines, at_unix_s };
                 self.waiting.push(&self.station, ticket, line);
             }
-            heard.extend(at_unix_s.filter(|_| is_authentic(&verdict)));
+            heard.extend(at_unix_s.filter(|at_unix_s| self.is_witness(&verdict, *at_unix_s)));
         }
         self.follow(&heard);
         self.scan_waiting()
@@ -227,6 +227,25 @@ impl Decoder {
             }
             Line::Bad(_) => None,
         }
+    }
+
+    /// Whether a packet vouches for the time at which it is said to have been received. One
+    /// that was accepted does. Any other authentic packet may be a recording that somebody
+    /// sends again at any time: it does if it was made at about that time.
+    fn is_witness(&self, verdict: &Verdict, at_unix_s: u64) -> bool {
+        let nonce = match verdict {
+            Verdict::Accepted { .. } => return true,
+            Verdict::Replay { nonce, .. }
+            | Verdict::Stale { nonce, .. }
+            | Verdict::Early { nonce, .. } => *nonce,
+            _ => return false,
+        };
+        let near_s = u64::from(self.station.timing().span_s);
+        let made = self.station.params().nonces.device_time_s(nonce);
+        made.is_some_and(|made| {
+            (made.start.saturating_sub(near_s)..made.end.saturating_add(near_s))
+                .contains(&at_unix_s)
+        })
     }
 
     /// Takes in when authentic packets were received: the station's clock goes by them.
@@ -264,7 +283,8 @@ impl Decoder {
         for (ticket, verdict) in told {
             let Some(waited) = self.waiting.take(ticket) else { continue };
             self.summary.late(waited.line, &verdict, &mut self.text);
-            heard.extend(waited.at_unix_s.filter(|_| is_authentic(&verdict)));
+            let at_unix_s = waited.at_unix_s;
+            heard.extend(at_unix_s.filter(|at_unix_s| self.is_witness(&verdict, *at_unix_s)));
         }
         self.follow(&heard);
     }
@@ -309,17 +329,6 @@ pub fn open(path: &Path) -> Result<File, Failure> {
     };
     opened
         .map_err(|error| Failure::usage(format!("{}: opening it failed: {error}", path.display())))
-}
-
-/// Whether the tag of a packet was verified: then a device of the fleet made it.
-const fn is_authentic(verdict: &Verdict) -> bool {
-    matches!(
-        verdict,
-        Verdict::Accepted { .. }
-            | Verdict::Replay { .. }
-            | Verdict::Stale { .. }
-            | Verdict::Early { .. }
-    )
 }
 
 /// Says that the system's clock or the one the fleet was made by is wrong, if one must be.

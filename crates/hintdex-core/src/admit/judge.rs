@@ -125,6 +125,7 @@ pub(super) fn judge_clocked(
 ) -> Result<Taken, Unsound> {
     let (params, kind) = (&index.params, index.params.nonces);
     let now_s = index.believed_s(arrival.received_unix_s);
+    let waited = (row.pending.len(), row.pending.last().copied());
     let SlotRow { known, past, late, pending } = &mut row;
     let Some(record) = &mut known.clock else { return Err("it has no clock") };
     let mut window = known.state.window();
@@ -150,7 +151,7 @@ pub(super) fn judge_clocked(
                 _ => Admission::Stale,
             };
             // A packet that waits for another is stored, too: the station may be off in between.
-            let changed = row.pending.last().is_some_and(|last| last.nonce == arrival.nonce);
+            let changed = (row.pending.len(), row.pending.last().copied()) != waited;
             row.check(params)?;
             shard.set_row(place, row);
             return Ok(Taken { changed, ..Taken::refused(admission) });

@@ -9,7 +9,7 @@ use super::judge::{is_within, judge_clocked, judge_counter};
 use super::{Admission, Arrival, Request};
 use crate::Error;
 use crate::index::LiveIndex;
-use crate::records::{ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, epoch_key, slot_key};
+use crate::records::{ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, Unsound, epoch_key, slot_key};
 use crate::states::{ShardGuard, StateTable};
 use crate::store::Family;
 use crate::time::{Span, Timing, nonces_of, units_in};
@@ -24,6 +24,8 @@ pub(super) struct Lane<'a> {
     shards: Vec<Option<ShardGuard<'a>>>,
     /// Slots whose state moved on, each as often as it did.
     changed: Vec<Slot>,
+    /// Slots whose new state would not be sound, and why.
+    unsound: Vec<(Slot, Unsound)>,
     /// Hints to add, for each declared window, and for the one being built.
     added: Vec<Vec<Added>>,
     missed: Vec<Added>,
@@ -52,6 +54,7 @@ impl<'a> Lane<'a> {
             families,
             shards,
             changed: Vec::new(),
+            unsound: Vec::new(),
             added: vec![Vec::new(); windows.declared.len()],
             missed: Vec::new(),
         })
@@ -91,8 +94,9 @@ impl<'a> Lane<'a> {
         let taken = match judged {
             Ok(taken) => taken,
             Err(why) => {
-                // A defect of ours: this device stops, the others go on.
-                self.index.states.put_out_of_service(shard, slot, why);
+                // A defect of ours: this device stops, the others go on. What it sent before
+                // in this batch is stored first.
+                self.unsound.push((slot, why));
                 return Ok(Admission::OutOfService);
             }
         };
@@ -166,10 +170,21 @@ impl<'a> Lane<'a> {
         building.into_iter().for_each(|span| coming(span, &mut self.missed));
     }
 
+    /// Stores what the arrivals of the lane have changed, and takes slots out of service
+    /// whose state would not have been sound.
     pub(super) fn write(mut self) -> Result<(), Error> {
-        if self.changed.is_empty() {
-            return Ok(());
+        if !self.changed.is_empty() {
+            self.store()?;
         }
+        for (slot, why) in std::mem::take(&mut self.unsound) {
+            let shard = self.shards.get_mut(StateTable::shard_of(slot) as usize);
+            let shard = shard.and_then(Option::as_mut).ok_or(Error::UnknownSlot(slot))?;
+            self.index.states.put_out_of_service(shard, slot, why);
+        }
+        Ok(())
+    }
+
+    fn store(&mut self) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
         // In order, so that the store finds each place from the one before, and a
         // slot's last state alone.
@@ -181,7 +196,9 @@ impl<'a> Lane<'a> {
             let row =
                 shard.map(|shard| shard.encode(StateTable::place_of(*slot), &self.index.params));
             let row = row.ok_or(Error::UnknownSlot(*slot))?;
-            let row = row.map_err(|why| Error::unsound("a device state", why))?;
+            // In memory the states of the lane have moved on already.
+            let row =
+                row.map_err(|why| self.index.store.poison(Error::unsound("a device state", why)))?;
             batch.put_cf(&self.families.states, slot_key(*slot), row);
         }
         let mut all = Vec::new();

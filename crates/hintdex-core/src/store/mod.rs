@@ -94,6 +94,13 @@ impl Store {
         })
     }
 
+    /// Refuses everything from now on, for an error that left memory ahead of the store.
+    pub(crate) fn poison(&self, error: Error) -> Error {
+        // Another thread may have been first: either cause is one.
+        let _ = self.poison.set(error.to_string());
+        error
+    }
+
     pub(crate) fn family(&self, name: &str) -> Result<Family<'_>, Error> {
         family(&self.db, name)
     }

@@ -6,7 +6,7 @@
 //! store closed.
 
 use std::fs;
-use std::io::ErrorKind as ErrorKindOfIo;
+use std::io::{ErrorKind as ErrorKindOfIo, Write};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use rocksdb::{ColumnFamilyDescriptor, ErrorKind, Options as RocksOptions, ReadOptions};
 
 use super::{Db, Store, Tuning, logs};
+use crate::folder::sync_parent;
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
 use crate::{Durability, Error};
 
@@ -29,7 +30,13 @@ const DAMAGED_FILE: &str = "windows.damaged";
 /// Notes that the store met a table that it cannot read.
 pub(super) fn mark_damaged(path: &Path, why: &str) -> Result<(), Error> {
     let mark = path.join(DAMAGED_FILE);
-    fs::write(&mark, format!("{why}\n")).map_err(Error::io("writing a file", &mark))
+    // What the mark announces must not be durable before the mark is.
+    let written = fs::File::create(&mark).and_then(|mut file| {
+        file.write_all(format!("{why}\n").as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(Error::io("writing a file", &mark))?;
+    sync_parent(&mark)
 }
 
 impl Store {
@@ -62,9 +69,14 @@ impl Store {
         let families = family_names(path)?;
         let options = tuning.database(false);
         let mark = path.join(DAMAGED_FILE);
-        let opened = match fs::read_to_string(&mark) {
-            Ok(why) => Err(why.trim_end().to_owned()),
-            Err(_) => match open_database(path, &tuning, &options, &families) {
+        // A mark without windows was left by an opening that dropped them.
+        let is_marked = mark.exists() && has_windows(&families);
+        let opened = match is_marked {
+            true => Err(fs::read(&mark).map_or_else(
+                |error| error.to_string(),
+                |why| String::from_utf8_lossy(&why).trim_end().to_owned(),
+            )),
+            false => match open_database(path, &tuning, &options, &families) {
                 Ok(db) => Ok(db),
                 // Nobody else has the store: its lock is taken before a table is read.
                 Err(error @ Error::Store { .. })
@@ -76,7 +88,8 @@ impl Store {
                 }
                 Err(error) => {
                     if matches!(&error, Error::Store { source, .. }
-                        if source.kind() == ErrorKind::Corruption)
+                        if source.kind() == ErrorKind::Corruption
+                            && !source.as_ref().contains(".sst"))
                     {
                         logs::locate_damage(path)?;
                     }
@@ -91,7 +104,9 @@ impl Store {
                 mark_damaged(path, &why)?;
                 drop_windows(path, &tuning, &families)?;
                 let db = open_database(path, &tuning, &options, &family_names(path)?)?;
-                notes.push(format!("the windows are dropped and built again: {why}"));
+                notes.push(format!(
+                    "the windows of hints are dropped: {why}; decode and roll build them again"
+                ));
                 db
             }
         };
@@ -194,8 +209,8 @@ fn check_truth(path: &Path, tuning: &Tuning) -> Result<(), Error> {
 
 /// Drops every window of a store whose truth is whole, whatever its tables are.
 fn drop_windows(path: &Path, tuning: &Tuning, families: &[String]) -> Result<(), Error> {
-    // Tables that cannot be read are no reason to stay closed here, and the log, for which
-    // that would hold, too, was read a moment ago.
+    // Unreadable tables must not stop this opening. The switch would also hide damage in the
+    // log, but the truth was opened with the switch on a moment ago.
     let mut options = tuning.database(false);
     options.set_paranoid_checks(false);
     let described = families.iter().map(|name| {

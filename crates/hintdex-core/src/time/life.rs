@@ -89,10 +89,11 @@ impl SlotTime<'_> {
             *self.late = None;
         }
         if allowed.contains(&unit) {
-            return if self.late.is_some() && self.late_unit(kind) == Some(unit) {
-                self.judge_late(nonce)
-            } else {
-                self.judge_allowed(kind, timing, nonce, now_s)
+            return match self.late_unit(kind) {
+                Some(late) if unit == late && self.late.is_some() => self.judge_late(nonce),
+                // Nobody remembers any longer what was accepted of that unit.
+                Some(late) if unit <= late => Judged::Stale,
+                _ => self.judge_allowed(kind, timing, nonce, now_s),
             };
         }
         if self.life().contains(&nonce) {
@@ -360,6 +361,20 @@ mod tests {
         // The hour of tolerance is over.
         assert_eq!(hear(DAY - 1, 101, MIDNIGHT + 3700), Judged::Stale);
         assert_eq!(hear(DAY, 2, MIDNIGHT + 3701), TAKEN);
+    }
+
+    #[test]
+    fn the_last_counters_of_a_day_are_not_taken_twice_by_receivers_that_disagree() {
+        let mut device = Device::new();
+        let mut hear =
+            |day, counter, now_s| device.judge(NonceKind::DayCounter, of_day(day, counter), now_s);
+        let last = u64::from(u32::MAX);
+        assert_eq!(hear(DAY - 1, last - 1, MIDNIGHT - 10), TAKEN);
+        assert_eq!(hear(DAY, 0, MIDNIGHT + 10), TAKEN);
+        assert_eq!(hear(DAY - 1, last, MIDNIGHT + 20), TAKEN);
+        // The tolerance is over, and then a receiver speaks of an earlier time.
+        assert!(matches!(hear(DAY, 1, MIDNIGHT + 7200), Judged::Accepted { .. }));
+        assert_eq!(hear(DAY - 1, last, MIDNIGHT + 30), Judged::Stale);
     }
 
     #[test]

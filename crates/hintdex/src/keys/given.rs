@@ -220,15 +220,12 @@ impl Given {
         (record.owner.key() == key).then_some(record)
     }
 
-    /// Unseals every key, and says how many there are.
+    /// Unseals every key, and returns how many there are.
     pub(super) fn verify(&self) -> Result<u64, Error> {
-        let damaged = |(key, place): &Place| self.read(*key, *place).is_none();
-        match self.places.par_iter().find_any(|place| damaged(place)) {
-            Some((key, _)) => Err(Error::KeysMissing {
-                path: self.path.clone(),
-                first: key.device,
-                last: key.device,
-            }),
+        match self.unusable().first() {
+            Some(KeyId { device, .. }) => {
+                Err(Error::KeysMissing { path: self.path.clone(), first: *device, last: *device })
+            }
             None => Ok(self.places.len() as u64),
         }
     }

@@ -28,26 +28,45 @@ impl Station {
     }
 
     /// The hint keys of all slots, derived by whoever is first to ask.
+    ///
+    /// Deriving forks, so the lock is not held meanwhile: two that ask at the same time both
+    /// derive, and one of the two tables stays.
     pub(crate) fn table(&self) -> Result<Arc<KeyTable>, Error> {
         if let Some(table) = &*self.table.read().unwrap_or_else(PoisonError::into_inner) {
             return Ok(table.clone());
         }
-        let mut place = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(table) = &*place {
-            return Ok(table.clone());
-        }
         let mut table = KeyTable::new(self.index.params().scheme);
-        extend(&mut table, &self.index)?;
-        let table = Arc::new(table);
-        *place = Some(table.clone());
-        Ok(table)
+        loop {
+            extend(&mut table, &self.index)?;
+            let mut place = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(table) = &*place {
+                return Ok(table.clone());
+            }
+            // Devices may have been added meanwhile, by somebody who found no table.
+            if table.len() >= self.index.slot_count() as usize {
+                let table = Arc::new(table);
+                *place = Some(table.clone());
+                return Ok(table);
+            }
+        }
     }
 
     /// Adds the keys of slots that came since the table was filled, if it was.
     pub(crate) fn extend_table(&self) -> Result<(), Error> {
-        match &mut *self.table.write().unwrap_or_else(PoisonError::into_inner) {
-            Some(table) => extend(Arc::make_mut(table), &self.index),
-            None => Ok(()),
+        loop {
+            let held = self.table.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some(before) = held else { return Ok(()) };
+            if before.len() >= self.index.slot_count() as usize {
+                return Ok(());
+            }
+            let mut table = KeyTable::clone(&before);
+            extend(&mut table, &self.index)?;
+            let mut place = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            // Somebody retired a device, or was faster: then once more.
+            if place.as_ref().is_some_and(|now| Arc::ptr_eq(now, &before)) {
+                *place = Some(Arc::new(table));
+                return Ok(());
+            }
         }
     }
 }
@@ -56,59 +75,56 @@ impl Station {
 fn extend(table: &mut KeyTable, index: &LiveIndex) -> Result<(), Error> {
     let first = u32::try_from(table.len()).unwrap_or(u32::MAX);
     let slots = Slot(first)..Slot(index.slot_count().max(first));
-    table.extend(derive_hint_keys(index, slots.clone())?);
-    let source = index.key_source();
-    // A slot without a key was put in with a key of zeros, and is never found.
-    let is_without_key = |slot: &Slot| {
-        index.is_out_of_service(*slot)
-            && index.key(*slot).is_some_and(|key| source.hint_key(key).is_none())
-    };
+    let (keys, without_key) = derive_hint_keys(index, slots.clone())?;
+    table.extend(keys);
     let slots = (slots.start.0..slots.end.0).map(Slot);
-    slots
-        .filter(|slot| index.is_retired(*slot) || is_without_key(slot))
-        .for_each(|slot| table.retire(slot));
+    let retired = slots.filter(|slot| index.is_retired(*slot));
+    // A slot without a key was put in with a key of zeros, and is never found.
+    retired.chain(without_key).for_each(|slot| table.retire(slot));
     Ok(())
 }
 
-/// Derives the hint keys of a run of slots.
+/// Derives the hint keys of a run of slots; those of slots that are out of service because
+/// they have none are zeros, and the slots are named.
 ///
-/// On threads of its own: a lock is held meanwhile, and a thread of rayon's could
-/// steal a task that waits for it. Each key is put where it stays, so that no vector
-/// that grew or was moved from leaves a copy on the heap.
-fn derive_hint_keys(index: &LiveIndex, slots: Range<Slot>) -> Result<Vec<HintKey>, Error> {
-    let ids = index.keys(slots);
+/// Each key is put where it stays, so that no vector that grew or was moved from leaves a
+/// copy on the heap.
+fn derive_hint_keys(
+    index: &LiveIndex,
+    slots: Range<Slot>,
+) -> Result<(Vec<HintKey>, Vec<Slot>), Error> {
+    let (ids, first) = (index.keys(slots.clone()), slots.start.0);
     let source = index.key_source().as_ref();
     let mut keys = vec![HintKey::from_bytes([0; 16]); ids.len()];
-    let is_expected = |id: &KeyId| {
-        let is_it = |slot: &Slot| index.key(*slot) == Some(*id);
-        index
-            .slots(id.device)
-            .into_iter()
-            .find(is_it)
-            .is_some_and(|slot| index.is_out_of_service(slot))
-    };
-    let derive = |places: &mut [HintKey], ids: &[KeyId]| -> Result<(), hintdex_core::Error> {
-        for (place, id) in places.iter_mut().zip(ids) {
-            match source.hint_key(*id) {
-                Some(key) => *place = key,
-                None if is_expected(id) => {}
-                None => return Err(hintdex_core::Error::NoSuchKey(*id)),
-            }
+    let derive = |(place, (slot, id)): (&mut HintKey, (Slot, &KeyId))| {
+        match source.hint_key(*id) {
+            Some(key) => *place = key,
+            None if index.is_out_of_service(slot) => return Ok(Some(slot)),
+            None => return Err(hintdex_core::Error::NoSuchKey(*id)),
         }
-        Ok(())
+        Ok(None)
     };
     let share = ids.len().div_ceil(rayon::current_num_threads()).max(1);
+    let mut without_key = Vec::new();
     std::thread::scope(|scope| {
-        let shares = keys.chunks_mut(share).zip(ids.chunks(share));
-        let threads: Vec<_> =
-            shares.map(|(places, ids)| scope.spawn(|| derive(places, ids))).collect();
+        let starts = (first..).step_by(share);
+        let shares = keys.chunks_mut(share).zip(ids.chunks(share)).zip(starts);
+        let threads: Vec<_> = shares
+            .map(|((places, ids), start)| {
+                let of_share = (start..).map(Slot).zip(ids);
+                scope.spawn(move || {
+                    let derived = places.iter_mut().zip(of_share).map(derive);
+                    derived.collect::<Result<Vec<_>, _>>()
+                })
+            })
+            .collect();
         for thread in threads {
             match thread.join() {
-                Ok(derived) => derived?,
+                Ok(derived) => without_key.extend(derived?.into_iter().flatten()),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
         Ok::<(), Error>(())
     })?;
-    Ok(keys)
+    Ok((keys, without_key))
 }
