@@ -168,7 +168,11 @@ impl Bulk<'_> {
                 count => Ok((drafts.finish(share, count)?, count)),
             }
         };
-        self.workers.install(|| shares.par_iter().map(write).collect())
+        match shares {
+            // Nothing to share.
+            [share] => Ok(vec![write(share)?]),
+            shares => self.workers.install(|| shares.par_iter().map(write).collect()),
+        }
     }
 
     /// A digest of all that the files of a window depend on.
