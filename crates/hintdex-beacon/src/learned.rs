@@ -212,14 +212,20 @@ impl Learned {
         ((self.known.len() + suspected) * size_of::<Hypothesis>() + others) as u64
     }
 
-    /// Takes in a sighting.
-    pub fn hear(&mut self, slot: u32, seen: &Seen, allowed: Allowance) -> Outcome {
+    /// Takes in a sighting, at what is the present.
+    pub fn hear(
+        &mut self,
+        slot: u32,
+        seen: &Seen,
+        present_unix_s: u64,
+        allowed: Allowance,
+    ) -> Outcome {
         let Some(known) = self.known.get_mut(slot as usize) else { return Outcome::Nothing };
         let mut none = Others::default();
         let others = self.others.get_mut(&slot);
         let is_there = others.is_some();
         let others = others.unwrap_or(&mut none);
-        let outcome = others.hear(known, seen, allowed);
+        let outcome = others.hear(known, seen, present_unix_s, allowed);
         if others.is_empty() {
             if is_there {
                 self.others.remove(&slot);

@@ -10,7 +10,7 @@ use crate::{Error, Event, Resolver, steps};
 
 impl Resolver {
     /// Takes in what a sighting tells of its beacon's clock.
-    pub(crate) fn learn(&mut self, hit: &Hit, at_unix_s: u64) {
+    pub(crate) fn learn(&mut self, hit: &Hit, at_unix_s: u64, present_unix_s: u64) {
         let registry = self.maker.registry.clone();
         let Some(row) = registry.get(hit.slot) else { return };
         if !matches!(row.rule(), Some(Rule::EddystoneEid { .. })) {
@@ -18,7 +18,8 @@ impl Resolver {
         }
         let allowed = self.maker.options.allowance();
         let bounds = ClockBounds::seen(steps::clocks_of(row, hit.step), at_unix_s, allowed);
-        let outcome = self.learned.hear(hit.slot, &Seen { step: hit.step, bounds }, allowed);
+        let outcome =
+            self.learned.hear(hit.slot, &Seen { step: hit.step, bounds }, present_unix_s, allowed);
         match outcome {
             Outcome::Nothing | Outcome::Heard => {}
             Outcome::Suspected => self.add_to_all(hit.slot, &bounds),

@@ -210,7 +210,8 @@ impl Resolver {
         answers: &mut [Answer],
     ) {
         hits.sort_unstable_by_key(|(at, _)| *at);
-        let latest_unix_s = self.latest_present_unix_s().saturating_add(FUTURE_ALLOWANCE_S);
+        let present_unix_s = self.latest_present_unix_s();
+        let latest_unix_s = present_unix_s.saturating_add(FUTURE_ALLOWANCE_S);
         for (at, hit) in hits {
             let (Some(answer), Some(sighting)) = (answers.get_mut(at), sightings.get(at)) else {
                 continue;
@@ -218,7 +219,7 @@ impl Resolver {
             *answer = self.answer(&hit);
             // Until it is that late, all that comes would be older than such a sighting.
             if time_of(sighting) <= latest_unix_s {
-                self.learn(&hit, time_of(sighting));
+                self.learn(&hit, time_of(sighting), present_unix_s);
             }
         }
     }

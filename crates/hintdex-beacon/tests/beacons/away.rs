@@ -111,6 +111,7 @@ fn a_search_finds_what_is_off_either_way() {
 
 /// Each call goes on where the one before stopped, in pieces of far less than a beacon.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "half a minute without optimisation")]
 fn a_search_in_many_small_calls_reaches_every_beacon() {
     let mut random = Random(61);
     let beacons: Vec<_> =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hintdex_beacon::{Answer, Options, Rule, Sighting, Source};
+use hintdex_beacon::{Answer, Identifier, Options, Rule, Sighting, Source};
 use proptest::prelude::*;
 
 use crate::support::{
@@ -45,15 +45,25 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     prop::collection::vec(one, 1..120)
 }
 
-/// A beacon in the random life, and in how many rotations it was heard rightly since its
-/// battery was changed.
+/// A beacon in the random life.
 struct Life {
     beacon: Beacon,
     is_randomized: bool,
-    rotations: Vec<u64>,
+    /// The rotations in which it was heard rightly since its battery was changed, and how
+    /// many lies had been told of it by then. One about which a lie was told does not count.
+    rotations: Vec<(u64, usize)>,
+    /// The identifiers that were replayed, or stamped by a receiver that is wrong.
+    lies: Vec<Identifier>,
 }
 
 impl Life {
+    /// Whether it has to be found without a search: it was heard in two rotations, and there
+    /// was one lie between them or since at most.
+    fn is_known(&self) -> bool {
+        let last_two: Option<&[(u64, usize); 2]> = self.rotations.last_chunk();
+        last_two.is_some_and(|[(_, before), _]| self.lies.len() - before <= 1)
+    }
+
     fn rotation(&self, at: u64) -> u64 {
         let (clock, period) =
             (u64::from(self.beacon.clock_s(at)), u64::from(self.beacon.k.period_s()));
@@ -83,7 +93,12 @@ fn lives(seed: u64, station: &Station) -> Vec<Life> {
             beacon.drift_ppm = i64::try_from(random.below(301)).expect("small") - 150;
             // It is registered by what its clock shows.
             beacon.zero_unix_s = i64::try_from(NOW).expect("a time");
-            Life { beacon, is_randomized: random.below(2) == 0, rotations: Vec::new() }
+            Life {
+                beacon,
+                is_randomized: random.below(2) == 0,
+                rotations: Vec::new(),
+                lies: Vec::new(),
+            }
         })
         .collect();
     station.register(
@@ -103,14 +118,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, ..ProptestConfig::default() })]
 
     /// Whatever happens, a beacon that is heard by a receiver that is right is found: by a
-    /// search at worst, and without one once it was heard in two rotations.
+    /// search at worst, and without one once it was heard in two rotations, even if there
+    /// was a lie since.
     #[test]
     fn honest_beacons_are_found_within_two_rotations(seed in any::<u64>(), all in happenings()) {
         let mut station = Station::new(NOW);
         // A clock that began anew may not be heard for months.
         station.options = Options { search_reach_s: 366 * DAY_S, ..Options::default() };
         let mut lives = lives(seed, &station);
-        let mut recordings: Vec<Sighting> = Vec::new();
+        let mut recordings: Vec<(usize, Sighting)> = Vec::new();
         let mut resolver = Some(station.open());
         let mut now = NOW + 1;
         for happening in all {
@@ -122,10 +138,10 @@ proptest! {
                     station.clock.set(now);
                     let life = &mut lives[beacon];
                     let sighting = life.sighting(now);
-                    recordings.push(sighting);
+                    recordings.push((beacon, sighting));
                     let answer = ask(open, sighting);
                     let rotation = life.rotation(now);
-                    let is_known = life.rotations.len() >= 2;
+                    let is_known = life.is_known();
                     let found = who(&answer).map(|(device, _)| device);
                     prop_assert!(found.is_some() || !is_known, "{beacon} is lost at {now}");
                     let found = match found {
@@ -133,21 +149,23 @@ proptest! {
                         found => found,
                     };
                     prop_assert_eq!(found, Some(life.beacon.device.0));
-                    if life.rotations.last() != Some(&rotation) {
-                        life.rotations.push(rotation);
+                    let is_new = life.rotations.last().is_none_or(|(last, _)| *last != rotation);
+                    if is_new && !life.lies.contains(&sighting.identifier) {
+                        life.rotations.push((rotation, life.lies.len()));
                     }
                 }
                 Happening::Lost { beacon, after_s } => {
                     now += after_s;
-                    recordings.push(lives[beacon].sighting(now));
+                    recordings.push((beacon, lives[beacon].sighting(now)));
                 }
                 Happening::HeardWrong { beacon, after_s, wrong_s } => {
                     now += after_s;
                     station.clock.set(now);
                     let sighting = lives[beacon].sighting(now);
-                    recordings.push(sighting);
+                    recordings.push((beacon, sighting));
                     let stamped = now.checked_add_signed(wrong_s).expect("a time");
                     ask_or_search(open, Sighting { time_unix_s: stamped, ..sighting });
+                    lives[beacon].lies.push(sighting.identifier);
                 }
                 Happening::Battery { beacon, begins_s } => {
                     let life = &mut lives[beacon];
@@ -156,7 +174,8 @@ proptest! {
                 }
                 Happening::Replay { recording } => {
                     if !recordings.is_empty() {
-                        let recorded = recordings[recording % recordings.len()];
+                        let (beacon, recorded) = recordings[recording % recordings.len()];
+                        lives[beacon].lies.push(recorded.identifier);
                         ask_or_search(open, Sighting { time_unix_s: now, ..recorded });
                     }
                 }

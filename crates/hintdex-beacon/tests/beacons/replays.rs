@@ -15,6 +15,7 @@ const DAY_S: u64 = 86_400;
 /// One identifier of a beacon's first hour, recorded once and sent again every few seconds
 /// and days later, with searches. It says whose it is, and moves nothing.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "half a minute without optimisation")]
 fn one_recording_moves_no_clock() {
     let beacons = beacons(16, 51);
     let station = station_of(&beacons);
@@ -80,6 +81,7 @@ fn a_replay_within_wide_bounds_does_not_exclude_the_truth() {
 /// A receiver that is hours ahead or behind makes all clocks look moved. They move, and
 /// are still found where they are, before and after a restart.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "half a minute without optimisation")]
 fn receivers_that_are_wrong_for_hours_lose_no_beacon() {
     for wrong_s in [2 * 3600, -2 * 3600, 26 * 3600, -26 * 3600_i64] {
         let beacons = beacons(13, 53);
