@@ -80,9 +80,10 @@ fn packets_of_steps_are_judged_by_the_times_behind_them_through_several_windows(
     let followed = minutes.clone().count();
     minutes.for_each(|at| send(at, 10 + 1, at));
     // A step behind and a step ahead are in the allowance, two hours are not. Behind a gap
-    // the third packet brings the clock there.
+    // the third packet that was made about then brings the clock there.
     send(late, 2, late - MINUTE);
     send(late, 3, late + MINUTE);
+    send(late, 9, late);
     send(late, 4, late + 2 * HOUR);
     send(late, 5, late - 2 * HOUR);
     send(late, DEVICES + 7, late);
@@ -97,6 +98,7 @@ fn packets_of_steps_are_judged_by_the_times_behind_them_through_several_windows(
     expected.extend(vec![by("index", "accepted", 11); followed]);
     // What is in no window is scanned for.
     expected.extend([by("index", "accepted", 2), by("scan", "accepted", 3)]);
+    expected.push(by("scan", "accepted", 9));
     expected.extend([by("scan", "early", 4), by("scan", "stale", 5)]);
     let nobody = ["unknown", "forged", "malformed", "malformed"].map(|verdict| (verdict, None, ""));
     expected.extend(nobody);
@@ -110,10 +112,29 @@ fn packets_of_steps_are_judged_by_the_times_behind_them_through_several_windows(
             .chain(["2026-11-23T00:08:00Z", "2026-11-23T00:16:00Z"])
             .collect::<Vec<_>>()
     );
-    let early = 2 + followed + 2;
+    let early = 2 + followed + 3;
     assert_eq!((times[early], times[early + 2]), ("2026-11-23T09:00:00Z", ""));
     assert!(outcome.stderr.contains("1 stale, 1 early, 1 forged"), "{}", outcome.stderr);
     at(late, "verify", &fleet, &[]).done();
+}
+
+/// Whoever records packets and has no key may send them again with any time behind them.
+#[test]
+fn recorded_packets_move_no_clock_whatever_time_stands_behind_them() {
+    let (_folder, fleet) = fleet("step:60");
+    let devices = Devices::of_capture();
+    let (now, year) = (START + HOUR, 365 * 24 * HOUR);
+    let packets = |at_unix_s| {
+        let line = |device| devices.line_at(at_unix_s, device, minute(now), b"once");
+        (20..40).map(line).collect::<String>()
+    };
+    let at_now = ["--now", &now.to_string()];
+    decode(&fleet, &at_now, packets(now)).done();
+    let before = spans(&fleet, now);
+    let again = decode(&fleet, &at_now, packets(now + year).repeat(20)).done();
+    assert!(again.verdicts().iter().all(|said| said.verdict != "accepted"));
+    assert!(!again.stderr.contains("windows go by the packets"), "{}", again.stderr);
+    assert_eq!(spans(&fleet, now), before);
 }
 
 #[test]
@@ -131,7 +152,7 @@ fn two_packets_that_agree_move_a_device_and_its_past_stays_spent() {
         line(now + 2300, now),
         line(now + 2400, 600),
     ];
-    let outcome = decode(&fleet, &[], input.concat()).done();
+    let outcome = decode(&fleet, &["--now", &now.to_string()], input.concat()).done();
     let said = outcome.verdicts();
     let verdicts: Vec<_> = said.iter().map(|said| said.verdict.as_str()).collect();
     // The one that waited is behind the new life: it stays unused.
