@@ -84,6 +84,9 @@ impl ClockBounds {
     /// The bounds at another time: wider by what the clock may have drifted.
     pub fn at(&self, unix_s: u64, allowed: Allowance) -> Self {
         let unix_s = unix_s.min(LAST_UNIX_S);
+        if unix_s == self.heard_unix_s {
+            return *self;
+        }
         let drift_us = allowed.drift_us(unix_s.abs_diff(self.heard_unix_s));
         Self {
             least_us: self.least_us.saturating_sub(drift_us).max(-LAST_BOUND_US),

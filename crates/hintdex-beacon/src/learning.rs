@@ -4,15 +4,20 @@ use hintdex_wire::DeviceId;
 
 use crate::bounds::ClockBounds;
 use crate::hypotheses::{Outcome, Seen};
+use crate::records::BeaconRecord;
 use crate::registration::{Rule, Scheme};
 use crate::resolver::Hit;
 use crate::{Error, Event, Resolver, steps};
 
 impl Resolver {
     /// Takes in what a sighting tells of its beacon's clock.
-    pub(crate) fn learn(&mut self, hit: &Hit, at_unix_s: u64, present_unix_s: u64) {
-        let registry = self.maker.registry.clone();
-        let Some(row) = registry.get(hit.slot) else { return };
+    pub(crate) fn learn(
+        &mut self,
+        row: &BeaconRecord,
+        hit: &Hit,
+        at_unix_s: u64,
+        present_unix_s: u64,
+    ) {
         if !matches!(row.rule(), Some(Rule::EddystoneEid { .. })) {
             return;
         }

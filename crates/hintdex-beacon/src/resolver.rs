@@ -210,16 +210,19 @@ impl Resolver {
         answers: &mut [Answer],
     ) {
         hits.sort_unstable_by_key(|(at, _)| *at);
+        let registry = self.maker.registry.clone();
         let present_unix_s = self.latest_present_unix_s();
         let latest_unix_s = present_unix_s.saturating_add(FUTURE_ALLOWANCE_S);
         for (at, hit) in hits {
-            let (Some(answer), Some(sighting)) = (answers.get_mut(at), sightings.get(at)) else {
+            let (Some(answer), Some(sighting), Some(row)) =
+                (answers.get_mut(at), sightings.get(at), registry.get(hit.slot))
+            else {
                 continue;
             };
-            *answer = self.answer(&hit);
+            *answer = answer_of(row, &hit);
             // Until it is that late, all that comes would be older than such a sighting.
             if time_of(sighting) <= latest_unix_s {
-                self.learn(&hit, time_of(sighting), present_unix_s);
+                self.learn(row, &hit, time_of(sighting), present_unix_s);
             }
         }
     }
@@ -384,18 +387,18 @@ impl Resolver {
         let allowed = self.maker.options.allowance();
         steps::expected(row, clock, Span::second(time_of(heard)), allowed)
     }
+}
 
-    pub(crate) fn answer(&self, hit: &Hit) -> Answer {
-        let Some(row) = self.maker.registry.get(hit.slot) else { return Answer::Nobody };
-        let clock_s = steps::clocks_of(row, hit.step).start;
-        let is_eddystone = matches!(row.rule(), Some(Rule::EddystoneEid { .. }));
-        Answer::Found(Found {
-            device: row.device(),
-            slot: Slot(hit.slot),
-            clock_s: Some(if is_eddystone { clock_s & u64::from(u32::MAX) } else { clock_s }),
-            source: hit.source,
-        })
-    }
+/// What is said of a sighting of a beacon.
+fn answer_of(row: &BeaconRecord, hit: &Hit) -> Answer {
+    let clock_s = steps::clocks_of(row, hit.step).start;
+    let is_eddystone = matches!(row.rule(), Some(Rule::EddystoneEid { .. }));
+    Answer::Found(Found {
+        device: row.device(),
+        slot: Slot(hit.slot),
+        clock_s: Some(if is_eddystone { clock_s & u64::from(u32::MAX) } else { clock_s }),
+        source: hit.source,
+    })
 }
 
 /// When it was heard, if there is such a time.
