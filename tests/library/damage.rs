@@ -245,3 +245,42 @@ fn a_log_that_was_cut_is_noticed_by_this_test() {
     let tallies = tally(30, 6, |name| name.ends_with(".log"), cut);
     assert!(!tallies["log"].other.is_empty(), "{tallies:?}");
 }
+
+/// Nobody has to ask for the roll that mends a window: the station that meets the damage
+/// builds the window again in the background.
+#[test]
+fn a_damaged_table_of_hints_is_built_again_by_the_station_that_meets_it() {
+    let (fleet, probe) = fleet_and_probe();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (whole, copy) = (folder.path().join("whole"), folder.path().join("copy"));
+    files::replace_folder(&fleet.dir(), &whole);
+    // So that all hints are in a table, and none in the log.
+    Station::open(&whole, &quiet()).and_then(|station| station.roll(None)).expect("it rolls");
+    files::replace_folder(&whole, &copy);
+    let right = said(&copy, &probe).expect("nothing is damaged yet");
+    let right: Vec<_> = right.iter().map(judgement).collect();
+    let mut mended = 0;
+    for table in files::files(&whole.join("index"), |name| name.ends_with(".sst")) {
+        files::replace_folder(&whole, &copy);
+        let file = copy.join("index").join(table.file_name().expect("it has a name"));
+        let mut bytes = fs::read(&file).expect("it can be read");
+        // In the first of the rows.
+        bytes[10] ^= 1;
+        fs::write(&file, bytes).expect("it can be written");
+        let options = StationOptions { roll_in_background: true, ..quiet() };
+        // What cannot be made again is refused.
+        let Ok(station) = Station::open(&copy, &options) else { continue };
+        let verdicts = station.decode_batch(&probe).expect("it decodes");
+        assert_eq!(verdicts.iter().map(judgement).collect::<Vec<_>>(), right);
+        if station.take_notes().is_empty() {
+            continue;
+        }
+        // Closing waits for what goes on in the background.
+        drop(station);
+        let station = Station::open(&copy, &quiet()).expect("it opens");
+        station.verify(None).expect("the window is whole");
+        assert_eq!(station.take_notes(), [""; 0]);
+        mended += 1;
+    }
+    assert!(mended > 0, "no table of hints was met");
+}
