@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use zerocopy::little_endian::{I32, I64, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::state::is_seen_sound;
 use super::{Field, StateRecord, Unsound, layout};
 use crate::params::Params;
 use crate::time::{Anchor, DeviceClock, Life, MAX_PAST_LIVES, MAX_PENDING, Pending, late_unit};
@@ -227,11 +228,7 @@ impl SlotRow {
         let nonces = params.nonces.first_of(unit)..params.nonces.first_of(unit.saturating_add(1));
         let taken = late.next().checked_sub(nonces.start);
         let is_sound = late.next() <= nonces.end
-            && taken.is_some_and(|taken| match taken {
-                0 => late.seen() == 0,
-                1..64 => late.seen() & 1 == 1 && late.seen() >> taken == 0,
-                _ => late.seen() & 1 == 1,
-            });
+            && taken.is_some_and(|taken| is_seen_sound(taken, late.seen()));
         if is_sound { Ok(()) } else { Err("its late record contradicts itself") }
     }
 }

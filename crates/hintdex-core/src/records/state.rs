@@ -60,13 +60,7 @@ impl StateRecord {
             return Err("it has flags or reserved bytes that no version wrote");
         }
         let (next, seen) = (self.next_nonce.get(), self.seen.get());
-        // The highest accepted nonce is seen, and no nonce below 0 is.
-        let is_seen_sound = match next {
-            0 => seen == 0,
-            1..64 => seen & 1 == 1 && seen >> next == 0,
-            _ => seen & 1 == 1,
-        };
-        if !is_seen_sound {
+        if !is_seen_sound(next, seen) {
             return Err("its replay window contradicts itself");
         }
         match next.checked_add(self.hints_ahead.get() as u64) {
@@ -156,6 +150,16 @@ impl StateRecord {
     /// How many life records and late records the row has.
     pub(super) const fn counts(&self) -> (u8, u8) {
         (self.past_lives, self.late_units)
+    }
+}
+
+/// Whether `seen` can be the bitmap of a replay window that begins `taken` nonces before its
+/// next one: the highest accepted nonce is seen, and no nonce before the first is.
+pub(super) const fn is_seen_sound(taken: u64, seen: u64) -> bool {
+    match taken {
+        0 => seen == 0,
+        1..64 => seen & 1 == 1 && seen >> taken == 0,
+        _ => seen & 1 == 1,
     }
 }
 

@@ -53,14 +53,9 @@ impl FleetKeys {
     /// [`Error::KeysMissing`] if the file is gone, or holds fewer keys than the index has
     /// devices whose keys were given.
     pub(crate) fn settle(&self, index: &LiveIndex) -> Result<(), Error> {
-        let ranges = index.given();
-        let mut given = self.given.load_full();
+        let (ranges, given) = (index.given(), self.given.load_full());
         if ranges.is_empty() && given.is_empty() {
             return Ok(());
-        }
-        if !ranges.iter().all(|range| given.has_all(range)) {
-            // Another process may have imported some before it closed the index.
-            given = Arc::new(Given::open(given.path(), &self.master)?);
         }
         let kept = given.only(&ranges);
         let devices: u64 = ranges.iter().map(|range| u64::from(range.count)).sum();
