@@ -7,7 +7,7 @@
 # compiler's output, by ccache (docs/decisions/0002-one-rocksdb-build.md).
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 CARGO ?= cargo
-LIGHT := -p hintdex-wire -p hintdex-scan -p hintdex-snapshot -p hintdex-beacon
+LIGHT := -p hintdex-host -p hintdex-wire -p hintdex-scan -p hintdex-snapshot -p hintdex-beacon
 
 .PHONY: help demo test test-long lint build bench compare perf perf-accept setup clean
 

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
+use hintdex::ManualClock;
 use hintdex::wire::{
-    DeviceId, Hint, HintKey, HintScheme, KeyId, KeySource, ManualClock, MasterKey, NonceKind, Slot,
-    StepLen,
+    DeviceId, Hint, HintKey, HintScheme, KeyId, KeySource, MasterKey, NonceKind, Slot, StepLen,
 };
 use hintdex::{DeviceRange, Durability, Params};
 use hintdex_benches::fleet::Fleet;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use hashbrown::HashMap;
+use hintdex::ManualClock;
 use hintdex::wire::{
-    DeviceId, Hint, HintCipher, HintKey, HintScheme, KeyId, KeySource, ManualClock, MasterKey,
-    NonceKind, StepLen,
+    DeviceId, Hint, HintCipher, HintKey, HintScheme, KeyId, KeySource, MasterKey, NonceKind,
+    StepLen,
 };
 use hintdex::{DeviceRange, Durability, Params, Station, StationOptions};
 use hintdex_benches::fleet::Fleet;

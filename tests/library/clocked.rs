@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use hintdex::wire::{Clock, DeviceId, HintScheme, ManualClock, NonceKind, StepLen};
+use hintdex::wire::{DeviceId, HintScheme, NonceKind, StepLen};
+use hintdex::{Clock, ManualClock};
 use hintdex::{
     DeviceRange, Durability, Params, Received, Source, Station, StationOptions, Verdict,
 };

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use hintdex::wire::{DeviceId, HintScheme, ManualClock, NonceKind, StepLen};
+use hintdex::ManualClock;
+use hintdex::wire::{DeviceId, HintScheme, NonceKind, StepLen};
 use hintdex::{DeviceRange, Durability, Params, Station, StationOptions, Verdict};
 use hintdex_tests::children::{self, End};
 use hintdex_tests::{Devices, EndOnDrop, files};

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hintdex::wire::{DeviceId, HintScheme, ManualClock, Nonce, NonceKind, StepLen};
+use hintdex::ManualClock;
+use hintdex::wire::{DeviceId, HintScheme, Nonce, NonceKind, StepLen};
 use hintdex::{
     DeviceRange, Durability, Params, Received, Source, Station, StationOptions, Verdict,
 };

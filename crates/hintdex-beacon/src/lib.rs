@@ -96,7 +96,7 @@ mod windows;
 pub use answer::{Answer, Found, Source};
 pub use error::Error;
 pub use event::Event;
-pub use hintdex_wire::{Clock, ManualClock, SystemClock};
+pub use hintdex_host::{Clock, ManualClock, SystemClock};
 pub use identifier::{Identifier, NotAnIdentifier, Sighting};
 pub use import::Import;
 pub use options::Options;

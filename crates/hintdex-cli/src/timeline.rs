@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use hintdex::Timing;
-use hintdex::wire::{Clock, FIRST_SET_UNIX_S};
+use hintdex::{Clock, FIRST_SET_UNIX_S};
 
 /// Authentic packets in a row that agree before the clock leaves the system's, leaps ahead
 /// or comes back to the system's: one receiver with a wrong clock is not enough.
@@ -206,7 +206,8 @@ pub fn runs<T>(items: &[T], tolerance_s: u64, stamp: impl Fn(&T) -> Stamp) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use hintdex::wire::{ManualClock, NonceKind, StepLen};
+    use hintdex::ManualClock;
+    use hintdex::wire::{NonceKind, StepLen};
 
     use super::*;
 

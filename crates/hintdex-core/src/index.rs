@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::{fmt, fs};
 
-use hintdex_wire::{Clock, DeviceId, FIRST_SET_UNIX_S, KeyId, KeySource, Nonce, Slot, SystemClock};
+use hintdex_host::{Clock, FIRST_SET_UNIX_S, SystemClock};
+use hintdex_wire::{DeviceId, KeyId, KeySource, Nonce, Slot};
 use rayon::ThreadPool;
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::{ArcSwap, Guard};
-use hintdex_wire::{Clock, Hint, Slot, SystemClock};
+use hintdex_host::{Clock, SystemClock};
+use hintdex_wire::{Hint, Slot};
 use rocksdb::WriteBatch;
 
 use crate::Error;

@@ -47,11 +47,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "std")]
-extern crate std;
-
 pub mod beacon;
-mod clock;
 mod hint;
 mod id;
 mod keys;
@@ -61,9 +57,6 @@ mod replay;
 mod scheme;
 mod speck;
 
-#[cfg(feature = "std")]
-pub use clock::SystemClock;
-pub use clock::{Clock, FIRST_SET_UNIX_S, ManualClock};
 pub use hint::{Hint, HintCipher, MAX_HINT_LEN_BYTES};
 pub use id::{DeviceId, KeyId, Slot};
 pub use keys::{CheckValue, HintKey, KeySource, MasterKey, PacketKey};

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hintdex_core::{ClockMove, DeviceRange, LiveIndex, Params, Report, Stats};
+use hintdex_host::{Clock, SystemClock};
 use hintdex_scan::KeyTable;
 use hintdex_snapshot::{BuildReport, Snapshot};
-use hintdex_wire::{Clock, DeviceId, KeySource, MasterKey, Slot, SystemClock};
+use hintdex_wire::{DeviceId, KeySource, MasterKey, Slot};
 
 use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, master_file};

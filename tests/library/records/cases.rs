@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use hintdex::wire::{DeviceId, HintScheme, ManualClock, MasterKey, NonceKind, StepLen};
+use hintdex::ManualClock;
+use hintdex::wire::{DeviceId, HintScheme, MasterKey, NonceKind, StepLen};
 use hintdex::{
     DeviceRange, Durability, KeyOrigin, Params, Received, Station, StationOptions, Verdict,
 };

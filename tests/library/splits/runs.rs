@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use hintdex::ManualClock;
 use hintdex::snapshot::Dial;
-use hintdex::wire::{DeviceId, HintScheme, ManualClock, NonceKind};
+use hintdex::wire::{DeviceId, HintScheme, NonceKind};
 use hintdex::{
     DeviceRange, Durability, Params, RebuildOptions, Received, Station, StationOptions, Verdict,
 };

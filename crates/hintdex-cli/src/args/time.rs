@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use hintdex::TimingOptions;
-use hintdex::wire::{Clock, ManualClock, NonceKind, SystemClock};
+use hintdex::wire::NonceKind;
+use hintdex::{Clock, ManualClock, SystemClock};
 
 /// The last moment that is read: near the end of the year 9999, where calendars stop.
 const LAST_UNIX_S: u64 = 253_402_207_200;

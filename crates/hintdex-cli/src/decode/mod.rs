@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hintdex::wire::{DeviceId, FIRST_SET_UNIX_S, NonceKind};
+use hintdex::FIRST_SET_UNIX_S;
+use hintdex::wire::{DeviceId, NonceKind};
 use hintdex::{ClockMove, Received, Station, StationOptions, Ticket, Unknown, Verdict};
 use indicatif::ProgressBar;
 

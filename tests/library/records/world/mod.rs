@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hintdex::wire::{
-    DeviceId, HintKey, KeyId, KeySource, ManualClock, MasterKey, Nonce, NonceKind, Slot,
-};
+use hintdex::ManualClock;
+use hintdex::wire::{DeviceId, HintKey, KeyId, KeySource, MasterKey, Nonce, NonceKind, Slot};
 use hintdex::{DeviceRange, Durability, Params, RebuildOptions, Received, Station, StationOptions};
 use hintdex_core::{Arrival, Held, LiveIndex, Options};
 use hintdex_tests::{Devices, files};
