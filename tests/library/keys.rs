@@ -173,6 +173,7 @@ fn a_device_that_is_there_keeps_its_key_whatever_is_imported() {
 /// An index that was refused a write before its declaration: it has none of the devices, but
 /// only the next opening may say so.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the folder is only moved away, and back")]
 fn keys_of_an_import_whose_outcome_is_not_known_stay_until_the_fleet_is_opened() {
     let mut fleet = fleet();
     import(fleet.station(), &IDS).expect("free ids");

@@ -17,6 +17,7 @@ mod crash_decode;
 mod crash_provision;
 mod crash_windows;
 mod creation;
+mod durability;
 mod estimate;
 mod full_disk;
 mod lean;

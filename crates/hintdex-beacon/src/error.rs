@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hintdex_host::FileError;
 use hintdex_snapshot::{BuildError, OpenError};
 use hintdex_wire::DeviceId;
 
@@ -69,15 +70,9 @@ pub enum Error {
         /// What is wrong with it.
         source: OpenError,
     },
-    /// The file system failed.
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// To which file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The file system refused an operation. Where only the last sync of a publication
+    /// failed, the new file is in place ([`FileError::is_published`]).
+    File(FileError),
 }
 
 impl Error {
@@ -95,7 +90,13 @@ impl Error {
 
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { doing, path, source }
+        move |source| Self::File(FileError::new(doing, &path, source))
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
     }
 }
 
@@ -134,9 +135,7 @@ impl fmt::Display for Error {
             Self::Option { option, allowed } => write!(f, "{option} must be {allowed}"),
             Self::Build(source) => write!(f, "no window was built: {source}"),
             Self::Window { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Io { doing, path, source } => {
-                write!(f, "{}: {doing} failed: {source}", path.display())
-            }
+            Self::File(error) => fmt::Display::fmt(error, f),
         }
     }
 }
@@ -146,7 +145,7 @@ impl error::Error for Error {
         match self {
             Self::Build(source) => Some(source),
             Self::Window { source, .. } => Some(source),
-            Self::Io { source, .. } => Some(source),
+            Self::File(error) => error::Error::source(error),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use hintdex_host::is_draft;
 use hintdex_snapshot::Snapshot;
 
 use crate::folder::Folder;
@@ -18,8 +19,6 @@ use crate::{Error, Event, Options};
 
 const NAME_PREFIX: &str = "window-";
 const NAME_SUFFIX: &str = ".hdx";
-/// What the name of a file that is being built ends in.
-const DRAFT_SUFFIX: &str = ".building";
 const EPOCH_FILE: &str = "epoch.hdx";
 
 /// Windows that sightings of other times have visited are kept up to this many: times
@@ -310,8 +309,7 @@ fn sweep(starts: &[u64], maker: &Maker) -> Result<Vec<u64>, Error> {
     for entry in fs::read_dir(&maker.folder).map_err(failed())? {
         let path = entry.map_err(failed())?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_draft = name.ends_with(DRAFT_SUFFIX);
-        if is_draft && drafts.iter().any(|draft| name.starts_with(draft)) {
+        if is_draft(name.as_ref().as_ref()) && drafts.iter().any(|draft| name.starts_with(draft)) {
             remove_file(&path)?;
         }
     }

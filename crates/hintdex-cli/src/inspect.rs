@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::args::{InspectArgs, RunArgs, time_text};
 use crate::failure::Failure;
+use crate::open;
 
 pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
     if args.path.is_file() {
         return inspect_snapshot(args);
     }
-    let station =
-        Station::open_with(&args.path, &run.station(Durability::ProcessCrash), run.time.clock())?;
+    let station = open::station(&args.path, Durability::ProcessCrash, run)?;
     let stats = station.stats()?;
     let text = if args.json { to_json(&stats, &station) } else { to_table(&stats, &station) };
     // A reader that closed the pipe wanted no more.
@@ -23,6 +23,7 @@ pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
 }
 
 fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
+    open::warn_if_exposed(&args.path);
     let snapshot = Snapshot::open_unauthenticated(&args.path);
     let snapshot = snapshot.map_err(|error| Failure::data(&args.path, &error))?;
     let (stats, params) = (snapshot.stats(), snapshot.params());

@@ -9,6 +9,7 @@ mod failure;
 mod input;
 mod inspect;
 mod measure;
+mod open;
 mod progress;
 mod provision;
 mod rebuild;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use rustix::fs::Mode;
 
 use crate::args::{Args, Command, RunArgs};
 use crate::beacons::args::BeaconCommand;
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         let place = panic.location().map_or_else(String::new, |at| format!(" at {at}"));
         eprintln!("hintdex: internal error{place}; nothing acknowledged is lost; please report it");
     }));
+    // RocksDB and the plotter make files with the umask: those of a fleet are its owner's.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     match parse().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

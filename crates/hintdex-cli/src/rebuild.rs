@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use hintdex::snapshot::Dial;
-use hintdex::{Durability, RebuildOptions, Station};
+use hintdex::{Durability, RebuildOptions};
 
 use crate::args::{RebuildArgs, RunArgs};
 use crate::failure::Failure;
+use crate::open;
 use crate::progress;
 
 const DEFAULT_TRIES: u32 = 32;
@@ -31,8 +32,7 @@ pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--from: it must be before --to"));
     }
     let started = Instant::now();
-    let station =
-        Station::open_with(&args.index, &run.station(Durability::ProcessCrash), run.time.clock())?;
+    let station = open::station(&args.index, Durability::ProcessCrash, run)?;
     if options.span.is_some() && !station.params().nonces.tells_time() {
         return Err(Failure::usage(
             "--from: the nonces of this fleet tell no time; give --horizon",

@@ -3,16 +3,16 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use hintdex::Durability;
 use hintdex::wire::Hint;
-use hintdex::{Durability, Station};
 
 use crate::args::{ResolveArgs, RunArgs};
 use crate::failure::Failure;
+use crate::open;
 use crate::secret_input::shown;
 
 pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station =
-        Station::open_with(&args.index, &run.station(Durability::ProcessCrash), run.time.clock())?;
+    let station = open::station(&args.index, Durability::ProcessCrash, run)?;
     args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     let scheme = station.params().scheme;
     let parse = |(number, text): (usize, &String)| {

@@ -1,18 +1,18 @@
 //! `hintdex verify`
 
+use hintdex::Durability;
 use hintdex::snapshot::Snapshot;
-use hintdex::{Durability, Station};
 
 use crate::args::{RunArgs, VerifyArgs};
 use crate::failure::Failure;
+use crate::open;
 use crate::progress;
 
 pub fn run(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
     if args.path.is_file() {
         return verify_snapshot(args, run);
     }
-    let station =
-        Station::open_with(&args.path, &run.station(Durability::ProcessCrash), run.time.clock())?;
+    let station = open::station(&args.path, Durability::ProcessCrash, run)?;
     let bar = progress::bar("verifying", "devices");
     let verified = station.verify(Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
@@ -29,17 +29,14 @@ pub fn run(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
 }
 
 fn verify_snapshot(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
+    open::warn_if_exposed(&args.path);
     let snapshot = Snapshot::open_unauthenticated(&args.path);
     let snapshot = snapshot.map_err(|error| Failure::data(&args.path, &error))?;
     snapshot.verify().map_err(|error| Failure::data(&args.path, &error))?;
     let said = match &args.index {
         None => "not authenticated: give --index DIR for that",
         Some(index) => {
-            let station = Station::open_with(
-                index,
-                &run.station(Durability::ProcessCrash),
-                run.time.clock(),
-            )?;
+            let station = open::station(index, Durability::ProcessCrash, run)?;
             station.attach(&args.path)?;
             "authentic, and this fleet's"
         }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
+use hintdex_host::FileError;
 use hintdex_wire::{DeviceId, HintScheme, KeyId, Nonce, NonceKind, Slot};
 
 /// Why an index did not do what it was asked.
@@ -142,15 +143,9 @@ pub enum Error {
         /// What it said.
         source: rocksdb::Error,
     },
-    /// The file system failed.
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// To which file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The file system refused an operation. Where only the last sync of a publication
+    /// failed, the new file is in place ([`FileError::is_published`]).
+    File(FileError),
 }
 
 impl Error {
@@ -159,7 +154,7 @@ impl Error {
     }
 
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { doing, path: path.to_owned(), source }
+        move |source| Self::File(FileError::new(doing, path, source))
     }
 
     pub(crate) fn window_damaged(why: impl Into<String>) -> Self {
@@ -172,6 +167,12 @@ impl Error {
 
     pub(crate) fn corrupted(what: &'static str, why: impl Into<String>) -> Self {
         Self::Corrupted { what, why: why.into() }
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
     }
 }
 
@@ -272,9 +273,7 @@ impl Error {
                 f.write_str("; every other device goes on: restore the record from a backup")
             }
             Self::Store { doing, source } => write!(f, "{doing} failed: {source}"),
-            Self::Io { doing, path, source } => {
-                write!(f, "{}: {doing} failed: {source}", path.display())
-            }
+            Self::File(error) => fmt::Display::fmt(error, f),
             // Every other error is a refused call.
             _ => Ok(()),
         }
@@ -285,7 +284,7 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Store { source, .. } => Some(source),
-            Self::Io { source, .. } => Some(source),
+            Self::File(error) => error::Error::source(error),
             _ => None,
         }
     }

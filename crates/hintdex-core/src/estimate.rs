@@ -8,11 +8,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hintdex_host::remove_folder;
 use hintdex_wire::Slot;
 
 use crate::bucket;
 use crate::bulk::{Drafts, Sorted};
-use crate::folder::remove_folder;
 use crate::geometry::Geometry;
 use crate::index::LiveIndex;
 use crate::{Error, Progress};

@@ -1,13 +1,15 @@
 //! An index as a whole: made, opened, asked about its slots.
 
+use std::fmt;
 use std::io::ErrorKind;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::{fmt, fs};
 
-use hintdex_host::{Clock, FIRST_SET_UNIX_S, SystemClock};
+use hintdex_host::{
+    Clock, DraftFolder, FIRST_SET_UNIX_S, SystemClock, remove_folder, sync_folder_of,
+};
 use hintdex_wire::{DeviceId, KeyId, KeySource, Nonce, Slot};
 use rayon::ThreadPool;
 use rocksdb::WriteBatch;
@@ -15,7 +17,6 @@ use zerocopy::IntoBytes;
 
 use crate::bulk::Drafts;
 use crate::fleet::Fleet;
-use crate::folder::{draft_of, remove_folder, sync_parent};
 use crate::held::SnapshotId;
 use crate::load::{left_to_of, load_fleet, load_meta, load_states, load_windows};
 use crate::params::Params;
@@ -127,7 +128,7 @@ impl LiveIndex {
             return Err(Error::AlreadyAnIndex { path: path.to_owned() });
         }
         params.check()?;
-        let draft = draft_of(path)?;
+        let draft = DraftFolder::beside(path)?;
         let mut index_id = [0; 16];
         getrandom::fill(&mut index_id).map_err(|error| {
             Error::io("reading random bytes", path)(std::io::Error::other(error.to_string()))
@@ -154,14 +155,12 @@ impl LiveIndex {
         drop(store);
         // A folder takes the place of nothing but an empty folder: a file, or another index,
         // that came here meanwhile is left alone.
-        fs::rename(draft.path(), path).map_err(|source| match source.kind() {
+        draft.publish().map_err(|error| match error.kind() {
             ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => {
                 Error::AlreadyAnIndex { path: path.to_owned() }
             }
-            _ => Error::io("moving the new index into place", path)(source),
+            _ => error.into(),
         })?;
-        // The draft is the index now, and stays.
-        let _ = draft.keep();
         Self::open_with(path, keys, options, clock)
     }
 
@@ -196,7 +195,7 @@ impl LiveIndex {
         let (tuning, mut notes) = (Tuning::new(options.memory_bytes), Vec::new());
         let store = Store::open(path, tuning, options.durability, &mut notes)?;
         // Whoever made the index may have been stopped before its name was durable.
-        sync_parent(path)?;
+        sync_folder_of(path)?;
         let (meta, params, timing) = load_meta(&store, path)?;
         if keys.check_value(&meta.index_id) != meta.check_value {
             return Err(Error::ForeignKeys);

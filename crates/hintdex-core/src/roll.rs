@@ -10,13 +10,13 @@
 
 use std::sync::Arc;
 
+use hintdex_host::remove_folder;
 use rocksdb::WriteBatch;
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::Error;
 use crate::bulk::{Bulk, Drafts};
 use crate::fleet::Fleet;
-use crate::folder::remove_folder;
 use crate::geometry::Geometry;
 use crate::held::{Held, LeftTo};
 use crate::index::LiveIndex;
@@ -135,7 +135,7 @@ impl LiveIndex {
             let lookahead = self.params.lookahead;
             self.states.update_each(|_, state| state.cut(lookahead, None));
         }
-        self.open_window(plan, declaration, report, |_| Ok(()))?;
+        self.open_window(plan, declaration, report, |_| Ok::<(), Error>(()))?;
         self.count_roll();
         Ok(())
     }

@@ -3,7 +3,8 @@
 use core::error::Error;
 use core::fmt;
 use std::io;
-use std::path::PathBuf;
+
+use hintdex_host::FileError;
 
 use crate::Encoding;
 
@@ -150,7 +151,8 @@ impl fmt::Display for ListError {
 
 impl Error for ListError {}
 
-/// Why no snapshot was built. The file of that name is what it was before.
+/// Why no snapshot was built. The file of that name is what it was before, unless
+/// [`FileError::is_published`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -163,15 +165,9 @@ pub enum BuildError {
         /// What may be given.
         allowed: &'static str,
     },
-    /// The folder or the file cannot be written.
-    Io {
-        /// What was being done, as a present-tense verb.
-        doing: &'static str,
-        /// The file or folder it was done to.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The folder or the file cannot be written. Where only the last sync failed, the new
+    /// file is in place ([`FileError::is_published`]).
+    File(FileError),
     /// No seed worked for a shard, which for hints from a cipher does not
     /// happen in the life of the universe: are the hints made by one?
     SeedsUsedUp {
@@ -199,15 +195,19 @@ pub enum BuildError {
     Threads(rayon::ThreadPoolBuildError),
 }
 
+impl From<FileError> for BuildError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Params { param, got, allowed } => {
                 write!(f, "{param} cannot be {got}; give {allowed}")
             }
-            Self::Io { doing, path, source } => {
-                write!(f, "cannot {doing} {}: {source}", path.display())
-            }
+            Self::File(error) => fmt::Display::fmt(error, f),
             Self::SeedsUsedUp { shard, attempts } => {
                 write!(f, "shard {shard} fits no seed of {attempts}; are the hints from a cipher?")
             }
@@ -227,7 +227,7 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::File(error) => error.source(),
             Self::Threads(source) => Some(source),
             _ => None,
         }

@@ -122,20 +122,18 @@ fn a_failed_build_leaves_the_old_file_and_nothing_else() {
 fn stale_drafts_are_removed() {
     let dir = tempfile::tempdir().expect("a folder");
     let make = |name: &str| fs::File::create(dir.path().join(name)).expect("created");
-    // A process that is gone, one that is not, and this one: none holds the lock.
-    let this = format!(".fleet.hdx.{}.77777.building", std::process::id());
-    let stale = [".fleet.hdx.999999999.0.building", ".fleet.hdx.1.3.building", &this];
+    let stale = [".fleet.hdx.AbCdEf.making", ".fleet.hdx.9.making"];
     stale.iter().for_each(|name| drop(make(name)));
     let kept = [
-        ".other.hdx.999999999.0.building",
-        ".fleet.hdx.building",
-        ".fleet.hdx.1.building",
-        ".fleet.hdx.1.x.building",
-        ".fleet.hdx.old.999999999.0.building",
-        "fleet.hdx.999999999.0.building",
+        ".other.hdx.AbCdEf.making",
+        ".fleet.hdx.making",
+        ".fleet.hdx..making",
+        ".fleet.hdx.a-b.making",
+        ".fleet.hdx.old.AbCdEf.making",
+        "fleet.hdx.AbCdEf.making",
     ];
     kept.iter().for_each(|name| drop(make(name)));
-    let busy = ".fleet.hdx.999999999.1.building";
+    let busy = ".fleet.hdx.GhIjKl.making";
     let writing = make(busy);
     writing.lock().expect("locked");
 

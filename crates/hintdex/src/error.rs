@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
+use hintdex_host::FileError;
 use hintdex_snapshot::{BuildError, OpenError};
 use hintdex_wire::{DeviceId, Slot};
 
@@ -110,20 +111,14 @@ pub enum Error {
     },
     /// No snapshot was built.
     Rebuild(BuildError),
-    /// The file system failed.
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// To which file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The file system refused an operation. Where only the last sync of a publication
+    /// failed, the new file is in place ([`FileError::is_published`]).
+    File(FileError),
 }
 
 impl Error {
     /// Whether the call was wrong, rather than the data or the system.
-    pub const fn is_usage(&self) -> bool {
+    pub fn is_usage(&self) -> bool {
         use hintdex_core::Error as Index;
         match self {
             Self::KeyFile { .. } | Self::OtherMasterKey { .. } | Self::OtherParams { .. } => true,
@@ -132,7 +127,9 @@ impl Error {
             Self::ZeroKey { .. } | Self::SharedKey { .. } => false,
             Self::SnapshotRefused { .. } | Self::Rebuild(BuildError::Params { .. }) => true,
             Self::Snapshot { source, .. } => matches!(source, OpenError::WrongKey),
-            Self::NotHeld { .. } | Self::Rebuild(_) | Self::Io { .. } => false,
+            // The path that was given is no regular file.
+            Self::Rebuild(BuildError::File(error)) => error.kind() == io::ErrorKind::InvalidInput,
+            Self::NotHeld { .. } | Self::Rebuild(_) | Self::File(_) => false,
             Self::Index(error) => !matches!(
                 error,
                 Index::NewerVersion { .. }
@@ -143,7 +140,7 @@ impl Error {
                     | Index::Threads { .. }
                     | Index::Poisoned { .. }
                     | Index::Store { .. }
-                    | Index::Io { .. }
+                    | Index::File(_)
             ),
         }
     }
@@ -155,7 +152,7 @@ impl Error {
     }
 
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { doing, path: path.to_owned(), source }
+        move |source| Self::File(FileError::new(doing, path, source))
     }
 }
 
@@ -165,10 +162,16 @@ impl From<hintdex_core::Error> for Error {
     }
 }
 
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Index(error) => error.fmt(f),
+            Self::Index(error) => fmt::Display::fmt(error, f),
             Self::KeyFile { path, why } => {
                 write!(f, "{}: not a master key: {why}; it must be 64 hex digits", path.display())
             }
@@ -221,10 +224,8 @@ impl fmt::Display for Error {
                 "a hint of slot {} is neither in the index nor in its snapshot; hintdex roll puts it back",
                 slot.0
             ),
-            Self::Rebuild(error) => error.fmt(f),
-            Self::Io { doing, path, source } => {
-                write!(f, "{}: {doing} failed: {source}", path.display())
-            }
+            Self::Rebuild(error) => fmt::Display::fmt(error, f),
+            Self::File(error) => fmt::Display::fmt(error, f),
         }
     }
 }
@@ -235,7 +236,8 @@ impl error::Error for Error {
             Self::Index(error) => Some(error),
             Self::Snapshot { source, .. } => Some(source),
             Self::Rebuild(error) => Some(error),
-            Self::Io { source, .. } | Self::NoKeyFile { source, .. } => Some(source),
+            Self::File(error) => error::Error::source(error),
+            Self::NoKeyFile { source, .. } => Some(source),
             _ => None,
         }
     }

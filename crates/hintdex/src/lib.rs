@@ -65,7 +65,7 @@ pub use hintdex_core::{
     ClockMove, DeviceRange, Durability, KeyOrigin, Params, Report, Section, Span, Stats, Timing,
     TimingOptions, Verified,
 };
-pub use hintdex_host::{Clock, FIRST_SET_UNIX_S, ManualClock, SystemClock};
+pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
 pub use keys::{KeyImport, KeyPart};

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use hintdex_core::{ClockMove, DeviceRange, LiveIndex, Params, Report, Stats};
-use hintdex_host::{Clock, SystemClock};
+use hintdex_host::{Clock, Exposed, SystemClock};
 use hintdex_scan::KeyTable;
-use hintdex_snapshot::{BuildReport, Snapshot};
+use hintdex_snapshot::{BuildReport, ManifestKey, OpenError, Snapshot};
 use hintdex_wire::{DeviceId, KeySource, MasterKey, Slot};
 
 use crate::folder::FleetFolder;
@@ -44,6 +44,8 @@ pub struct Station {
     options: StationOptions,
     pub(crate) background: Background,
     roller: Roller,
+    /// Files of the fleet that others can read, until they are reported.
+    exposed: Mutex<Vec<Exposed>>,
     pub(crate) scans: Scans,
     /// Ours until everything above is closed.
     folder: Arc<FleetFolder>,
@@ -144,7 +146,7 @@ impl Station {
         let index = self.own_snapshot.with_file_name(INDEX_FOLDER);
         let folder = self.folder.clone();
         drop(self);
-        folder.remove(&index).map_err(Error::io("removing an empty index", &index))
+        folder.remove(&index)
     }
 
     /// Whether a write or a sync has failed, so that nobody knows what reached the disk. The
@@ -195,6 +197,7 @@ impl Station {
             options: *options,
             background: Background::default(),
             roller: Roller::default(),
+            exposed: Mutex::new(Exposed::find_in(dir)),
             scans: Scans::new(options.scan_core_share),
             folder: Arc::new(folder),
         };
@@ -220,9 +223,7 @@ impl Station {
     /// [`Error::Snapshot`] if the file is none, is damaged, or another fleet's;
     /// [`Error::SnapshotRefused`] if it is older than a change of keys.
     pub fn attach(&self, path: &Path) -> Result<(), Error> {
-        self.snapshots
-            .attach_by(&self.index, path, |path, key| Snapshot::open_in_memory(path, key))
-            .map(|_| ())
+        self.attach_by(path, |path, key| Snapshot::open_in_memory(path, key))
     }
 
     /// [`attach`](Self::attach) for whoever promises that nobody writes into the file or
@@ -232,9 +233,20 @@ impl Station {
     /// # Errors
     /// Those of [`attach`](Self::attach).
     pub fn attach_mapped(&self, path: &Path) -> Result<(), Error> {
-        self.snapshots
-            .attach_by(&self.index, path, |path, key| Snapshot::open(path, key))
-            .map(|_| ())
+        self.attach_by(path, |path, key| Snapshot::open(path, key))
+    }
+
+    fn attach_by(
+        &self,
+        path: &Path,
+        open: fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
+    ) -> Result<(), Error> {
+        self.lock_exposed().extend(Exposed::find(path));
+        self.snapshots.attach_by(&self.index, path, open).map(drop)
+    }
+
+    fn lock_exposed(&self) -> MutexGuard<'_, Vec<Exposed>> {
+        self.exposed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The files of the attached snapshots, the newest first.
@@ -311,10 +323,12 @@ impl Station {
         self.background.take_failure()
     }
 
-    /// What was found damaged in the index, and what was done about it, since this was asked
-    /// last: one line each.
+    /// Takes the notes since the last call, one line each: damage found in the index and how
+    /// it was mended, and files of the fleet that other users of the machine can read.
     pub fn take_notes(&self) -> Vec<String> {
-        self.index.take_notes()
+        let exposed = std::mem::take(&mut *self.lock_exposed());
+        let exposed = exposed.into_iter().map(|exposed| exposed.to_string());
+        exposed.chain(self.index.take_notes()).collect()
     }
 
     /// The devices that are out of service, each with the reason: their stored state or

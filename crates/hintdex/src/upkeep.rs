@@ -127,7 +127,7 @@ impl Upkeep {
         for entry in std::fs::read_dir(folder).map_err(Error::io("listing a folder", folder))? {
             let Ok(entry) = entry else { continue };
             let path = entry.path();
-            if is_draft_of_span(&path) || is_of_span(&path) && !known.contains(&path) {
+            if is_of_span(&path) && !known.contains(&path) {
                 let _ = std::fs::remove_file(&path);
             }
         }
@@ -147,14 +147,6 @@ fn is_of_span(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let start = name.strip_prefix(SPAN_FILE_PREFIX).and_then(|rest| rest.strip_suffix(".hdx"));
     start.is_some_and(|start| start.parse::<u64>().is_ok())
-}
-
-/// Whether a build that was killed left this. The index is open here and nowhere else, and
-/// nothing is being built yet.
-fn is_draft_of_span(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.strip_prefix('.').is_some_and(|name| name.starts_with(SPAN_FILE_PREFIX))
-        && name.ends_with(".building")
 }
 
 /// The thread that looks at the clock, where windows go by it: no packet need come for
@@ -190,8 +182,7 @@ impl Roller {
         };
         let spawned = std::thread::Builder::new().name("hintdex-roller".into()).spawn(work);
         let spawned = spawned.map_err(|source| {
-            let (doing, path) = ("starting a thread", PathBuf::from("hintdex-roller"));
-            Error::Io { doing, path, source }
+            Error::io("starting a thread", Path::new("hintdex-roller"))(source)
         })?;
         *lock(&self.thread) = Some(spawned);
         Ok(())
@@ -265,8 +256,8 @@ impl Background {
         match spawned {
             Ok(spawned) => *thread = Some(spawned),
             Err(source) => {
-                let (doing, path) = ("starting a thread", PathBuf::from("hintdex-upkeep"));
-                lock(&self.failed).note(Err(Error::Io { doing, path, source }));
+                let error = Error::io("starting a thread", Path::new("hintdex-upkeep"))(source);
+                lock(&self.failed).note(Err(error));
             }
         }
     }

@@ -80,7 +80,7 @@ fn the_next_window_is_built_ahead_and_past_ones_go() {
     }
     // After months nothing of before is left, not even what a killed build has begun.
     drop(resolver);
-    let draft = station.folder.join(format!(".window-{start}.hdx.77.0.building"));
+    let draft = station.folder.join(format!(".window-{start}.hdx.AbCdEf.making"));
     fs::write(&draft, [0; 100]).expect("a file");
     station.clock.set(start + 90 * 86_400);
     let mut resolver = station.open();
@@ -307,8 +307,12 @@ fn a_damaged_byte_of_the_clocks_costs_one_beacon_its_clock() {
 fn files_of_strangers_stay() {
     let (station, beacons) = station();
     let present = NOW / 3600 * 3600;
-    let strangers =
-        ["window-123.hdx", ".window-123.hdx.7.0.building", "window-1700000000.hdx", "window-x.hdx"];
+    let strangers = [
+        "window-123.hdx",
+        ".window-123.hdx.GhIjKl.making",
+        "window-1700000000.hdx",
+        "window-x.hdx",
+    ];
     let mut resolver = station.open();
     for name in strangers {
         fs::write(station.folder.join(name), b"of somebody else").expect("a file");

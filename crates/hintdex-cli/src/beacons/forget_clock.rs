@@ -6,9 +6,11 @@ use hintdex_beacon::{Options, Resolver};
 use super::args::ForgetClockArgs;
 use crate::args::RunArgs;
 use crate::failure::Failure;
+use crate::open;
 
 pub fn run(args: &ForgetClockArgs, run: &RunArgs) -> Result<(), Failure> {
     let clock = Box::new(run.time.clock());
+    open::warn_if_exposed_in(&args.beacons);
     let mut resolver = Resolver::open(&args.beacons, Options::default(), clock)?;
     for event in resolver.take_events() {
         eprintln!("hintdex: {event}");

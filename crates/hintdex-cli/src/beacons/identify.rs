@@ -14,6 +14,7 @@ use crate::args::{RunArgs, parse_time};
 use crate::decode::{open, write_out};
 use crate::failure::Failure;
 use crate::input::Lines;
+use crate::open::warn_if_exposed_in;
 use crate::progress;
 
 /// What stood on a line: an identifier, and when it was heard, if that is said.
@@ -46,6 +47,7 @@ impl std::fmt::Display for BadLine {
 pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
     let clock = run.time.clock();
     let mut lines = Lines::new(open(&args.file)?);
+    warn_if_exposed_in(&args.beacons);
     let mut resolver = Resolver::open(&args.beacons, options(args, run), Box::new(clock))?;
     let bar = if io::stderr().is_terminal() {
         progress::bar("identifying", "identifiers")

@@ -18,6 +18,7 @@ use indicatif::ProgressBar;
 use crate::args::{DecodeArgs, RunArgs, time_text};
 use crate::failure::Failure;
 use crate::input::{Batch, Behind, Line, Lines};
+use crate::open;
 use crate::progress;
 use crate::timeline::{self, Follower, Stamp, Timeline};
 use summary::Summary;
@@ -295,9 +296,7 @@ impl Decoder {
         for (device, moved) in self.station.take_clock_moves() {
             eprintln!("hintdex: {}", move_text(device, &moved, self.station.params().nonces));
         }
-        for note in self.station.take_notes() {
-            eprintln!("hintdex: {note}");
-        }
+        open::write_notes(&self.station);
         if let Some(failed) = self.station.take_upkeep_failure() {
             eprintln!("hintdex: a roll in the background failed: {failed}");
         }

@@ -10,6 +10,7 @@ use hintdex::{DeviceRange, Durability, IndexError, Params, Station};
 
 use crate::args::{ProvisionArgs, RunArgs};
 use crate::failure::Failure;
+use crate::open;
 use crate::progress;
 
 const DEFAULT_LOOKAHEAD: u32 = 16;
@@ -75,8 +76,7 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
     if let Some(path) = &args.master_key {
         Station::check_master_key(&args.index, path)?;
     }
-    let station =
-        Station::open_with(&args.index, &run.station(Durability::Sync), run.time.clock())?;
+    let station = open::station(&args.index, Durability::Sync, run)?;
     let has = station.params();
     let same_scheme =
         args.hint.is_none_or(|scheme| scheme.for_nonces(has.nonces) == Some(has.scheme));

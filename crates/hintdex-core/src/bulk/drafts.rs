@@ -11,8 +11,9 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use hintdex_host::remove_folder;
+
 use crate::Error;
-use crate::folder::remove_folder;
 
 /// What tells the files of one build from those of any other.
 pub(crate) type PlanDigest = [u8; 32];
@@ -94,6 +95,7 @@ impl Drafts {
     }
 
     /// Gives a file that was written, and synced, its name.
+    #[expect(clippy::disallowed_methods, reason = "the store synced the file; see the module")]
     pub(crate) fn finish(&self, share: &Range<usize>, entries: u64) -> Result<PathBuf, Error> {
         let path = self.path(share, entries);
         fs::rename(self.draft(share), &path).map_err(Error::io("naming a file", &path))?;

@@ -6,15 +6,15 @@
 //! store closed.
 
 use std::fs;
-use std::io::{ErrorKind as ErrorKindOfIo, Write};
+use std::io::ErrorKind as ErrorKindOfIo;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
+use hintdex_host::publish;
 use rocksdb::{ColumnFamilyDescriptor, ErrorKind, Options as RocksOptions, ReadOptions};
 
 use super::{Db, Store, Tuning, logs};
-use crate::folder::sync_parent;
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
 use crate::{Durability, Error};
 
@@ -31,12 +31,7 @@ const DAMAGED_FILE: &str = "windows.damaged";
 pub(super) fn mark_damaged(path: &Path, why: &str) -> Result<(), Error> {
     let mark = path.join(DAMAGED_FILE);
     // What the mark announces must not be durable before the mark is.
-    let written = fs::File::create(&mark).and_then(|mut file| {
-        file.write_all(format!("{why}\n").as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(Error::io("writing a file", &mark))?;
-    sync_parent(&mark)
+    Ok(publish(&mark, &[why.as_bytes(), b"\n"])?)
 }
 
 impl Store {

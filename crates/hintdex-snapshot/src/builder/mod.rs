@@ -7,12 +7,12 @@
 //! does the file.
 
 mod gather;
-mod publish;
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
+use hintdex_host::Draft;
 use hintdex_wire::Slot;
 use rayon::prelude::*;
 use zerocopy::IntoBytes;
@@ -144,7 +144,7 @@ impl<'b> Builder<'b> {
         let shape = Shape::new(&self.params, &header);
         let shard_count = 1_usize << shard_bits;
         let mut data = Data {
-            draft: publish::Draft::create(path)?,
+            draft: Draft::beside(path)?,
             records: Vec::with_capacity(shard_count),
             crcs: Vec::new(),
             tail: Vec::new(),
@@ -229,7 +229,7 @@ fn room_hints(hints_a_shard: u64) -> usize {
 
 /// The data of the file being written, and what the manifest will say of them.
 struct Data {
-    draft: publish::Draft,
+    draft: Draft,
     records: Vec<ShardRecord>,
     crcs: Vec<u8>,
     /// The beginning of a block that is not full yet.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hintdex_core::DeviceRange;
+use hintdex_host::{Draft, sync_folder_of};
 use hintdex_wire::{DeviceId, HintKey, KeyId, MasterKey, PacketKey};
 use rayon::prelude::*;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
@@ -22,7 +23,6 @@ use zeroize::Zeroizing;
 
 use super::sealed::{FORMAT_VERSION, Header, KEYS_LEN_BYTES, KeySealer, MAGIC, Record};
 use crate::Error;
-use crate::folder::{draft_of, publish, sync_folder_of};
 
 const HEADER_LEN_BYTES: u64 = size_of::<Header>() as u64;
 const RECORD_LEN_BYTES: u64 = size_of::<Record>() as u64;
@@ -254,10 +254,9 @@ impl Given {
     /// Makes a file without records, whole or not at all. Its name is durable once an import
     /// is [finished](Appended::finish).
     fn create(&self, master: &MasterKey) -> Result<File, Error> {
-        let failed = || Error::io("making the device keys", &self.path);
-        let draft = draft_of(&self.path).map_err(failed())?;
-        draft.as_file().write_all_at(Header::of(master).as_bytes(), 0).map_err(failed())?;
-        publish(draft, &self.path).map_err(failed())
+        let mut draft = Draft::beside(&self.path)?;
+        draft.write(Header::of(master).as_bytes())?;
+        Ok(draft.publish_new()?)
     }
 }
 
@@ -314,8 +313,7 @@ impl Appended {
         let failed = |doing| Error::io(doing, &self.given.path);
         self.file.sync_all().map_err(failed("syncing the device keys"))?;
         // Whoever made the file may have been stopped before its name was durable.
-        sync_folder_of(&self.given.path)
-            .map_err(failed("syncing the folder of the device keys"))?;
+        sync_folder_of(&self.given.path)?;
         let mut given = self.given.clone();
         let new = u32::try_from(self.new.len()).unwrap_or(u32::MAX);
         given.records = given.records.saturating_add(new);

@@ -1,13 +1,13 @@
 //! The master key on disk: 64 hex digits, readable by its owner alone.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
+use hintdex_host::{Draft, sync_folder_of};
 use zeroize::Zeroizing;
 
 use crate::Error;
-use crate::folder::{draft_of, publish, sync_folder_of};
 
 /// A master secret, zeroized on drop. It lies on the heap, so that moving it leaves no copy.
 pub(crate) type Secret = Box<Zeroizing<[u8; 32]>>;
@@ -67,9 +67,9 @@ pub(crate) fn write(path: &Path, secret: &Secret) -> Result<(), Error> {
         let encoded = hex::encode_to_slice(secret.as_slice(), digits);
         encoded.map_err(|error| failed("writing the master key")(io::Error::other(error)))?;
     }
-    let mut draft = draft_of(path).map_err(failed("writing the master key"))?;
-    draft.write_all(text.as_slice()).map_err(failed("writing the master key"))?;
-    publish(draft, path).map_err(failed("moving the master key into place"))?;
+    let mut draft = Draft::beside(path)?;
+    draft.write(text.as_slice())?;
+    draft.publish_new()?;
     Ok(())
 }
 
@@ -79,6 +79,6 @@ pub(crate) fn settle(path: &Path) -> Result<Secret, Error> {
     let failed = |doing| Error::io(doing, path);
     let file = File::open(path).map_err(failed("reading the master key"))?;
     file.sync_all().map_err(failed("syncing the master key"))?;
-    sync_folder_of(path).map_err(failed("syncing the folder of the master key"))?;
+    sync_folder_of(path)?;
     read_from(&file, path)
 }

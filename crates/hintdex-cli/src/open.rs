@@ -1,0 +1,39 @@
+//! Opening what a command works on, and warning of files that others can read.
+
+use std::path::Path;
+
+use hintdex::{Durability, Exposed, Station};
+
+use crate::args::RunArgs;
+
+/// Opens the fleet in the folder `path` and writes the station's notes to standard error.
+pub fn station(
+    path: &Path,
+    durability: Durability,
+    run: &RunArgs,
+) -> Result<Station, hintdex::Error> {
+    let station = Station::open_with(path, &run.station(durability), run.time.clock())?;
+    write_notes(&station);
+    Ok(station)
+}
+
+/// Writes the station's notes since the last call to standard error.
+pub fn write_notes(station: &Station) {
+    for note in station.take_notes() {
+        eprintln!("hintdex: {note}");
+    }
+}
+
+/// Warns of a file or a folder that other users of the machine can read.
+pub fn warn_if_exposed(path: &Path) {
+    if let Some(exposed) = Exposed::find(path) {
+        eprintln!("hintdex: {exposed}");
+    }
+}
+
+/// Warns of a folder of beacons, and of the files in it, that other users can read.
+pub fn warn_if_exposed_in(folder: &Path) {
+    for exposed in Exposed::find_in(folder) {
+        eprintln!("hintdex: {exposed}");
+    }
+}

@@ -1,0 +1,48 @@
+//! Who may read a fleet's files.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A file or a folder of a fleet that other users of the machine may read or write.
+///
+/// A snapshot, a window of beacons or a state links the hints of a device without any key,
+/// so each of these is its owner's alone. The message names the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposed {
+    path: PathBuf,
+    mode: u32,
+    is_folder: bool,
+}
+
+impl Exposed {
+    /// Whether `path` has permissions for its group or for all others. A path that cannot
+    /// be looked at is no finding: opening it reports the reason.
+    pub fn find(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        let mode = found.permissions().mode() & 0o777;
+        (mode & 0o077 != 0).then(|| Self { path: path.to_owned(), mode, is_folder: found.is_dir() })
+    }
+
+    /// [`find`](Self::find) for a folder and for each file and folder in it, sorted by path.
+    /// The contents of inner folders are not looked at: a closed folder closes them.
+    pub fn find_in(folder: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        [folder.to_owned()].iter().chain(&paths).filter_map(|path| Self::find(path)).collect()
+    }
+}
+
+impl fmt::Display for Exposed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, mode, is_folder } = self;
+        let (path, closed) = (path.display(), if *is_folder { "700" } else { "600" });
+        write!(
+            f,
+            "{path}: other users have access (mode {mode:04o}), and its bytes link the packets of \
+             a device without any key; close it: chmod {closed} {path}"
+        )
+    }
+}

@@ -1,0 +1,234 @@
+//! Files and folders that exist whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::FileError;
+use crate::folder::{folder_of, hidden, rename, sync};
+
+/// The end of the name of a draft: `.NAME.RANDOM.making` becomes `NAME`.
+pub(crate) const DRAFT_SUFFIX: &str = ".making";
+
+/// A file, mode 0600, that is written beside the file it will become.
+///
+/// Readers see the old file until [`publish`](Self::publish) renames the draft over it. A
+/// draft that is dropped is removed. A draft whose process was killed stays, and the next
+/// draft of the same target removes it.
+///
+/// A draft is locked (`flock`) while it is written, and the system releases the lock with
+/// the process. So a draft that can be locked is abandoned. A process number in the name
+/// would not show that: numbers are used again, and each container counts its own.
+#[derive(Debug)]
+pub struct Draft {
+    file: NamedTempFile,
+    target: PathBuf,
+}
+
+impl Draft {
+    /// Makes an empty draft in the folder of `target`, and removes abandoned ones.
+    ///
+    /// # Errors
+    ///
+    /// The draft cannot be made, or `target` exists and is not a regular file: a rename
+    /// would replace a symbolic link, a pipe or a device by a file.
+    pub fn beside(target: &Path) -> Result<Self, FileError> {
+        check_regular(target)?;
+        let name = target.file_name().unwrap_or_default();
+        remove_abandoned_of(target, &name.to_string_lossy());
+        let mut prefix = hidden(name);
+        prefix.push(".");
+        loop {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(&prefix).suffix(DRAFT_SUFFIX);
+            let file = builder
+                .tempfile_in(folder_of(target))
+                .map_err(FileError::of("making a file beside", target))?;
+            // Between the two lines another draft of the same target may take this one for
+            // abandoned: then that one has the lock, or has removed the file. A file system
+            // without locks has no abandoned drafts removed, either.
+            let is_locked = !matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock));
+            if is_locked && file.path().exists() {
+                return Ok(Self { file, target: target.to_owned() });
+            }
+        }
+    }
+
+    /// Moves to `offset_bytes` from the beginning.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn seek(&mut self, offset_bytes: u64) -> Result<(), FileError> {
+        let moved = self.file.as_file_mut().seek(SeekFrom::Start(offset_bytes));
+        moved.map(drop).map_err(FileError::of("writing", self.file.path()))
+    }
+
+    /// Writes `bytes` at the present place.
+    ///
+    /// # Errors
+    ///
+    /// The disk is full or fails.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        let written = self.file.as_file_mut().write_all(bytes);
+        written.map_err(FileError::of("writing", self.file.path()))
+    }
+
+    /// Gives the draft its name, in place of the file of that name: the draft is synced,
+    /// renamed, and the folder is synced.
+    ///
+    /// # Errors
+    ///
+    /// The old file is in place, unless [`FileError::is_published`].
+    pub fn publish(self) -> Result<(), FileError> {
+        self.sync()?;
+        check_regular(&self.target)?;
+        let renamed = self.file.persist(&self.target);
+        renamed.map_err(|refused| moved_into_place(&self.target)(refused.error))?;
+        settle(&self.target)
+    }
+
+    /// Gives the draft its name, unless a file of that name exists; returns the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish), and [`ErrorKind::AlreadyExists`].
+    pub fn publish_new(self) -> Result<File, FileError> {
+        self.sync()?;
+        let renamed = self.file.persist_noclobber(&self.target);
+        let kept = renamed.map_err(|refused| moved_into_place(&self.target)(refused.error))?;
+        // The lock said that the draft is being written.
+        let _ = kept.unlock();
+        settle(&self.target)?;
+        Ok(kept)
+    }
+
+    fn sync(&self) -> Result<(), FileError> {
+        let synced = self.file.as_file().sync_all();
+        synced.map_err(FileError::of("syncing", self.file.path()))
+    }
+}
+
+/// Writes `parts`, one after the other, as the file `target`: mode 0600, whole or not at
+/// all, durable. A file of that name is replaced.
+///
+/// # Errors
+///
+/// As [`Draft::publish`].
+pub fn publish(target: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
+    let mut draft = Draft::beside(target)?;
+    for part in parts {
+        draft.write(part)?;
+    }
+    draft.publish()
+}
+
+fn moved_into_place(target: &Path) -> impl FnOnce(io::Error) -> FileError {
+    FileError::of("moving a new file into place", target)
+}
+
+/// Makes the name of a file that was renamed durable.
+fn settle(target: &Path) -> Result<(), FileError> {
+    // Without this sync a loss of power may undo the rename.
+    sync(folder_of(target)).map_err(FileError::of_published(target))
+}
+
+fn check_regular(target: &Path) -> Result<(), FileError> {
+    let refused = |why| {
+        let source = io::Error::new(ErrorKind::InvalidInput, why);
+        Err(FileError::new("writing a file in place of another", target, source))
+    };
+    match fs::symlink_metadata(target) {
+        Ok(found) if found.is_symlink() => {
+            refused("it is a symbolic link; give the path of the file itself")
+        }
+        Ok(found) if !found.is_file() => {
+            refused("it is not a regular file; give the path of a file")
+        }
+        // A path that cannot be looked at is refused when the draft is made there.
+        _ => Ok(()),
+    }
+}
+
+/// Removes the drafts of `target` that no process is writing.
+fn remove_abandoned_of(target: &Path, name: &str) {
+    let Ok(entries) = fs::read_dir(folder_of(target)) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let file = path.file_name().unwrap_or_default();
+        if is_draft_of(&file.to_string_lossy(), name) {
+            remove_abandoned(&path);
+        }
+    }
+}
+
+/// Removes a draft unless a process is writing it. A draft that cannot be read, locked or
+/// removed stays: it takes room and does no other harm.
+pub(crate) fn remove_abandoned(path: &Path) {
+    let Ok(draft) = File::open(path) else { return };
+    // A lock belongs to an open file, so a draft of this process refuses it, too. The lock
+    // is held until the file is gone: else its maker may lock it in between and find it.
+    if draft.try_lock().is_ok() {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Whether [`Draft::beside`] gives a draft of the file `name` the name `file`.
+fn is_draft_of(file: &str, name: &str) -> bool {
+    let random = file
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_prefix(name))
+        .and_then(|rest| rest.strip_prefix('.'))
+        .and_then(|rest| rest.strip_suffix(DRAFT_SUFFIX));
+    random.is_some_and(|random| {
+        !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+/// A folder, mode 0700, that is filled beside the folder it will become. A draft that is
+/// dropped is removed with its contents.
+#[derive(Debug)]
+pub struct DraftFolder {
+    folder: TempDir,
+    target: PathBuf,
+}
+
+impl DraftFolder {
+    /// Makes an empty draft in the folder of `target`.
+    ///
+    /// # Errors
+    ///
+    /// The draft cannot be made.
+    pub fn beside(target: &Path) -> Result<Self, FileError> {
+        let mut prefix: OsString = hidden(target.file_name().unwrap_or_default());
+        prefix.push(".");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).suffix(DRAFT_SUFFIX).permissions(Permissions::from_mode(0o700));
+        let folder = builder.tempdir_in(folder_of(target));
+        let folder = folder.map_err(FileError::of("making a folder beside", target))?;
+        Ok(Self { folder, target: target.to_owned() })
+    }
+
+    /// Where the draft is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Gives the draft its name and makes the name durable. The caller has made the files
+    /// in it durable. An empty folder of that name is replaced; anything else is left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DirectoryNotEmpty`] or [`ErrorKind::NotADirectory`] where the name is
+    /// taken; else the system refuses.
+    pub fn publish(self) -> Result<(), FileError> {
+        rename(self.folder.path(), &self.target)
+            .map_err(FileError::of("moving a new folder into place", &self.target))?;
+        // The name is the target's now; nothing is left to remove.
+        let _ = self.folder.keep();
+        settle(&self.target)
+    }
+}

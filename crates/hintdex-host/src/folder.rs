@@ -1,0 +1,143 @@
+//! Folders: private, durable, with one owner at a time.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::draft::DRAFT_SUFFIX;
+use crate::{FileError, LockError};
+
+/// The folder that `path` is in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes the names in the folder of `path` durable, the name of `path` among them.
+///
+/// # Errors
+///
+/// The folder cannot be opened or synced.
+pub fn sync_folder_of(path: &Path) -> Result<(), FileError> {
+    let folder = folder_of(path);
+    sync(folder).map_err(FileError::of("syncing a folder", folder))
+}
+
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes `path` and every folder above it that is missing, mode 0700, and makes the name of
+/// each new folder durable. A folder that exists keeps its mode.
+///
+/// # Errors
+///
+/// A folder cannot be made or synced, or a file is in its place.
+pub fn create_private_folders(path: &Path) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    create_private_folders(folder_of(path))?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Another process was faster: the folder's lock decides which of the two owns it.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made.map_err(FileError::of("making a folder", path))?,
+    }
+    sync_folder_of(path)
+}
+
+/// Removes a folder and all of its contents. A folder that does not exist is no error.
+///
+/// # Errors
+///
+/// A file or a folder in it cannot be removed; some may be gone.
+pub fn remove_folder(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(FileError::new("removing a folder", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder in one step: after a crash the folder is whole, or is a draft for
+/// [`sweep_drafts`].
+///
+/// # Errors
+///
+/// The folder cannot be renamed, or its contents cannot be removed.
+pub fn remove_folder_at_once(path: &Path) -> Result<(), FileError> {
+    let mut name = hidden(path.file_name().unwrap_or_default());
+    name.push(DRAFT_SUFFIX);
+    let draft = path.with_file_name(name);
+    rename(path, &draft).map_err(FileError::of("removing a folder", path))?;
+    remove_folder(&draft)
+}
+
+/// Removes every draft of a file that no process is writing, and every draft of a folder.
+///
+/// The caller holds the lock of `folder`: only the lock's owner makes drafts of folders
+/// there. A draft that cannot be removed takes room and does no other harm.
+pub fn sweep_drafts(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if !path.file_name().is_some_and(is_draft) {
+            continue;
+        }
+        if path.is_dir() {
+            let _ = fs::remove_dir_all(path);
+        } else {
+            crate::draft::remove_abandoned(&path);
+        }
+    }
+}
+
+/// Whether a file or a folder of this name is a draft.
+pub fn is_draft(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') && name.ends_with(DRAFT_SUFFIX)
+}
+
+pub(crate) fn hidden(name: &OsStr) -> OsString {
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden
+}
+
+/// The one place that renames: each caller syncs before and after.
+#[expect(clippy::disallowed_methods, reason = "the publications of this crate rest on it")]
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// A folder that belongs to this process until the lock is dropped.
+///
+/// The lock is `flock` on an empty file, which stays. The system releases the lock with the
+/// process, however the process ends.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Takes the lock whose file is called `name`, mode 0600, in a folder that exists.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Held`], or the file cannot be opened or locked.
+    pub fn take(folder: &Path, name: &str) -> Result<Self, LockError> {
+        let path = folder.join(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let opened = options.open(&path).map_err(FileError::of("opening the lock", &path));
+        let file = opened.map_err(LockError::File)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held),
+            Err(TryLockError::Error(source)) => {
+                Err(LockError::File(FileError::new("locking", &path, source)))
+            }
+        }
+    }
+}
