@@ -21,7 +21,7 @@ pub struct Speck64 {
 impl Speck64 {
     /// Schedules `key`: big-endian words, l₂ l₁ l₀ k₀ in the paper's order.
     pub fn new(key: &[u8; 16]) -> Self {
-        let [mut l2, mut l1, mut l0, mut k] = words(*key);
+        let [mut l2, mut l1, mut l0, mut k] = words(key);
         let mut round_keys = [0; ROUNDS];
         for (round_key, i) in round_keys.iter_mut().zip(0u32..) {
             *round_key = k;
@@ -34,7 +34,7 @@ impl Speck64 {
 
     /// Encrypts `N` blocks side by side, which hides the latency of each.
     pub fn encrypt<const N: usize>(&self, blocks: &mut [Block; N]) {
-        for k in self.round_keys {
+        for k in &self.round_keys {
             for (x, y) in blocks.iter_mut() {
                 *x = x.rotate_right(8).wrapping_add(*y) ^ k;
                 *y = y.rotate_left(3) ^ *x;
@@ -44,7 +44,7 @@ impl Speck64 {
 
     /// Decrypts `N` blocks side by side.
     pub fn decrypt<const N: usize>(&self, blocks: &mut [Block; N]) {
-        for k in self.round_keys.into_iter().rev() {
+        for k in self.round_keys.iter().rev() {
             for (x, y) in blocks.iter_mut() {
                 *y = (*y ^ *x).rotate_right(3);
                 *x = (*x ^ k).wrapping_sub(*y).rotate_left(8);
@@ -54,8 +54,8 @@ impl Speck64 {
 }
 
 /// Sixteen bytes as four big-endian words.
-const fn words(bytes: [u8; 16]) -> [u32; 4] {
-    let all = u128::from_be_bytes(bytes);
+const fn words(bytes: &[u8; 16]) -> [u32; 4] {
+    let all = u128::from_be_bytes(*bytes);
     [word(all, 96), word(all, 64), word(all, 32), word(all, 0)]
 }
 

@@ -16,11 +16,8 @@ use core::ops::Range;
 
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128Dec, Aes128Enc};
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
-use zeroize::Zeroize;
 
-use crate::HintKey;
+use crate::{HintKey, mac};
 
 /// The length of an identifier.
 pub const RPI_LEN_BYTES: usize = 16;
@@ -45,30 +42,14 @@ pub fn interval_of(unix_s: u64) -> u32 {
     u32::try_from(unix_s / INTERVAL_S).unwrap_or(u32::MAX)
 }
 
-/// The key identifiers are made under (RPIK), from a daily key: HKDF-SHA256
-/// (RFC 5869) without salt. Eight SHA-256 compressions.
+/// The key under which identifiers are computed (RPIK), derived from a daily key:
+/// HKDF-SHA256 (RFC 5869) without salt. Eight SHA-256 compressions.
 pub fn identifier_key(daily_key: &HintKey) -> HintKey {
     // Extract: without a salt the key of the HMAC is zeros (RFC 5869, 2.2).
-    let mut pseudo_random = hmac(&[0; 32], &[daily_key.expose()]);
+    let pseudo_random = mac::finish(mac::keyed(&[]), &[daily_key.expose()]);
     // Expand: the first block of output is all that is needed.
-    let mut expanded = hmac(&pseudo_random, &[b"EN-RPIK", &[1]]);
-    let mut key = [0; 16];
-    key.copy_from_slice(expanded.split_at(16).0);
-    let made = HintKey::from_bytes(key);
-    pseudo_random.zeroize();
-    expanded.zeroize();
-    key.zeroize();
-    made
-}
-
-fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    // Padded with zeros to the hash's block (FIPS 198-1, section 4).
-    let mut block = [0; 64];
-    block.split_at_mut(32).0.copy_from_slice(key);
-    let mut mac = Hmac::<Sha256>::new(&block.into());
-    block.zeroize();
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
+    let expanded = mac::finish(mac::keyed(&*pseudo_random), &[b"EN-RPIK", &[1]]);
+    HintKey::first_half_of(&expanded)
 }
 
 /// Makes and reads the identifiers of one daily key.
