@@ -143,7 +143,7 @@ impl IdentityTable {
             return path.sieve_encrypted(keys, &trials, HASH_MASK, found);
         }
         for (index, key) in keys.iter().enumerate() {
-            let key = HintKey::from_bytes(*key);
+            let key = HintKey::copy_of(key);
             for (which, _) in
                 addresses.iter().enumerate().filter(|(_, address)| address.is_made_by(&key))
             {

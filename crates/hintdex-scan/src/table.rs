@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use hintdex_wire::{Hint, HintKey, HintScheme, Nonce, Slot};
 use rayon::prelude::*;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::backend::{Block, Kernel};
 use crate::store::KeyStore;
@@ -101,11 +101,9 @@ impl KeyTable {
     ///
     /// Made from what is stored: about 0.1 µs.
     pub fn key(&self, slot: Slot) -> Option<HintKey> {
-        let mut block = [*self.stored(slot)?];
-        self.kernel.restore(&mut block);
-        let [bytes] = block;
-        block.zeroize();
-        Some(HintKey::from_bytes(bytes))
+        let mut block = Zeroizing::new(*self.stored(slot)?);
+        self.kernel.restore(std::slice::from_mut(&mut *block));
+        Some(HintKey::copy_of(&block))
     }
 
     /// Takes `slot` out of every later search and zeroizes its key.
@@ -214,5 +212,35 @@ impl fmt::Debug for KeyTable {
             .field("backend", &self.backend())
             .field("slots", &self.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+mod tests {
+    use hintdex_wire::{HintKey, HintScheme, Slot, TruncatedLen};
+
+    use super::KeyTable;
+    use crate::Backend;
+
+    /// A search cannot see whether a retired key is still there: the retirement bit
+    /// alone keeps the slot out of the results.
+    #[test]
+    fn retiring_a_slot_overwrites_its_key_and_no_other() {
+        let truncated = HintScheme::Aes128Truncated(TruncatedLen::MIN);
+        for scheme in [HintScheme::Aes128, HintScheme::Speck64, truncated] {
+            for backend in Backend::ALL {
+                let Ok(mut table) = KeyTable::with_backend(scheme, *backend) else { continue };
+                table.extend((1..=70).map(|at| HintKey::from_bytes([at; 16])).collect());
+                let mut expected = table.blocks().to_vec();
+                for slot in [0, 63, 64, 69] {
+                    table.retire(Slot(slot));
+                    expected[slot as usize] = [0; 16];
+                    assert_eq!(table.blocks(), expected, "{scheme} {backend}");
+                }
+                table.retire(Slot(70));
+                assert_eq!(table.blocks(), expected, "past the end");
+            }
+        }
     }
 }

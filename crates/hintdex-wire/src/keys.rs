@@ -6,6 +6,7 @@ use hmac::Hmac;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::mac::Derived;
 use crate::{KeyId, mac};
 
 /// The key under which a device's hints are computed. Zeroized on drop, redacted in `Debug`.
@@ -27,9 +28,7 @@ impl HintKey {
 
     /// The first 16 of 32 derived bytes.
     pub(crate) const fn first_half_of(derived: &[u8; 32]) -> Self {
-        let mut key = Self([0; 16]);
-        key.0.copy_from_slice(derived.split_at(16).0);
-        key
+        Self(half(derived.split_at(16).0))
     }
 
     /// The bytes of the key. Code that copies them zeroizes the copy.
@@ -60,11 +59,8 @@ impl PacketKey {
     /// Copies the halves of a device key straight from where it is stored into
     /// memory that is zeroized on drop.
     pub const fn copy_of(dev_key: &[u8; 32]) -> Self {
-        let mut key = Self { cipher: [0; 16], mac: [0; 16] };
         let (cipher, mac) = dev_key.split_at(16);
-        key.cipher.copy_from_slice(cipher);
-        key.mac.copy_from_slice(mac);
-        key
+        Self { cipher: half(cipher), mac: half(mac) }
     }
 
     pub(crate) const fn cipher_key(&self) -> &[u8; 16] {
@@ -74,6 +70,15 @@ impl PacketKey {
     pub(crate) const fn mac_key(&self) -> &[u8; 16] {
         &self.mac
     }
+}
+
+/// 16 bytes of a longer key. The result fits in registers, so optimized code makes
+/// no copy on the stack.
+#[inline(always)]
+const fn half(bytes: &[u8]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(bytes);
+    half
 }
 
 macro_rules! redact {
@@ -133,28 +138,57 @@ impl MasterKey {
     /// The key that seals the keys which are not derived, for storage beside the
     /// fleet's index: HMAC(master, "hintdex-seal:device-keys").
     pub fn sealing_key(&self) -> Zeroizing<[u8; 32]> {
-        self.derive(&[b"hintdex-seal:device-keys"])
+        let mut key = Derived::default();
+        self.derive(&[b"hintdex-seal:device-keys"], &mut key);
+        key
     }
 
-    fn derive(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-        mac::finish(self.keyed.clone(), parts)
+    fn derive(&self, parts: &[&[u8]], out: &mut Derived) {
+        mac::finish_into(self.keyed.clone(), parts, out);
     }
 
-    fn derive_for(&self, label: &[u8], key: KeyId) -> Option<Zeroizing<[u8; 32]>> {
-        (key.generation == 0).then(|| self.derive(&[label, &key.device.0.to_be_bytes()]))
+    /// Derives a key of a device; `None` for a generation that has no keys here.
+    fn derive_for(&self, label: &[u8], key: KeyId, out: &mut Derived) -> Option<()> {
+        (key.generation == 0).then(|| self.derive(&[label, &key.device.0.to_be_bytes()], out))
     }
 }
 
 impl KeySource for MasterKey {
     fn hint_key(&self, key: KeyId) -> Option<HintKey> {
-        self.derive_for(b"nhint_key:", key).map(|bytes| HintKey::first_half_of(&bytes))
+        let mut derived = Derived::default();
+        self.derive_for(b"nhint_key:", key, &mut derived)?;
+        Some(HintKey::first_half_of(&derived))
     }
 
     fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
-        self.derive_for(b"dev_key:", key).map(|bytes| PacketKey::copy_of(&bytes))
+        let mut derived = Derived::default();
+        self.derive_for(b"dev_key:", key, &mut derived)?;
+        Some(PacketKey::copy_of(&derived))
     }
 
     fn check_value(&self, context: &[u8]) -> CheckValue {
-        *HintKey::first_half_of(&self.derive(&[b"hintdex-check:", context])).expose()
+        let mut derived = Derived::default();
+        self.derive(&[b"hintdex-check:", context], &mut derived);
+        *HintKey::first_half_of(&derived).expose()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use aes::{Aes128Dec, Aes128Enc};
+    use zeroize::ZeroizeOnDrop;
+
+    use super::{HintKey, PacketKey};
+    use crate::speck::Speck64;
+
+    /// Compiles only while each of `types` is zeroized on drop.
+    macro_rules! are_zeroized_on_drop {
+        ($($name:ty),*) => {
+            const _: () = {
+                const fn check<T: ZeroizeOnDrop>() {}
+                $(check::<$name>();)*
+            };
+        };
+    }
+    are_zeroized_on_drop!(HintKey, PacketKey, Speck64, Aes128Enc, Aes128Dec);
 }

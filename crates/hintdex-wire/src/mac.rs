@@ -1,6 +1,6 @@
 //! HMAC-SHA256 (FIPS 198-1): the one place that absorbs keys into a hash.
 //!
-//! Keys enter by reference and results leave in memory that is wiped on drop.
+//! Keys enter by reference, and results are written to memory that is wiped on drop.
 //! The hash states are wiped on drop by their own crates.
 
 use hmac::digest::FixedOutput;
@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 
 /// The length of a SHA-256 block in bytes.
 const BLOCK_LEN_BYTES: usize = 64;
+
+/// Room for a result: wiped on drop.
+pub(crate) type Derived = Zeroizing<[u8; 32]>;
 
 /// HMAC-SHA256 after `key` has been absorbed: two compressions.
 ///
@@ -22,11 +25,12 @@ pub(crate) fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new((&*block).into())
 }
 
-/// Absorbs `parts` and returns the result: two compressions and one for each 64
-/// bytes of `parts`.
-pub(crate) fn finish(mut mac: Hmac<Sha256>, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+/// Absorbs `parts` and writes the result to `out`: two compressions and one for
+/// each 64 bytes of `parts`.
+///
+/// The caller owns the memory of the result: a result that is returned can be
+/// copied on its way, and nobody wipes that copy.
+pub(crate) fn finish_into(mut mac: Hmac<Sha256>, parts: &[&[u8]], out: &mut Derived) {
     parts.iter().for_each(|part| mac.update(part));
-    let mut result = Zeroizing::new([0; 32]);
-    mac.finalize_into((&mut *result).into());
-    result
+    mac.finalize_into((&mut **out).into());
 }

@@ -18,7 +18,7 @@ pub(super) fn sieve(
     maybe: &mut dyn FnMut(usize, usize),
 ) {
     for (index, key) in keys.iter().enumerate() {
-        let cipher = HintCipher::new(scheme, &HintKey::from_bytes(*key));
+        let cipher = HintCipher::new(scheme, &HintKey::copy_of(key));
         if scheme.is_reversible() {
             cipher.each_nonce(hints, |hint, _| maybe(index, hint));
         } else if let Some(window) = windows.get(index) {
@@ -39,7 +39,7 @@ pub(super) fn decide(scheme: HintScheme, batch: Batch<'_>, found: &mut dyn FnMut
     let pairs = batch.keys.iter().zip(batch.hints).take(batch.len);
     for (index, (key, hint)) in pairs.enumerate() {
         let window = batch.windows.get(index).copied().unwrap_or(Window::NONE);
-        let cipher = HintCipher::new(scheme, &HintKey::from_bytes(*key));
+        let cipher = HintCipher::new(scheme, &HintKey::copy_of(key));
         if let Some(hint) = Hint::read(scheme, hint.get(..MAX_HINT_LEN_BYTES).unwrap_or_default()) {
             cipher.nonces_within(&hint, window.nonces(), |nonce| found(index, nonce));
         }

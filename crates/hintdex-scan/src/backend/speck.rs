@@ -18,8 +18,8 @@ const LAST_STEP: u32 = 25;
 const ROUNDS: usize = 27;
 
 /// Four big-endian words of a key, as the paper orders them: l₂ l₁ l₀ k₀.
-fn key_words(key: Block) -> [u32; 4] {
-    let all = u128::from_be_bytes(key);
+fn key_words(key: &Block) -> [u32; 4] {
+    let all = u128::from_be_bytes(*key);
     [96, 64, 32, 0].map(|shift| low_word(all >> shift))
 }
 
@@ -36,7 +36,7 @@ fn block([a, b, c, d]: [u32; 4]) -> Block {
 
 /// Turns a key into the end of its schedule: k₂₆, l₂₆, l₂₇, l₂₈.
 pub(super) fn store(place: &mut Block) {
-    let [mut l2, mut l1, mut l0, mut k] = key_words(*place);
+    let [mut l2, mut l1, mut l0, mut k] = key_words(place);
     for i in 0..=LAST_STEP {
         let l3 = l0.rotate_right(8).wrapping_add(k) ^ i;
         k = k.rotate_left(3) ^ l3;

@@ -122,6 +122,40 @@ fn a_scan_for_many_finds_all_of_them_and_for_one_the_same() {
     });
 }
 
+/// Runs `work` with one thread, which takes the tasks of a scan in order.
+fn in_order<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    pool.install(work)
+}
+
+/// With 96 check bits a second match means that two slots hold the same key, so the
+/// scan may stop at the first. With fewer, an early match can be a wrong key, and a
+/// scan that stopped there would lose the right one.
+#[test]
+fn a_scan_until_found_stops_early_only_where_a_match_is_certain() {
+    let tasks_apart = 3 << 14;
+    let places = [2, tasks_apart + 5];
+    for scheme in schemes() {
+        let mut fleet: Vec<_> = (0..=places[1]).map(|_| HintKey::from_bytes([9; 16])).collect();
+        for place in places {
+            fleet[place] = key(40, 1);
+        }
+        let other = hint(scheme, &key(41, 1), 7);
+        let hint = hint(scheme, &key(40, 1), 7);
+        let table = table(scheme, Backend::best(scheme), fleet);
+        let search = table.within(|_| 7..8);
+        let both = places.map(|place| Match { slot: slot(place), nonce: 7 }).to_vec();
+        let stops_early = scheme == HintScheme::Aes128;
+        let expected = if stops_early { both[..1].to_vec() } else { both.clone() };
+        // A hint that nobody made keeps the scan going for itself alone.
+        let (found, whole) = in_order(|| {
+            (search.confirm_all_until_found(&[hint, other]), search.confirm_all(&[hint, other]))
+        });
+        assert_eq!(found, [expected, vec![]], "{scheme}");
+        assert_eq!(whole, [both, vec![]], "{scheme}");
+    }
+}
+
 #[test]
 fn ranges_of_every_length_at_every_edge() {
     each_backend(|scheme, backend| {

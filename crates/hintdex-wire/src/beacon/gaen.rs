@@ -17,6 +17,7 @@ use core::ops::Range;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128Dec, Aes128Enc};
 
+use crate::mac::Derived;
 use crate::{HintKey, mac};
 
 /// The length of an identifier.
@@ -46,9 +47,10 @@ pub fn interval_of(unix_s: u64) -> u32 {
 /// HKDF-SHA256 (RFC 5869) without salt. Eight SHA-256 compressions.
 pub fn identifier_key(daily_key: &HintKey) -> HintKey {
     // Extract: without a salt the key of the HMAC is zeros (RFC 5869, 2.2).
-    let pseudo_random = mac::finish(mac::keyed(&[]), &[daily_key.expose()]);
+    let (mut pseudo_random, mut expanded) = (Derived::default(), Derived::default());
+    mac::finish_into(mac::keyed(&[]), &[daily_key.expose()], &mut pseudo_random);
     // Expand: the first block of output is all that is needed.
-    let expanded = mac::finish(mac::keyed(&*pseudo_random), &[b"EN-RPIK", &[1]]);
+    mac::finish_into(mac::keyed(&*pseudo_random), &[b"EN-RPIK", &[1]], &mut expanded);
     HintKey::first_half_of(&expanded)
 }
 
