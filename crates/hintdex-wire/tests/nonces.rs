@@ -80,6 +80,22 @@ fn the_last_day_and_the_last_step_have_a_time() {
     assert_eq!(NonceKind::Counter.device_time_s(7), None);
 }
 
+#[test]
+fn every_unit_up_to_the_last_has_nonces_of_its_own() {
+    for kind in [step(1), step(86_400), NonceKind::DayCounter] {
+        assert_eq!(kind.max_unit(), u64::from(u32::MAX), "{kind}");
+        for unit in [0, 1, 20_000, kind.max_unit() - 1, kind.max_unit()] {
+            assert_eq!(kind.unit_of(kind.first_of(unit)), unit, "{kind}");
+            assert!(kind.first_of(unit) <= kind.max_nonce(), "{kind} {unit}");
+            assert!(unit == 0 || kind.unit_of(kind.first_of(unit) - 1) == unit - 1, "{kind}");
+        }
+        assert_eq!(kind.unit_of(kind.max_nonce()), kind.max_unit(), "{kind}");
+        assert!(kind.first_of(kind.max_unit() + 1) > kind.max_nonce(), "{kind}");
+    }
+    let counter = NonceKind::Counter;
+    assert_eq!((counter.unit_of(7), counter.first_of(7), counter.tells_time()), (0, 0, false));
+}
+
 proptest! {
     #[test]
     fn a_nonce_tells_the_unit_it_was_made_in(unix_s in 0u64..1 << 40, len in 1u32..=86_400, counter: u32) {
