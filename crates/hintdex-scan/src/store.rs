@@ -1,10 +1,10 @@
-//! Where keys lie: in a row, wiped when dropped.
+//! Memory for keys: contiguous, wiped on drop.
 
 use std::fmt;
 
 use crate::backend::{Block, wipe};
 
-/// Stored keys in a row.
+/// Stored keys, contiguous in memory.
 #[derive(Clone)]
 pub(crate) struct KeyStore(Vec<Block>);
 
@@ -29,7 +29,8 @@ impl KeyStore {
         self.0.capacity() * size_of::<Block>()
     }
 
-    /// This store, followed by `count` zero blocks, in new memory; the old memory is wiped.
+    /// Appends `count` zero blocks. The store moves to new memory, and the old memory
+    /// is wiped: a `Vec` that reallocates would free it as it is.
     pub fn grow(&mut self, count: usize) {
         let mut grown = Vec::with_capacity(self.0.len() + count);
         grown.extend_from_slice(&self.0);

@@ -162,13 +162,12 @@ impl Sealer {
     /// [`SealError::NoncesUsedUp`] past the last nonce of the kind.
     /// [`SealError::DayUsedUp`] when all nonces up to the end of a day are used and
     /// the clock does not show a later day.
-    pub const fn nonce_at(&self, clock_s: u64) -> Result<Nonce, SealError> {
+    pub fn nonce_at(&self, clock_s: u64) -> Result<Nonce, SealError> {
         let unit = match self.kind.unit_s() {
             0 => 0,
-            unit_s => clock_s / unit_s as u64,
+            unit_s => clock_s / u64::from(unit_s),
         };
-        let (first, next) = (self.kind.first_of(unit), self.next_nonce);
-        let nonce = if first > next { first } else { next };
+        let nonce = self.kind.first_of(unit).max(self.next_nonce);
         if nonce > self.kind.max_nonce() {
             return Err(SealError::NoncesUsedUp);
         }

@@ -1,4 +1,4 @@
-//! Every hint scheme: its name and number, its hints, and packets around them.
+//! Every hint scheme: names, numbers, hints, and packets with them.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -65,7 +65,7 @@ fn speck_hints_are_those_of_the_vectors() {
 }
 
 #[test]
-fn truncated_hints_are_the_head_of_the_whole_ones_and_have_no_nonce_of_their_own() {
+fn truncated_hints_are_heads_of_whole_hints_and_cannot_be_reversed() {
     let whole = cipher(HintScheme::Aes128, [9; 16]);
     for len in (4..=12).filter_map(TruncatedLen::new) {
         let scheme = HintScheme::Aes128Truncated(len);
@@ -83,7 +83,7 @@ fn truncated_hints_are_the_head_of_the_whole_ones_and_have_no_nonce_of_their_own
 }
 
 #[test]
-fn what_is_expected_bounds_the_irreversible_alone() {
+fn expected_nonces_bound_the_search_of_truncated_hints_only() {
     for &scheme in HintScheme::ALL {
         let (own, foreign) = (cipher(scheme, [1; 16]), cipher(scheme, [2; 16]));
         let hint = own.hint(1000).expect("a counter");
@@ -101,7 +101,7 @@ fn what_is_expected_bounds_the_irreversible_alone() {
 }
 
 #[test]
-fn what_cannot_hold_a_hint_and_a_tag_is_no_packet_of_any_scheme() {
+fn bytes_too_few_for_a_hint_and_a_tag_are_no_packet_of_any_scheme() {
     for &scheme in HintScheme::ALL {
         let least = scheme.len_bytes() + TAG_LEN_BYTES;
         let room = [0; 24];

@@ -79,6 +79,7 @@ fn a_short_buffer_spends_no_nonce() {
 fn the_last_nonce_of_each_kind_is_the_last_packet() {
     for kind in [NonceKind::Counter, minutes(), NonceKind::DayCounter] {
         let last = kind.max_nonce();
+        assert_eq!(sealer(kind, last).nonce_at(0), Ok(last), "{kind}");
         let mut sealer = sealer(kind, last - 1);
         assert_eq!(
             (seal(&mut sealer, kind), seal_at(&mut sealer, kind, last)),
@@ -124,7 +125,7 @@ fn a_days_counter_does_not_run_into_the_next_day() {
 }
 
 #[test]
-fn a_days_first_nonce_is_for_who_names_the_day() {
+fn a_days_first_nonce_is_sealed_when_the_caller_names_the_day() {
     let kind = NonceKind::DayCounter;
     let first = kind.first_of(9);
     assert_eq!(seal(&mut sealer(kind, first), kind), Ok(first));

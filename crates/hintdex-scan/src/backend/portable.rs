@@ -1,8 +1,8 @@
-//! Every processor: one key after another by the `aes` crate, and SPECK64 four
-//! keys side by side, which any compiler makes vectors of.
+//! Every processor: the `aes` crate with one key after another, and SPECK64 with four
+//! keys side by side, which compilers turn into vectors.
 //!
-//! Keys of AES are stored as they are. The crate chooses its own instructions, and
-//! without any for AES it works in constant time (bit slicing).
+//! The table stores AES keys themselves. The crate chooses its own instructions; on a
+//! processor without AES instructions it runs in constant time (bit slicing).
 
 use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, MAX_HINT_LEN_BYTES, Nonce};
 
@@ -46,7 +46,7 @@ pub(super) fn decide(scheme: HintScheme, batch: Batch<'_>, found: &mut dyn FnMut
     }
 }
 
-/// SPECK64 without intrinsics, a block a register.
+/// SPECK64 without intrinsics: one block a register.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words;
 

@@ -42,7 +42,7 @@ fn each_backend(mut test: impl FnMut(HintScheme, Backend)) {
 }
 
 #[test]
-fn this_machine_shows_what_it_has() {
+fn the_best_back_end_of_this_machine_is_chosen() {
     for scheme in schemes() {
         let has = backends(scheme);
         assert!(has.contains(&Backend::Portable));
@@ -75,7 +75,7 @@ fn every_device_of_a_fleet_is_found_in_pairs() {
 #[test]
 fn every_device_of_a_fleet_is_found_in_the_range_around_it() {
     each_backend(|scheme, backend| {
-        // The portable one takes half a minute for each tenth of a million.
+        // The portable back end takes half a minute for each tenth of a million.
         let fleet = keys(2, if backend == Backend::Portable { FLEET / 20 } else { FLEET });
         let group = |at: usize| slot(at / 32 * 32)..slot(at / 32 * 32 + 32);
         let ranges: Vec<_> = (fleet.iter().enumerate().zip(0..))
@@ -83,18 +83,18 @@ fn every_device_of_a_fleet_is_found_in_the_range_around_it() {
             .collect();
         let table = table(scheme, backend, fleet);
         let mut seen = vec![0; ranges.len()];
-        let mut strangers = 0;
+        let mut by_chance = 0;
         let search = table.within(|slot| expected(scheme, slot));
         search.confirm_ranges(&ranges, |index, found| {
             if found.slot == slot(index) && found.nonce == nonce(scheme, index as u64) {
                 seen[index] += 1;
             } else {
-                strangers += 1;
+                by_chance += 1;
             }
         });
         assert!(seen.iter().all(|times| *times == 1), "{scheme} {backend}");
         // 32 check bits: a million hints tried with 31 wrong keys and two nonces each.
-        assert!(strangers <= 2, "{scheme} {backend}: {strangers}");
+        assert!(by_chance <= 2, "{scheme} {backend}: {by_chance}");
     });
 }
 
@@ -211,10 +211,10 @@ fn foreign_hints_match_by_chance_alone() {
     });
 }
 
-/// Hints of the `aes` crate under random keys, and random blocks, most of them
-/// not hints at all: the back ends say what the crate says.
+/// Hints of the `aes` crate under random keys, and random blocks, most of which are
+/// no hints: the back ends find exactly the hints that the crate finds.
 #[test]
-fn aes_back_ends_say_what_the_crate_says() {
+fn aes_back_ends_agree_with_the_aes_crate() {
     let count = if cfg!(debug_assertions) { 10_000 } else { 2_000_000 };
     for backend in backends(HintScheme::Aes128) {
         let (mut pairs, mut wanted) = (Vec::new(), Vec::new());
@@ -252,7 +252,7 @@ fn aes_back_ends_say_what_the_crate_says() {
 }
 
 #[test]
-fn truncated_back_ends_say_what_the_crate_says() {
+fn truncated_back_ends_agree_with_the_aes_crate() {
     let count = if cfg!(debug_assertions) { 5_000 } else { 300_000 };
     for len in [4, 5, 8, 11, 12].into_iter().filter_map(TruncatedLen::new) {
         let scheme = HintScheme::Aes128Truncated(len);
@@ -282,7 +282,7 @@ fn truncated_back_ends_say_what_the_crate_says() {
 }
 
 #[test]
-fn keys_come_back_as_they_were_given() {
+fn a_table_returns_the_keys_it_was_given() {
     each_backend(|scheme, backend| {
         for count in [1, 2, 7, 16, 33] {
             let fleet = keys(11, count);
@@ -328,7 +328,7 @@ fn windows_end_where_nonces_do() {
 }
 
 #[test]
-fn a_hint_that_one_key_makes_twice_is_found_twice() {
+fn a_hint_with_two_nonces_under_one_key_is_found_twice() {
     // Two nonces of this key have hints with the same first four bytes; found by
     // trying some ten thousand nonces of as many keys.
     let truncated = HintScheme::Aes128Truncated(TruncatedLen::MIN);

@@ -80,8 +80,8 @@ fn a_grown_table_finds_the_old_and_the_new() {
 }
 
 #[test]
-#[should_panic(expected = "search within those expected")]
-fn hints_that_do_not_tell_their_nonce_are_not_searched_for_without_one() {
+#[should_panic(expected = "search within the expected nonces")]
+fn hints_that_cannot_be_reversed_are_not_searched_without_expected_nonces() {
     let short = HintScheme::Aes128Truncated(TruncatedLen::MIN);
     let mut table = KeyTable::new(short);
     table.extend(keys(3));
