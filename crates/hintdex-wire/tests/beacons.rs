@@ -109,6 +109,12 @@ fn exponents_and_intervals_have_their_ends() {
     assert_eq!(RotationExponent::new(15), Some(RotationExponent::MAX));
     assert_eq!(RotationExponent::new(16), None);
     assert_eq!(RotationExponent::MAX.period_s(), 32_768);
+    for k in 0..16 {
+        assert_eq!(
+            (exponent(k).get(), exponent(k).period_s()),
+            (u8::try_from(k).expect("small"), 1 << k)
+        );
+    }
     assert_eq!((interval_of(INTERVAL_S - 1), interval_of(INTERVAL_S)), (0, 1));
     assert_eq!(interval_of(u64::MAX), u32::MAX);
 }
