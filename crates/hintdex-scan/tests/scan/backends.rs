@@ -54,6 +54,31 @@ fn the_best_back_end_of_this_machine_is_chosen() {
     assert!(error.to_string().contains("aes-ni for speck64 hints; the best it has is"), "{error}");
 }
 
+/// A back end that detection overlooks would be skipped by every other test here.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_back_end_exists_exactly_where_the_processor_has_its_instructions() {
+    let has_aes_ni = is_x86_feature_detected!("aes")
+        && is_x86_feature_detected!("ssse3")
+        && is_x86_feature_detected!("sse4.1");
+    let has_avx2 = is_x86_feature_detected!("avx2");
+    let has_avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+    let has_vaes = is_x86_feature_detected!("vaes");
+    for scheme in schemes() {
+        let expected = if scheme == HintScheme::Speck64 {
+            [true, false, has_avx2, has_avx512]
+        } else {
+            [true, has_aes_ni, has_avx2 && has_vaes, has_avx512 && has_vaes]
+        };
+        let detected = Backend::ALL.iter().zip(expected).filter(|(_, has)| *has);
+        assert!(backends(scheme).iter().eq(detected.map(|(backend, _)| backend)), "{scheme}");
+        for (backend, has) in Backend::ALL.iter().zip(expected) {
+            let is_made = hintdex_scan::IdentityTable::with_backend(*backend).is_ok();
+            assert!(scheme == HintScheme::Speck64 || is_made == has, "{backend}");
+        }
+    }
+}
+
 #[test]
 fn every_device_of_a_fleet_is_found_in_pairs() {
     each_backend(|scheme, backend| {
