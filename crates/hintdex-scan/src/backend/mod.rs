@@ -304,3 +304,48 @@ impl Kernel {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+mod tests {
+    use hintdex_wire::{Hint, HintScheme, TruncatedLen};
+
+    use super::{Backend, Block, Kernel, Window};
+
+    /// A block of an arithmetic progression that mixes all bits: no two are alike.
+    fn block(seed: u128) -> Block {
+        let odd = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128;
+        let mixed = (seed + 1).wrapping_mul(odd);
+        (mixed ^ mixed >> 61).wrapping_mul(odd).to_le_bytes()
+    }
+
+    /// A sieve that lets too much pass is slow and never wrong: the exact decision
+    /// that follows hides it from every search. So its work is bounded here. 65,536
+    /// pairs of unrelated keys and hints leave one pair if 16 bits are compared, and
+    /// nearly always none if 24 or 32 bits are.
+    #[test]
+    fn sieves_pass_few_pairs_that_do_not_match() {
+        let truncated = HintScheme::Aes128Truncated(TruncatedLen::MIN);
+        let keys: Vec<_> = (0..4096).map(block).collect();
+        let windows = vec![Window::new(0..1, u32::MAX.into()); keys.len()];
+        let cases = [
+            (HintScheme::Aes128, 1),
+            (HintScheme::Aes128Wide, 9),
+            (HintScheme::Speck64, 1),
+            (truncated, 1),
+        ];
+        for (scheme, most) in cases {
+            let hints = (0..16).map(|seed| Hint::read(scheme, &block(1 << 64 | seed)));
+            let hints: Vec<_> = hints.flatten().collect();
+            assert_eq!(hints.len(), 16);
+            for kernel in Backend::ALL.iter().filter_map(|backend| Kernel::new(scheme, *backend)) {
+                for hints in [hints.as_slice(), &hints[..1]] {
+                    let mut passed = 0;
+                    let tried = kernel.sieve(&keys, &windows, hints, &mut |_, _| passed += 1);
+                    assert_eq!(tried, keys.len(), "{scheme} {kernel:?}");
+                    assert!(passed <= most, "{scheme} {kernel:?}: {passed}");
+                }
+            }
+        }
+    }
+}

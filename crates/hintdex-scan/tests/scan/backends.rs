@@ -178,6 +178,10 @@ fn a_scan_until_found_stops_early_only_where_a_match_is_certain() {
         });
         assert_eq!(found, [expected, vec![]], "{scheme}");
         assert_eq!(whole, [both, vec![]], "{scheme}");
+        if scheme.is_reversible() {
+            let of_table = in_order(|| table.confirm_all_until_found(&[hint, other]));
+            assert_eq!(of_table, found, "{scheme}");
+        }
     }
 }
 
