@@ -308,7 +308,7 @@ impl Kernel {
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 mod tests {
-    use hintdex_wire::{Hint, HintScheme, TruncatedLen};
+    use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, TruncatedLen};
 
     use super::{Backend, Block, Kernel, Window};
 
@@ -344,6 +344,31 @@ mod tests {
                     let tried = kernel.sieve(&keys, &windows, hints, &mut |_, _| passed += 1);
                     assert_eq!(tried, keys.len(), "{scheme} {kernel:?}");
                     assert!(passed <= most, "{scheme} {kernel:?}: {passed}");
+                }
+            }
+        }
+    }
+
+    /// With odd and even numbers of hints, which some back ends take in pairs.
+    #[test]
+    fn sieves_name_each_pair_of_a_key_and_a_given_hint_at_most_once() {
+        let truncated = HintScheme::Aes128Truncated(TruncatedLen::MIN);
+        let windows = vec![Window::new(0..3, u32::MAX.into()); 64];
+        for scheme in [HintScheme::Aes128, HintScheme::Speck64, truncated] {
+            for kernel in Backend::ALL.iter().filter_map(|backend| Kernel::new(scheme, *backend)) {
+                let mut keys: Vec<_> = (0..64).map(block).collect();
+                let makers = [5, 17, 40, 41, 63];
+                let hint = |key| HintCipher::new(scheme, &HintKey::copy_of(&keys[key])).hint(2);
+                let hints: Vec<_> = makers.into_iter().filter_map(hint).collect();
+                kernel.store(&mut keys);
+                for count in 1..=makers.len() {
+                    let mut named = Vec::new();
+                    kernel.sieve(&keys, &windows, &hints[..count], &mut |key, hint| {
+                        named.push((key, hint));
+                    });
+                    named.sort_unstable();
+                    let expected: Vec<_> = makers.into_iter().zip(0..count).collect();
+                    assert_eq!(named, expected, "{scheme} {kernel:?} {count}");
                 }
             }
         }
