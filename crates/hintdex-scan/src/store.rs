@@ -50,3 +50,16 @@ impl fmt::Debug for KeyStore {
         write!(f, "KeyStore({} redacted)", self.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::KeyStore;
+
+    #[test]
+    fn a_store_prints_its_length_and_no_key() {
+        let mut store = KeyStore::new();
+        store.grow(3);
+        store.blocks_mut().fill([0xab; 16]);
+        assert_eq!(format!("{store:?}"), "KeyStore(3 redacted)");
+    }
+}
