@@ -24,11 +24,12 @@ build: setup
 demo: build
 	@tools/demo.sh
 
-# make lint    formatting, clippy without a warning, the sizes of files and functions
+# make lint    formatting, clippy without a warning, sizes of files and functions, wire for Cortex-M4
 lint: setup
 	$(CARGO) fmt --all --check
 	tools/with-ccache.sh $(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	tools/check-sizes.sh
+	CARGO="$(CARGO)" tools/check-firmware.sh
 
 # The crates without RocksDB run in the dev profile, too: there arithmetic that
 # overflows panics.

@@ -1,4 +1,4 @@
-//! The forward scan: addresses made from a random number under a key.
+//! The forward scan: addresses that a key computes from a random number.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use crate::backend::{AesPath, Block};
 use crate::store::KeyStore;
 use crate::{Backend, BackendError};
 
-/// Keys that one task tries.
+/// The number of keys that one task tries.
 const KEYS_PER_TASK: usize = 1 << 13;
 
-/// The bytes of the hash as they lie in the last word of a register.
+/// The bytes of the hash within the last word of a register.
 const HASH_MASK: u32 = 0xffff_ff00;
 
 /// A resolvable private address of Bluetooth Low Energy (Core specification,
@@ -25,59 +25,59 @@ pub struct ResolvableAddress {
 }
 
 impl ResolvableAddress {
-    /// An address as it is written, most significant byte first: prand ‖ hash.
+    /// An address in the order of text, most significant byte first: prand ‖ hash.
     ///
-    /// `None` if it is of another kind: of a resolvable one the first two bits
-    /// are 01.
+    /// `None` if the address is of another kind: the first two bits of a resolvable
+    /// address are 01.
     pub const fn from_bytes(address: [u8; 6]) -> Option<Self> {
         let [a, b, c, d, e, f] = address;
         if a >> 6 == 1 { Some(Self { prand: [a, b, c], hash: [d, e, f] }) } else { None }
     }
 
-    /// The block that is encrypted ends in this number; the rest of it is zero.
+    /// The last word of the block that the key encrypts. The other words are zero.
     const fn plain(&self) -> u32 {
         let [a, b, c] = self.prand;
         u32::from_be_bytes([0, a, b, c])
     }
 
-    /// The end of the block that must come out, as it lies in a register.
+    /// The last word of the result under the right key, as a register holds it.
     const fn last_word(&self) -> u32 {
         let [a, b, c] = self.hash;
         u32::from_le_bytes([0, a, b, c])
     }
 
-    /// Whether `key` made it: `ah(key, prand) = AES-128(key, 0x00 × 13 ‖ prand) mod
-    /// 2²⁴` (Core specification, volume 3 part H, 2.2.2).
+    /// Whether the hash is that of `key`: `ah(key, prand) = AES-128(key, 0x00 × 13 ‖
+    /// prand) mod 2²⁴` (Core specification, volume 3 part H, 2.2.2).
     fn is_made_by(&self, key: &HintKey) -> bool {
-        // What is encrypted is what the hint of the nonce `prand` encrypts.
+        // The hint of the nonce `prand` is the encryption of the same block.
         let made = HintCipher::new(HintScheme::Aes128, key).hint(Nonce::from(self.plain()));
         made.is_some_and(|made| made.as_bytes().ends_with(&self.hash))
     }
 }
 
-/// Identity resolving keys, by the order they were given in.
+/// Identity resolving keys, numbered in the order in which they were added.
 ///
-/// Such an address cannot be indexed: its random number is new each time, so
-/// every key is tried for every address. 16 bytes a key, zeroized when dropped
-/// and when it grows.
+/// A resolvable address cannot be indexed, because its random number changes with
+/// each address. So every key is tried for every address. A key takes 16 bytes. Keys
+/// are zeroized when the table grows and when it is dropped.
 #[derive(Clone)]
 pub struct IdentityTable {
-    /// Without one, the `aes` crate.
+    /// `None` selects the `aes` crate.
     path: Option<AesPath>,
     keys: KeyStore,
 }
 
 impl IdentityTable {
-    /// An empty table, searched by the best back end this processor has.
+    /// An empty table, searched by the best back end of this processor.
     pub fn new() -> Self {
         let path = Backend::ALL.iter().rev().find_map(|backend| AesPath::detect(*backend));
         Self { path, keys: KeyStore::new() }
     }
 
-    /// An empty table that is searched by `backend`: for tests and benches.
+    /// An empty table, searched by `backend`: for tests and benches.
     ///
     /// # Errors
-    /// [`BackendError`] when the processor does not have it.
+    /// [`BackendError`] when the processor does not have `backend`.
     pub fn with_backend(backend: Backend) -> Result<Self, BackendError> {
         let path = AesPath::detect(backend);
         if path.is_none() && backend != Backend::Portable {
@@ -86,18 +86,19 @@ impl IdentityTable {
         Ok(Self { path, keys: KeyStore::new() })
     }
 
-    /// How many keys it holds.
+    /// The number of keys.
     pub const fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether it holds no key.
+    /// Whether the table has no key.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Appends keys, bytes in the order they are written in: most significant
-    /// first. The table moves, so give many at a time.
+    /// Appends keys, whose bytes are in the order of text: most significant first.
+    /// The table moves to new memory, so one call with many keys is much cheaper than
+    /// many calls.
     pub fn extend(&mut self, keys: Vec<HintKey>) {
         let old = self.keys.len();
         self.keys.grow(keys.len());
@@ -105,11 +106,12 @@ impl IdentityTable {
         places.iter_mut().zip(&keys).for_each(|(place, key)| *place = *key.expose());
     }
 
-    /// The indices of the keys that made each address, ascending, on all threads.
+    /// Returns, for each address, the indices of the keys that match it, ascending.
+    /// Runs on all threads.
     ///
-    /// About 3 ns a key and core for the first address and 1 ns for every further
-    /// one. A wrong key passes once in 2²⁴, so of a million keys one passes for
-    /// about every seventeenth foreign address.
+    /// Costs about 3 ns a key and core for the first address and 1 ns for every further
+    /// address. A wrong key passes once in 2²⁴: of a million keys, one passes for about
+    /// every seventeenth foreign address.
     pub fn resolve(&self, addresses: &[ResolvableAddress]) -> Vec<Vec<usize>> {
         let tasks = self.keys.blocks().par_chunks(KEYS_PER_TASK).enumerate();
         let found: Vec<_> = tasks
@@ -143,7 +145,7 @@ impl IdentityTable {
             return path.sieve_encrypted(keys, &trials, HASH_MASK, found);
         }
         for (index, key) in keys.iter().enumerate() {
-            let key = HintKey::from_bytes(*key);
+            let key = HintKey::copy_of(key);
             for (which, _) in
                 addresses.iter().enumerate().filter(|(_, address)| address.is_made_by(&key))
             {

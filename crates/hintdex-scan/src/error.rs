@@ -1,4 +1,4 @@
-//! What can go wrong before a search begins. A search itself cannot fail.
+//! Errors before a search begins. A search itself cannot fail.
 
 use std::error::Error;
 use std::fmt;
@@ -7,12 +7,13 @@ use hintdex_wire::HintScheme;
 
 use crate::Backend;
 
-/// A back end was asked for that this processor does not have.
+/// This processor does not have the requested back end. The message names the best
+/// back end that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackendError {
-    /// What was asked for.
+    /// The requested back end.
     pub backend: Backend,
-    /// For which hints.
+    /// The scheme of the hints to be searched.
     pub scheme: HintScheme,
 }
 

@@ -1,9 +1,8 @@
-//! The hint keys of a fleet in a row, and finding the one that made a hint.
+//! The hint keys of a fleet in one table, and the search for the key behind a hint.
 //!
-//! Every lookup ends here: an index or a snapshot only makes the range small.
-//! [`KeyTable`] holds 16 bytes a slot, and a [`Search`] tries slots: pairs of a
-//! slot and a hint that an index named, the ranges that a snapshot named, or
-//! everybody.
+//! Every lookup ends here: an index or a snapshot only narrows the range of slots.
+//! [`KeyTable`] stores 16 bytes a slot. A [`Search`] tries slots: the pairs of slot
+//! and hint that an index names, the ranges that a snapshot names, or all slots.
 //!
 //! ```
 //! use hintdex_scan::{KeyTable, Match};
@@ -17,7 +16,7 @@
 //! let found = table.confirm(Slot(0)..Slot(100), &hint);
 //! assert_eq!(found, [Match { slot: Slot(42), nonce: 7 }]);
 //!
-//! // Short hints do not tell their nonce: say which ones to expect of a slot.
+//! // Truncated hints cannot be reversed: the search needs the expected nonces.
 //! let short = HintScheme::Aes128Truncated(TruncatedLen::new(6).unwrap());
 //! let hint = HintCipher::new(short, &keys[42]).hint(7).unwrap();
 //! let mut table = KeyTable::new(short);
@@ -26,8 +25,8 @@
 //! assert_eq!(search.confirm(Slot(0)..Slot(100), &hint), found);
 //! ```
 //!
-//! Keys are zeroized when a table is dropped; what the compiler spills of them to
-//! the stack during a search is not.
+//! Keys are zeroized when a table grows and when it is dropped. What the compiler
+//! spills of them to the stack during a search is not wiped.
 #![deny(unsafe_code)]
 
 mod address;

@@ -1,5 +1,5 @@
-//! Searching the table: every search is runs of neighbouring keys, sieved, and
-//! pairs of a key and a hint, decided exactly.
+//! Searching the table. Every search sieves runs of neighbouring keys and then
+//! decides the remaining pairs of key and hint exactly.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,38 +11,38 @@ use rayon::prelude::*;
 use crate::KeyTable;
 use crate::backend::{Batch, Block, PAIRS_PER_GROUP, Window, prefetch, wipe};
 
-/// How many slots one task of a parallel scan tries: 40 µs for one hint, long
-/// beside the handing out of a task and short beside a scan.
+/// The number of slots that one task of a parallel scan tries: 40 µs for one hint,
+/// long compared with starting a task and short compared with a scan.
 const SLOTS_PER_TASK: usize = 1 << 14;
 
-/// How many pairs are decided together: enough that fetching keys from all over
-/// a table overlaps.
+/// The number of pairs that are decided together: enough for the fetches of scattered
+/// keys to overlap.
 const PAIRS_PER_BATCH: usize = 4 * PAIRS_PER_GROUP;
 
-/// How many ranges ahead keys are asked for: some 100 ns.
+/// How many ranges ahead keys are prefetched: about 100 ns.
 const RANGES_AHEAD: usize = 3;
 
-/// How many slots are sieved at a time where each has a window of its own.
+/// The number of slots that are sieved together if each has its own window.
 const WINDOWS_PER_RUN: usize = 128;
 
-/// A slot whose key made a hint, and the nonce it was made from.
+/// A slot whose key computes a hint, and the nonce of that hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Match {
     /// The slot.
     pub slot: Slot,
-    /// The nonce the hint was made from, if the slot's key made it.
+    /// The nonce from which the slot's key computes the hint.
     pub nonce: Nonce,
 }
 
-/// A search through a [`KeyTable`]: made by [`KeyTable::within`].
+/// A search through a [`KeyTable`], returned by [`KeyTable::within`].
 ///
-/// Costs are of one core with AVX-512 and VAES and 16-byte hints; other back ends
-/// take 1.3 to 60 times as long (`docs/results/scan.md`). A search of truncated
+/// Costs are those of one core with AVX-512 and VAES and of 16-byte hints. Other back
+/// ends take 1.3 to 60 times as long (`docs/results/scan.md`). A search for truncated
 /// hints computes one block for each expected nonce of a slot instead.
 ///
 /// A wrong key passes once in 2^[`check_bits`](hintdex_wire::HintScheme::check_bits)
-/// a try, and only a tag proves more. One hint can have several matches, with
-/// truncated hints also in one slot. Retired slots are never found.
+/// tries; only a verified tag proves a match. One hint can have several matches, and a
+/// truncated hint several in one slot. Retired slots never match.
 #[derive(Clone, Copy)]
 pub struct Search<'t, E> {
     table: &'t KeyTable,
@@ -57,8 +57,9 @@ where
         Self { table, expected }
     }
 
-    /// Tries one slot: about 0.1 µs. Of many, [`confirm_each`](Self::confirm_each)
-    /// makes short work. With truncated hints the lowest nonce that fits.
+    /// Tries one slot: about 0.1 µs. For many slots,
+    /// [`confirm_each`](Self::confirm_each) is faster. For truncated hints, returns
+    /// the lowest nonce that matches.
     pub fn confirm_slot(&self, slot: Slot, hint: &Hint) -> Option<Match> {
         let mut first: Option<Match> = None;
         let found = |_, found| first = Some(first.map_or(found, |first| first.min(found)));
@@ -68,8 +69,8 @@ where
         first
     }
 
-    /// Tries every slot of `range` that the table has, on this thread. Matches
-    /// come in order.
+    /// Tries every slot of `range` up to the end of the table, on this thread.
+    /// Returns the matches in slot order.
     ///
     /// About 2.7 ns a slot, and 0.1 µs for the call.
     pub fn confirm(&self, range: Range<Slot>, hint: &Hint) -> Vec<Match> {
@@ -80,10 +81,10 @@ where
     }
 
     /// Tries each slot with the hint beside it, on this thread, and calls `found`
-    /// with the index of the pair and its match.
+    /// with the index of each matching pair, ascending, and its match.
     ///
-    /// About 8 ns a pair when the keys are in cache, 20 ns in a table of a million: what a batch of lookups in an
-    /// index should end with. Indices come in ascending order.
+    /// About 8 ns a pair if the keys are in cache, 20 ns in a table of a million: the
+    /// last step of a batch of index lookups.
     pub fn confirm_each(&self, pairs: &[(Slot, Hint)], found: impl FnMut(usize, Match)) {
         let mut pending = Pending::<_, _, PAIRS_PER_BATCH>::new(self, found);
         for (index, (slot, hint)) in pairs.iter().enumerate() {
@@ -93,9 +94,9 @@ where
     }
 
     /// Tries every slot of each range with the hint beside it, on this thread, and
-    /// calls `found` with the index of the range and the match, in no order.
+    /// calls `found` with the index of the range and the match, in unspecified order.
     ///
-    /// About 4 ns a slot in groups of 32: for those of a snapshot.
+    /// About 4 ns a slot in groups of 32: the last step of snapshot lookups.
     pub fn confirm_ranges(&self, ranges: &[(Range<Slot>, Hint)], found: impl FnMut(usize, Match)) {
         let mut pending = Pending::<_, _, PAIRS_PER_BATCH>::new(self, found);
         for (index, (range, hint)) in ranges.iter().enumerate() {
@@ -113,19 +114,20 @@ where
 
     /// Tries every slot with every hint, on all threads: the last resort.
     ///
-    /// A slot's key schedule is paid once for all of `hints`: the first costs
-    /// about 2.7 ns a slot and core, every further one 0.8 ns. Returns the matches
-    /// of each hint, in slot order.
+    /// All of `hints` share the key schedule of a slot: the first hint costs about
+    /// 2.7 ns a slot and core, each further hint 0.8 ns. Returns the matches of each
+    /// hint, in slot order.
     pub fn confirm_all(&self, hints: &[Hint]) -> Vec<Vec<Match>> {
         self.scan(hints, false)
     }
 
-    /// [`confirm_all`](Self::confirm_all), but a hint that was found is not looked
-    /// for any longer, and when all were the search ends. A hint that was found
-    /// has at least one match then.
+    /// Like [`confirm_all`](Self::confirm_all), but drops a hint from the search at
+    /// its first match, and ends when every hint has one. The result then holds at
+    /// least one match of each such hint, and perhaps not all.
     ///
-    /// Only where a second match means that two slots have one key, which is with
-    /// reversible hints of 96 check bits. Other schemes are searched to the end.
+    /// The search stops early for reversible hints of 96 check bits only, where a
+    /// second match means that two slots hold the same key. With fewer check bits, the
+    /// first match can be a wrong key, so other schemes are searched to the end.
     pub fn confirm_all_until_found(&self, hints: &[Hint]) -> Vec<Vec<Match>> {
         let scheme = self.table.scheme();
         self.scan(hints, scheme.is_reversible() && scheme.check_bits() >= 96)
@@ -151,7 +153,7 @@ where
             });
             pending.finish();
             for was_found in matches.iter().filter_map(|(place, _)| was_found.get(*place)) {
-                // Nothing else is read on the strength of it.
+                // Relaxed: the flag only saves work, and guards no other memory.
                 was_found.store(true, Ordering::Relaxed);
             }
             matches
@@ -168,8 +170,8 @@ where
         of_hints
     }
 
-    /// Calls `maybe` with every slot of `slots` and the index of every hint that
-    /// may be a match: all that are, and a few that are not.
+    /// Calls `maybe` with every slot of `slots` and the index of every hint that may
+    /// match: all matches, and a few pairs that do not match.
     fn sieve(&self, slots: Range<usize>, hints: &[Hint], mut maybe: impl FnMut(Slot, usize)) {
         if hints.is_empty() {
             return;
@@ -194,7 +196,7 @@ where
         }
     }
 
-    /// The nonces expected of a slot whose hints cannot be reversed.
+    /// The expected nonces of a slot whose hints cannot be reversed.
     fn window(&self, slot: Slot) -> Window {
         Window::new((self.expected)(slot), self.table.scheme().max_nonce())
     }
@@ -206,17 +208,17 @@ impl<E> fmt::Debug for Search<'_, E> {
     }
 }
 
-/// Up to `N` pairs of a slot and a hint that wait until enough are together to be
-/// decided. `N` is a multiple of [`PAIRS_PER_GROUP`].
+/// Up to `N` pairs of slot and hint, collected to be decided together. `N` is a
+/// multiple of [`PAIRS_PER_GROUP`].
 struct Pending<'s, 't, E, F, const N: usize> {
     search: &'s Search<'t, E>,
     len: usize,
-    /// Fetched when they are decided, and wiped at the end.
+    /// Fetched when the pairs are decided, and wiped on drop.
     keys: [Block; N],
     hints: [Block; N],
     windows: [Window; N],
     slots: [Slot; N],
-    /// What the pairs are to the caller.
+    /// The caller's indices of the pairs.
     indices: [usize; N],
     found: F,
 }
@@ -248,7 +250,7 @@ where
         {
             (*hint_place, *slot_place, *index_place) = (*hint.as_bytes(), slot, index);
             self.len += 1;
-            // It is needed when the batch is full: many are on their way at once.
+            // The batch reads the keys when it is full; until then many fetches overlap.
             let key = self.search.table.blocks().get(slot.index());
             prefetch(key.map(std::slice::from_ref).unwrap_or_default());
         }
@@ -257,12 +259,12 @@ where
         }
     }
 
-    /// Decides what still waits.
+    /// Decides the remaining pairs.
     fn finish(mut self) {
         self.decide();
     }
 
-    /// Reports the pairs that are matches and forgets them all.
+    /// Reports the pairs that match and empties the batch.
     fn decide(&mut self) {
         let Self { search, len, keys, hints, windows, slots, indices, found } = self;
         let table = search.table;
@@ -277,7 +279,7 @@ where
         let batch = Batch { keys, hints, windows, len: *len };
         table.kernel().decide(batch, &mut [0; N], |pair, nonce| {
             let (Some(index), Some(slot)) = (indices.get(pair), slots.get(pair)) else { return };
-            // Retired and missing slots have been tried with a key of zeros.
+            // Retired slots and slots past the end were tried with a key of zeros.
             if table.stored(*slot).is_some() {
                 found(*index, Match { slot: *slot, nonce });
             }
@@ -292,7 +294,7 @@ impl<E, F, const N: usize> Drop for Pending<'_, '_, E, F, N> {
     }
 }
 
-/// The slot with this index: tables have fewer than 2³² slots.
+/// The slot with this index. Tables have fewer than 2³² slots.
 fn slot_at(index: usize) -> Slot {
     Slot(u32::try_from(index).unwrap_or(u32::MAX))
 }

@@ -1,10 +1,10 @@
-//! Where keys lie: in a row, wiped when dropped.
+//! Memory for keys: contiguous, wiped on drop.
 
 use std::fmt;
 
 use crate::backend::{Block, wipe};
 
-/// Stored keys in a row.
+/// Stored keys, contiguous in memory.
 #[derive(Clone)]
 pub(crate) struct KeyStore(Vec<Block>);
 
@@ -29,7 +29,8 @@ impl KeyStore {
         self.0.capacity() * size_of::<Block>()
     }
 
-    /// This store, followed by `count` zero blocks, in new memory; the old memory is wiped.
+    /// Appends `count` zero blocks. The store moves to new memory, and the old memory
+    /// is wiped: a `Vec` that reallocates would free it as it is.
     pub fn grow(&mut self, count: usize) {
         let mut grown = Vec::with_capacity(self.0.len() + count);
         grown.extend_from_slice(&self.0);
@@ -47,5 +48,18 @@ impl Drop for KeyStore {
 impl fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyStore({} redacted)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KeyStore;
+
+    #[test]
+    fn a_store_prints_its_length_and_no_key() {
+        let mut store = KeyStore::new();
+        store.grow(3);
+        store.blocks_mut().fill([0xab; 16]);
+        assert_eq!(format!("{store:?}"), "KeyStore(3 redacted)");
     }
 }

@@ -1,4 +1,4 @@
-//! Hints: what stands at the head of a packet instead of a name.
+//! Hints: the pseudo-random values that stand at the head of packets in place of ids.
 
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128Dec, Aes128Enc};
@@ -11,11 +11,11 @@ use crate::{HintKey, HintScheme, Nonce, TruncatedLen};
 /// The longest hint of any scheme, in bytes.
 pub const MAX_HINT_LEN_BYTES: usize = 16;
 
-/// Blocks that are handed to the cipher together: as many as it has in flight.
+/// Blocks per call of a cipher: as many as a processor keeps in flight.
 const BLOCKS_AT_ONCE: usize = 8;
 
-/// Blocks of AES that are encrypted together. The `aes` crate copies its round
-/// keys into wide registers at every call, so calls are few.
+/// Blocks of AES per encrypting call. Each call of the `aes` crate copies the round
+/// keys into wide registers, so calls are few and long.
 const AES_BLOCKS_AT_ONCE: usize = 64;
 
 /// A hint, zero-padded on the right to [`MAX_HINT_LEN_BYTES`].
@@ -23,7 +23,7 @@ const AES_BLOCKS_AT_ONCE: usize = 64;
 pub struct Hint([u8; MAX_HINT_LEN_BYTES]);
 
 impl Hint {
-    /// Reads the hint at the head of `bytes`; `None` if they are too few.
+    /// Reads the hint at the head of `bytes`; `None` if `bytes` is too short.
     pub fn read(scheme: HintScheme, bytes: &[u8]) -> Option<Self> {
         let head = bytes.get(..scheme.len_bytes())?;
         let mut hint = [0; MAX_HINT_LEN_BYTES];
@@ -31,21 +31,21 @@ impl Hint {
         Some(Self(hint))
     }
 
-    /// The hint's bytes, padding included.
+    /// The bytes of the hint, padding included.
     pub const fn as_bytes(&self) -> &[u8; MAX_HINT_LEN_BYTES] {
         &self.0
     }
 
-    /// The first eight bytes as a big-endian number: what a radix index sorts by.
+    /// The first eight bytes as a big-endian number: the sort key of a radix index.
     ///
-    /// Ordering by `head` is ordering by bytes; a hint is uniform, so its upper
-    /// bits are as good as a hash. Hints shorter than eight bytes end in zeros.
+    /// Ordering by `head` is ordering by bytes. A hint is uniform, so its upper bits
+    /// serve as a hash. Hints shorter than eight bytes end in zeros.
     pub const fn head(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// The hint that is this block of SPECK64.
+    /// The hint with the bytes of a block of SPECK64.
     fn from_speck((x, y): speck::Block) -> Self {
         let wide = u128::from(x) << 96 | u128::from(y) << 64;
         Self(wide.to_be_bytes())
@@ -57,7 +57,7 @@ impl Hint {
         (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
     }
 
-    /// What truncation leaves of a block of AES.
+    /// The first `len` bytes of a block of AES.
     fn truncated(block: [u8; MAX_HINT_LEN_BYTES], len: TruncatedLen) -> Self {
         let dropped_bits = (MAX_HINT_LEN_BYTES - len.bytes()) * 8;
         let kept = u128::from_be_bytes(block) >> dropped_bits << dropped_bits;
@@ -73,24 +73,24 @@ impl fmt::Debug for Hint {
     }
 }
 
-/// Makes and reads the hints of one key.
+/// Computes and reverses the hints of one key.
 ///
-/// Making one costs a key schedule (about 50 ns) in [`HintCipher::new`] and then
-/// one block (about 5 ns) a hint. Schemes that cannot be reversed confirm by
-/// computing the hints of the nonces that are expected
-/// ([`HintCipher::nonces_within`]).
+/// [`HintCipher::new`] costs a key schedule (about 50 ns), each hint one block
+/// (about 5 ns). Schemes that cannot be reversed confirm a key by computing the
+/// hints of the expected nonces ([`HintCipher::nonces_within`]).
 pub struct HintCipher {
     cipher: Cipher,
     max_nonce: Nonce,
 }
 
-/// The permutation behind a [`HintCipher`]: one arm for each that a scheme uses.
+/// The permutation behind a [`HintCipher`].
 enum Cipher {
-    /// Both halves of the schedule cost as much as a dozen hints, and who makes
-    /// hints seldom reads one: the backward half is made when it is asked for.
+    /// Both halves of the schedule cost as much as a dozen hints, and code that
+    /// computes hints seldom reverses one. The key stays here so that the backward
+    /// half can be scheduled on demand.
     Aes128(Aes128Enc, HintKey),
     Speck64(Speck64),
-    /// Forward only: half the schedule.
+    /// The forward half of the schedule only.
     Truncated(Aes128Enc, TruncatedLen),
 }
 
@@ -109,7 +109,7 @@ impl HintCipher {
         Self { cipher, max_nonce: scheme.max_nonce() }
     }
 
-    /// The hint of `nonce`, or `None` past the scheme's last nonce.
+    /// The hint of `nonce`; `None` past the scheme's last nonce.
     pub fn hint(&self, nonce: Nonce) -> Option<Hint> {
         if nonce > self.max_nonce {
             return None;
@@ -134,10 +134,10 @@ impl HintCipher {
     }
 
     /// Calls `made` with the hint of every nonce in `nonces`, in order, up to the
-    /// scheme's last one.
+    /// scheme's last nonce.
     ///
-    /// Blocks are encrypted many at a time, which hides their latency: 1 to 2 ns
-    /// a hint with AES, 5 to 10 ns with SPECK64.
+    /// Encrypting many blocks at a time hides their latency: 1 to 2 ns a hint with
+    /// AES, 5 to 10 ns with SPECK64.
     pub fn each_hint(&self, nonces: Range<Nonce>, mut made: impl FnMut(Hint)) {
         let nonces = nonces.start..nonces.end.min(self.max_nonce.saturating_add(1));
         match &self.cipher {
@@ -159,12 +159,12 @@ impl HintCipher {
         }
     }
 
-    /// The nonce `hint` was made from, if it was made with this key.
+    /// The nonce from which this key computes `hint`.
     ///
-    /// `None` says that it was not, or that the scheme cannot be reversed
-    /// ([`HintScheme::is_reversible`]): then ask [`nonces_within`](Self::nonces_within).
-    /// `Some` is wrong once in 2^[`check_bits`](HintScheme::check_bits). Either way
-    /// only a tag accepts a packet.
+    /// `None` if the hint belongs to another key, or if the scheme cannot be reversed
+    /// ([`HintScheme::is_reversible`]); then use [`nonces_within`](Self::nonces_within).
+    /// A wrong key yields `Some` once in 2^[`check_bits`](HintScheme::check_bits).
+    /// Only a verified tag accepts a packet.
     pub fn nonce(&self, hint: &Hint) -> Option<Nonce> {
         match &self.cipher {
             Cipher::Aes128(_, key) => {
@@ -182,12 +182,12 @@ impl HintCipher {
         }
     }
 
-    /// Calls `found` with every nonce `hint` may have been made from, in order.
+    /// Calls `found` with every nonce from which this key computes `hint`, in order.
     ///
-    /// A reversible hint is decrypted: it has at most one nonce, and `expected`
-    /// is not looked at. Of a truncated one the hints of all `expected` nonces
-    /// are computed and compared, at 1 to 2 ns each; nonces outside are not
-    /// found, and by chance several may fit.
+    /// A reversible hint is decrypted: it has at most one nonce, and `expected` is
+    /// ignored. For a truncated hint, the hints of all `expected` nonces are computed
+    /// and compared, at 1 to 2 ns each. Nonces outside `expected` are not found, and
+    /// several inside may fit by chance.
     pub fn nonces_within(&self, hint: &Hint, expected: Range<Nonce>, mut found: impl FnMut(Nonce)) {
         match &self.cipher {
             Cipher::Aes128(..) | Cipher::Speck64(_) => {
@@ -208,8 +208,8 @@ impl HintCipher {
     }
 
     /// Calls `found` with the index and the nonce of every hint in `hints` that
-    /// was made with this key, in order. Of hints that cannot be reversed it
-    /// finds none, like [`nonce`](Self::nonce).
+    /// belongs to this key, in order. Like [`nonce`](Self::nonce), it finds no hint
+    /// that cannot be reversed.
     ///
     /// Blocks of AES are decrypted eight at a time: 2 to 3 ns a hint.
     pub fn each_nonce(&self, hints: &[Hint], mut found: impl FnMut(usize, Nonce)) {
@@ -235,14 +235,14 @@ impl HintCipher {
         }
     }
 
-    /// The nonce a decrypted hint holds, if it holds one.
+    /// The nonce in a decrypted hint; `None` unless its check bits are zero.
     fn nonce_in(&self, plain: u128) -> Option<Nonce> {
         let nonce = Nonce::try_from(plain).ok()?;
         (nonce <= self.max_nonce).then_some(nonce)
     }
 }
 
-/// Calls `made` with the block of every nonce, encrypted eight at a time.
+/// Calls `made` with the encrypted block of every nonce, in order.
 fn each_block(
     aes: &impl BlockCipherEncrypt<BlockSize = aes::cipher::consts::U16>,
     nonces: Range<Nonce>,

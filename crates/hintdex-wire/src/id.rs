@@ -1,8 +1,8 @@
-//! Who: device ids, key generations, slots.
+//! The names of devices and keys: device ids, key generations, slots.
 
 use core::fmt;
 
-/// The number of a device, as its owner knows it. Big-endian wherever it is bytes.
+/// The number of a device, as its owner knows it. Big-endian wherever the id is bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId(pub u32);
 
@@ -12,17 +12,17 @@ impl fmt::Display for DeviceId {
     }
 }
 
-/// One key of one device: what a [`KeySource`](crate::KeySource) is asked for.
+/// Names one key of one device to a [`KeySource`](crate::KeySource).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId {
-    /// Whose key.
+    /// The device that holds the key.
     pub device: DeviceId,
-    /// Which of the device's keys; 0 is the one it left the factory with.
+    /// Which of the device's keys; 0 is the factory key.
     pub generation: u16,
 }
 
 impl KeyId {
-    /// The key a device left the factory with.
+    /// The factory key of a device.
     pub const fn first(device: DeviceId) -> Self {
         Self { device, generation: 0 }
     }
@@ -30,9 +30,9 @@ impl KeyId {
 
 /// One hint key of a fleet, numbered densely from 0 in the order of provisioning.
 ///
-/// Ids may be sparse and a device may hold several keys at once; slots are what
-/// index entries, snapshots and key tables speak instead, so that a value needs
-/// log2(slots) bits. A slot is never renumbered and never used again.
+/// Ids may be sparse, and a device may hold several keys at once. Index entries,
+/// snapshots and key tables therefore store slots, which take log2(slots) bits. A
+/// slot is never renumbered and never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 

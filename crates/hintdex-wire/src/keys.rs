@@ -1,31 +1,44 @@
-//! Keys: where they come from, and how they stay out of sight.
+//! Keys: where they come from, and how they stay secret.
 
 use core::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Hmac;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::KeyId;
+use crate::mac::Derived;
+use crate::{KeyId, mac};
 
-/// The key a device's hints are computed under. Zeroized on drop, redacted in `Debug`.
+/// The key under which a device's hints are computed. Zeroized on drop, redacted in `Debug`.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct HintKey([u8; 16]);
 
 impl HintKey {
-    /// Takes a hint key from elsewhere.
+    /// Takes a hint key by value. The caller zeroizes its own copy;
+    /// [`copy_of`](Self::copy_of) makes no further one.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The key itself. Whoever copies it zeroizes the copy.
+    /// Copies a hint key straight from where it is stored into memory that is
+    /// zeroized on drop.
+    pub const fn copy_of(bytes: &[u8; 16]) -> Self {
+        Self(*bytes)
+    }
+
+    /// The first 16 of 32 derived bytes.
+    pub(crate) const fn first_half_of(derived: &[u8; 32]) -> Self {
+        Self(half(derived.split_at(16).0))
+    }
+
+    /// The bytes of the key. Code that copies them zeroizes the copy.
     pub const fn expose(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
-/// The key a device's packets are encrypted and authenticated under:
-/// AES-128-CTR in the first half, HMAC-SHA256 in the second.
+/// The key under which a device's packets are encrypted and authenticated:
+/// AES-128-CTR with the first half, HMAC-SHA256 with the second.
 /// Zeroized on drop, redacted in `Debug`.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct PacketKey {
@@ -34,10 +47,20 @@ pub struct PacketKey {
 }
 
 impl PacketKey {
-    /// Splits a device key into its two halves.
-    pub const fn from_bytes(dev_key: [u8; 32]) -> Self {
-        let (cipher, mac) = split(dev_key);
-        Self { cipher, mac }
+    /// Splits a device key into its two halves and zeroizes `dev_key`. A copy that
+    /// the caller keeps is the caller's to zeroize; [`copy_of`](Self::copy_of)
+    /// needs none.
+    pub fn from_bytes(mut dev_key: [u8; 32]) -> Self {
+        let key = Self::copy_of(&dev_key);
+        dev_key.zeroize();
+        key
+    }
+
+    /// Copies the halves of a device key straight from where it is stored into
+    /// memory that is zeroized on drop.
+    pub const fn copy_of(dev_key: &[u8; 32]) -> Self {
+        let (cipher, mac) = dev_key.split_at(16);
+        Self { cipher: half(cipher), mac: half(mac) }
     }
 
     pub(crate) const fn cipher_key(&self) -> &[u8; 16] {
@@ -47,6 +70,15 @@ impl PacketKey {
     pub(crate) const fn mac_key(&self) -> &[u8; 16] {
         &self.mac
     }
+}
+
+/// 16 bytes of a longer key. The result fits in registers, so optimized code makes
+/// no copy on the stack.
+#[inline(always)]
+const fn half(bytes: &[u8]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(bytes);
+    half
 }
 
 macro_rules! redact {
@@ -60,28 +92,29 @@ macro_rules! redact {
 }
 redact!(HintKey, PacketKey, MasterKey);
 
-/// A value that tells two key sources apart without telling their keys.
+/// A value that distinguishes two key sources without revealing their keys.
 pub type CheckValue = [u8; 16];
 
 /// Where the keys of a fleet come from.
 ///
-/// [`MasterKey`] derives them; an application that holds random keys for its
-/// devices implements this over its own store.
+/// [`MasterKey`] derives them. An application that holds random keys for its
+/// devices implements this trait over its own store.
 pub trait KeySource: Send + Sync {
-    /// The hint key of `key`, or `None` if this source has no such key.
+    /// Returns the hint key of `key`, or `None` if this source has no such key.
     fn hint_key(&self, key: KeyId) -> Option<HintKey>;
 
-    /// The packet key of `key`, or `None` if this source has no such key.
+    /// Returns the packet key of `key`, or `None` if this source has no such key.
     fn packet_key(&self, key: KeyId) -> Option<PacketKey>;
 
-    /// A pseudo-random function of the source and `context`.
+    /// Returns a pseudo-random function of the source and `context`.
     ///
-    /// An index stores it at creation and compares it at opening, so that a
-    /// station with the wrong keys is told so instead of finding nobody.
+    /// An index stores the value when it is created and compares it when it is
+    /// opened. A station with the wrong keys then gets an error instead of finding
+    /// no device.
     fn check_value(&self, context: &[u8]) -> CheckValue;
 }
 
-/// The secret every key of a fleet is derived from with HMAC-SHA256 (FIPS 198-1).
+/// The secret from which every key of a fleet is derived with HMAC-SHA256 (FIPS 198-1).
 ///
 /// ```text
 /// dev_key  = HMAC(master, "dev_key:"   ‖ device_id_be4)
@@ -99,52 +132,63 @@ pub struct MasterKey {
 impl MasterKey {
     /// Absorbs the master secret.
     pub fn new(secret: &[u8; 32]) -> Self {
-        let mut block = [0; 64];
-        let (head, _) = block.split_at_mut(secret.len());
-        head.copy_from_slice(secret);
-        // A key shorter than the hash's block is padded with zeros to its
-        // length (FIPS 198-1, section 4), so this is HMAC under `secret`.
-        let keyed = Hmac::new(&block.into());
-        block.zeroize();
-        Self { keyed }
+        Self { keyed: mac::keyed(secret) }
     }
 
-    /// The key under which keys that are not derived are kept, sealed, beside the fleet's
-    /// index: HMAC(master, "hintdex-seal:device-keys").
+    /// The key that seals the keys which are not derived, for storage beside the
+    /// fleet's index: HMAC(master, "hintdex-seal:device-keys").
     pub fn sealing_key(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.derive(&[b"hintdex-seal:device-keys"]))
+        let mut key = Derived::default();
+        self.derive(&[b"hintdex-seal:device-keys"], &mut key);
+        key
     }
 
-    fn derive(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = self.keyed.clone();
-        parts.iter().for_each(|part| mac.update(part));
-        mac.finalize().into_bytes().into()
+    fn derive(&self, parts: &[&[u8]], out: &mut Derived) {
+        mac::finish_into(self.keyed.clone(), parts, out);
     }
 
-    fn derive_for(&self, label: &[u8], key: KeyId) -> Option<[u8; 32]> {
-        (key.generation == 0).then(|| self.derive(&[label, &key.device.0.to_be_bytes()]))
+    /// Derives a key of a device; `None` for a generation that has no keys here.
+    fn derive_for(&self, label: &[u8], key: KeyId, out: &mut Derived) -> Option<()> {
+        (key.generation == 0).then(|| self.derive(&[label, &key.device.0.to_be_bytes()], out))
     }
 }
 
 impl KeySource for MasterKey {
     fn hint_key(&self, key: KeyId) -> Option<HintKey> {
-        self.derive_for(b"nhint_key:", key).map(|bytes| HintKey(split(bytes).0))
+        let mut derived = Derived::default();
+        self.derive_for(b"nhint_key:", key, &mut derived)?;
+        Some(HintKey::first_half_of(&derived))
     }
 
     fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
-        self.derive_for(b"dev_key:", key).map(PacketKey::from_bytes)
+        let mut derived = Derived::default();
+        self.derive_for(b"dev_key:", key, &mut derived)?;
+        Some(PacketKey::copy_of(&derived))
     }
 
     fn check_value(&self, context: &[u8]) -> CheckValue {
-        split(self.derive(&[b"hintdex-check:", context])).0
+        let mut derived = Derived::default();
+        self.derive(&[b"hintdex-check:", context], &mut derived);
+        *HintKey::first_half_of(&derived).expose()
     }
 }
 
-/// The first and the last 16 of 32 bytes.
-const fn split(bytes: [u8; 32]) -> ([u8; 16], [u8; 16]) {
-    let mut halves = ([0; 16], [0; 16]);
-    let (first, last) = bytes.split_at(16);
-    halves.0.copy_from_slice(first);
-    halves.1.copy_from_slice(last);
-    halves
+#[cfg(test)]
+mod tests {
+    use aes::{Aes128Dec, Aes128Enc};
+    use zeroize::ZeroizeOnDrop;
+
+    use super::{HintKey, PacketKey};
+    use crate::speck::Speck64;
+
+    /// Compiles only while each of `types` is zeroized on drop.
+    macro_rules! are_zeroized_on_drop {
+        ($($name:ty),*) => {
+            const _: () = {
+                const fn check<T: ZeroizeOnDrop>() {}
+                $(check::<$name>();)*
+            };
+        };
+    }
+    are_zeroized_on_drop!(HintKey, PacketKey, Speck64, Aes128Enc, Aes128Dec);
 }

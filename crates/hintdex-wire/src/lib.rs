@@ -1,22 +1,28 @@
-//! The bytes on the air, and nothing else.
+//! The bytes on the air: hints, keys, packets and replay windows.
 //!
-//! A field device sends short one-way packets that name nobody:
+//! A field device sends short one-way packets that carry no device id:
 //!
 //! ```text
 //! packet = hint(16, 8 or 4 to 12) ‖ ciphertext(len = payload) ‖ tag(8)
 //! ```
 //!
-//! The hint is the device's nonce encrypted under a key that only the device
-//! and its station can derive ([`HintScheme`] says with which cipher). This crate makes and reads those bytes on both
-//! sides: [`Sealer`] is what firmware embeds, [`Packet`] and [`PacketKey`] are
-//! what a station uses, [`ReplayWindow`] says whether a nonce is new. *Finding*
-//! the device behind a hint is the work of the crates above this one.
+//! The hint is the device's nonce, encrypted under a key that only the device and
+//! its station can derive; [`HintScheme`] names the cipher. Both sides use this
+//! crate:
 //!
-//! `no_std`, no allocation, no `unsafe`. Keys are zeroized on drop and print as
-//! `[redacted]`; tags are compared in constant time, and their length is part
-//! of their type, so no packet can choose a shorter one.
+//! - Firmware embeds [`Sealer`], which encrypts a payload and never uses a nonce
+//!   twice. Its page says what the device must store, and when.
+//! - A station splits bytes with [`Packet`], verifies and decrypts them with
+//!   [`PacketKey`], and rejects repeated nonces with [`ReplayWindow`].
 //!
-//! [`beacon`] has the byte rules of identifiers that carry no payload.
+//! *Finding* the device behind a hint is the task of the crates above this one.
+//! [`beacon`] holds the byte rules of identifiers that carry no payload.
+//!
+//! The crate needs no `std`, no allocator, no clock and no `unsafe`. Keys are
+//! zeroized on drop and print as `[redacted]`. What the compiler spills of them to
+//! the stack, and what dependencies copy there, is not wiped. Tags are compared in
+//! constant time, and their length is part of their type, so no packet can request
+//! a shorter comparison.
 //!
 //! ```
 //! use hintdex_wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Packet, Sealer};
@@ -24,17 +30,17 @@
 //! let master = MasterKey::new(&[7; 32]);
 //! let key = KeyId::first(DeviceId(42));
 //!
-//! // On the device: seal one packet into a buffer of its own.
+//! // On the device: seal one packet into a buffer.
 //! let mut radio = [0; 64];
 //! let mut sealer = Sealer::new(
 //!     HintScheme::Aes128,
 //!     &master.hint_key(key).unwrap(),
 //!     master.packet_key(key).unwrap(),
-//!     1000, // the first nonce to use
+//!     1000, // the next nonce, from non-volatile memory
 //! );
 //! let len = sealer.seal(b"21.5 C", &mut radio).unwrap();
 //!
-//! // At the station: the hint alone gives the nonce, once the key is guessed right.
+//! // At the station: under the right key, the hint alone yields the nonce.
 //! let packet = Packet::parse(HintScheme::Aes128, &radio[..len]).unwrap();
 //! let cipher = HintCipher::new(HintScheme::Aes128, &master.hint_key(key).unwrap());
 //! let nonce = cipher.nonce(packet.hint()).unwrap();
@@ -51,16 +57,21 @@ pub mod beacon;
 mod hint;
 mod id;
 mod keys;
+mod mac;
 mod nonce;
 mod packet;
 mod replay;
 mod scheme;
+mod sealer;
 mod speck;
+mod tag;
 
 pub use hint::{Hint, HintCipher, MAX_HINT_LEN_BYTES};
 pub use id::{DeviceId, KeyId, Slot};
 pub use keys::{CheckValue, HintKey, KeySource, MasterKey, PacketKey};
 pub use nonce::{Nonce, NonceKind, StepLen};
-pub use packet::{Authentic, Packet, PacketError, SealError, Sealer, TAG_LEN_BYTES};
+pub use packet::{Authentic, Packet, PacketError};
 pub use replay::{Freshness, REPLAY_WINDOW_NONCES, ReplayWindow};
 pub use scheme::{HintScheme, TruncatedLen};
+pub use sealer::{SealError, Sealer};
+pub use tag::TAG_LEN_BYTES;

@@ -1,4 +1,4 @@
-//! Nonces: how a device makes them, and what time they tell.
+//! Nonces: how a device chooses them, and what time they encode.
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -10,7 +10,7 @@ use core::ops::Range;
 /// ([`NonceKind`]).
 pub type Nonce = u64;
 
-/// Seconds of a day. Days have no leap seconds here: they count as UNIX time does.
+/// Seconds of a day. As in UNIX time, days have no leap seconds.
 const DAY_S: u32 = 86_400;
 
 /// The length of a time step: 1 s to one day.
@@ -18,10 +18,10 @@ const DAY_S: u32 = 86_400;
 pub struct StepLen(NonZeroU32);
 
 impl StepLen {
-    /// The longest: a day.
+    /// The longest step: one day.
     pub const MAX: Self = Self(NonZeroU32::new(DAY_S).unwrap());
 
-    /// A step of `seconds`, if they are 1 to 86,400.
+    /// A step of `seconds`; `None` unless they are 1 to 86,400.
     pub const fn new(seconds: u32) -> Option<Self> {
         match NonZeroU32::new(seconds) {
             Some(seconds) if seconds.get() <= DAY_S => Some(Self(seconds)),
@@ -35,27 +35,27 @@ impl StepLen {
     }
 }
 
-/// How a device makes its nonces.
+/// How a device chooses its nonces.
 ///
-/// Its number and its name are part of file formats and of the command line: they
-/// never change meaning.
+/// The number and the name of a kind are part of file formats and of the command
+/// line. They never change meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NonceKind {
-    /// A counter from 0, one more with every packet: 32 bits.
+    /// A 32-bit counter from 0 that each packet increments.
     #[default]
     Counter,
     /// `day_be4 ‖ counter_be4`: the days since 1970-01-01 UTC by the device's clock,
-    /// and a counter that begins at 0 each day.
+    /// and a counter that restarts at 0 each day.
     DayCounter,
-    /// The number of the time step that the device's clock is in, counted from
-    /// 1970-01-01 UTC: 32 bits.
+    /// The 32-bit number of the time step that the device's clock is in, counted
+    /// from 1970-01-01 UTC.
     Step(StepLen),
 }
 
 impl NonceKind {
-    /// The number that stands for this kind in files: 1, 2 or 3. The length of a
-    /// step stands beside it ([`unit_s`](Self::unit_s)).
+    /// The number of this kind in files: 1, 2 or 3. Files store the length of a
+    /// step beside it ([`unit_s`](Self::unit_s)).
     pub const fn number(self) -> u8 {
         match self {
             Self::Counter => 1,
@@ -64,7 +64,8 @@ impl NonceKind {
         }
     }
 
-    /// The kind a file means by `number` and `unit_s`, if this version knows it.
+    /// The kind that files encode as `number` and `unit_s`; `None` if this version
+    /// does not know the pair.
     pub const fn from_number(number: u8, unit_s: u32) -> Option<Self> {
         match (number, unit_s) {
             (1, 0) => Some(Self::Counter),
@@ -77,8 +78,8 @@ impl NonceKind {
         }
     }
 
-    /// The kind called `name` on the command line: `counter`, `day-counter` or
-    /// `step:SECONDS`.
+    /// The kind that the command line calls `name`: `counter`, `day-counter` or
+    /// `step:SECONDS`; `None` for every other name.
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "counter" => Some(Self::Counter),
@@ -92,8 +93,8 @@ impl NonceKind {
         }
     }
 
-    /// The seconds of a *unit* of time, which is what the upper part of a nonce
-    /// counts: a day or a step; 0 for a counter, which tells no time.
+    /// The length in seconds of a *unit* of time: the day or the step that the
+    /// upper part of a nonce counts; 0 for a counter, which encodes no time.
     pub const fn unit_s(self) -> u32 {
         match self {
             Self::Counter => 0,
@@ -102,13 +103,13 @@ impl NonceKind {
         }
     }
 
-    /// Whether nonces tell the time at which they were made.
+    /// Whether a nonce encodes the time at which the device chose it.
     pub const fn tells_time(self) -> bool {
         !matches!(self, Self::Counter)
     }
 
-    /// The last nonce of this kind. One more is a number, too, so that ranges have
-    /// an end: of day ‖ counter the very last counter of the last day is not used.
+    /// The last nonce of this kind. It is below [`Nonce::MAX`], so that every range
+    /// of nonces has an end: the last counter of the last day is never used.
     pub const fn max_nonce(self) -> Nonce {
         match self {
             Self::Counter | Self::Step(_) => u32::MAX as Nonce,
@@ -121,7 +122,7 @@ impl NonceKind {
         u32::MAX as u64
     }
 
-    /// The unit of time `nonce` was made in; 0 for a counter.
+    /// The unit of time in which the device chose `nonce`; 0 for a counter.
     pub const fn unit_of(self, nonce: Nonce) -> u64 {
         match self {
             Self::Counter => 0,
@@ -130,7 +131,8 @@ impl NonceKind {
         }
     }
 
-    /// The first nonce of a unit of time, and none past the last unit; 0 for a counter.
+    /// The first nonce of a unit of time; 0 for a counter. A day past the last day
+    /// yields [`Nonce::MAX`], which is no nonce.
     pub const fn first_of(self, unit: u64) -> Nonce {
         match self {
             Self::Counter => 0,
@@ -140,13 +142,14 @@ impl NonceKind {
         }
     }
 
-    /// What the device's clock showed when it made `nonce`: from the first second,
-    /// since 1970, to the one after the last. `None` for a counter.
+    /// The reading of the device's clock when it chose `nonce`, as a range of seconds
+    /// since 1970; `None` for a counter.
     pub const fn device_time_s(self, nonce: Nonce) -> Option<Range<u64>> {
         if !self.tells_time() {
             return None;
         }
-        // A unit is below 2³² or a step, which is below 2³², too: no product overflows.
+        // A day is below 2³² by its type. A step is below 2³² by its kind; a larger
+        // number saturates.
         let start = self.unit_of(nonce).saturating_mul(self.unit_s() as u64);
         Some(start..start.saturating_add(self.unit_s() as u64))
     }

@@ -2,26 +2,31 @@
 
 use crate::Nonce;
 
-/// How many nonces, up to the highest accepted one, are remembered one by one.
+/// How many nonces, up to the highest accepted one, the window keeps one by one.
 pub const REPLAY_WINDOW_NONCES: u64 = 64;
 
-/// What a replay window says of a nonce.
+/// How a replay window judges a nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Not accepted before.
+    /// The nonce has not been accepted before.
     Fresh,
-    /// Accepted before.
+    /// The nonce has been accepted before.
     Replay,
-    /// So far behind the highest accepted nonce that nobody remembers.
+    /// The nonce lies 64 or more below the highest accepted nonce, where the
+    /// window keeps no record; or it is [`Nonce::MAX`], which no packet carries.
     Stale,
 }
 
 /// The highest accepted nonce of a key and a bitmap of the 64 nonces up to it.
 ///
 /// The sliding window of RFC 6479, in one word: bit *i* of [`seen`](Self::seen)
-/// stands for the nonce *i* below the highest. Judging and admitting are apart,
-/// because a nonce may only move the window after its packet's tag was verified
-/// (RFC 4303, section 3.4.3).
+/// stands for the nonce *i* below the highest. Judging and admitting are separate
+/// calls, because a nonce may move the window only after its packet's tag was
+/// verified (RFC 4303, section 3.4.3).
+///
+/// [`Nonce::MAX`] is the end of every range of nonces and never a nonce itself
+/// ([`NonceKind::max_nonce`](crate::NonceKind::max_nonce)). The window refuses it:
+/// the number after it would be 0, and every nonce would be fresh again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayWindow {
     next: Nonce,
@@ -29,12 +34,12 @@ pub struct ReplayWindow {
 }
 
 impl ReplayWindow {
-    /// The window of a key under which nothing was accepted yet.
+    /// The window of a key under which no nonce has been accepted.
     pub const fn new() -> Self {
         Self { next: 0, seen: 0 }
     }
 
-    /// A window as it was stored: [`next`](Self::next) and [`seen`](Self::seen).
+    /// A window from its stored parts: [`next`](Self::next) and [`seen`](Self::seen).
     pub const fn from_parts(next: Nonce, seen: u64) -> Self {
         Self { next, seen }
     }
@@ -49,8 +54,11 @@ impl ReplayWindow {
         self.seen
     }
 
-    /// What `nonce` would be, without taking it.
+    /// Judges `nonce` without admitting it.
     pub const fn judge(&self, nonce: Nonce) -> Freshness {
+        if nonce == Nonce::MAX {
+            return Freshness::Stale;
+        }
         if nonce >= self.next {
             return Freshness::Fresh;
         }
@@ -64,7 +72,7 @@ impl ReplayWindow {
         }
     }
 
-    /// Takes `nonce` if it is fresh, and says what it was.
+    /// Judges `nonce` and, if it is fresh, marks it as accepted.
     pub const fn admit(&mut self, nonce: Nonce) -> Freshness {
         let freshness = self.judge(nonce);
         if matches!(freshness, Freshness::Fresh) {

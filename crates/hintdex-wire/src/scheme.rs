@@ -1,21 +1,21 @@
-//! Hint schemes: which bytes stand at the head of a packet.
+//! Hint schemes: how the bytes at the head of a packet are computed.
 
 use core::fmt;
 
 use crate::{Nonce, NonceKind};
 
-/// How many bytes of an AES hint a truncated one keeps: 4 to 12.
+/// The number of bytes that a truncated hint keeps of an AES hint: 4 to 12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TruncatedLen(u8);
 
 impl TruncatedLen {
-    /// The shortest, in bytes.
+    /// The shortest truncated hint: 4 bytes.
     pub const MIN: Self = Self(4);
 
-    /// The longest, in bytes.
+    /// The longest truncated hint: 12 bytes.
     pub const MAX: Self = Self(12);
 
-    /// `len_bytes`, if it is from 4 to 12.
+    /// A length of `len_bytes`; `None` unless it is 4 to 12.
     pub const fn new(len_bytes: usize) -> Option<Self> {
         match len_bytes {
             4 => Some(Self(4)),
@@ -39,8 +39,8 @@ impl TruncatedLen {
 
 /// How hints are computed from (hint key, nonce).
 ///
-/// Its number and its name are part of file formats and of the command line:
-/// they never change meaning.
+/// The number and the name of a scheme are part of file formats and of the command
+/// line. They never change meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HintScheme {
@@ -50,9 +50,9 @@ pub enum HintScheme {
     /// and SPECK Families of Lightweight Block Ciphers", 2013), key and block as
     /// big-endian words in the paper's order: 8 bytes, reversible.
     Speck64,
-    /// The first bytes of the hint of [`HintScheme::Aes128`]: not reversible, so
-    /// a key is confirmed by computing the hints of the nonces it is expected to
-    /// use. Several devices for one hint are normal.
+    /// The first bytes of the hint of [`HintScheme::Aes128`]. Not reversible: a key
+    /// is confirmed by computing the hints of the nonces that its device is expected
+    /// to use. Several devices for one hint are normal.
     Aes128Truncated(TruncatedLen),
     /// `AES-128(hint_key, 0x00 × 8 ‖ nonce_be8)`: [`HintScheme::Aes128`] with room
     /// for the 64-bit nonces of [`NonceKind::DayCounter`].
@@ -60,7 +60,7 @@ pub enum HintScheme {
 }
 
 impl HintScheme {
-    /// Every scheme there is.
+    /// Every scheme.
     pub const ALL: &'static [Self] = &[
         Self::Aes128,
         Self::Speck64,
@@ -76,8 +76,8 @@ impl HintScheme {
         Self::Aes128Wide,
     ];
 
-    /// The number that stands for this scheme in files: 1, 2, 3, or 16 + the length
-    /// of a truncated hint.
+    /// The number of this scheme in files: 1, 2, 3, or 16 + the length of a truncated
+    /// hint.
     pub const fn number(self) -> u8 {
         match self {
             Self::Aes128 => 1,
@@ -87,12 +87,12 @@ impl HintScheme {
         }
     }
 
-    /// The scheme a file means by `number`, if this version knows it.
+    /// The scheme that files encode as `number`; `None` if this version does not know it.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.iter().copied().find(|scheme| scheme.number() == number)
     }
 
-    /// The scheme's name on the command line.
+    /// The name of this scheme on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Aes128 => "aes128",
@@ -113,12 +113,12 @@ impl HintScheme {
         }
     }
 
-    /// The scheme called `name` on the command line.
+    /// The scheme that the command line calls `name`; `None` for every other name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|scheme| scheme.name() == name)
     }
 
-    /// How many bytes of a packet are its hint.
+    /// The length of a hint in bytes.
     pub const fn len_bytes(self) -> usize {
         match self {
             Self::Aes128 | Self::Aes128Wide => 16,
@@ -127,7 +127,7 @@ impl HintScheme {
         }
     }
 
-    /// The last nonce that has a hint.
+    /// The highest nonce that has a hint.
     pub const fn max_nonce(self) -> Nonce {
         match self {
             Self::Aes128 | Self::Speck64 | Self::Aes128Truncated(_) => u32::MAX as Nonce,
@@ -135,9 +135,9 @@ impl HintScheme {
         }
     }
 
-    /// The form of this scheme that has room for nonces of `kind`; `None` if there
-    /// is none: day and counter fill a whole block of SPECK64, and a truncated hint
-    /// would have to be tried with every counter of a day.
+    /// The variant of this scheme that has room for nonces of `kind`; `None` if no
+    /// variant has. Day and counter fill a whole block of SPECK64, which leaves no
+    /// check bits. Truncated hints would have to be tried with every counter of a day.
     pub const fn for_nonces(self, kind: NonceKind) -> Option<Self> {
         match (self, kind) {
             (Self::Aes128 | Self::Aes128Wide, NonceKind::DayCounter) => Some(Self::Aes128Wide),
@@ -147,9 +147,9 @@ impl HintScheme {
         }
     }
 
-    /// Whether a hint and its key alone give the nonce.
+    /// Whether a hint and its key alone yield the nonce.
     ///
-    /// Where they do not, every search needs to be told which nonces to expect.
+    /// If they do not, every search needs the range of expected nonces.
     pub const fn is_reversible(self) -> bool {
         match self {
             Self::Aes128 | Self::Aes128Wide | Self::Speck64 => true,
@@ -157,13 +157,13 @@ impl HintScheme {
         }
     }
 
-    /// How many bits of a hint tell a wrong key from the right one: it passes
-    /// once in 2^bits.
+    /// The number of bits in a hint that distinguish the right key from a wrong one:
+    /// a wrong key passes once in 2^bits.
     ///
     /// Reversible hints spend 32 of their bits on the nonce: 128 − 32 = 96 and
-    /// 64 − 32 = 32 remain; wide ones spend 64 of 128. Truncated ones have 8 × length bits for every nonce
-    /// tried: with *w* nonces expected, a wrong key passes once in 2^bits / *w*,
-    /// so *w* = 16 costs four bits.
+    /// 64 − 32 = 32 remain. Wide hints spend 64 of 128. Truncated hints have
+    /// 8 × length bits for every nonce tried: with *w* expected nonces, a wrong key
+    /// passes once in 2^bits / *w*, so *w* = 16 costs four bits.
     pub const fn check_bits(self) -> u32 {
         match self {
             Self::Aes128 => 96,

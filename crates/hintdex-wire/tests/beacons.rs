@@ -1,4 +1,5 @@
-//! The published vectors of beacons: Eddystone-EID and exposure notification.
+//! Eddystone-EID and exposure notification against published identifiers, and
+//! against identifiers computed by another implementation.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -29,8 +30,24 @@ fn exponent(k: u32) -> RotationExponent {
     RotationExponent::new(u8::try_from(k).expect("small")).expect("0 to 15")
 }
 
+/// Published by Radius Networks as tests of its Ruby gem `ephemeral_calc`
+/// (github.com/RadiusNetworks/ephemeral_calc, `spec/encryptor_spec.rb`): one
+/// identity key, k = 10, the beacon's clock at 0 s and at 2,000 s. Google's
+/// specification has no vectors.
 #[test]
-fn ephemeral_identifiers_are_those_of_the_vectors() {
+fn ephemeral_identifiers_are_the_published_ones() {
+    let key = HintKey::from_bytes(0x0102030405060708090a111213141516_u128.to_be_bytes());
+    let cipher = EidCipher::new(&key, exponent(10));
+    for (clock, eid) in [(0, 0xa9b7_6a71_c5f8_9290_u64), (2000, 0x4144_413e_45fe_fa58)] {
+        assert_eq!(cipher.eid(clock), eid.to_be_bytes(), "{clock}");
+    }
+}
+
+/// 35 identifiers that were not published: computed from the specification by an
+/// independent implementation, for five exponents from 0 to 15 and seven clocks up to
+/// 2³² − 1.
+#[test]
+fn ephemeral_identifiers_are_those_computed_elsewhere() {
     let cases = vectors("eddystone_eid")["cases"].as_array().expect("cases").clone();
     assert_eq!(cases.len(), 35);
     for case in &cases {
@@ -44,8 +61,10 @@ fn ephemeral_identifiers_are_those_of_the_vectors() {
     }
 }
 
+/// The vectors that Apple and Google published with the "Exposure Notification
+/// Cryptography Specification": one daily key, its RPIK and a day of identifiers.
 #[test]
-fn a_day_of_proximity_identifiers_is_that_of_the_vectors() {
+fn a_day_of_proximity_identifiers_is_the_published_one() {
     let vectors = vectors("exposure_notification");
     let key = identifier_key(&HintKey::from_bytes(array(&vectors["tek"])));
     assert_eq!(*key.expose(), array(&vectors["rpik"]));
@@ -90,6 +109,12 @@ fn exponents_and_intervals_have_their_ends() {
     assert_eq!(RotationExponent::new(15), Some(RotationExponent::MAX));
     assert_eq!(RotationExponent::new(16), None);
     assert_eq!(RotationExponent::MAX.period_s(), 32_768);
+    for k in 0..16 {
+        assert_eq!(
+            (exponent(k).get(), exponent(k).period_s()),
+            (u8::try_from(k).expect("small"), 1 << k)
+        );
+    }
     assert_eq!((interval_of(INTERVAL_S - 1), interval_of(INTERVAL_S)), (0, 1));
     assert_eq!(interval_of(u64::MAX), u32::MAX);
 }

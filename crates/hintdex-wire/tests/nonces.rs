@@ -1,4 +1,4 @@
-//! Nonces and the time they tell, against plain arithmetic.
+//! Nonces and the time they encode, against plain arithmetic.
 #![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Nonce, NonceKind, StepLen};
@@ -32,7 +32,7 @@ fn names_and_numbers_are_fixed() {
 }
 
 #[test]
-fn a_scheme_has_room_for_a_kind_or_says_that_it_has_not() {
+fn a_scheme_has_room_for_a_kind_or_is_refused() {
     let truncated = HintScheme::from_name("aes128-trunc:8").expect("a scheme");
     let days = NonceKind::DayCounter;
     assert_eq!(HintScheme::Aes128.for_nonces(days), Some(HintScheme::Aes128Wide));
@@ -48,7 +48,7 @@ fn a_scheme_has_room_for_a_kind_or_says_that_it_has_not() {
 }
 
 #[test]
-fn wide_hints_are_reversed_to_all_of_their_64_bits() {
+fn wide_hints_are_reversed_to_all_64_bits_of_the_nonce() {
     let cipher = HintCipher::new(HintScheme::Aes128Wide, &HintKey::from_bytes([9; 16]));
     let narrow = HintCipher::new(HintScheme::Aes128, &HintKey::from_bytes([9; 16]));
     for nonce in [0, 1, u64::from(u32::MAX), 1 << 32, 20_780 << 32 | 7, Nonce::MAX - 1] {
@@ -80,9 +80,25 @@ fn the_last_day_and_the_last_step_have_a_time() {
     assert_eq!(NonceKind::Counter.device_time_s(7), None);
 }
 
+#[test]
+fn every_unit_up_to_the_last_has_nonces_of_its_own() {
+    for kind in [step(1), step(86_400), NonceKind::DayCounter] {
+        assert_eq!(kind.max_unit(), u64::from(u32::MAX), "{kind}");
+        for unit in [0, 1, 20_000, kind.max_unit() - 1, kind.max_unit()] {
+            assert_eq!(kind.unit_of(kind.first_of(unit)), unit, "{kind}");
+            assert!(kind.first_of(unit) <= kind.max_nonce(), "{kind} {unit}");
+            assert!(unit == 0 || kind.unit_of(kind.first_of(unit) - 1) == unit - 1, "{kind}");
+        }
+        assert_eq!(kind.unit_of(kind.max_nonce()), kind.max_unit(), "{kind}");
+        assert!(kind.first_of(kind.max_unit() + 1) > kind.max_nonce(), "{kind}");
+    }
+    let counter = NonceKind::Counter;
+    assert_eq!((counter.unit_of(7), counter.first_of(7), counter.tells_time()), (0, 0, false));
+}
+
 proptest! {
     #[test]
-    fn a_nonce_tells_the_unit_it_was_made_in(unix_s in 0u64..1 << 40, len in 1u32..=86_400, counter: u32) {
+    fn a_nonce_encodes_the_unit_in_which_it_was_chosen(unix_s in 0u64..1 << 40, len in 1u32..=86_400, counter: u32) {
         let kind = step(len);
         let unit = unix_s / u64::from(len);
         prop_assert_eq!(kind.unit_of(kind.first_of(unit)), unit);

@@ -1,4 +1,4 @@
-//! Every hint scheme: its name and number, its hints, and packets around them.
+//! Every hint scheme: names, numbers, hints, and packets with them.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -7,7 +7,7 @@
 
 use hintdex_wire::{
     DeviceId, Hint, HintCipher, HintKey, HintScheme, KeyId, KeySource, MasterKey, Nonce, Packet,
-    Sealer, TAG_LEN_BYTES, TruncatedLen,
+    Sealer, Slot, TAG_LEN_BYTES, TruncatedLen,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -65,7 +65,7 @@ fn speck_hints_are_those_of_the_vectors() {
 }
 
 #[test]
-fn truncated_hints_are_the_head_of_the_whole_ones_and_have_no_nonce_of_their_own() {
+fn truncated_hints_are_heads_of_whole_hints_and_cannot_be_reversed() {
     let whole = cipher(HintScheme::Aes128, [9; 16]);
     for len in (4..=12).filter_map(TruncatedLen::new) {
         let scheme = HintScheme::Aes128Truncated(len);
@@ -83,7 +83,7 @@ fn truncated_hints_are_the_head_of_the_whole_ones_and_have_no_nonce_of_their_own
 }
 
 #[test]
-fn what_is_expected_bounds_the_irreversible_alone() {
+fn expected_nonces_bound_the_search_of_truncated_hints_only() {
     for &scheme in HintScheme::ALL {
         let (own, foreign) = (cipher(scheme, [1; 16]), cipher(scheme, [2; 16]));
         let hint = own.hint(1000).expect("a counter");
@@ -101,7 +101,7 @@ fn what_is_expected_bounds_the_irreversible_alone() {
 }
 
 #[test]
-fn what_cannot_hold_a_hint_and_a_tag_is_no_packet_of_any_scheme() {
+fn bytes_too_few_for_a_hint_and_a_tag_are_no_packet_of_any_scheme() {
     for &scheme in HintScheme::ALL {
         let least = scheme.len_bytes() + TAG_LEN_BYTES;
         let room = [0; 24];
@@ -112,7 +112,50 @@ fn what_cannot_hold_a_hint_and_a_tag_is_no_packet_of_any_scheme() {
     }
 }
 
+#[test]
+fn a_packet_has_the_payload_that_its_length_leaves() {
+    for &scheme in HintScheme::ALL {
+        let around = scheme.len_bytes() + TAG_LEN_BYTES;
+        for payload in [0, 1, 2, 20] {
+            let parsed = Packet::parse(scheme, &[0; 64][..around + payload]);
+            assert_eq!(parsed.map(|packet| packet.payload_len_bytes()), Ok(payload), "{scheme}");
+        }
+    }
+    let error = Packet::parse(HintScheme::Speck64, &[0; 15]).expect_err("too short");
+    assert_eq!(error.to_string(), "15 bytes are too few for a packet, the shortest has 16");
+}
+
+#[test]
+fn hints_and_ids_print_what_identifies_them() {
+    let bytes: [u8; 16] = std::array::from_fn(|at| u8::try_from(at).expect("small"));
+    let hint = Hint::read(HintScheme::Aes128, &bytes).expect("16 bytes");
+    assert_eq!(format!("{hint:?}"), "Hint(000102030405060708090a0b0c0d0e0f)");
+    assert_eq!(hint.head(), 0x0001_0203_0405_0607);
+    assert_eq!(format!("{:>4}{:<4}|", DeviceId(42), DeviceId(7)), "  427   |");
+    assert_eq!(format!("{:?}", cipher(HintScheme::Speck64, [1; 16])), "HintCipher([redacted])");
+    assert_eq!([0, 7, u32::MAX].map(|slot| Slot(slot).index()), [0, 7, 0xffff_ffff]);
+}
+
 proptest! {
+    /// An index that sorts by heads sorts by bytes.
+    #[test]
+    fn heads_sort_like_the_bytes_of_hints(
+        scheme in proptest::sample::select(HintScheme::ALL),
+        bytes: [u8; 16],
+        changed in 0usize..16,
+        to: u8,
+    ) {
+        let mut other = bytes;
+        other[changed] = to;
+        let hints = [bytes, other].map(|bytes| Hint::read(scheme, &bytes).expect("16 bytes"));
+        let [one, other] = hints;
+        if one.head() == other.head() {
+            prop_assert_eq!(&one.as_bytes()[..8], &other.as_bytes()[..8]);
+        } else {
+            prop_assert_eq!(one.head().cmp(&other.head()), one.as_bytes().cmp(other.as_bytes()));
+        }
+    }
+
     #[test]
     fn packets_of_every_scheme_are_opened_as_they_were_sealed(
         scheme in proptest::sample::select(HintScheme::ALL),

@@ -1,4 +1,4 @@
-//! The published vectors of the symmetric scheme, made by an independent implementation.
+//! The symmetric scheme against vectors computed by an independent implementation.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -59,7 +59,7 @@ fn keys_hints_and_packets_are_those_of_the_vectors() {
 }
 
 #[test]
-fn any_flipped_bit_is_refused() {
+fn a_packet_with_any_flipped_bit_is_rejected() {
     let (master, cases) = symmetric();
     for case in &cases {
         let key = KeyId::first(DeviceId(number(&case["device"]).try_into().expect("u32")));
@@ -75,7 +75,7 @@ fn any_flipped_bit_is_refused() {
 }
 
 #[test]
-fn what_cannot_hold_a_hint_and_a_tag_is_no_packet() {
+fn bytes_too_few_for_a_hint_and_a_tag_are_no_packet() {
     let least = SCHEME.len_bytes() + TAG_LEN_BYTES;
     for len_bytes in 0..least {
         let error = Packet::parse(SCHEME, &vec![0; len_bytes]).expect_err("too short");
@@ -85,7 +85,7 @@ fn what_cannot_hold_a_hint_and_a_tag_is_no_packet() {
 }
 
 #[test]
-fn a_foreign_hint_has_no_nonce() {
+fn a_hint_of_another_key_has_no_nonce() {
     let (master, _) = symmetric();
     let cipher = |id| {
         HintCipher::new(SCHEME, &master.hint_key(KeyId::first(DeviceId(id))).expect("derived"))

@@ -31,7 +31,7 @@ impl AesNi {
         fn with_aes<W: AesWork>(lanes: AesNi, work: W) -> W::Output {
             work.run(lanes)
         }
-        // SAFETY: `self` exists only where the processor was found to have all three.
+        // SAFETY: `self` exists only if the processor has all three.
         unsafe { with_aes(self, work) }
     }
 }
@@ -41,8 +41,8 @@ macro_rules! intrinsics {
     ($($name:ident($($arg:ident),+) = $intrinsic:expr;)*) => {$(
         #[inline(always)]
         fn $name(self, $($arg: __m128i),+) -> __m128i {
-            // SAFETY: it works on registers alone, and is unsafe only where the
-            // processor may lack it; `self` exists only where it was found.
+            // SAFETY: the intrinsic works on registers alone, and is unsafe only
+            // if the processor lacks it; `self` exists only if it has it.
             unsafe { $intrinsic }
         }
     )*};

@@ -15,7 +15,7 @@ use core::arch::x86_64::{
 use super::Block;
 use super::lanes::{AesLanes, AesWork, Lanes, WordLanes, WordWork};
 
-/// Proof of AVX2, and where `VAES` is true of VAES.
+/// Proof of AVX2; with `VAES`, also of VAES.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Avx2<const VAES: bool>(());
 
@@ -30,7 +30,7 @@ impl Avx2<false> {
         fn with_avx2<W: WordWork>(lanes: Avx2<false>, work: W) -> W::Output {
             work.run(lanes)
         }
-        // SAFETY: `self` exists only where the processor was found to have it.
+        // SAFETY: `self` exists only if the processor has AVX2.
         unsafe { with_avx2(self, work) }
     }
 }
@@ -47,7 +47,7 @@ impl Avx2<true> {
         fn with_vaes<W: AesWork>(lanes: Avx2<true>, work: W) -> W::Output {
             work.run(lanes)
         }
-        // SAFETY: `self` exists only where the processor was found to have both.
+        // SAFETY: `self` exists only if the processor has both.
         unsafe { with_vaes(self, work) }
     }
 }
@@ -57,8 +57,8 @@ macro_rules! intrinsics {
     ($($name:ident($($arg:ident),+) = $intrinsic:expr;)*) => {$(
         #[inline(always)]
         fn $name(self, $($arg: __m256i),+) -> __m256i {
-            // SAFETY: it works on registers alone, and is unsafe only where the
-            // processor may lack it; `self` exists only where it was found.
+            // SAFETY: the intrinsic works on registers alone, and is unsafe only
+            // if the processor lacks it; `self` exists only if it has it.
             unsafe { $intrinsic }
         }
     )*};
@@ -159,7 +159,7 @@ impl AesLanes for Avx2<true> {
 }
 
 impl Avx2<false> {
-    /// The bytes of each word one place up and around.
+    /// The bytes of each word, rotated up by one place.
     #[inline(always)]
     fn bytes_up(self) -> __m256i {
         // SAFETY: AVX2 is there, see `intrinsics`.

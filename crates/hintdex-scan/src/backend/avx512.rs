@@ -15,7 +15,7 @@ use core::arch::x86_64::{
 use super::Block;
 use super::lanes::{AesLanes, AesWork, Lanes, WordLanes, WordWork};
 
-/// Proof of AVX-512 F and BW, and where `VAES` is true of VAES.
+/// Proof of AVX-512 F and BW; with `VAES`, also of VAES.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Avx512<const VAES: bool>(());
 
@@ -34,7 +34,7 @@ impl Avx512<false> {
         fn with_avx512<W: WordWork>(lanes: Avx512<false>, work: W) -> W::Output {
             work.run(lanes)
         }
-        // SAFETY: `self` exists only where the processor was found to have both.
+        // SAFETY: `self` exists only if the processor has both.
         unsafe { with_avx512(self, work) }
     }
 }
@@ -50,7 +50,7 @@ impl Avx512<true> {
         fn with_vaes<W: AesWork>(lanes: Avx512<true>, work: W) -> W::Output {
             work.run(lanes)
         }
-        // SAFETY: `self` exists only where the processor was found to have all three.
+        // SAFETY: `self` exists only if the processor has all three.
         unsafe { with_vaes(self, work) }
     }
 }
@@ -60,8 +60,8 @@ macro_rules! intrinsics {
     ($($name:ident($($arg:ident),+) = $intrinsic:expr;)*) => {$(
         #[inline(always)]
         fn $name(self, $($arg: __m512i),+) -> __m512i {
-            // SAFETY: it works on registers alone, and is unsafe only where the
-            // processor may lack it; `self` exists only where it was found.
+            // SAFETY: the intrinsic works on registers alone, and is unsafe only
+            // if the processor lacks it; `self` exists only if it has it.
             unsafe { $intrinsic }
         }
     )*};

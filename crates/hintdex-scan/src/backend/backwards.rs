@@ -1,8 +1,9 @@
 //! AES-128 backwards, under a different key for every block (FIPS 197), for hints
 //! that can be decrypted.
 //!
-//! What is stored of a key is its last round key, and the schedule runs from there to the first while the block
-//! is decrypted. Three things make it cheap:
+//! The table stores the last round key of each key. The schedule runs back from there
+//! to the first round key while the block is decrypted. Three properties make this
+//! cheap:
 //!
 //! - Word 3 of the round keys obeys `a[i + 4] = a[i] ^ f(a[i + 1])`, counted from
 //!   the last round key, where f is the one step that is not linear:
@@ -10,46 +11,47 @@
 //!   keys a lane, and one AES instruction does f for all of them. The other words
 //!   follow by xors: word 2 is `a[i] ^ a[i + 1]`, word 1 `a[i] ^ a[i + 2]`, word 0
 //!   `a[i] ^ a[i + 1] ^ a[i + 2] ^ a[i + 3]`.
-//! - The instruction that decrypts a round wants `InvMixColumns` of the round
-//!   key. That is linear like all of the schedule but f, so rows of it move on by
-//!   themselves: each word is xored with the one before it, and word 0 with
-//!   `InvMixColumns(f)`, which again is made for four keys a lane at once.
-//! - AES does not change when all columns of block and keys are rotated. Register
-//!   r is kept rotated by r words, so that its word 0 lies where the transposed
-//!   register has the word of the same key: no shuffle brings it there.
+//! - The instruction that decrypts a round needs `InvMixColumns` of the round key.
+//!   `InvMixColumns` is linear, like all of the schedule but f, so its rows follow
+//!   directly: each word is xored with the word before it, and word 0 with
+//!   `InvMixColumns(f)`, which again is computed for four keys a lane at once.
+//! - AES does not change if all columns of block and keys are rotated. Register r is
+//!   kept rotated by r words, so that its word 0 lies at the place of the same key's
+//!   word in the transposed register. No shuffle is needed.
 //!
-//! The last round is not decrypted to sieve. `SubBytes` and `ShiftRows` of the
-//! plain block xored with the first round key must equal the state before it, and
-//! of each column three bytes do not depend on a nonce of 32 bits, two not on one
-//! of 64. Column 0 of four registers fits in one, so 24 or 16 bits are compared: one
-//! key in 2²⁴ or 2¹⁶ passes that should not, and is decided exactly.
+//! The sieve does not decrypt the last round. `SubBytes` and `ShiftRows` of the plain
+//! block xored with the first round key must equal the state before that round. Of each
+//! column, three bytes do not depend on a nonce of 32 bits, and two do not depend on a
+//! nonce of 64 bits. Column 0 of four registers fits in one register, so 24 or 16 bits
+//! are compared: one wrong key in 2²⁴ or 2¹⁶ passes, and is then decided exactly.
 
 use hintdex_wire::{Hint, Nonce};
 
 use super::lanes::{AesLanes, AesWork, Four, Schedule};
 use super::{Batch, Block, PAIRS_PER_GROUP};
 
-/// The round constants, those of the last round first.
+/// The round constants, that of the last round first.
 pub(super) const RCON: [u8; ROUNDS] = [0x36, 0x1b, 0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02, 0x01];
 
 const ROUNDS: usize = 10;
 
-/// Rounds whose key goes through `InvMixColumns`: all but the first and the last.
+/// The number of rounds whose key goes through `InvMixColumns`: all but the first and
+/// the last.
 const INNER_ROUNDS: usize = 9;
 
-/// Undoes `ShiftRows`: makes `enc_last` a plain `SubBytes`.
+/// Undoes `ShiftRows`, so that `enc_last` is a plain `SubBytes`.
 const UNSHIFT: Block = shuffle(0);
 
-/// The same after `RotWord`.
+/// Undoes `ShiftRows` after `RotWord`.
 const ROTATE_UNSHIFT: Block = shuffle(1);
 
-/// The bytes of column 0 that do not depend on a nonce up to `max`: `ShiftRows`
-/// brings its row 3 from the block's last word and its row 2 from the one before.
+/// The bytes of column 0 that do not depend on a nonce up to `max`: `ShiftRows` takes
+/// row 3 from the block's last word and row 2 from the word before.
 const fn sieved_bytes(max: Nonce) -> u32 {
     if max <= u32::MAX as Nonce { 0x00ff_ffff } else { 0x0000_ffff }
 }
 
-/// The table of `InvShiftRows` after each word was rotated by `rotated` bytes.
+/// The shuffle table of `InvShiftRows` after a rotation of each word by `rotated` bytes.
 const fn shuffle(rotated: usize) -> Block {
     let mut table = [0; 16];
     let mut at = 0;
@@ -72,7 +74,7 @@ fn mix_word<L: AesLanes>(lanes: L, words: L::V, rcon: u8) -> L::V {
     lanes.enc_last(shuffled, lanes.splat_word(rcon.into()))
 }
 
-/// `InvMixColumns(v)`: the two middle steps undo one another.
+/// `InvMixColumns(v)`: the `SubBytes` and `ShiftRows` of the two instructions cancel.
 #[inline(always)]
 fn inv_mix_columns<L: AesLanes>(lanes: L, v: L::V) -> L::V {
     let zero = lanes.splat_word(0);
@@ -95,7 +97,7 @@ struct Backwards<L: AesLanes> {
     lanes: L,
     /// `InvMixColumns` of the round key, register r rotated by r words.
     rows: Four<L>,
-    /// Word 3 of this round key and of the three before it.
+    /// Word 3 of this round key and of the three round keys before it.
     words: Four<L>,
 }
 
@@ -110,7 +112,7 @@ impl<L: AesLanes> Backwards<L> {
         Self { lanes, rows, words: [w3, w32, w31, all] }
     }
 
-    /// Moves `words` on by one round; returns f of the new word 3.
+    /// Steps `words` back by one round; returns f of the new word 3.
     #[inline(always)]
     fn step_words(&mut self, rcon: u8) -> L::V {
         let [a0, a1, a2, a3] = self.words;
@@ -119,7 +121,7 @@ impl<L: AesLanes> Backwards<L> {
         mixed
     }
 
-    /// `InvMixColumns` of the round key before this one.
+    /// Steps back by one round; returns `InvMixColumns` of that round key.
     #[inline(always)]
     fn step(&mut self, rcon: u8) -> Four<L> {
         let mixed = self.step_words(rcon);
@@ -135,7 +137,7 @@ impl<L: AesLanes> Backwards<L> {
         self.rows
     }
 
-    /// The words of the round key that `words` stands at.
+    /// All words of the round key whose word 3 is the first of `words`.
     #[inline(always)]
     fn all_words(&self) -> Four<L> {
         let (lanes, [a0, a1, a2, a3]) = (self.lanes, self.words);
@@ -143,8 +145,8 @@ impl<L: AesLanes> Backwards<L> {
         [lanes.xor(w2, lanes.xor(a2, a3)), lanes.xor(a0, a2), w2, a0]
     }
 
-    /// After the inner rounds: the bytes on the diagonal of the first round key,
-    /// those that `ShiftRows` brings into column 0, ready for `SubBytes`.
+    /// After the inner rounds: the bytes on the diagonal of the first round key, which
+    /// `ShiftRows` moves into column 0, in the order that `SubBytes` needs.
     #[inline(always)]
     fn first_column(mut self) -> L::V {
         let lanes = self.lanes;
@@ -159,8 +161,8 @@ impl<L: AesLanes> Backwards<L> {
     }
 }
 
-/// A bit for every key of a group that passes, where `state` is what the inner
-/// rounds left and `first` is from [`Backwards::first_column`].
+/// A bit for every key of a group that passes. `state` is the result of the inner
+/// rounds, and `first` that of [`Backwards::first_column`].
 #[inline(always)]
 fn passing<L: AesLanes>(lanes: L, state: Four<L>, first: L::V, sieved: u32) -> u32 {
     let rest = lanes.enc_last(first, lanes.diagonal(state));
@@ -171,7 +173,7 @@ fn passing<L: AesLanes>(lanes: L, state: Four<L>, first: L::V, sieved: u32) -> u
 pub(super) struct SieveBackwards<'a> {
     pub keys: &'a [Block],
     pub hints: &'a [Hint],
-    /// The last nonce there is.
+    /// The highest nonce of the scheme.
     pub max_nonce: Nonce,
     pub maybe: &'a mut dyn FnMut(usize, usize),
 }
@@ -207,7 +209,7 @@ impl AesWork for SieveBackwards<'_> {
     }
 }
 
-/// One hint under a group of keys, the schedule made on the way.
+/// Sieves one hint under a group of keys while the schedule runs back.
 #[inline(always)]
 fn sieve_one<L: AesLanes>(lanes: L, last: Four<L>, hint: Four<L>, sieved: u32) -> u32 {
     let mut schedule = Backwards::new(lanes, last);
@@ -218,7 +220,7 @@ fn sieve_one<L: AesLanes>(lanes: L, last: Four<L>, hint: Four<L>, sieved: u32) -
     passing(lanes, state, schedule.first_column(), sieved)
 }
 
-/// Writes the schedule of a group down; returns its [`Backwards::first_column`].
+/// Stores the schedule of a group; returns its [`Backwards::first_column`].
 #[inline(always)]
 fn expand_backwards<L: AesLanes>(lanes: L, last: Four<L>, schedule: &mut Schedule) -> L::V {
     let mut backwards = Backwards::new(lanes, last);
@@ -229,7 +231,7 @@ fn expand_backwards<L: AesLanes>(lanes: L, last: Four<L>, schedule: &mut Schedul
     backwards.first_column()
 }
 
-/// One hint under a group of keys whose schedule is written down.
+/// Sieves one hint under a group of keys whose schedule is stored.
 #[inline(always)]
 fn sieve_expanded<L: AesLanes>(
     lanes: L,
@@ -246,8 +248,8 @@ fn sieve_expanded<L: AesLanes>(
     passing(lanes, state, column, sieved)
 }
 
-/// Decrypts each hint of a batch under the key beside it. `nonces` is as long as
-/// the batch is, and gets what the plain blocks are as numbers.
+/// Decrypts each hint of a batch under the key beside it and writes the plain blocks
+/// as numbers to `nonces`, which has the length of the batch.
 pub(super) struct DecryptBatch<'a> {
     pub batch: Batch<'a>,
     pub nonces: &'a mut [Nonce],
@@ -292,7 +294,7 @@ fn decrypt<L: AesLanes>(lanes: L, last: Four<L>, blocks: Four<L>, plains: &mut [
     lanes.store4(rows, plains);
 }
 
-/// Makes the last round keys of keys, or the other way round, in place.
+/// Converts keys to their last round keys, or back, in place.
 pub(super) struct Convert<'a> {
     pub blocks: &'a mut [Block],
     pub to_keys: bool,
@@ -303,7 +305,7 @@ impl AesWork for Convert<'_> {
 
     #[inline(always)]
     fn run<L: AesLanes>(self, lanes: L) {
-        // A whole group, which may be longer than what is left of the blocks.
+        // Room for a whole group: the last group of blocks may be shorter.
         let mut room = Schedule::new();
         for group in self.blocks.chunks_mut(lanes.group_len()) {
             room.blocks_mut().iter_mut().zip(&*group).for_each(|(to, from)| *to = *from);
@@ -337,7 +339,7 @@ fn first_round_keys<L: AesLanes>(lanes: L, last: Four<L>) -> Four<L> {
     lanes.transpose(schedule.all_words())
 }
 
-/// The words of the round key after the one with these.
+/// The words of the round key that follows the round key with `words`.
 #[inline(always)]
 pub(super) fn step_forwards<L: AesLanes>(lanes: L, words: Four<L>, rcon: u8) -> Four<L> {
     let [w0, w1, w2, w3] = words;

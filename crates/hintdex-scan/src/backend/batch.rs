@@ -1,14 +1,15 @@
-//! Pairs of a key and a hint, side by side in memory.
+//! Pairs of key and hint, side by side in memory.
 
 use std::ops::Range;
 
 use super::Block;
 use hintdex_wire::Nonce;
 
-/// Batches are a multiple of this many pairs long: the longest group of any back end.
+/// The length of a batch is a multiple of this number: the longest group of any back
+/// end.
 pub(crate) const PAIRS_PER_GROUP: usize = 16;
 
-/// The nonces expected of a key.
+/// The expected nonces of a key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub first: u32,
@@ -16,34 +17,34 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// None at all.
+    /// No nonce.
     pub const NONE: Self = Self { first: 0, count: 0 };
 
-    /// The part of `nonces` up to `max`, which has 32 bits.
+    /// The nonces of the range up to `max`, which has 32 bits.
     pub fn new(nonces: Range<Nonce>, max: Nonce) -> Self {
         let end = nonces.end.min(max.saturating_add(1));
         let count = end.saturating_sub(nonces.start);
         Self {
             first: u32::try_from(nonces.start).unwrap_or(u32::MAX),
-            // Short of the whole range by one nonce at most.
+            // Misses the last of all 2³² nonces, and no other.
             count: u32::try_from(count).unwrap_or(u32::MAX),
         }
     }
 
-    /// The nonces again.
+    /// The nonces as a range.
     pub fn nonces(&self) -> Range<Nonce> {
         let first = Nonce::from(self.first);
         first..first + Nonce::from(self.count)
     }
 }
 
-/// Keys, each with a hint to be tried with it. What lies beyond `len`, up to a
-/// whole number of groups, is of earlier pairs, or zero.
+/// Keys, each beside the hint that is tried with it. The entries from `len` to the end
+/// of the last group belong to earlier pairs, or are zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'a> {
     pub keys: &'a [Block],
     pub hints: &'a [Block],
-    /// The nonces expected of each key, if its hints cannot be reversed.
+    /// The expected nonces of each key, if its hints cannot be reversed.
     pub windows: &'a [Window],
     pub len: usize,
 }

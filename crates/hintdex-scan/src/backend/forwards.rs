@@ -1,6 +1,6 @@
-//! AES-128 forwards, for what cannot be decrypted: the key itself is stored, the
-//! schedule of a group is expanded once, and every expected nonce is encrypted
-//! under it and compared.
+//! AES-128 forwards, for hints that cannot be reversed. The table stores the keys
+//! themselves. The schedule of a group is expanded once, and every expected nonce is
+//! encrypted under it and compared.
 
 use hintdex_wire::{Hint, Nonce};
 
@@ -8,11 +8,11 @@ use super::backwards::{RCON, step_forwards};
 use super::lanes::{AesLanes, AesWork, Four, Schedule};
 use super::{Batch, Block, PAIRS_PER_GROUP, Window, wipe};
 
-/// The rounds of AES-128, and the index of the last round key.
+/// The number of rounds of AES-128, which is the index of the last round key.
 const ROUNDS: usize = 10;
 
-/// Word 3 of a block from word r of a transposed register, its bytes turned
-/// around to big-endian; the other words are zero.
+/// The shuffle tables that move word r of a transposed register to word 3 of a block,
+/// in big-endian order. The other words become zero.
 const PLACES: [Block; 4] = [place(0), place(1), place(2), place(3)];
 
 #[expect(clippy::cast_possible_truncation, reason = "below 16")]
@@ -22,7 +22,7 @@ const fn place(word: usize) -> Block {
     [no, no, no, no, no, no, no, no, no, no, no, no, first + 3, first + 2, first + 1, first]
 }
 
-/// Writes the schedule of a group of keys down.
+/// Stores the schedule of a group of keys.
 #[inline(always)]
 fn expand<L: AesLanes>(lanes: L, keys: &[Block], schedule: &mut Schedule) {
     let rows = lanes.load4(keys);
@@ -34,7 +34,7 @@ fn expand<L: AesLanes>(lanes: L, keys: &[Block], schedule: &mut Schedule) {
     }
 }
 
-/// The hints of `nonces`, a transposed register of one for each key of a group.
+/// The hints of `nonces`: a transposed register with one nonce for each key of a group.
 #[inline(always)]
 fn encrypt<L: AesLanes>(lanes: L, schedule: &Schedule, nonces: L::V) -> Four<L> {
     let [p0, p1, p2, p3] = PLACES;
@@ -52,8 +52,8 @@ fn encrypt<L: AesLanes>(lanes: L, schedule: &Schedule, nonces: L::V) -> Four<L> 
     [lanes.enc_last(a, e), lanes.enc_last(b, f), lanes.enc_last(c, g), lanes.enc_last(d, h)]
 }
 
-/// The first nonces of a group's windows as a transposed register, and the
-/// longest of the windows.
+/// The first nonces of a group's windows as a transposed register, and the length of
+/// the longest window.
 #[inline(always)]
 fn first_nonces<L: AesLanes>(lanes: L, windows: &[Window]) -> (L::V, u32) {
     let mut words = [[0; 4]; PAIRS_PER_GROUP / 4];
@@ -69,7 +69,7 @@ fn first_nonces<L: AesLanes>(lanes: L, windows: &[Window]) -> (L::V, u32) {
     (lanes.load(&blocks), windows.iter().map(|window| window.count).max().unwrap_or(0))
 }
 
-/// Word 0 of a hint, as it lies in a register.
+/// Word 0 of a hint in the byte order of a register.
 fn first_word(hint: &Hint) -> u32 {
     let [a, b, c, d, ..] = *hint.as_bytes();
     u32::from_le_bytes([a, b, c, d])
@@ -93,7 +93,7 @@ impl AesWork for SieveForwards<'_> {
         let tried = self.keys.len() - groups.remainder().len();
         let (every, one) = (lanes.splat_word(u32::MAX), lanes.splat_word(1));
         let mut schedule = Schedule::new();
-        // A key may fit a hint with several nonces, and is to be named once.
+        // A key may match a hint with several nonces, and is reported once.
         let mut named: Vec<(usize, usize)> = Vec::new();
         for ((group, windows), number) in
             groups.zip(self.windows.chunks_exact(lanes.group_len())).zip(0..)
@@ -124,7 +124,7 @@ impl AesWork for SieveForwards<'_> {
 /// [`Kernel::decide`](super::Kernel::decide).
 pub(super) struct DecideForwards<'a> {
     pub batch: Batch<'a>,
-    /// Ones over the bytes that a hint has.
+    /// 0xff at each byte of a hint, 0 at the padding.
     pub mask: Block,
     pub found: &'a mut dyn FnMut(usize, Nonce),
 }
@@ -142,7 +142,7 @@ impl AesWork for DecideForwards<'_> {
             let pairs = first..first + group_len;
             let keys = self.batch.keys.get(pairs.clone()).unwrap_or_default();
             let hints = lanes.load4(self.batch.hints.get(pairs.clone()).unwrap_or_default());
-            // Those beyond the last pair are of earlier ones.
+            // The entries beyond the last pair belong to earlier pairs.
             let pairs = first..self.batch.len.min(pairs.end);
             let windows = self.batch.windows.get(pairs).unwrap_or_default();
             expand(lanes, keys, &mut schedule);
@@ -164,7 +164,7 @@ impl AesWork for DecideForwards<'_> {
     }
 }
 
-/// The places in a group of the blocks that are zero under `mask`.
+/// The places in a group of the blocks that are zero in the bits of `mask`.
 #[inline(always)]
 fn equal_blocks<L: AesLanes>(
     lanes: L,
@@ -189,13 +189,13 @@ fn equal_blocks<L: AesLanes>(
     })
 }
 
-/// Encrypts the same nonces under every key and compares a word of each result
-/// with the word expected of it.
+/// Encrypts the same nonces under every key and compares the last word of each result
+/// with the expected word.
 pub(super) struct SieveEncrypted<'a> {
     pub keys: &'a [Block],
-    /// What is encrypted, and what the last word of the result must be.
+    /// The nonces to encrypt, each with the expected last word of the result.
     pub trials: &'a [(u32, u32)],
-    /// The bits of the last word that count, as it lies in a register.
+    /// The compared bits of the last word, in the byte order of a register.
     pub mask: u32,
     pub found: &'a mut dyn FnMut(usize, usize),
 }

@@ -1,26 +1,26 @@
-//! Registers of several blocks, and what the searches do with them.
+//! Registers of several blocks, and the operations of the searches on them.
 //!
-//! A search is written once, over these traits, and compiled for each kind of
-//! register. Types that implement them are proofs: a value exists only where the
-//! processor was found to have the instructions. Methods are `inline(always)`,
-//! so that they become part of a function for which those are enabled.
+//! Each search is written once, over these traits, and compiled for every kind of
+//! register. A value of an implementing type is a proof: it exists only after the
+//! processor was found to have the instructions. Methods are `inline(always)`, so
+//! that they become part of a function that has the instructions enabled.
 
 use super::{Block, wipe};
 
-/// Registers a group of keys fills: four, because a block has four words and
-/// what is done to one word of each key is done to four keys a lane then.
+/// The number of registers that a group of keys fills. A block has four words, so an
+/// operation on one word of each key handles four keys a lane.
 pub(super) const REGISTERS: usize = 4;
 
 /// One register for each of four runs of keys.
 pub(super) type Four<L> = [<L as Lanes>::V; REGISTERS];
 
-/// Work that AES can do, on any processor that has it.
+/// Work that needs AES instructions.
 pub(super) trait AesWork {
     type Output;
     fn run<L: AesLanes>(self, lanes: L) -> Self::Output;
 }
 
-/// Work that additions, rotations and xors can do.
+/// Work that needs additions, rotations and xors of words.
 pub(super) trait WordWork {
     type Output;
     fn run<L: WordLanes>(self, lanes: L) -> Self::Output;
@@ -31,13 +31,13 @@ pub(super) trait Lanes: Copy {
     /// The register.
     type V: Copy;
 
-    /// How many blocks it holds.
+    /// The number of blocks in a register.
     const COUNT: usize;
 
-    /// The first `COUNT` of `blocks`, or zero if there are fewer.
+    /// Loads the first `COUNT` of `blocks`; zero if there are fewer.
     fn load(self, blocks: &[Block]) -> Self::V;
 
-    /// Stores into the first `COUNT` of `blocks`, unless there are fewer.
+    /// Stores into the first `COUNT` of `blocks`; does nothing if there are fewer.
     fn store(self, v: Self::V, blocks: &mut [Block]);
 
     /// `block` in every lane.
@@ -87,13 +87,13 @@ pub(super) trait Lanes: Copy {
         ]
     }
 
-    /// How many blocks four registers hold.
+    /// The number of blocks in four registers.
     #[inline(always)]
     fn group_len(self) -> usize {
         REGISTERS * Self::COUNT
     }
 
-    /// The first [`group_len`](Self::group_len) of `blocks`, run by run.
+    /// Loads the first [`group_len`](Self::group_len) of `blocks`, run by run.
     #[inline(always)]
     fn load4(self, blocks: &[Block]) -> Four<Self> {
         let (a, rest) = blocks.split_at_checked(Self::COUNT).unwrap_or_default();
@@ -115,7 +115,7 @@ pub(super) trait Lanes: Copy {
         self.store(row_d, d);
     }
 
-    /// The place in its group of the key whose word is at `bit` of a transposed
+    /// The place in its group of the key whose word is word `bit` of a transposed
     /// register.
     #[inline(always)]
     fn place(self, bit: u32) -> usize {
@@ -133,7 +133,7 @@ pub(super) trait Lanes: Copy {
     }
 }
 
-/// Lanes with a round of AES (FIPS 197, section 5) in one instruction.
+/// Lanes that compute a round of AES (FIPS 197, section 5) in one instruction.
 pub(super) trait AesLanes: Lanes {
     /// `MixColumns(ShiftRows(SubBytes(s))) ^ k`
     fn enc(self, s: Self::V, k: Self::V) -> Self::V;
@@ -147,19 +147,19 @@ pub(super) trait AesLanes: Lanes {
     /// `InvSubBytes(InvShiftRows(s)) ^ k`
     fn dec_last(self, s: Self::V, k: Self::V) -> Self::V;
 
-    /// The words of each lane, `by` places up and around.
+    /// The words of each lane, rotated up by `by` places.
     fn rotate(self, v: Self::V, by: usize) -> Self::V;
 
-    /// `a`, but word `at` of each lane from `b`.
+    /// `a`, with word `at` of each lane from `b`.
     fn with_word(self, a: Self::V, b: Self::V, at: usize) -> Self::V;
 
-    /// The bytes of each lane in the order of `table`, zero where it has 0x80.
+    /// The bytes of each lane in the order of `table`; zero where `table` has 0x80.
     fn shuffle_bytes(self, v: Self::V, table: Self::V) -> Self::V;
 
-    /// Bits of `a` where `mask` is set, else of `b`.
+    /// The bits of `a` where `mask` is set, else those of `b`.
     fn select(self, mask: Self::V, a: Self::V, b: Self::V) -> Self::V;
 
-    /// `row` one word up and around, but word `at` from `word`.
+    /// `row`, rotated up by one word, with word `at` from `word`.
     #[inline(always)]
     fn rotate_in(self, row: Self::V, word: Self::V, at: usize) -> Self::V {
         self.with_word(self.rotate(row, 1), word, at)
@@ -204,10 +204,11 @@ pub(super) trait WordLanes: Lanes {
     fn rotate_left_8(self, v: Self::V) -> Self::V;
 }
 
-/// Blocks in the longest schedule: 11 round keys of AES in four registers of four.
+/// The number of blocks in the longest schedule: 11 round keys of AES in four registers
+/// of four blocks.
 const SCHEDULE_LEN_BLOCKS: usize = 11 * 4 * 4;
 
-/// The round keys of a group, for as many hints as want them. Zeroized on drop.
+/// The stored round keys of a group, which all hints share. Zeroized on drop.
 #[repr(align(64))]
 pub(super) struct Schedule([Block; SCHEDULE_LEN_BLOCKS]);
 
@@ -220,7 +221,7 @@ impl Schedule {
         &mut self.0
     }
 
-    /// Keeps `v` as register `at`.
+    /// Stores `v` as register `at`.
     #[inline(always)]
     pub fn put<L: Lanes>(&mut self, lanes: L, at: usize, v: L::V) {
         lanes.store(v, self.0.get_mut(at * L::COUNT..).unwrap_or_default());
@@ -232,7 +233,7 @@ impl Schedule {
         lanes.load(self.0.get(at * L::COUNT..).unwrap_or_default())
     }
 
-    /// Keeps four registers as the `at`th four.
+    /// Stores four registers as the `at`th four.
     #[inline(always)]
     pub fn put4<L: Lanes>(&mut self, lanes: L, at: usize, four: Four<L>) {
         let ([a, b, c, d], first) = (four, REGISTERS * at);

@@ -1,8 +1,8 @@
-//! Every processor: one key after another by the `aes` crate, and SPECK64 four
-//! keys side by side, which any compiler makes vectors of.
+//! Every processor: the `aes` crate with one key after another, and SPECK64 with four
+//! keys side by side, which compilers turn into vectors.
 //!
-//! Keys of AES are stored as they are. The crate chooses its own instructions, and
-//! without any for AES it works in constant time (bit slicing).
+//! The table stores AES keys themselves. The crate chooses its own instructions; on a
+//! processor without AES instructions it runs in constant time (bit slicing).
 
 use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, MAX_HINT_LEN_BYTES, Nonce};
 
@@ -18,7 +18,7 @@ pub(super) fn sieve(
     maybe: &mut dyn FnMut(usize, usize),
 ) {
     for (index, key) in keys.iter().enumerate() {
-        let cipher = HintCipher::new(scheme, &HintKey::from_bytes(*key));
+        let cipher = HintCipher::new(scheme, &HintKey::copy_of(key));
         if scheme.is_reversible() {
             cipher.each_nonce(hints, |hint, _| maybe(index, hint));
         } else if let Some(window) = windows.get(index) {
@@ -39,14 +39,14 @@ pub(super) fn decide(scheme: HintScheme, batch: Batch<'_>, found: &mut dyn FnMut
     let pairs = batch.keys.iter().zip(batch.hints).take(batch.len);
     for (index, (key, hint)) in pairs.enumerate() {
         let window = batch.windows.get(index).copied().unwrap_or(Window::NONE);
-        let cipher = HintCipher::new(scheme, &HintKey::from_bytes(*key));
+        let cipher = HintCipher::new(scheme, &HintKey::copy_of(key));
         if let Some(hint) = Hint::read(scheme, hint.get(..MAX_HINT_LEN_BYTES).unwrap_or_default()) {
             cipher.nonces_within(&hint, window.nonces(), |nonce| found(index, nonce));
         }
     }
 }
 
-/// SPECK64 without intrinsics, a block a register.
+/// SPECK64 without intrinsics: one block a register.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words;
 

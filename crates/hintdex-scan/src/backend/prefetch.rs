@@ -1,15 +1,15 @@
-//! Asking for keys before they are tried.
+//! Prefetching of keys.
 
 use super::Block;
 
-/// How many blocks a cache line holds.
+/// The number of blocks in a cache line.
 const BLOCKS_PER_LINE: usize = 4;
 
-/// The most blocks that are asked for: of a longer run the processor notices
-/// by itself that it goes on.
+/// The highest number of blocks that a call prefetches: the processor itself
+/// prefetches the rest of a longer run.
 const MOST_BLOCKS: usize = 64;
 
-/// Asks for the cache lines of `blocks`, up to 1 KB of them.
+/// Prefetches the cache lines of `blocks`, up to 1 KB.
 #[inline(always)]
 pub(crate) fn prefetch(blocks: &[Block]) {
     let near = blocks.get(..MOST_BLOCKS).unwrap_or(blocks);

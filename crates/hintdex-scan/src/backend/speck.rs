@@ -1,25 +1,24 @@
 //! SPECK64/128 backwards, under a different key for every block (Beaulieu et
 //! al., IACR ePrint 2013/404).
 //!
-//! What is stored of a key is the state at the end of its schedule, the last
-//! round key and the three words behind it, and the schedule runs from there to
-//! its start while the block is decrypted. Transposed, a register holds one word
-//! of four keys a lane. Two groups go side by side, because the steps of one
-//! wait for one another.
+//! The table stores the state at the end of a key's schedule: the last round key and
+//! the three words behind it. The schedule runs back from there while the block is
+//! decrypted. Transposed, a register holds one word of four keys a lane. Two groups run
+//! side by side, because the steps of one group depend on each other.
 
 use hintdex_wire::{Hint, Nonce};
 
 use super::lanes::{Four, Lanes, Schedule, WordLanes, WordWork};
 use super::{Batch, Block, PAIRS_PER_GROUP};
 
-/// The round numbers a schedule goes back through.
+/// The highest round number in a schedule.
 const LAST_STEP: u32 = 25;
 
 const ROUNDS: usize = 27;
 
 /// Four big-endian words of a key, as the paper orders them: l₂ l₁ l₀ k₀.
-fn key_words(key: Block) -> [u32; 4] {
-    let all = u128::from_be_bytes(key);
+fn key_words(key: &Block) -> [u32; 4] {
+    let all = u128::from_be_bytes(*key);
     [96, 64, 32, 0].map(|shift| low_word(all >> shift))
 }
 
@@ -28,15 +27,15 @@ const fn low_word(all: u128) -> u32 {
     all as u32
 }
 
-/// Words as they lie in a register.
+/// Four words in the byte order of a register.
 fn block([a, b, c, d]: [u32; 4]) -> Block {
     let words = [d, c, b, a].map(u128::from);
     words.into_iter().fold(0, |all, word| all << 32 | word).to_le_bytes()
 }
 
-/// Turns a key into the end of its schedule: k₂₆, l₂₆, l₂₇, l₂₈.
+/// Converts a key to the end of its schedule: k₂₆, l₂₆, l₂₇, l₂₈.
 pub(super) fn store(place: &mut Block) {
-    let [mut l2, mut l1, mut l0, mut k] = key_words(*place);
+    let [mut l2, mut l1, mut l0, mut k] = key_words(place);
     for i in 0..=LAST_STEP {
         let l3 = l0.rotate_right(8).wrapping_add(k) ^ i;
         k = k.rotate_left(3) ^ l3;
@@ -45,7 +44,7 @@ pub(super) fn store(place: &mut Block) {
     *place = block([k, l0, l1, l2]);
 }
 
-/// Turns the end of a schedule back into its key.
+/// Converts the end of a schedule back to its key.
 pub(super) fn restore(place: &mut Block) {
     let all = u128::from_le_bytes(*place);
     let [mut k, mut l0, mut l1, mut l2] = [0, 32, 64, 96].map(|shift| low_word(all >> shift));
@@ -69,7 +68,7 @@ fn hint_words(hint: &Block) -> (u32, u32) {
 struct Backwards<L: Lanes> {
     lanes: L,
     k: L::V,
-    /// The three words behind it, the newest last.
+    /// The three words behind `k`, the newest last.
     l: [L::V; 3],
 }
 
@@ -80,7 +79,7 @@ impl<L: WordLanes> Backwards<L> {
         Self { lanes, k, l: [l0, l1, l2] }
     }
 
-    /// The round key before this one, which is that of round `i`.
+    /// Steps back to the round key of round `i`.
     #[inline(always)]
     fn step(&mut self, i: u32) -> L::V {
         let (lanes, [l0, l1, l2]) = (self.lanes, self.l);
@@ -91,7 +90,7 @@ impl<L: WordLanes> Backwards<L> {
     }
 }
 
-/// Blocks on their way back: words x and y.
+/// Blocks during decryption: words x and y.
 #[derive(Clone, Copy)]
 struct State<L: Lanes> {
     lanes: L,
@@ -121,8 +120,8 @@ impl<L: WordLanes> State<L> {
     }
 }
 
-/// Repeats a statement for every step back, as code of its own: the words behind
-/// a key change places with each, and a loop would move them.
+/// Unrolls a statement for every step back: the words behind a key change places with
+/// each step, and a loop would move them.
 macro_rules! each_step_back {
     ($i:ident => $step:block) => {
         each_step_back!(
@@ -144,7 +143,7 @@ fn decrypt<L: WordLanes>(mut key: Backwards<L>, mut state: State<L>) -> State<L>
     state
 }
 
-/// The same for two groups side by side.
+/// Decrypts one hint under two groups side by side.
 #[inline(always)]
 fn decrypt_two<L: WordLanes>(
     (mut key, mut other_key): (Backwards<L>, Backwards<L>),
@@ -197,15 +196,15 @@ impl WordWork for Sieve<'_> {
     }
 }
 
-/// Writes the schedule of a group down, the last round key first.
+/// Stores the schedule of a group, the last round key first.
 #[inline(always)]
 fn expand<L: WordLanes>(lanes: L, mut key: Backwards<L>, schedule: &mut Schedule) {
     schedule.put(lanes, 0, key.k);
     each_step_back!(I => { schedule.put(lanes, (LAST_STEP + 1 - I) as usize, key.step(I)); });
 }
 
-/// All hints under a group of keys whose schedule is written down and whose first
-/// key is `first`: two hints side by side.
+/// Sieves all hints, two side by side, under a group of keys whose schedule is stored
+/// and whose first key has the index `first`.
 #[inline(always)]
 fn sieve_expanded<L: WordLanes>(
     lanes: L,
@@ -229,8 +228,8 @@ fn sieve_expanded<L: WordLanes>(
     }
 }
 
-/// Decrypts each hint of a batch under the key beside it. `nonces` is as long as
-/// the batch is, and gets what the plain blocks are as numbers.
+/// Decrypts each hint of a batch under the key beside it and writes the plain blocks
+/// as numbers to `nonces`, which has the length of the batch.
 pub(super) struct DecryptBatch<'a> {
     pub batch: Batch<'a>,
     pub nonces: &'a mut [Nonce],

@@ -42,7 +42,7 @@ fn each_backend(mut test: impl FnMut(HintScheme, Backend)) {
 }
 
 #[test]
-fn this_machine_shows_what_it_has() {
+fn the_best_back_end_of_this_machine_is_chosen() {
     for scheme in schemes() {
         let has = backends(scheme);
         assert!(has.contains(&Backend::Portable));
@@ -52,6 +52,31 @@ fn this_machine_shows_what_it_has() {
     }
     let error = KeyTable::with_backend(HintScheme::Speck64, Backend::AesNi).expect_err("no such");
     assert!(error.to_string().contains("aes-ni for speck64 hints; the best it has is"), "{error}");
+}
+
+/// A back end that detection overlooks would be skipped by every other test here.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_back_end_exists_exactly_where_the_processor_has_its_instructions() {
+    let has_aes_ni = is_x86_feature_detected!("aes")
+        && is_x86_feature_detected!("ssse3")
+        && is_x86_feature_detected!("sse4.1");
+    let has_avx2 = is_x86_feature_detected!("avx2");
+    let has_avx512 = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+    let has_vaes = is_x86_feature_detected!("vaes");
+    for scheme in schemes() {
+        let expected = if scheme == HintScheme::Speck64 {
+            [true, false, has_avx2, has_avx512]
+        } else {
+            [true, has_aes_ni, has_avx2 && has_vaes, has_avx512 && has_vaes]
+        };
+        let detected = Backend::ALL.iter().zip(expected).filter(|(_, has)| *has);
+        assert!(backends(scheme).iter().eq(detected.map(|(backend, _)| backend)), "{scheme}");
+        for (backend, has) in Backend::ALL.iter().zip(expected) {
+            let is_made = hintdex_scan::IdentityTable::with_backend(*backend).is_ok();
+            assert!(scheme == HintScheme::Speck64 || is_made == has, "{backend}");
+        }
+    }
 }
 
 #[test]
@@ -75,7 +100,7 @@ fn every_device_of_a_fleet_is_found_in_pairs() {
 #[test]
 fn every_device_of_a_fleet_is_found_in_the_range_around_it() {
     each_backend(|scheme, backend| {
-        // The portable one takes half a minute for each tenth of a million.
+        // The portable back end takes half a minute for each tenth of a million.
         let fleet = keys(2, if backend == Backend::Portable { FLEET / 20 } else { FLEET });
         let group = |at: usize| slot(at / 32 * 32)..slot(at / 32 * 32 + 32);
         let ranges: Vec<_> = (fleet.iter().enumerate().zip(0..))
@@ -83,18 +108,18 @@ fn every_device_of_a_fleet_is_found_in_the_range_around_it() {
             .collect();
         let table = table(scheme, backend, fleet);
         let mut seen = vec![0; ranges.len()];
-        let mut strangers = 0;
+        let mut by_chance = 0;
         let search = table.within(|slot| expected(scheme, slot));
         search.confirm_ranges(&ranges, |index, found| {
             if found.slot == slot(index) && found.nonce == nonce(scheme, index as u64) {
                 seen[index] += 1;
             } else {
-                strangers += 1;
+                by_chance += 1;
             }
         });
         assert!(seen.iter().all(|times| *times == 1), "{scheme} {backend}");
         // 32 check bits: a million hints tried with 31 wrong keys and two nonces each.
-        assert!(strangers <= 2, "{scheme} {backend}: {strangers}");
+        assert!(by_chance <= 2, "{scheme} {backend}: {by_chance}");
     });
 }
 
@@ -120,6 +145,44 @@ fn a_scan_for_many_finds_all_of_them_and_for_one_the_same() {
         }
         assert_eq!(search.confirm_all(&[]), Vec::<Vec<Match>>::new());
     });
+}
+
+/// Runs `work` with one thread, which takes the tasks of a scan in order.
+fn in_order<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    pool.install(work)
+}
+
+/// With 96 check bits a second match means that two slots hold the same key, so the
+/// scan may stop at the first. With fewer, an early match can be a wrong key, and a
+/// scan that stopped there would lose the right one.
+#[test]
+fn a_scan_until_found_stops_early_only_where_a_match_is_certain() {
+    let tasks_apart = 3 << 14;
+    let places = [2, tasks_apart + 5];
+    for scheme in schemes() {
+        let mut fleet: Vec<_> = (0..=places[1]).map(|_| HintKey::from_bytes([9; 16])).collect();
+        for place in places {
+            fleet[place] = key(40, 1);
+        }
+        let other = hint(scheme, &key(41, 1), 7);
+        let hint = hint(scheme, &key(40, 1), 7);
+        let table = table(scheme, Backend::best(scheme), fleet);
+        let search = table.within(|_| 7..8);
+        let both = places.map(|place| Match { slot: slot(place), nonce: 7 }).to_vec();
+        let stops_early = scheme == HintScheme::Aes128;
+        let expected = if stops_early { both[..1].to_vec() } else { both.clone() };
+        // A hint that nobody made keeps the scan going for itself alone.
+        let (found, whole) = in_order(|| {
+            (search.confirm_all_until_found(&[hint, other]), search.confirm_all(&[hint, other]))
+        });
+        assert_eq!(found, [expected, vec![]], "{scheme}");
+        assert_eq!(whole, [both, vec![]], "{scheme}");
+        if scheme.is_reversible() {
+            let of_table = in_order(|| table.confirm_all_until_found(&[hint, other]));
+            assert_eq!(of_table, found, "{scheme}");
+        }
+    }
 }
 
 #[test]
@@ -177,10 +240,10 @@ fn foreign_hints_match_by_chance_alone() {
     });
 }
 
-/// Hints of the `aes` crate under random keys, and random blocks, most of them
-/// not hints at all: the back ends say what the crate says.
+/// Hints of the `aes` crate under random keys, and random blocks, most of which are
+/// no hints: the back ends find exactly the hints that the crate finds.
 #[test]
-fn aes_back_ends_say_what_the_crate_says() {
+fn aes_back_ends_agree_with_the_aes_crate() {
     let count = if cfg!(debug_assertions) { 10_000 } else { 2_000_000 };
     for backend in backends(HintScheme::Aes128) {
         let (mut pairs, mut wanted) = (Vec::new(), Vec::new());
@@ -218,7 +281,7 @@ fn aes_back_ends_say_what_the_crate_says() {
 }
 
 #[test]
-fn truncated_back_ends_say_what_the_crate_says() {
+fn truncated_back_ends_agree_with_the_aes_crate() {
     let count = if cfg!(debug_assertions) { 5_000 } else { 300_000 };
     for len in [4, 5, 8, 11, 12].into_iter().filter_map(TruncatedLen::new) {
         let scheme = HintScheme::Aes128Truncated(len);
@@ -248,7 +311,7 @@ fn truncated_back_ends_say_what_the_crate_says() {
 }
 
 #[test]
-fn keys_come_back_as_they_were_given() {
+fn a_table_returns_the_keys_it_was_given() {
     each_backend(|scheme, backend| {
         for count in [1, 2, 7, 16, 33] {
             let fleet = keys(11, count);
@@ -294,7 +357,7 @@ fn windows_end_where_nonces_do() {
 }
 
 #[test]
-fn a_hint_that_one_key_makes_twice_is_found_twice() {
+fn a_hint_with_two_nonces_under_one_key_is_found_twice() {
     // Two nonces of this key have hints with the same first four bytes; found by
     // trying some ten thousand nonces of as many keys.
     let truncated = HintScheme::Aes128Truncated(TruncatedLen::MIN);

@@ -80,8 +80,8 @@ fn a_grown_table_finds_the_old_and_the_new() {
 }
 
 #[test]
-#[should_panic(expected = "search within those expected")]
-fn hints_that_do_not_tell_their_nonce_are_not_searched_for_without_one() {
+#[should_panic(expected = "search within the expected nonces")]
+fn hints_that_cannot_be_reversed_are_not_searched_without_expected_nonces() {
     let short = HintScheme::Aes128Truncated(TruncatedLen::MIN);
     let mut table = KeyTable::new(short);
     table.extend(keys(3));
@@ -97,6 +97,20 @@ fn nothing_secret_is_printed() {
         assert!(!printed.contains(&hex::encode(&key.expose()[..4])), "{printed}");
         let numbers = format!("{:?}", &key.expose()[..4]);
         assert!(!printed.contains(numbers.trim_matches(['[', ']'])), "{printed}");
+    }
+}
+
+/// 16 bytes a slot and one bit, in words of 64.
+#[test]
+fn a_table_takes_the_memory_that_it_reports() {
+    assert_eq!(KeyTable::new(SCHEME).memory_bytes(), 0);
+    assert!(KeyTable::new(SCHEME).is_empty() && !table(1).is_empty());
+    for count in [1_usize, 64, 65, 1000] {
+        let table = table(u32::try_from(count).expect("small"));
+        let needed = 16 * count + 8 * count.div_ceil(64);
+        let reported = table.memory_bytes();
+        assert!((needed..needed + 64).contains(&reported), "{count}: {reported}");
+        assert_eq!((table.len(), table.scheme()), (count, SCHEME));
     }
 }
 

@@ -7,9 +7,10 @@
 //! EID           = AES-128(temporary key, 0x00 × 11 ‖ k ‖ (clock, k lowest bits cleared)_be4)[..8]
 //! ```
 //!
-//! The clock counts seconds in 32 bits. A *rotation* is the number of a run of
-//! 2^k seconds with one identifier: `clock >> k`. Here rotations go on where the
-//! clock wraps, so that a span of time is always a range.
+//! The clock counts seconds in 32 bits. A *rotation* is the number of the 2^k
+//! seconds in which the beacon sends one identifier: `clock >> k`. In this module,
+//! rotations continue past the wrap of the clock, so that a span of time is always a
+//! range.
 
 use core::fmt;
 use core::ops::Range;
@@ -19,35 +20,36 @@ use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 
 use crate::HintKey;
 
-/// The length of an identifier.
+/// The length of an identifier in bytes.
 pub const EID_LEN_BYTES: usize = 8;
 
-/// An ephemeral identifier, as it is sent.
+/// An ephemeral identifier in the byte order of the air.
 pub type Eid = [u8; EID_LEN_BYTES];
 
-/// How far a beacon's clock may be off by the specification, in parts per million.
+/// The highest error of a beacon's clock that the specification allows, in parts per
+/// million.
 pub const MAX_DRIFT_PPM: u32 = 150;
 
-/// Clock values that share a temporary key differ in these low bits only.
+/// The low bits of the clock that do not change the temporary key.
 const TEMPORARY_KEY_BITS: u8 = 16;
 
-/// Blocks that are encrypted together.
+/// Blocks per call of the cipher.
 const BLOCKS_AT_ONCE: usize = 32;
 
-/// How long an identifier lasts: 2^k seconds, k from 0 to 15.
+/// The exponent k of a rotation of 2^k seconds: 0 to 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RotationExponent(u8);
 
 impl RotationExponent {
-    /// The largest there is: a little over nine hours.
+    /// The largest exponent: a rotation of a little over nine hours.
     pub const MAX: Self = Self(15);
 
-    /// `None` past [`MAX`](Self::MAX).
+    /// The exponent `k`; `None` past [`MAX`](Self::MAX).
     pub const fn new(k: u8) -> Option<Self> {
         if k <= Self::MAX.0 { Some(Self(k)) } else { None }
     }
 
-    /// The exponent itself.
+    /// The exponent as a number.
     pub const fn get(self) -> u8 {
         self.0
     }
@@ -58,10 +60,10 @@ impl RotationExponent {
     }
 }
 
-/// Makes the identifiers of one beacon.
+/// Computes the identifiers of one beacon.
 ///
-/// Making one costs a key schedule here and another for each run of 65,536
-/// seconds, about 50 ns each, and then 1 to 5 ns an identifier.
+/// [`new`](Self::new) costs a key schedule, each run of 65,536 seconds costs another,
+/// about 50 ns each. An identifier then costs 1 to 5 ns.
 pub struct EidCipher {
     identity: Aes128Enc,
     k: RotationExponent,
@@ -73,14 +75,14 @@ impl EidCipher {
         Self { identity: Aes128Enc::new(identity_key.expose().into()), k }
     }
 
-    /// The identifier at a time on the beacon's clock.
+    /// The identifier that the beacon sends when its clock shows `clock_s`.
     pub fn eid(&self, clock_s: u32) -> Eid {
         let mut block = Array(self.plain(self.rotation_of(clock_s.into())));
         self.temporary(clock_s).encrypt_block(&mut block);
         head(block.0)
     }
 
-    /// The rotation that a clock value is in. Values past 32 bits go on counting.
+    /// The rotation of a clock value. Values past 32 bits continue the count.
     pub const fn rotation_of(&self, clock_s: u64) -> u64 {
         clock_s >> self.k.0
     }
@@ -114,8 +116,8 @@ impl EidCipher {
         }
     }
 
-    /// The rotation among `expected` whose identifier is `eid`, the first if
-    /// several fit, which for a wrong key happens once in 2⁶⁴ rotations tried.
+    /// The first rotation in `expected` whose identifier is `eid`. A wrong key yields
+    /// one once in 2⁶⁴ rotations tried.
     pub fn find(&self, eid: &Eid, expected: Range<u64>) -> Option<u64> {
         let mut found = None;
         self.each_eid(expected, |rotation, made| {
@@ -126,13 +128,13 @@ impl EidCipher {
         found
     }
 
-    /// The clock's 32 bits at the beginning of a rotation.
+    /// The 32 bits of the clock at the beginning of a rotation.
     const fn wrapped(&self, rotation: u64) -> u32 {
         let [.., a, b, c, d] = self.clock_of(rotation).to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
     }
 
-    /// What is encrypted under the temporary key.
+    /// The block that the temporary key encrypts.
     const fn plain(&self, rotation: u64) -> [u8; 16] {
         ((self.k.0 as u128) << 32 | self.wrapped(rotation) as u128).to_be_bytes()
     }
@@ -148,7 +150,7 @@ impl EidCipher {
     }
 }
 
-/// The part of a block that is sent.
+/// The bytes of a block that the beacon sends.
 const fn head(block: [u8; 16]) -> Eid {
     let [a, b, c, d, e, f, g, h, ..] = block;
     [a, b, c, d, e, f, g, h]

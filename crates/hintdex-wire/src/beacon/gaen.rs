@@ -9,78 +9,64 @@
 //! ```
 //!
 //! An *interval* is ten minutes of unix time, numbered from 1970. A daily key
-//! ("temporary exposure key") is good for the 144 intervals from its rolling start.
+//! ("temporary exposure key") is valid for the 144 intervals from its rolling start.
+//! [`RpiCipher`] does not know the rolling start: the caller rejects intervals outside
+//! the key's validity.
 
 use core::fmt;
 use core::ops::Range;
 
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128Dec, Aes128Enc};
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
-use zeroize::Zeroize;
 
-use crate::HintKey;
+use crate::mac::Derived;
+use crate::{HintKey, mac};
 
-/// The length of an identifier.
+/// The length of an identifier in bytes.
 pub const RPI_LEN_BYTES: usize = 16;
 
-/// A rolling proximity identifier, as it is sent.
+/// A rolling proximity identifier in the byte order of the air.
 pub type Rpi = [u8; RPI_LEN_BYTES];
 
-/// The length of an interval.
+/// The length of an interval in seconds.
 pub const INTERVAL_S: u64 = 600;
 
-/// How many intervals a daily key is good for.
+/// The number of intervals for which a daily key is valid, if it is not ended early.
 pub const ROLLING_PERIOD_INTERVALS: u32 = 144;
 
-/// How far a phone's clock may be off by the specification: two hours.
+/// The highest difference that the specification allows between an identifier's
+/// interval and its reception: two hours. It does not extend the validity of a key.
 pub const TOLERANCE_S: u64 = 7200;
 
-/// Blocks that are encrypted together.
+/// Blocks per call of the cipher.
 const BLOCKS_AT_ONCE: usize = 32;
 
-/// The interval that a unix time is in; the last one past 32 bits.
+/// The interval of a unix time; times past the last interval yield the last.
 pub fn interval_of(unix_s: u64) -> u32 {
     u32::try_from(unix_s / INTERVAL_S).unwrap_or(u32::MAX)
 }
 
-/// The key identifiers are made under (RPIK), from a daily key: HKDF-SHA256
-/// (RFC 5869) without salt. Eight SHA-256 compressions.
+/// The key under which identifiers are computed (RPIK), derived from a daily key:
+/// HKDF-SHA256 (RFC 5869) without salt. Eight SHA-256 compressions.
 pub fn identifier_key(daily_key: &HintKey) -> HintKey {
     // Extract: without a salt the key of the HMAC is zeros (RFC 5869, 2.2).
-    let mut pseudo_random = hmac(&[0; 32], &[daily_key.expose()]);
+    let (mut pseudo_random, mut expanded) = (Derived::default(), Derived::default());
+    mac::finish_into(mac::keyed(&[]), &[daily_key.expose()], &mut pseudo_random);
     // Expand: the first block of output is all that is needed.
-    let mut expanded = hmac(&pseudo_random, &[b"EN-RPIK", &[1]]);
-    let mut key = [0; 16];
-    key.copy_from_slice(expanded.split_at(16).0);
-    let made = HintKey::from_bytes(key);
-    pseudo_random.zeroize();
-    expanded.zeroize();
-    key.zeroize();
-    made
+    mac::finish_into(mac::keyed(&*pseudo_random), &[b"EN-RPIK", &[1]], &mut expanded);
+    HintKey::first_half_of(&expanded)
 }
 
-fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    // Padded with zeros to the hash's block (FIPS 198-1, section 4).
-    let mut block = [0; 64];
-    block.split_at_mut(32).0.copy_from_slice(key);
-    let mut mac = Hmac::<Sha256>::new(&block.into());
-    block.zeroize();
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
-}
-
-/// Makes and reads the identifiers of one daily key.
+/// Computes and reverses the identifiers of one daily key.
 ///
-/// A key schedule of about 50 ns in [`new`](Self::new), then 1 to 5 ns an identifier.
+/// [`new`](Self::new) costs a key schedule of about 50 ns, an identifier 1 to 5 ns.
 pub struct RpiCipher {
     forwards: Aes128Enc,
     key: HintKey,
 }
 
 impl RpiCipher {
-    /// Schedules the key that [`identifier_key`] makes from a daily key.
+    /// Schedules the key that [`identifier_key`] derives from a daily key.
     pub fn new(identifier_key: &HintKey) -> Self {
         let forwards = Aes128Enc::new(identifier_key.expose().into());
         Self { forwards, key: identifier_key.clone() }
@@ -112,9 +98,9 @@ impl RpiCipher {
         }
     }
 
-    /// The interval an identifier was made for, if it was made under this key:
-    /// decrypting it under a wrong one gives twelve right bytes once in 2⁹⁶.
-    /// About 150 ns, for the backward key schedule.
+    /// The interval of an identifier of this key; `None` for identifiers of other keys,
+    /// which decrypt to the right twelve bytes once in 2⁹⁶. Costs about 150 ns, mostly
+    /// for the backward key schedule.
     pub fn interval(&self, rpi: &Rpi) -> Option<u32> {
         let mut block = Array(*rpi);
         Aes128Dec::new(self.key.expose().into()).decrypt_block(&mut block);
@@ -124,7 +110,7 @@ impl RpiCipher {
     }
 }
 
-/// What is encrypted for an interval.
+/// The block whose encryption is the identifier of an interval.
 const fn plain(interval: u32) -> [u8; 16] {
     let [a, b, c, d] = interval.to_le_bytes();
     [b'E', b'N', b'-', b'R', b'P', b'I', 0, 0, 0, 0, 0, 0, a, b, c, d]

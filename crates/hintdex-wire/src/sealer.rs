@@ -1,0 +1,243 @@
+//! The device's side: payloads sealed into packets, each under a nonce of its own.
+
+use core::error::Error;
+use core::fmt;
+
+use crate::tag::Tag;
+use crate::{HintCipher, HintKey, HintScheme, Nonce, NonceKind, PacketKey, TAG_LEN_BYTES};
+
+/// Why a payload was not sealed. The sealer keeps its state; no nonce is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The buffer cannot hold the packet. Pass a buffer of `needed_bytes`.
+    BufferTooShort {
+        /// The length of the packet.
+        needed_bytes: usize,
+    },
+    /// Every nonce of the key has been used. The device needs a new key.
+    NoncesUsedUp,
+    /// `nonce` lies below `next_nonce`: it may have been used, and a nonce that is
+    /// used twice reveals both payloads. Seal with `next_nonce` or a higher nonce.
+    NonceUsed {
+        /// The nonce that was asked for.
+        nonce: Nonce,
+        /// The lowest nonce that is certain to be unused.
+        next_nonce: Nonce,
+    },
+    /// The counter of `day` has reached its end. Wait until the device's clock
+    /// shows the next day; its nonces begin at [`NonceKind::first_of`].
+    DayUsedUp {
+        /// The day whose 2³² nonces are spent, in days since 1970-01-01.
+        day: u64,
+    },
+}
+
+impl fmt::Display for SealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BufferTooShort { needed_bytes } => {
+                write!(f, "the packet needs a buffer of {needed_bytes} bytes")
+            }
+            Self::NoncesUsedUp => f.write_str("every nonce was used; give the device a new key"),
+            Self::NonceUsed { nonce, next_nonce } => {
+                write!(
+                    f,
+                    "nonce {nonce} may have been used; seal with {next_nonce} or a higher one"
+                )
+            }
+            Self::DayUsedUp { day } => {
+                write!(f, "every nonce of day {day} was used; wait for the next day")
+            }
+        }
+    }
+}
+
+impl Error for SealError {}
+
+/// Seals payloads into packets: the device's side, for firmware.
+///
+/// # No nonce twice
+///
+/// Two packets with one nonce under one key reveal the xor of their payloads, and
+/// the station accepts only the first of them. Within its life a sealer refuses
+/// every nonce that is not above all nonces it has used. Over sleep and reboot,
+/// the firmware keeps that promise with one number in non-volatile memory:
+///
+/// 1. **Store first, send second.** Before a packet leaves the device, store a
+///    number above the packet's nonce. Power may fail between any two steps: a
+///    number that is stored and not used only skips a nonce, which is harmless.
+/// 2. **Start from the stored number.** After every boot, pass that number as
+///    `next_nonce`, whatever the clock shows.
+///
+/// A device with counters spares the memory by storing `nonce + 16` once every 16
+/// packets: a reboot then skips at most 16 nonces. The skip must be smaller than the
+/// station's lookahead; else the station finds the device only by its slow scan
+/// over all keys.
+///
+/// ```
+/// use hintdex_wire::{HintKey, HintScheme, NonceKind, PacketKey, SealError, Sealer, StepLen};
+///
+/// # struct Flash(u64);
+/// # impl Flash { fn read(&self) -> u64 { self.0 } fn write(&mut self, next: u64) { self.0 = next } }
+/// # let (mut flash, mut sent) = (Flash(0), Vec::new());
+/// # let mut transmit = |packet: &[u8]| sent.push(packet.to_vec());
+/// # fn keys() -> (HintKey, PacketKey) { (HintKey::copy_of(&[1; 16]), PacketKey::copy_of(&[2; 32])) }
+/// let kind = NonceKind::Step(StepLen::new(60).unwrap());
+///
+/// // The device wakes three times within one minute. It loses its RAM in between.
+/// for clock_s in [1_700_000_040, 1_700_000_041, 1_700_000_042] {
+///     let (hint_key, packet_key) = keys();
+///     let mut sealer =
+///         Sealer::for_nonces(kind, HintScheme::Aes128, &hint_key, packet_key, flash.read())
+///             .unwrap();
+///
+///     let nonce = sealer.nonce_at(clock_s)?;
+///     flash.write(nonce + 1); // first ...
+///     let mut radio = [0; 64];
+///     let len = sealer.seal_at(nonce, b"21.5 C", &mut radio)?;
+///     transmit(&radio[..len]); // ... second
+/// }
+/// assert_eq!(flash.read(), 1_700_000_040 / 60 + 3);
+/// # assert!(sent[0] != sent[1] && sent[1] != sent[2]);
+/// # Ok::<(), SealError>(())
+/// ```
+#[derive(Debug)]
+pub struct Sealer {
+    kind: NonceKind,
+    scheme: HintScheme,
+    hints: HintCipher,
+    key: PacketKey,
+    next_nonce: Nonce,
+    /// The last packet took the last nonce of its day, so `next_nonce` is of a day
+    /// that the caller has not named.
+    day_used_up: bool,
+}
+
+impl Sealer {
+    /// A sealer whose first packet carries `next_nonce`: a number above every
+    /// nonce that was ever used under these keys.
+    ///
+    /// The nonces are counters; of [`HintScheme::Aes128Wide`] they are day ‖
+    /// counter. [`for_nonces`](Self::for_nonces) makes a sealer for the other kinds.
+    pub fn new(scheme: HintScheme, hint_key: &HintKey, key: PacketKey, next_nonce: Nonce) -> Self {
+        let kind = match scheme {
+            HintScheme::Aes128Wide => NonceKind::DayCounter,
+            _ => NonceKind::Counter,
+        };
+        let hints = HintCipher::new(scheme, hint_key);
+        Self { kind, scheme, hints, key, next_nonce, day_used_up: false }
+    }
+
+    /// A sealer for nonces of `kind`, whose hints are of the variant of `scheme`
+    /// that has room for them ([`HintScheme::for_nonces`]); `None` if there is no
+    /// such variant.
+    pub fn for_nonces(
+        kind: NonceKind,
+        scheme: HintScheme,
+        hint_key: &HintKey,
+        key: PacketKey,
+        next_nonce: Nonce,
+    ) -> Option<Self> {
+        let scheme = scheme.for_nonces(kind)?;
+        Some(Self { kind, ..Self::new(scheme, hint_key, key, next_nonce) })
+    }
+
+    /// The lowest nonce that no packet has used: what [`seal`](Self::seal) takes
+    /// next, and what the device must have stored before it sleeps.
+    pub const fn next_nonce(&self) -> Nonce {
+        self.next_nonce
+    }
+
+    /// The nonce for a packet that is sent when the device's clock shows `clock_s`,
+    /// in seconds since 1970-01-01. It spends nothing: store the nonce plus one,
+    /// then pass the nonce to [`seal_at`](Self::seal_at).
+    ///
+    /// The nonce is the first of the clock's day or step, or
+    /// [`next_nonce`](Self::next_nonce) if that is higher. So a second packet within
+    /// a step takes the number of a future step, and a clock that was set back
+    /// repeats nothing. A counter ignores the clock.
+    ///
+    /// # Errors
+    /// [`SealError::NoncesUsedUp`] past the last nonce of the kind.
+    /// [`SealError::DayUsedUp`] when all nonces up to the end of a day are used and
+    /// the clock does not show a later day.
+    pub fn nonce_at(&self, clock_s: u64) -> Result<Nonce, SealError> {
+        let unit = match self.kind.unit_s() {
+            0 => 0,
+            unit_s => clock_s / u64::from(unit_s),
+        };
+        let nonce = self.kind.first_of(unit).max(self.next_nonce);
+        if nonce > self.kind.max_nonce() {
+            return Err(SealError::NoncesUsedUp);
+        }
+        // At the first nonce of a later day, the counter of the day before has run over.
+        let day = self.kind.unit_of(nonce);
+        if matches!(self.kind, NonceKind::DayCounter)
+            && day > unit
+            && nonce == self.kind.first_of(day)
+        {
+            return Err(SealError::DayUsedUp { day: day - 1 });
+        }
+        Ok(nonce)
+    }
+
+    /// The length in bytes of the packet around a payload of `payload_len_bytes`.
+    pub const fn packet_len_bytes(&self, payload_len_bytes: usize) -> usize {
+        self.scheme.len_bytes() + payload_len_bytes + TAG_LEN_BYTES
+    }
+
+    /// Seals `payload` under [`next_nonce`](Self::next_nonce) into the head of
+    /// `out` and returns the length of the packet.
+    ///
+    /// A day's counter stops at its end: which day comes next, only the device's
+    /// clock can say ([`nonce_at`](Self::nonce_at)).
+    ///
+    /// # Errors
+    /// [`SealError`] when `out` is too short or the nonces, or those of the day,
+    /// are used up. No nonce is spent then.
+    pub fn seal(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
+        if self.day_used_up {
+            return Err(SealError::DayUsedUp { day: self.kind.unit_of(self.next_nonce - 1) });
+        }
+        self.seal_at(self.next_nonce, payload, out)
+    }
+
+    /// Seals `payload` under `nonce` into the head of `out` and returns the length
+    /// of the packet. The nonces below `nonce` are given up.
+    ///
+    /// Store `nonce + 1` before the call, and send the packet after it.
+    ///
+    /// # Errors
+    /// [`SealError::NonceUsed`] when `nonce` is below
+    /// [`next_nonce`](Self::next_nonce), [`SealError::NoncesUsedUp`] when it is
+    /// above the scheme's last nonce, [`SealError::BufferTooShort`] when `out`
+    /// cannot hold the packet. No nonce is spent then.
+    pub fn seal_at(
+        &mut self,
+        nonce: Nonce,
+        payload: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SealError> {
+        if nonce < self.next_nonce {
+            return Err(SealError::NonceUsed { nonce, next_nonce: self.next_nonce });
+        }
+        let hint = self.hints.hint(nonce).ok_or(SealError::NoncesUsedUp)?;
+        let needed_bytes = self.packet_len_bytes(payload.len());
+        let too_short = SealError::BufferTooShort { needed_bytes };
+
+        let packet = out.get_mut(..needed_bytes).ok_or(too_short)?;
+        let (covered, tag) = packet.split_last_chunk_mut::<TAG_LEN_BYTES>().ok_or(too_short)?;
+        let (head, ciphertext) = covered.split_at_mut(self.scheme.len_bytes());
+        head.iter_mut().zip(hint.as_bytes()).for_each(|(to, from)| *to = *from);
+        ciphertext.copy_from_slice(payload);
+        self.key.apply_keystream(nonce, ciphertext);
+        Tag::of(&self.key, covered).write(tag);
+
+        // A nonce that has a hint is below `Nonce::MAX`.
+        self.next_nonce = nonce + 1;
+        self.day_used_up = matches!(self.kind, NonceKind::DayCounter)
+            && self.kind.unit_of(self.next_nonce) > self.kind.unit_of(nonce);
+        Ok(needed_bytes)
+    }
+}
