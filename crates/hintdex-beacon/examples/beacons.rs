@@ -136,7 +136,7 @@ fn resolve(resolver: &mut Resolver, fleet: &Fleet, args: &Args) -> Outcome {
             })?;
             (took, slowest) = (took + batch, slowest.max(batch));
             for ((device, _), answer) in heard.iter().zip(&answers) {
-                right += usize::from(answer.found().map(|found| found.device) == *device);
+                right += usize::from(answer.identification().map(|found| found.device) == *device);
             }
             done += BATCH;
         }

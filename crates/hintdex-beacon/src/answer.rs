@@ -30,7 +30,7 @@ impl Source {
 
 /// A beacon that sends what was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Identification {
     /// Whose it is.
     pub device: DeviceId,
     /// Its place in the order of registration.
@@ -46,24 +46,24 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// One beacon sends this, at about this time.
-    Found(Found),
+    Identified(Identification),
     /// Several keys fit, which for the 24 bits of a resolvable address happens by
     /// chance; ids in rising order.
-    Several(Vec<DeviceId>),
+    Ambiguous(Vec<DeviceId>),
     /// No registered beacon sends this at about this time.
-    Nobody,
+    Unknown,
     /// The time of the sighting is so far from the station's that nothing was looked for:
     /// more than a year ahead, or so long ago that it would take more than some thousand
     /// identifiers of each beacon. One of the two clocks is wrong, or the station has to
     /// be told the time.
-    TooFar,
+    OutOfRange,
 }
 
 impl Answer {
     /// The beacon, if there is one.
-    pub const fn found(&self) -> Option<&Found> {
+    pub const fn identification(&self) -> Option<&Identification> {
         match self {
-            Self::Found(found) => Some(found),
+            Self::Identified(found) => Some(found),
             _ => None,
         }
     }

@@ -69,7 +69,7 @@ impl ClockBounds {
 
     /// What is known from hearing, in the second `at_unix_s` give or take what is allowed,
     /// what the beacon sends while its clock is in `clocks_s`.
-    pub fn seen(clocks_s: Range<u64>, at_unix_s: u64, allowed: Allowance) -> Self {
+    pub fn from_sighting(clocks_s: Range<u64>, at_unix_s: u64, allowed: Allowance) -> Self {
         let at_unix_s = at_unix_s.min(LAST_UNIX_S);
         let earliest_us = micros(at_unix_s.saturating_sub(allowed.before_s));
         let latest_us = micros(at_unix_s.saturating_add(allowed.after_s).min(2 * LAST_UNIX_S));
@@ -106,16 +106,16 @@ impl ClockBounds {
     /// What the clock may show at any moment of the seconds `first_unix_s` to
     /// `last_unix_s`, in whole seconds; a clock is never negative.
     ///
-    /// Bounds that are further than `most_unsure_s` from their middle are cut there: the
+    /// Bounds that are further than `max_uncertainty_s` from their middle are cut there: the
     /// allowance would otherwise grow without end while a beacon is silent.
     pub fn clocks_s(
         &self,
         first_unix_s: u64,
         last_unix_s: u64,
         allowed: Allowance,
-        most_unsure_s: u64,
+        max_uncertainty_s: u64,
     ) -> Range<u64> {
-        let cut = |unix_s: u64| self.at(unix_s, allowed).cut(micros(most_unsure_s));
+        let cut = |unix_s: u64| self.at(unix_s, allowed).clamped(micros(max_uncertainty_s));
         let (first, last) = (cut(first_unix_s), cut(last_unix_s));
         let earliest = first.heard_unix_s.saturating_sub(allowed.before_s);
         let latest = last.heard_unix_s.saturating_add(allowed.after_s).min(2 * LAST_UNIX_S);
@@ -127,28 +127,28 @@ impl ClockBounds {
     }
 
     /// No further from the middle than this, either way.
-    const fn cut(self, most_unsure_us: i64) -> Self {
+    const fn clamped(self, max_uncertainty_us: i64) -> Self {
         let half_us = (self.most_us - self.least_us) / 2;
-        if half_us <= most_unsure_us {
+        if half_us <= max_uncertainty_us {
             return self;
         }
         let middle_us = self.least_us + half_us;
         Self {
-            least_us: middle_us - most_unsure_us,
-            most_us: middle_us + most_unsure_us,
+            least_us: middle_us - max_uncertainty_us,
+            most_us: middle_us + max_uncertainty_us,
             heard_unix_s: self.heard_unix_s,
         }
     }
 
     /// Whether both can be true of one clock.
     pub fn agree(&self, other: &Self, allowed: Allowance) -> bool {
-        self.meet(other, allowed).is_some()
+        self.intersection(other, allowed).is_some()
     }
 
     /// What is known from both, at the later of their times; `None` when no clock is in
     /// both, so that they are of two clocks or one of them is wrong.
-    pub fn meet(&self, other: &Self, allowed: Allowance) -> Option<Self> {
-        let (a, b) = self.together(other, allowed);
+    pub fn intersection(&self, other: &Self, allowed: Allowance) -> Option<Self> {
+        let (a, b) = self.at_common_time(other, allowed);
         let (least_us, most_us) = (a.least_us.max(b.least_us), a.most_us.min(b.most_us));
         (least_us <= most_us).then_some(Self { least_us, most_us, ..a })
     }
@@ -156,13 +156,13 @@ impl ClockBounds {
     /// What is known when one of the two is true and nobody can say which, at the later
     /// of their times.
     pub fn hull(&self, other: &Self, allowed: Allowance) -> Self {
-        let (a, b) = self.together(other, allowed);
+        let (a, b) = self.at_common_time(other, allowed);
         let (least_us, most_us) = (a.least_us.min(b.least_us), a.most_us.max(b.most_us));
         Self { least_us, most_us, ..a }
     }
 
     /// Both at the later of their times.
-    fn together(&self, other: &Self, allowed: Allowance) -> (Self, Self) {
+    fn at_common_time(&self, other: &Self, allowed: Allowance) -> (Self, Self) {
         let at = self.heard_unix_s.max(other.heard_unix_s);
         (self.at(at, allowed), other.at(at, allowed))
     }
@@ -207,9 +207,10 @@ mod tests {
     fn sightings_narrow_and_time_widens() {
         // Rotations of 1024 s. A beacon whose offset is 0 is heard at 1000 and 1030:
         // it changed in between.
-        let first = ClockBounds::seen(0..1024, 1000, DRIFT);
-        let both =
-            first.meet(&ClockBounds::seen(1024..2048, 1030, DRIFT), DRIFT).expect("one clock");
+        let first = ClockBounds::from_sighting(0..1024, 1000, DRIFT);
+        let both = first
+            .intersection(&ClockBounds::from_sighting(1024..2048, 1030, DRIFT), DRIFT)
+            .expect("one clock");
         assert_eq!(both.heard_unix_s, 1030);
         assert!(both.least_us <= 0 && both.most_us >= 0);
         assert!(both.most_us - both.least_us < 32 * US_PER_S, "{both:?}");
@@ -218,14 +219,16 @@ mod tests {
         let worse = both.at(1030 + 1_000_000, Allowance { max_drift_ppm: 400, ..DRIFT });
         assert_eq!(worse.most_us, both.most_us + 400 * US_PER_S);
         // An older sighting adds what it knows and does not turn the time back.
-        assert_eq!(both.meet(&first, DRIFT).map(|all| all.heard_unix_s), Some(1030));
+        assert_eq!(both.intersection(&first, DRIFT).map(|all| all.heard_unix_s), Some(1030));
     }
 
     #[test]
     fn a_sighting_is_no_better_than_its_time() {
         let slack = Allowance { before_s: 30, after_s: 10, ..DRIFT };
-        let (sharp, blunt) =
-            (ClockBounds::seen(64..128, 1000, DRIFT), ClockBounds::seen(64..128, 1000, slack));
+        let (sharp, blunt) = (
+            ClockBounds::from_sighting(64..128, 1000, DRIFT),
+            ClockBounds::from_sighting(64..128, 1000, slack),
+        );
         assert_eq!(blunt.least_us, sharp.least_us - 30 * US_PER_S);
         assert_eq!(blunt.most_us, sharp.most_us + 10 * US_PER_S);
     }
@@ -236,8 +239,8 @@ mod tests {
     fn what_contradicts_has_nothing_in_common() {
         let (a, b) = (ClockBounds::measured(0, 100), ClockBounds::measured(50, 100));
         assert!(!a.agree(&b, DRIFT));
-        assert_eq!(a.meet(&b, DRIFT), None);
-        assert_eq!(b.meet(&a, DRIFT), None);
+        assert_eq!(a.intersection(&b, DRIFT), None);
+        assert_eq!(b.intersection(&a, DRIFT), None);
         let either = ClockBounds { least_us: -US_PER_S, most_us: 51 * US_PER_S, heard_unix_s: 100 };
         assert_eq!(a.hull(&b, DRIFT), either);
         assert!(a.agree(&ClockBounds::measured(2, 100), DRIFT));

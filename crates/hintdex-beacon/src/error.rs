@@ -45,7 +45,7 @@ pub enum Error {
     },
     /// A file that is not of these beacons is where a window of theirs has to be. Move it
     /// away.
-    Stranger {
+    ForeignFile {
         /// The file.
         path: PathBuf,
     },
@@ -82,7 +82,7 @@ impl Error {
             self,
             Self::NoBeacons { .. }
                 | Self::Locked { .. }
-                | Self::Stranger { .. }
+                | Self::ForeignFile { .. }
                 | Self::NoClock { .. }
                 | Self::Option { .. }
         )
@@ -121,7 +121,7 @@ impl fmt::Display for Error {
                 "{}: format {got} is newer than {newest}, the newest known here; use a newer hintdex",
                 path.display()
             ),
-            Self::Stranger { path } => write!(
+            Self::ForeignFile { path } => write!(
                 f,
                 "{}: this file is not of these beacons, and a window of theirs goes there; move \
                  it away",

@@ -10,7 +10,7 @@ use hintdex_wire::DeviceId;
 #[non_exhaustive]
 pub enum Event {
     /// A beacon's clock was moved to where it was not expected.
-    Moved {
+    ClockMoved {
         /// Whose clock.
         device: DeviceId,
         /// What it shows now.
@@ -19,7 +19,7 @@ pub enum Event {
         at_unix_s: u64,
     },
     /// A beacon's clock is again where it was before it was moved.
-    WonBack {
+    ClockRestored {
         /// Whose clock.
         device: DeviceId,
         /// When it was heard there, for the second time.
@@ -36,7 +36,7 @@ pub enum Event {
         offset_bytes: u64,
     },
     /// The record of windows is damaged: files that it named stay where they are.
-    WindowsUnknown {
+    WindowRecordDamaged {
         /// The file.
         path: PathBuf,
     },
@@ -53,7 +53,7 @@ pub enum Event {
         what: String,
     },
     /// The station's clock went back further than windows are kept.
-    ClockWentBack {
+    StationClockWentBack {
         /// From where.
         from_unix_s: u64,
         /// To where.
@@ -64,13 +64,13 @@ pub enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Moved { device, clock_s, at_unix_s } => write!(
+            Self::ClockMoved { device, clock_s, at_unix_s } => write!(
                 f,
                 "the clock of beacon {device} is at {clock_s} s now: identifiers of two rotations \
                  agree, the second at {at_unix_s}; power loss, a new battery, or a receiver \
                  whose own clock is wrong; where it was before is kept for a while"
             ),
-            Self::WonBack { device, at_unix_s } => write!(
+            Self::ClockRestored { device, at_unix_s } => write!(
                 f,
                 "the clock of beacon {device} is again where it was before it was moved: \
                  identifiers of two rotations say so, the second at {at_unix_s}"
@@ -81,7 +81,7 @@ impl fmt::Display for Event {
                  what they said of clocks is learned again from the registrations on",
                 path.display()
             ),
-            Self::WindowsUnknown { path } => write!(
+            Self::WindowRecordDamaged { path } => write!(
                 f,
                 "{}: the record of windows is damaged; it begins anew, and files of windows that \
                  have passed stay until you remove them",
@@ -93,7 +93,7 @@ impl fmt::Display for Event {
             Self::NextWindowFailed { what } => {
                 write!(f, "the next window was not built ahead, it will be when it begins: {what}")
             }
-            Self::ClockWentBack { from_unix_s, to_unix_s } => write!(
+            Self::StationClockWentBack { from_unix_s, to_unix_s } => write!(
                 f,
                 "the station's clock went back from {from_unix_s} to {to_unix_s}; check its time"
             ),

@@ -40,7 +40,7 @@ pub const NEVER_HEARD: u64 = u64::MAX;
 
 /// What a sighting says of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct Evidence {
     /// The rotation that was heard.
     pub step: u64,
     /// Where the clock is, if the sighting is true.
@@ -73,7 +73,7 @@ pub struct Former {
 
 /// What is thought of a beacon's clock beside what is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Others {
+pub struct Alternatives {
     pub former: Option<Former>,
     /// At most [`MAX_SUSPECTED`], of one rotation each.
     pub suspected: Vec<Hypothesis>,
@@ -91,7 +91,7 @@ pub enum Outcome {
     /// It is the second that does: the clock is known to be there.
     Moved,
     /// It is the second of the former clock, which is known again.
-    WonBack,
+    Restored,
 }
 
 impl Hypothesis {
@@ -101,7 +101,7 @@ impl Hypothesis {
     }
 
     /// A clock that was heard once.
-    const fn heard_once(seen: &Seen) -> Self {
+    const fn heard_once(seen: &Evidence) -> Self {
         Self {
             bounds: seen.bounds,
             newest_step: seen.step,
@@ -132,7 +132,7 @@ impl Hypothesis {
         (self.newest_step, self.newest_least_us, self.newest_most_us)
     }
 
-    fn bring_back(&mut self, present_unix_s: u64, allowed: Allowance) {
+    fn limit_to_present(&mut self, present_unix_s: u64, allowed: Allowance) {
         if self.bounds.heard_unix_s > present_unix_s {
             let newest = self.newest_bounds().at(present_unix_s, allowed);
             self.bounds = self.bounds.at(present_unix_s, allowed);
@@ -150,13 +150,13 @@ impl Hypothesis {
         }
     }
 
-    fn agrees(&self, seen: &Seen, allowed: Allowance) -> bool {
+    fn agrees(&self, seen: &Evidence, allowed: Allowance) -> bool {
         self.bounds.agree(&seen.bounds, allowed)
     }
 
     /// Takes in a sighting that agrees. Returns whether it is new evidence: of another
     /// rotation than the newest, not older, and where the newest is.
-    fn hear(&mut self, seen: &Seen, allowed: Allowance) -> bool {
+    fn hear(&mut self, seen: &Evidence, allowed: Allowance) -> bool {
         let at_unix_s = self.bounds.heard_unix_s.max(seen.bounds.heard_unix_s);
         let is_newer = seen.bounds.heard_unix_s >= self.bounds.heard_unix_s;
         let heard = seen.bounds.at(at_unix_s, allowed);
@@ -166,7 +166,7 @@ impl Hypothesis {
             (heard, is_newer)
         } else if self.newest_step == seen.step {
             // One rotation is one sighting. What does not meet is heard too late.
-            self.set_newest(seen.step, newest.meet(&heard, allowed).unwrap_or(newest));
+            self.set_newest(seen.step, newest.intersection(&heard, allowed).unwrap_or(newest));
             return false;
         } else if newest.agree(&heard, allowed) {
             // One of the two may be a recording, and what was known before may be of a clock
@@ -189,13 +189,13 @@ impl Hypothesis {
 
     /// The clock that this one is when an identifier of another rotation fits; `None` when
     /// that is the same rotation, or does not fit.
-    fn confirmed_by(&self, seen: &Seen, allowed: Allowance) -> Option<Self> {
+    fn confirmed_by(&self, seen: &Evidence, allowed: Allowance) -> Option<Self> {
         if self.newest_step == seen.step || !self.agrees(seen, allowed) {
             return None;
         }
         let bounds = self.bounds.hull(&seen.bounds, allowed);
         let newer = if seen.bounds.heard_unix_s >= self.bounds.heard_unix_s {
-            Self::heard_once(&Seen {
+            Self::heard_once(&Evidence {
                 step: seen.step,
                 bounds: seen.bounds.at(bounds.heard_unix_s, allowed),
             })
@@ -206,7 +206,7 @@ impl Hypothesis {
     }
 }
 
-impl Others {
+impl Alternatives {
     pub const fn is_empty(&self) -> bool {
         self.former.is_none() && self.suspected.is_empty()
     }
@@ -216,11 +216,11 @@ impl Others {
     pub fn hear(
         &mut self,
         known: &mut Hypothesis,
-        seen: &Seen,
+        seen: &Evidence,
         present_unix_s: u64,
         allowed: Allowance,
     ) -> Outcome {
-        self.bring_back(known, present_unix_s, allowed);
+        self.limit_to_present(known, present_unix_s, allowed);
         if known.agrees(seen, allowed) {
             if known.hear(seen, allowed) {
                 self.known_was_heard(seen, known.bounds.heard_unix_s, allowed);
@@ -260,20 +260,25 @@ impl Others {
 
     /// What was heard by a receiver that is ahead is as old as the present: otherwise all
     /// that is heard until then would be older.
-    fn bring_back(&mut self, known: &mut Hypothesis, present_unix_s: u64, allowed: Allowance) {
-        known.bring_back(present_unix_s, allowed);
+    fn limit_to_present(
+        &mut self,
+        known: &mut Hypothesis,
+        present_unix_s: u64,
+        allowed: Allowance,
+    ) {
+        known.limit_to_present(present_unix_s, allowed);
         if let Some(former) = &mut self.former {
-            former.clock.bring_back(present_unix_s, allowed);
+            former.clock.limit_to_present(present_unix_s, allowed);
             former.since_unix_s = former.since_unix_s.min(present_unix_s);
         }
         for clock in &mut self.suspected {
-            clock.bring_back(present_unix_s, allowed);
+            clock.limit_to_present(present_unix_s, allowed);
         }
     }
 
     /// A beacon that was heard in another rotation where it is known to be is nowhere else,
     /// but where the same sighting may put it as well.
-    fn known_was_heard(&mut self, seen: &Seen, at_unix_s: u64, allowed: Allowance) {
+    fn known_was_heard(&mut self, seen: &Evidence, at_unix_s: u64, allowed: Allowance) {
         let is_later = |clock: &Hypothesis| clock.bounds.heard_unix_s > at_unix_s;
         self.suspected.retain(|clock| is_later(clock) || clock.agrees(seen, allowed));
         if let Some(former) = &mut self.former
@@ -320,7 +325,7 @@ impl Former {
     }
 
     /// Takes in a sighting that agrees with this clock and not with the known one.
-    fn hear(&mut self, known: &mut Hypothesis, seen: &Seen, allowed: Allowance) -> Outcome {
+    fn hear(&mut self, known: &mut Hypothesis, seen: &Evidence, allowed: Allowance) -> Outcome {
         let is_evidence = self.clock.hear(seen, allowed);
         // What is older than the move is no news of it.
         if !is_evidence || seen.bounds.heard_unix_s < self.since_unix_s {
@@ -332,7 +337,7 @@ impl Former {
         }
         std::mem::swap(known, &mut self.clock);
         (self.since_unix_s, self.back) = (seen.bounds.heard_unix_s, 0);
-        Outcome::WonBack
+        Outcome::Restored
     }
 }
 
@@ -349,14 +354,14 @@ mod tests {
     const NOW: u64 = 1_764_000_000;
 
     /// What is heard of a clock that read 0 at `zero`, by a receiver that is right.
-    fn heard(zero: u64, at_unix_s: u64) -> Seen {
+    fn heard(zero: u64, at_unix_s: u64) -> Evidence {
         heard_late(zero, at_unix_s, at_unix_s)
     }
 
-    fn heard_late(zero: u64, sent_unix_s: u64, at_unix_s: u64) -> Seen {
+    fn heard_late(zero: u64, sent_unix_s: u64, at_unix_s: u64) -> Evidence {
         let step = (sent_unix_s - zero) / PERIOD_S;
         let clocks_s = step * PERIOD_S..(step + 1) * PERIOD_S;
-        Seen { step, bounds: ClockBounds::seen(clocks_s, at_unix_s, ALLOWED) }
+        Evidence { step, bounds: ClockBounds::from_sighting(clocks_s, at_unix_s, ALLOWED) }
     }
 
     fn contains(clock: &Hypothesis, zero: u64) -> bool {
@@ -371,9 +376,9 @@ mod tests {
     fn sightings_at_the_edge_of_a_wrong_clock_put_it_right() {
         let zero = NOW - 1000;
         let mut known = Hypothesis::measured(ClockBounds::measured(1_600_000_000, NOW));
-        let mut others = Others::default();
+        let mut others = Alternatives::default();
         let mut hear =
-            |known: &mut Hypothesis, seen: Seen| others.hear(known, &seen, u64::MAX, ALLOWED);
+            |known: &mut Hypothesis, seen: Evidence| others.hear(known, &seen, u64::MAX, ALLOWED);
         let at = |rotation: u64| zero + rotation * PERIOD_S + 100;
         let wrong = |rotation, late_s| heard_late(zero, at(rotation), at(rotation) + late_s);
         assert_eq!(hear(&mut known, wrong(40, 6556)), Outcome::Suspected);
@@ -445,11 +450,11 @@ mod tests {
         fn a_beacon_that_was_heard_in_two_rotations_is_served(k in 2..14_u32, all in happenings()) {
             let (period_s, mut now, mut zero) = (1 << k, NOW, 1_700_000_000);
             let mut known = Hypothesis::measured(ClockBounds::measured(1_700_000_000, NOW));
-            let mut others = Others::default();
+            let mut others = Alternatives::default();
             let (mut lies, mut rotations, mut recordings) = (Vec::new(), Vec::new(), Vec::new());
             let seen = |step: u64, at_unix_s: u64| {
                 let clocks_s = step * period_s..(step + 1) * period_s;
-                Seen { step, bounds: ClockBounds::seen(clocks_s, at_unix_s, ALLOWED) }
+                Evidence { step, bounds: ClockBounds::from_sighting(clocks_s, at_unix_s, ALLOWED) }
             };
             for happening in all {
                 match happening {

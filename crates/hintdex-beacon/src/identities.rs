@@ -6,7 +6,7 @@ use hintdex_wire::Slot;
 use crate::records::BeaconRecord;
 use crate::registration::Rule;
 use crate::registry::Registry;
-use crate::{Answer, Found, Identifier, Sighting, Source};
+use crate::{Answer, Identification, Identifier, Sighting, Source};
 
 /// The keys of resolvable addresses, and whose they are.
 pub struct Identities {
@@ -55,14 +55,14 @@ impl Identities {
         let mut devices: Vec<_> = slots.iter().filter_map(device).collect();
         devices.sort_unstable();
         match (devices.as_slice(), slots.as_slice()) {
-            ([], _) => Answer::Nobody,
-            ([device], [slot]) => Answer::Found(Found {
+            ([], _) => Answer::Unknown,
+            ([device], [slot]) => Answer::Identified(Identification {
                 device: *device,
                 slot: Slot(*slot),
                 clock_s: None,
                 source: Source::Scan,
             }),
-            _ => Answer::Several(devices),
+            _ => Answer::Ambiguous(devices),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::Error;
 use crate::folder::Folder;
 use crate::records::BeaconRecord;
 use crate::registration::{
-    FUTURE_ALLOWANCE_S, MOST_MEASURED_AGE_S, Refusal, Registration, Rule, Scheme,
+    FUTURE_ALLOWANCE_S, MAX_MEASURED_AGE_S, Refusal, Registration, Rule, Scheme,
 };
 use crate::registry::Registry;
 
@@ -138,7 +138,7 @@ fn check_clock(rule: Rule, now_unix_s: u64) -> Result<(), Refusal> {
         return Err(Refusal::FutureMeasurement { ahead_s });
     }
     let age_s = now_unix_s.saturating_sub(measured_unix_s);
-    if age_s > MOST_MEASURED_AGE_S {
+    if age_s > MAX_MEASURED_AGE_S {
         return Err(Refusal::PastMeasurement { age_s });
     }
     let now = i64::try_from(now_unix_s).unwrap_or(i64::MAX);

@@ -3,7 +3,7 @@
 use hintdex_wire::DeviceId;
 
 use crate::bounds::ClockBounds;
-use crate::hypotheses::{Outcome, Seen};
+use crate::hypotheses::{Evidence, Outcome};
 use crate::records::BeaconRecord;
 use crate::registration::{Rule, Scheme};
 use crate::resolver::Hit;
@@ -22,9 +22,14 @@ impl Resolver {
             return;
         }
         let allowed = self.maker.options.allowance();
-        let bounds = ClockBounds::seen(steps::clocks_of(row, hit.step), at_unix_s, allowed);
-        let outcome =
-            self.learned.hear(hit.slot, &Seen { step: hit.step, bounds }, present_unix_s, allowed);
+        let bounds =
+            ClockBounds::from_sighting(steps::clocks_of(row, hit.step), at_unix_s, allowed);
+        let outcome = self.learned.hear(
+            hit.slot,
+            &Evidence { step: hit.step, bounds },
+            present_unix_s,
+            allowed,
+        );
         match outcome {
             Outcome::Nothing | Outcome::Heard => {}
             Outcome::Suspected => self.add_to_all(hit.slot, &bounds),
@@ -36,10 +41,10 @@ impl Resolver {
                 let clocks =
                     clock.clocks_s(at_unix_s, at_unix_s, allowed.without_slack(), u64::MAX);
                 let (device, clock_s) = (row.device(), clocks.start);
-                self.events.push(Event::Moved { device, clock_s, at_unix_s });
+                self.events.push(Event::ClockMoved { device, clock_s, at_unix_s });
             }
-            Outcome::WonBack => {
-                self.events.push(Event::WonBack { device: row.device(), at_unix_s });
+            Outcome::Restored => {
+                self.events.push(Event::ClockRestored { device: row.device(), at_unix_s });
             }
         }
     }

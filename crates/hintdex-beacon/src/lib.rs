@@ -36,7 +36,7 @@
 //! resolver.advance()?;
 //! let sighting = Sighting { identifier: Identifier::Eid(eid), time_unix_s: now + 86_400 };
 //! let answers = resolver.resolve_batch(&[sighting])?;
-//! assert_eq!(answers[0].found().unwrap().device, DeviceId(42));
+//! assert_eq!(answers[0].identification().unwrap().device, DeviceId(42));
 //! resolver.close()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -69,19 +69,20 @@
 
 mod answer;
 mod bounds;
+mod clock_store;
+mod distant;
 mod error;
 mod event;
-mod far;
 mod folder;
 pub mod format;
+mod head_index;
 mod hypotheses;
 mod identifier;
 mod identities;
 mod import;
-mod learned;
 mod learning;
-mod made;
 mod options;
+mod owned_windows;
 mod records;
 mod registration;
 mod registry;
@@ -89,11 +90,10 @@ mod resolver;
 mod search;
 mod stats;
 mod steps;
-mod wanted;
 mod window;
 mod windows;
 
-pub use answer::{Answer, Found, Source};
+pub use answer::{Answer, Identification, Source};
 pub use error::Error;
 pub use event::Event;
 pub use hintdex_host::{Clock, ManualClock, SystemClock};
@@ -101,10 +101,10 @@ pub use identifier::{Identifier, NotAnIdentifier, Sighting};
 pub use import::Import;
 pub use options::Options;
 pub use registration::{
-    FUTURE_ALLOWANCE_S, MOST_MEASURED_AGE_S, Refusal, Registration, RollingPeriod, Rule, Scheme,
+    FUTURE_ALLOWANCE_S, MAX_MEASURED_AGE_S, Refusal, Registration, RollingPeriod, Rule, Scheme,
 };
 pub use resolver::Resolver;
-pub use search::Searched;
+pub use search::SearchResult;
 pub use stats::{Stats, WindowStats};
 
 /// The bytes on the air: ids, keys, the schemes' byte rules.

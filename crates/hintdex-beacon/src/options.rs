@@ -55,7 +55,7 @@ impl Default for Options {
 const MAX_S: u64 = 366 * 86_400;
 
 /// A clock that is off by a tenth is broken.
-const MOST_DRIFT_PPM: u32 = 100_000;
+const MAX_ALLOWED_DRIFT_PPM: u32 = 100_000;
 
 impl Options {
     /// Checks each option against its range.
@@ -70,7 +70,7 @@ impl Options {
         if self.before_s > MAX_S || self.after_s > MAX_S {
             return wrong("the time before or after", "366 days at most");
         }
-        if self.max_drift_ppm > MOST_DRIFT_PPM {
+        if self.max_drift_ppm > MAX_ALLOWED_DRIFT_PPM {
             return wrong("the drift of clocks", "100000 ppm at most");
         }
         if self.probe_span_s > MAX_S || self.search_reach_s > MAX_S {

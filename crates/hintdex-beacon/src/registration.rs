@@ -134,7 +134,7 @@ pub const FUTURE_ALLOWANCE_S: u64 = 86_400;
 
 /// How long ago a clock may have been measured: twenty years. Its allowance has grown by a
 /// day each way since, at 150 ppm. What is older was not measured, it is a 0 or a mistake.
-pub const MOST_MEASURED_AGE_S: u64 = 20 * 366 * 86_400;
+pub const MAX_MEASURED_AGE_S: u64 = 20 * 366 * 86_400;
 
 /// Why a beacon was not registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

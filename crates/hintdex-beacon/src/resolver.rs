@@ -9,18 +9,18 @@ use hintdex_wire::Slot;
 use rayon::prelude::*;
 
 use crate::bounds::{ClockBounds, LAST_UNIX_S};
+use crate::clock_store::ClockStore;
 use crate::folder::Folder;
 use crate::identities::Identities;
-use crate::learned::Learned;
-use crate::made::Made;
+use crate::owned_windows::OwnedWindows;
 use crate::records::BeaconRecord;
 use crate::registration::{FUTURE_ALLOWANCE_S, Rule};
 use crate::registry::Registry;
-use crate::search::Cursor;
+use crate::search::SearchCursor;
 use crate::steps::{self, Span};
 use crate::window::{Damaged, Window};
-use crate::windows::{Arrived, Maker, Windows};
-use crate::{Answer, Clock, Error, Event, Found, Options, Sighting, Source};
+use crate::windows::{BuiltWindow, WindowBuilder, Windows};
+use crate::{Answer, Clock, Error, Event, Identification, Options, Sighting, Source};
 
 /// Sightings that one task looks up.
 const SIGHTINGS_PER_TASK: usize = 256;
@@ -31,8 +31,8 @@ const SIGHTINGS_PER_TASK: usize = 256;
 /// address, some 200 more of one whose clock moved or is suspected to have, and the
 /// windows' pages as they are touched.
 pub struct Resolver {
-    pub(crate) maker: Maker,
-    pub(crate) learned: Learned,
+    pub(crate) maker: WindowBuilder,
+    pub(crate) learned: ClockStore,
     clock: Box<dyn Clock>,
     pub(crate) windows: Windows,
     /// What beacons send whose clock has just begun; made when it is first needed.
@@ -45,7 +45,7 @@ pub struct Resolver {
     /// When the newest of the clocks was measured.
     pub(crate) newest_measured_unix_s: u64,
     /// Where the next search begins.
-    pub(crate) search_cursor: Cursor,
+    pub(crate) search_cursor: SearchCursor,
     /// Dropped last: the folder is ours as long as anything writes into it.
     folder: Folder,
 }
@@ -78,11 +78,12 @@ impl Resolver {
         let folder = Folder::open(path)?;
         let registry = Registry::read(&folder)?.ok_or_else(nobody)?;
         let mut events = Vec::new();
-        let learned = Learned::read(&folder, &registry, &mut events)?;
-        let made = Made::read(&folder, registry.folder_id(), &mut events)?;
+        let learned = ClockStore::read(&folder, &registry, &mut events)?;
+        let made = OwnedWindows::read(&folder, registry.folder_id(), &mut events)?;
         let newest_measured_unix_s = registry.newest_measured_unix_s();
         let identities = Identities::of(&registry);
-        let maker = Maker { folder: path.to_owned(), registry: Arc::new(registry), options };
+        let maker =
+            WindowBuilder { folder: path.to_owned(), registry: Arc::new(registry), options };
         Ok(Self {
             maker,
             learned,
@@ -94,7 +95,7 @@ impl Resolver {
             events,
             last_now_unix_s: 0,
             newest_measured_unix_s,
-            search_cursor: Cursor::default(),
+            search_cursor: SearchCursor::default(),
             folder,
         })
     }
@@ -118,7 +119,7 @@ impl Resolver {
         let now = self.now_unix_s();
         if now.saturating_add(self.maker.options.before_s) < self.last_now_unix_s {
             let from_unix_s = self.last_now_unix_s;
-            self.events.push(Event::ClockWentBack { from_unix_s, to_unix_s: now });
+            self.events.push(Event::StationClockWentBack { from_unix_s, to_unix_s: now });
         }
         self.last_now_unix_s = now;
         if self.windows.has_built()
@@ -149,7 +150,7 @@ impl Resolver {
     /// sightings of the past by time, or make windows longer. Where that time is more than
     /// 30 days from the present, every beacon is tried instead, at 0.3 µs a beacon for
     /// each such window and call; where it is more than a year ahead, or so far back that
-    /// clocks may have drifted anywhere, nothing is looked for ([`Answer::TooFar`]). All are
+    /// clocks may have drifted anywhere, nothing is looked for ([`Answer::OutOfRange`]). All are
     /// answered by what was known before the call; what they tell of clocks counts
     /// from the next call on.
     ///
@@ -160,7 +161,7 @@ impl Resolver {
     /// # Errors
     /// What building a window says, as in [`advance`](Self::advance).
     pub fn resolve_batch(&mut self, sightings: &[Sighting]) -> Result<Vec<Answer>, Error> {
-        let mut answers = vec![Answer::Nobody; sightings.len()];
+        let mut answers = vec![Answer::Unknown; sightings.len()];
         self.identities.resolve(sightings, &self.maker.registry, &mut answers);
         let latest_unix_s = self.latest_sighting_unix_s();
         let mut of_windows: Vec<(u64, usize)> = Vec::with_capacity(sightings.len());
@@ -169,7 +170,7 @@ impl Resolver {
                 continue;
             }
             if time_of(sighting) > latest_unix_s {
-                *answer = Answer::TooFar;
+                *answer = Answer::OutOfRange;
             } else {
                 of_windows.push((self.maker.number_of(time_of(sighting)), at));
             }
@@ -178,12 +179,12 @@ impl Resolver {
         let mut hits = Vec::new();
         for run in of_windows.chunk_by(|a, b| a.0 == b.0) {
             let Some((number, _)) = run.first() else { continue };
-            if self.is_far(*number) {
-                match self.look_up_far(run, sightings) {
+            if self.is_distant(*number) {
+                match self.resolve_distant(run, sightings) {
                     Some(found) => hits.extend(found),
                     None => run.iter().for_each(|(_, at)| {
                         if let Some(answer) = answers.get_mut(*at) {
-                            *answer = Answer::TooFar;
+                            *answer = Answer::OutOfRange;
                         }
                     }),
                 }
@@ -265,7 +266,7 @@ impl Resolver {
 
     /// Adds to a window that has come to be live what its file lacks: clocks that
     /// moved since it was begun, and those that are only suspected to have moved.
-    fn welcome(&mut self, arrived: &Arrived) {
+    fn welcome(&mut self, arrived: &BuiltWindow) {
         let since = self.moved.get(arrived.moved..).unwrap_or_default();
         let moved = since.iter().filter_map(|slot| Some((*slot, *self.learned.known(*slot)?)));
         let suspected = self.learned.all_suspected().map(|(slot, clock)| (slot, *clock));
@@ -393,7 +394,7 @@ impl Resolver {
 fn answer_of(row: &BeaconRecord, hit: &Hit) -> Answer {
     let clock_s = steps::clocks_of(row, hit.step).start;
     let is_eddystone = matches!(row.rule(), Some(Rule::EddystoneEid { .. }));
-    Answer::Found(Found {
+    Answer::Identified(Identification {
         device: row.device(),
         slot: Slot(hit.slot),
         clock_s: Some(if is_eddystone { clock_s & u64::from(u32::MAX) } else { clock_s }),

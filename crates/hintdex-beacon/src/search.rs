@@ -8,11 +8,11 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::bounds::{Allowance, ClockBounds, LAST_UNIX_S};
+use crate::head_index::HeadIndex;
 use crate::records::BeaconRecord;
 use crate::registration::Rule;
 use crate::resolver::{Hit, time_of};
-use crate::steps::{self, MOST_UNSURE_ROTATIONS, Span};
-use crate::wanted::Wanted;
+use crate::steps::{self, MAX_UNCERTAINTY_ROTATIONS, Span};
 use crate::{Answer, Identifier, Resolver, Sighting, Source};
 
 /// How far the first ring reaches.
@@ -29,7 +29,7 @@ const STEPS_OF_A_PIECE: u64 = 64;
 
 /// What a search found, and whether it went through all beacons.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Searched {
+pub struct SearchResult {
     /// An answer for each sighting.
     pub answers: Vec<Answer>,
     /// Beacons that were tried; of a search that ended early, as many as would have been if
@@ -41,7 +41,7 @@ pub struct Searched {
 
 /// Where a search goes on.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Cursor {
+pub struct SearchCursor {
     ring: u32,
     slot: u32,
     /// How many steps of this beacon and ring are done.
@@ -51,7 +51,7 @@ pub struct Cursor {
 /// What a search looks for, and what it found.
 struct Search<'s> {
     sightings: &'s [Sighting],
-    wanted: Wanted,
+    wanted: HeadIndex,
     /// The times of the sightings, in spans that lie apart.
     spans: Vec<Span>,
     hits: Vec<(usize, Hit)>,
@@ -76,7 +76,7 @@ impl<'s> Search<'s> {
         });
         Self {
             sightings,
-            wanted: Wanted::new(heads),
+            wanted: HeadIndex::new(heads),
             spans: spans.collect(),
             hits: Vec::new(),
             left: all.len(),
@@ -106,14 +106,14 @@ impl Resolver {
     ///
     /// What it finds moves a clock when an identifier of another rotation agrees. Sightings
     /// more than a year ahead of the station's time are not looked for.
-    pub fn search(&mut self, sightings: &[Sighting], budget: Duration) -> Searched {
+    pub fn search(&mut self, sightings: &[Sighting], budget: Duration) -> SearchResult {
         let began = Instant::now();
         let reach_s = self.maker.options.search_reach_s;
-        let mut answers = vec![Answer::Nobody; sightings.len()];
+        let mut answers = vec![Answer::Unknown; sightings.len()];
         let latest_unix_s = self.latest_sighting_unix_s();
         for (answer, sighting) in answers.iter_mut().zip(sightings) {
             if time_of(sighting) > latest_unix_s {
-                *answer = Answer::TooFar;
+                *answer = Answer::OutOfRange;
             }
         }
         let is_wanted = |sighting: &Sighting| time_of(sighting) <= latest_unix_s;
@@ -143,12 +143,12 @@ impl Resolver {
         let is_complete = pieces >= end || search.left == 0;
         self.take_in(search.hits, sightings, &mut answers);
         let tried = pieces.min(all_pieces) / u64::from(rings);
-        Searched { answers, beacons: u32::try_from(tried).unwrap_or(beacons), is_complete }
+        SearchResult { answers, beacons: u32::try_from(tried).unwrap_or(beacons), is_complete }
     }
 
     /// Looks through what is next, and returns how many steps that were.
     fn search_piece(&self, search: &mut Search<'_>) -> u64 {
-        let Cursor { ring, slot, done } = self.search_cursor;
+        let SearchCursor { ring, slot, done } = self.search_cursor;
         let Some(row) = self.maker.registry.get(slot) else { return 0 };
         let options = &self.maker.options;
         let (reach_s, allowed) = (options.search_reach_s, options.allowance());
@@ -182,7 +182,7 @@ impl Resolver {
     }
 }
 
-impl Cursor {
+impl SearchCursor {
     /// The next beacon, or the first one in the next ring.
     const fn next(self, beacons: u32, rings: u32) -> Self {
         let Self { ring, slot, .. } = self;
@@ -216,8 +216,8 @@ fn plausible(
     let Some(Rule::EddystoneEid { k, is_randomized, .. }) = row.rule() else {
         return [0..0, 0..0, 0..0];
     };
-    let most_unsure_s = MOST_UNSURE_ROTATIONS << k.get();
-    let expected = clock.clocks_s(span.first_unix_s, span.last_unix_s, allowed, most_unsure_s);
+    let max_uncertainty_s = MAX_UNCERTAINTY_ROTATIONS << k.get();
+    let expected = clock.clocks_s(span.first_unix_s, span.last_unix_s, allowed, max_uncertainty_s);
     let expected = expected.start..expected.end.max(expected.start).min(2 * LAST_UNIX_S);
     // The innermost ring has what lies between its two sides.
     let inner_end =

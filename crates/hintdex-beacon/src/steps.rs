@@ -19,7 +19,7 @@ use crate::registration::Rule;
 /// identifiers of it beside those of the hour, 2 bytes each, where the shortest rotation
 /// costs 3,600 anyway. For k = 0 that is two years of silence at 150 ppm, for k = 4 more
 /// than thirty; a clock that is further off is found by a search.
-pub const MOST_UNSURE_ROTATIONS: u64 = 1 << 13;
+pub const MAX_UNCERTAINTY_ROTATIONS: u64 = 1 << 13;
 
 /// A span of station time: its first and its last second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,8 @@ pub fn expected(
     match row.rule() {
         Some(Rule::EddystoneEid { k, is_randomized, .. }) => {
             let Span { first_unix_s, last_unix_s } = span;
-            let most_unsure_s = MOST_UNSURE_ROTATIONS << k.get();
-            let clocks_s = clock.clocks_s(first_unix_s, last_unix_s, allowed, most_unsure_s);
+            let max_uncertainty_s = MAX_UNCERTAINTY_ROTATIONS << k.get();
+            let clocks_s = clock.clocks_s(first_unix_s, last_unix_s, allowed, max_uncertainty_s);
             sent(k, is_randomized, clocks_s)
         }
         Some(Rule::Gaen { start_interval, rolling_period }) => {

@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 use hintdex_host::is_draft;
 use hintdex_snapshot::Snapshot;
 
+use crate::clock_store::{ClockStore, ServedClocks};
 use crate::folder::Folder;
-use crate::learned::{Learned, Served};
-use crate::made::{EPOCH_START_UNIX_S, Made};
+use crate::owned_windows::{EPOCH_START_UNIX_S, OwnedWindows};
 use crate::registry::Registry;
 use crate::steps::{self, Span};
 use crate::window::{Plan, Window, remove_file};
@@ -31,13 +31,13 @@ const RETRY_S: u64 = 60;
 
 /// Makes windows of a folder's beacons.
 #[derive(Clone)]
-pub struct Maker {
+pub struct WindowBuilder {
     pub folder: PathBuf,
     pub registry: Arc<Registry>,
     pub options: Options,
 }
 
-impl Maker {
+impl WindowBuilder {
     /// The number of the window that a time is in.
     pub const fn number_of(&self, unix_s: u64) -> u64 {
         unix_s / self.options.span_s
@@ -67,7 +67,7 @@ impl Maker {
     fn window(
         &self,
         number: u64,
-        served: &Served,
+        served: &ServedClocks,
         threads: usize,
         events: &mut Vec<Event>,
     ) -> Result<Window, Error> {
@@ -116,7 +116,7 @@ struct Building {
 /// The windows there are, by number.
 pub struct Windows {
     /// Which files are ours.
-    made: Made,
+    made: OwnedWindows,
     live: BTreeMap<u64, Window>,
     /// Those that were visited last, the latest at the end.
     visited: Vec<u64>,
@@ -128,13 +128,13 @@ pub struct Windows {
 }
 
 /// A window that has come to be live, and how many clocks had moved when it was begun.
-pub struct Arrived {
+pub struct BuiltWindow {
     pub number: u64,
     pub moved: usize,
 }
 
 impl Windows {
-    pub fn new(made: Made) -> Self {
+    pub fn new(made: OwnedWindows) -> Self {
         Self {
             made,
             live: BTreeMap::new(),
@@ -146,11 +146,16 @@ impl Windows {
     }
 
     /// Makes sure that the file of what beacons send at first is ours to write.
-    pub fn claim_epoch(&mut self, maker: &Maker, folder: &Folder) -> Result<(), Error> {
+    pub fn claim_epoch(&mut self, maker: &WindowBuilder, folder: &Folder) -> Result<(), Error> {
         self.claim(EPOCH_START_UNIX_S, &maker.epoch_path(), maker, folder)
     }
 
-    fn claim_window(&mut self, number: u64, maker: &Maker, folder: &Folder) -> Result<(), Error> {
+    fn claim_window(
+        &mut self,
+        number: u64,
+        maker: &WindowBuilder,
+        folder: &Folder,
+    ) -> Result<(), Error> {
         self.claim(maker.start_unix_s(number), &maker.path(number), maker, folder)
     }
 
@@ -160,12 +165,12 @@ impl Windows {
         &mut self,
         start_unix_s: u64,
         path: &Path,
-        maker: &Maker,
+        maker: &WindowBuilder,
         folder: &Folder,
     ) -> Result<(), Error> {
         let is_unknown = || Snapshot::open(path, &maker.registry.window_key()).is_err();
         if !self.made.contains(start_unix_s) && path.is_file() && is_unknown() {
-            return Err(Error::Stranger { path: path.to_owned() });
+            return Err(Error::ForeignFile { path: path.to_owned() });
         }
         self.made.add(start_unix_s, folder)
     }
@@ -195,11 +200,11 @@ impl Windows {
     pub fn ensure(
         &mut self,
         number: u64,
-        (maker, folder): (&Maker, &Folder),
-        learned: &Learned,
+        (maker, folder): (&WindowBuilder, &Folder),
+        learned: &ClockStore,
         moved: usize,
         events: &mut Vec<Event>,
-    ) -> Result<Option<Arrived>, Error> {
+    ) -> Result<Option<BuiltWindow>, Error> {
         if self.live.contains_key(&number) {
             return Ok(None);
         }
@@ -211,7 +216,7 @@ impl Windows {
         self.claim_window(number, maker, folder)?;
         let window = maker.window(number, &learned.served(), 0, events)?;
         self.live.insert(number, window);
-        Ok(Some(Arrived { number, moved }))
+        Ok(Some(BuiltWindow { number, moved }))
     }
 
     /// Whether a build in the background may begin: none is under way, and none failed
@@ -224,8 +229,8 @@ impl Windows {
     pub fn build_ahead(
         &mut self,
         number: u64,
-        (maker, folder): (&Maker, &Folder),
-        learned: &Learned,
+        (maker, folder): (&WindowBuilder, &Folder),
+        learned: &ClockStore,
         moved: usize,
         now_unix_s: u64,
     ) -> Result<(), Error> {
@@ -251,14 +256,14 @@ impl Windows {
 
     /// Waits for the build in the background and makes its window live. `None` if
     /// there is none, or it failed, which is told.
-    pub fn take_built(&mut self, events: &mut Vec<Event>) -> Option<Arrived> {
+    pub fn take_built(&mut self, events: &mut Vec<Event>) -> Option<BuiltWindow> {
         let Building { number, moved, thread } = self.building.take()?;
         let what = match thread.join() {
             Ok(Ok((window, more))) => {
                 events.extend(more);
                 self.live.insert(number, window);
                 self.retry_unix_s = 0;
-                return Some(Arrived { number, moved });
+                return Some(BuiltWindow { number, moved });
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "its thread ended early".to_owned(),
@@ -283,7 +288,12 @@ impl Windows {
 
     /// Forgets all windows that are neither wanted nor were visited of late, and their
     /// files; the first time also those that an earlier run made and left.
-    pub fn keep(&mut self, wanted: &[u64], maker: &Maker, folder: &Folder) -> Result<(), Error> {
+    pub fn keep(
+        &mut self,
+        wanted: &[u64],
+        maker: &WindowBuilder,
+        folder: &Folder,
+    ) -> Result<(), Error> {
         let wanted: Vec<_> = wanted.iter().chain(&self.visited).copied().collect();
         let mut gone = Vec::new();
         for number in self.numbers().into_iter().filter(|number| !wanted.contains(number)) {
@@ -303,7 +313,7 @@ impl Windows {
 
 /// Removes windows that an earlier run made, and what killed builds of theirs have left.
 /// What has such a name and is not in the record is not ours.
-fn sweep(starts: &[u64], maker: &Maker) -> Result<Vec<u64>, Error> {
+fn sweep(starts: &[u64], maker: &WindowBuilder) -> Result<Vec<u64>, Error> {
     let failed = || Error::io("listing", &maker.folder);
     let drafts: Vec<_> = starts.iter().map(|start| format!(".{}.", name_of(*start))).collect();
     for entry in fs::read_dir(&maker.folder).map_err(failed())? {

@@ -28,9 +28,9 @@ fn times_far_from_the_present_build_no_windows() {
     }
     for at in [NOW + 367 * DAY_S, NOW * 1000, u64::MAX] {
         let sighting = Sighting { time_unix_s: at, ..beacons[0].sighting(NOW) };
-        assert_eq!(ask(&mut resolver, sighting), Answer::TooFar, "{at}");
+        assert_eq!(ask(&mut resolver, sighting), Answer::OutOfRange, "{at}");
         let searched = resolver.search(&[sighting], Duration::from_secs(60));
-        assert_eq!((searched.answers, searched.beacons), (vec![Answer::TooFar], 0));
+        assert_eq!((searched.answers, searched.beacons), (vec![Answer::OutOfRange], 0));
     }
     assert_eq!((station.windows(), resolver.stats().windows), before);
     // They have taught nothing that is ahead of the present.
@@ -52,7 +52,7 @@ fn a_time_that_needs_too_many_identifiers_is_refused() {
         let answer = ask(&mut resolver, beacons[0].sighting(old));
         let found = Some((0, Source::Snapshot));
         assert_eq!(who(&answer), if is_answered { found } else { None });
-        assert_eq!(answer == Answer::TooFar, !is_answered);
+        assert_eq!(answer == Answer::OutOfRange, !is_answered);
         assert_eq!(station.windows(), [""; 0]);
     }
 }
@@ -71,8 +71,8 @@ fn a_window_holds_a_bounded_number_of_identifiers_of_a_beacon() {
     assert!((3600 + 2 * 8192..3800 + 2 * 8192).contains(&identifiers), "{identifiers}");
     // What is further off is found by a search.
     let far = Beacon { zero_unix_s: 1_400_000_000 + 30_000, ..beacon };
-    assert_eq!(ask(&mut resolver, far.sighting(NOW)), Answer::Nobody);
-    assert!(ask_or_search(&mut resolver, far.sighting(NOW)).found().is_some());
+    assert_eq!(ask(&mut resolver, far.sighting(NOW)), Answer::Unknown);
+    assert!(ask_or_search(&mut resolver, far.sighting(NOW)).identification().is_some());
 }
 
 /// Clocks that stood still for weeks, that begin anew at another value, that are fast, and
@@ -96,7 +96,11 @@ fn a_search_finds_what_is_off_either_way() {
                 station.options = Options { search_reach_s, ..Options::default() };
                 let searched = station.open().search(&[heard], Duration::from_secs(60));
                 assert!(searched.is_complete);
-                assert_eq!(searched.answers[0].found().is_some(), is_found, "{k}: {off_s}");
+                assert_eq!(
+                    searched.answers[0].identification().is_some(),
+                    is_found,
+                    "{k}: {off_s}"
+                );
             }
         }
     }
@@ -124,7 +128,7 @@ fn a_search_in_many_small_calls_reaches_every_beacon() {
     while !left.is_empty() {
         let answers = resolver.search(&left, Duration::from_millis(1)).answers;
         let mut answers = answers.iter();
-        left.retain(|_| answers.next().is_some_and(|answer| answer.found().is_none()));
+        left.retain(|_| answers.next().is_some_and(|answer| answer.identification().is_none()));
         calls += 1;
         assert!(calls < 20_000, "{} are not found", left.len());
     }

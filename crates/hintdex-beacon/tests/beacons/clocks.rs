@@ -31,7 +31,7 @@ fn a_station_whose_clock_steps_back_goes_on() {
             );
         }
         let events = resolver.take_events();
-        assert_eq!(matches!(events[..], [Event::ClockWentBack { .. }]), told, "{events:?}");
+        assert_eq!(matches!(events[..], [Event::StationClockWentBack { .. }]), told, "{events:?}");
         assert!(station.windows().len() <= 3, "{:?}", station.windows());
     }
 }
@@ -54,13 +54,17 @@ fn a_station_that_begins_in_1970_learns_nothing_there() {
         for beacon in &beacons {
             let heard = beacon.sighting(NOW);
             let heard = hintdex_beacon::Sighting { time_unix_s: now, ..heard };
-            assert_eq!(ask(&mut resolver, heard), Answer::Nobody);
+            assert_eq!(ask(&mut resolver, heard), Answer::Unknown);
         }
     }
     station.clock.set(NOW);
     resolver.advance().expect("windows");
     for beacon in &beacons {
-        assert!(ask(&mut resolver, beacon.sighting(NOW)).found().is_some(), "{}", beacon.device);
+        assert!(
+            ask(&mut resolver, beacon.sighting(NOW)).identification().is_some(),
+            "{}",
+            beacon.device
+        );
     }
     assert_eq!(resolver.take_events(), []);
 }
@@ -81,7 +85,7 @@ fn a_beacon_whose_clock_wraps_is_found_before_and_after() {
         for beacon in &beacons {
             let answer = ask(&mut resolver, beacon.sighting(at));
             assert_eq!(who(&answer), Some((beacon.device.0, Source::Snapshot)), "{at}");
-            let clock = answer.found().and_then(|found| found.clock_s).expect("a clock");
+            let clock = answer.identification().and_then(|found| found.clock_s).expect("a clock");
             assert_eq!(clock, u64::from(beacon.clock_s(at)) >> beacon.k.get() << beacon.k.get());
             wrapped += u32::from(beacon.clock_s(at) < 100_000);
         }
@@ -113,7 +117,7 @@ fn a_new_battery_moves_a_clock_by_two_rotations_that_agree() {
             let is_second = rotations.len() == 1 && !rotations.contains(&rotation);
             let moved = resolver.take_events();
             assert_eq!(moved.len(), usize::from(is_second), "{later}: {moved:?}");
-            assert!(moved.iter().all(|event| matches!(event, Event::Moved { .. })));
+            assert!(moved.iter().all(|event| matches!(event, Event::ClockMoved { .. })));
             if !rotations.contains(&rotation) {
                 rotations.push(rotation);
             }
@@ -195,7 +199,7 @@ fn a_search_finds_clocks_that_stood_still_or_began_unheard() {
     resolver.advance().expect("windows");
     let heard: Vec<_> = beacons.iter().map(|beacon| beacon.sighting(now)).collect();
     let answers = resolver.resolve_batch(&heard).expect("answers");
-    assert!(answers.iter().filter(|answer| answer.found().is_some()).count() < 8);
+    assert!(answers.iter().filter(|answer| answer.identification().is_some()).count() < 8);
     // With no time it goes nowhere, bit by bit it goes round.
     let nothing = resolver.search(&heard, Duration::ZERO);
     assert_eq!((nothing.beacons, nothing.is_complete), (0, false));
@@ -215,7 +219,7 @@ fn a_search_finds_clocks_that_stood_still_or_began_unheard() {
         identifier: hintdex_beacon::Identifier::Eid([9; 8]),
         time_unix_s: now,
     };
-    assert_eq!(resolver.search(&[foreign], Duration::from_secs(60)).answers, [Answer::Nobody]);
+    assert_eq!(resolver.search(&[foreign], Duration::from_secs(60)).answers, [Answer::Unknown]);
     assert!(resolver.search(&[], Duration::ZERO).is_complete);
 }
 
@@ -245,7 +249,7 @@ fn the_allowance_grows_with_the_time_since_a_beacon_was_heard() {
         let fast = Beacon { drift_ppm: 3 * ppm, ..beacons[0].clone() };
         let now = NOW + 800 * 86_400;
         station.clock.set(now);
-        assert_eq!(ask(&mut resolver, fast.sighting(now)), Answer::Nobody);
+        assert_eq!(ask(&mut resolver, fast.sighting(now)), Answer::Unknown);
     }
 }
 
@@ -298,7 +302,7 @@ fn a_search_goes_as_far_as_the_drift_that_is_allowed_and_its_reach_either_way() 
             let base = Options { before_s: 0, after_s: 0, ..Options::default() };
             station.options = Options { max_drift_ppm, search_reach_s, ..base };
             let searched = station.open().search(&heard, Duration::from_secs(60));
-            let found = searched.answers.iter().filter(|answer| answer.found().is_some());
+            let found = searched.answers.iter().filter(|answer| answer.identification().is_some());
             assert_eq!(found.count(), count, "{ppm}: {max_drift_ppm}, {search_reach_s}");
         }
     }

@@ -253,7 +253,7 @@ fn station_that_learned() -> (Station, Vec<Beacon>, u64) {
     let mut resolver = station.open();
     for later in [100, 200] {
         for beacon in &beacons {
-            assert!(ask(&mut resolver, beacon.sighting(NOW + later)).found().is_some());
+            assert!(ask(&mut resolver, beacon.sighting(NOW + later)).identification().is_some());
         }
     }
     resolver.close().expect("saved");
@@ -283,8 +283,9 @@ fn a_damaged_byte_of_the_clocks_costs_one_beacon_its_clock() {
                 resolver.advance().expect("windows");
                 let told = resolver.take_events();
                 assert!(matches!(told[..], [Event::ClocksDamaged { .. }]), "{at}: {told:?}");
-                let is_lost =
-                    |beacon: &&Beacon| ask(&mut resolver, beacon.sighting(now)).found().is_none();
+                let is_lost = |beacon: &&Beacon| {
+                    ask(&mut resolver, beacon.sighting(now)).identification().is_none()
+                };
                 let lost = beacons.iter().filter(is_lost).count();
                 assert!(lost <= usize::from(at >= 52), "{at}: {lost} are lost");
             }
@@ -297,7 +298,8 @@ fn a_damaged_byte_of_the_clocks_costs_one_beacon_its_clock() {
     let told = resolver.take_events();
     assert!(matches!(told[..], [Event::ClocksDamaged { records: 21, .. }]), "{told:?}");
     resolver.advance().expect("windows");
-    let found = |beacon: &&Beacon| ask(&mut resolver, beacon.sighting(now)).found().is_some();
+    let found =
+        |beacon: &&Beacon| ask(&mut resolver, beacon.sighting(now)).identification().is_some();
     assert_eq!(beacons.iter().filter(found).count(), 10);
 }
 
@@ -332,7 +334,7 @@ fn files_of_strangers_stay() {
     station.clock.set(next);
     let mut resolver = station.open();
     let refused = resolver.advance().expect_err("no place");
-    assert!(matches!(refused, Error::Stranger { .. }), "{refused}");
+    assert!(matches!(refused, Error::ForeignFile { .. }), "{refused}");
     for name in strangers.map(str::to_owned).into_iter().chain([format!("window-{next}.hdx")]) {
         let bytes = fs::read(station.folder.join(&name)).expect("the file of a stranger");
         assert_eq!(bytes, b"of somebody else", "{name}");
@@ -352,7 +354,7 @@ fn a_damaged_record_of_windows_costs_room() {
     for at in 0..len {
         flip_byte(&record, at);
         let mut resolver = station.open();
-        assert!(matches!(resolver.take_events()[..], [Event::WindowsUnknown { .. }]), "{at}");
+        assert!(matches!(resolver.take_events()[..], [Event::WindowRecordDamaged { .. }]), "{at}");
         if at == 0 {
             resolver.advance().expect("windows");
             all_found(&mut resolver, &beacons, NOW);

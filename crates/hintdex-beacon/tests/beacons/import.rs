@@ -3,7 +3,7 @@
 use hintdex_beacon::wire::DeviceId;
 use hintdex_beacon::wire::beacon::eddystone::RotationExponent;
 use hintdex_beacon::{
-    Import, MOST_MEASURED_AGE_S, Refusal, Registration, RollingPeriod, Rule, Source,
+    Import, MAX_MEASURED_AGE_S, Refusal, Registration, RollingPeriod, Rule, Source,
 };
 
 use crate::support::{Beacon, NOW, Random, Station, ask, who};
@@ -77,7 +77,7 @@ fn an_import_that_is_dropped_leaves_nothing() {
     // What is added later gets the next slot, and windows know it.
     let mut resolver = station.open();
     resolver.advance().expect("windows");
-    assert!(ask(&mut resolver, second.sighting(NOW)).found().is_none());
+    assert!(ask(&mut resolver, second.sighting(NOW)).identification().is_none());
     resolver.close().expect("saved");
     station.register(NOW, [second.registration(NOW)]);
     let mut resolver = station.open();
@@ -87,7 +87,7 @@ fn an_import_that_is_dropped_leaves_nothing() {
         answers.iter().map(who).collect::<Vec<_>>(),
         [Some((1, Source::Snapshot)), Some((2, Source::Snapshot))]
     );
-    assert_eq!(answers[1].found().map(|found| found.slot.0), Some(1));
+    assert_eq!(answers[1].identification().map(|found| found.slot.0), Some(1));
 }
 
 /// As when milliseconds are given for seconds, or 0 for what is not known: the allowance
@@ -105,11 +105,11 @@ fn clocks_measured_in_the_future_or_ages_ago_are_refused() {
     for measured in [NOW + 86_401, NOW * 1000, u64::MAX] {
         assert_eq!(add(2, measured), Err(Refusal::FutureMeasurement { ahead_s: measured - NOW }));
     }
-    for measured in [0, NOW / 1000, NOW - MOST_MEASURED_AGE_S - 1] {
+    for measured in [0, NOW / 1000, NOW - MAX_MEASURED_AGE_S - 1] {
         let age_s = NOW - measured;
         assert_eq!(add(2, measured), Err(Refusal::PastMeasurement { age_s }));
     }
-    assert_eq!(add(2, NOW - MOST_MEASURED_AGE_S), Ok(()));
+    assert_eq!(add(2, NOW - MAX_MEASURED_AGE_S), Ok(()));
 }
 
 /// Their identifiers differ in length, so they are told apart; under one scheme they are not.

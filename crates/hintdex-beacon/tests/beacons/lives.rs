@@ -208,7 +208,7 @@ proptest! {
             let found = who(&answers[at]);
             prop_assert_eq!(found, Some((lives[beacon].beacon.device.0, Source::Snapshot)));
             for (sighting, answer) in batch.iter().zip(&answers) {
-                if *answer == Answer::Nobody {
+                if *answer == Answer::Unknown {
                     resolver.search(&[*sighting], Duration::from_secs(60));
                 }
             }

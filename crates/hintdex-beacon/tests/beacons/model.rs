@@ -91,12 +91,12 @@ proptest! {
             let answers = resolver.resolve_batch(&all).expect("answers");
             for (sighting, answer) in all.iter().zip(&answers) {
                 let Identifier::Eid(eid) = sighting.identifier else { continue };
-                let found = answer.found().map(|found| found.device);
+                let found = answer.identification().map(|found| found.device);
                 prop_assert_eq!(found, inside.get(&eid).map(|beacon| beacon.device));
             }
             let foreign: Vec<_> = (0..200).map(|_| heard(&random.next().to_be_bytes())).collect();
             let answers = resolver.resolve_batch(&foreign).expect("answers");
-            prop_assert!(answers.iter().all(|answer| *answer == Answer::Nobody));
+            prop_assert!(answers.iter().all(|answer| *answer == Answer::Unknown));
         }
     }
 }

@@ -150,12 +150,12 @@ fn check(
     let answers = resolver.resolve_batch(&sightings).expect("answers");
     for (Heard { at, sighting, rotation }, answer) in batch.iter().zip(&answers) {
         let Some(beacon) = beacons.get(*at) else {
-            assert_eq!(*answer, Answer::Nobody, "a foreign identifier was given a beacon");
+            assert_eq!(*answer, Answer::Unknown, "a foreign identifier was given a beacon");
             tally.foreign += 1;
             continue;
         };
         tally.sightings += 1;
-        let found = answer.found();
+        let found = answer.identification();
         let found = found.unwrap_or_else(|| panic!("{} at {sighting:?}", beacon.device));
         assert_eq!(found.device, beacon.device, "a wrong beacon");
         let since = reborn.get_mut(at).filter(|since| since.rotations.len() < 2);
@@ -168,7 +168,7 @@ fn check(
         }
     }
     for event in resolver.take_events() {
-        assert!(matches!(event, Event::Moved { .. }), "{event}");
+        assert!(matches!(event, Event::ClockMoved { .. }), "{event}");
         tally.moved += 1;
     }
 }

@@ -126,11 +126,11 @@ fn the_former_clock_wins_back() {
         station.clock.set(day + later);
         for beacon in &beacons {
             let replay = sent_and_heard(beacon, NOW + later, day + later);
-            assert!(ask_or_search(&mut resolver, replay).found().is_some());
+            assert!(ask_or_search(&mut resolver, replay).identification().is_some());
         }
     }
     let events = resolver.take_events();
-    assert_eq!(events.iter().filter(|event| matches!(event, Event::Moved { .. })).count(), 12);
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::ClockMoved { .. })).count(), 12);
     for (later, won) in [(8192, 0), (8193, 1), (12_288, 12), (16_384, 0)] {
         station.clock.set(day + later);
         for beacon in &beacons {
@@ -139,7 +139,8 @@ fn the_former_clock_wins_back() {
         }
         let events = resolver.take_events();
         // With k = 0 a second is a rotation.
-        let count = events.iter().filter(|event| matches!(event, Event::WonBack { .. })).count();
+        let count =
+            events.iter().filter(|event| matches!(event, Event::ClockRestored { .. })).count();
         assert_eq!(count, if won == 12 { 11 } else { won }, "{later}: {events:?}");
     }
 }
@@ -161,7 +162,7 @@ fn a_clock_that_has_not_held_is_still_served_when_it_is_moved_from() {
         let heard = [NOW + 10, NOW + 3000].map(|at| new.sighting(at));
         for sighting in heard.into_iter().chain([replay(0), replay(2048)]) {
             station.clock.set(sighting.time_unix_s);
-            assert!(ask_or_search(&mut resolver, sighting).found().is_some());
+            assert!(ask_or_search(&mut resolver, sighting).identification().is_some());
         }
         let moved = resolver.take_events();
         assert_eq!(moved.len(), 2, "{moved:?}");
@@ -189,7 +190,9 @@ fn a_former_clock_is_given_up_after_a_month() {
         resolver.advance().expect("windows");
         for later in [0, 400] {
             for beacon in &new {
-                assert!(ask(&mut resolver, beacon.sighting(now + later)).found().is_some());
+                assert!(
+                    ask(&mut resolver, beacon.sighting(now + later)).identification().is_some()
+                );
             }
         }
         identifiers.push(resolver.stats().windows.iter().map(|window| window.identifiers).max());
@@ -229,8 +232,8 @@ fn one_process_a_sighting_is_as_one_for_all() {
     };
     let (one, many) = (run(true), run(false));
     assert_eq!(one, many);
-    assert!(matches!(one[2].1[..], [Event::Moved { .. }]), "{one:?}");
-    assert!(matches!(one[7].1[..], [Event::WonBack { .. }]), "{one:?}");
+    assert!(matches!(one[2].1[..], [Event::ClockMoved { .. }]), "{one:?}");
+    assert!(matches!(one[7].1[..], [Event::ClockRestored { .. }]), "{one:?}");
     let sources: Vec<_> = one.iter().filter_map(|(found, _)| Some(found.as_ref()?.1)).collect();
     assert_eq!(sources[..3], [Source::Epoch; 3]);
     assert_eq!(sources[3..], [Source::Snapshot; 6]);
@@ -245,7 +248,7 @@ fn forgetting_a_clock_goes_back_to_the_registration() {
     resolver.advance().expect("windows");
     for later in [100, 200, 300] {
         let replay = sent_and_heard(&beacons[3], NOW - DAY_S + later, NOW + later);
-        assert!(ask_or_search(&mut resolver, replay).found().is_some());
+        assert!(ask_or_search(&mut resolver, replay).identification().is_some());
     }
     assert!(is_moved(&resolver.take_events()));
     resolver.close().expect("saved");
@@ -258,7 +261,7 @@ fn forgetting_a_clock_goes_back_to_the_registration() {
     let mut resolver = station.open();
     resolver.advance().expect("windows");
     let replay = sent_and_heard(&beacons[3], NOW - DAY_S + 400, NOW + 400);
-    assert_eq!(ask(&mut resolver, replay), Answer::Nobody);
+    assert_eq!(ask(&mut resolver, replay), Answer::Unknown);
     let found = who(&ask(&mut resolver, beacons[3].sighting(NOW + 400)));
     assert_eq!(found, Some((3, Source::Snapshot)));
 }

@@ -25,14 +25,14 @@ fn beacons_of_every_exponent_are_found_for_a_day() {
         for beacon in &beacons {
             let answer = ask(&mut resolver, beacon.sighting(now));
             assert_eq!(who(&answer), Some((beacon.device.0, Source::Snapshot)), "{answer:?}");
-            let clock = answer.found().and_then(|found| found.clock_s).expect("a clock");
+            let clock = answer.identification().and_then(|found| found.clock_s).expect("a clock");
             assert_eq!(clock, u64::from(beacon.clock_s(now) >> beacon.k.get() << beacon.k.get()));
         }
     }
     for _ in 0..10_000 {
         let eid = random.next().to_be_bytes();
         let foreign = Sighting { identifier: Identifier::Eid(eid), time_unix_s: NOW };
-        assert_eq!(ask(&mut resolver, foreign), Answer::Nobody);
+        assert_eq!(ask(&mut resolver, foreign), Answer::Unknown);
     }
 }
 
@@ -59,16 +59,16 @@ fn daily_keys_are_found_on_their_day() {
     let found = ask(&mut resolver, heard(1, now_interval, NOW));
     assert_eq!(who(&found), Some((7, Source::Snapshot)));
     let began = u64::from(now_interval) * 600;
-    assert_eq!(found.found().and_then(|found| found.clock_s), Some(began));
+    assert_eq!(found.identification().and_then(|found| found.clock_s), Some(began));
     // Two hours off are allowed, three are an old recording.
-    assert!(ask(&mut resolver, heard(1, now_interval - 12, NOW)).found().is_some());
-    assert_eq!(ask(&mut resolver, heard(1, now_interval - 18, NOW)), Answer::Nobody);
+    assert!(ask(&mut resolver, heard(1, now_interval - 12, NOW)).identification().is_some());
+    assert_eq!(ask(&mut resolver, heard(1, now_interval - 18, NOW)), Answer::Unknown);
     // Yesterday's key yesterday, not today; today's key not yesterday.
     let yesterday = heard(0, now_interval - 144, NOW - 86_400);
     assert_eq!(who(&ask(&mut resolver, yesterday)), Some((7, Source::Snapshot)));
-    assert_eq!(ask(&mut resolver, heard(0, now_interval, NOW)), Answer::Nobody);
-    assert_eq!(ask(&mut resolver, heard(1, now_interval - 144, NOW - 86_400)), Answer::Nobody);
-    assert_eq!(ask(&mut resolver, heard(2, now_interval, NOW)), Answer::Nobody);
+    assert_eq!(ask(&mut resolver, heard(0, now_interval, NOW)), Answer::Unknown);
+    assert_eq!(ask(&mut resolver, heard(1, now_interval - 144, NOW - 86_400)), Answer::Unknown);
+    assert_eq!(ask(&mut resolver, heard(2, now_interval, NOW)), Answer::Unknown);
 }
 
 /// A key is good for its rolling period and not an interval longer, whenever it is heard;
@@ -87,7 +87,7 @@ fn a_key_that_has_ended_matches_nobody() {
         let cipher = RpiCipher::new(&identifier_key(&key));
         let mut found = |interval: u32, at: u64| {
             let identifier = Identifier::Rpi(cipher.rpi(interval));
-            ask(&mut resolver, Sighting { identifier, time_unix_s: at }).found().is_some()
+            ask(&mut resolver, Sighting { identifier, time_unix_s: at }).identification().is_some()
         };
         let end = start + period;
         let ended = u64::from(end) * 600;
@@ -131,7 +131,7 @@ fn random_addresses_are_found_by_trying_keys() {
         let identifier = Identifier::from_bytes(&address).expect("a resolvable address");
         let answer = ask(&mut resolver, Sighting { identifier, time_unix_s: NOW });
         assert_eq!(who(&answer), Some((device(at).0, Source::Scan)));
-        assert_eq!(answer.found().and_then(|found| found.clock_s), None);
+        assert_eq!(answer.identification().and_then(|found| found.clock_s), None);
     }
 }
 
@@ -156,7 +156,7 @@ fn an_address_that_two_keys_fit_is_nobodys_alone() {
     let [.., a, b, c] = prand.to_be_bytes();
     let identifier = Identifier::from_bytes(&[&[a, b, c], &hash[..]].concat()).expect("resolvable");
     let answer = ask(&mut station.open(), Sighting { identifier, time_unix_s: NOW });
-    assert_eq!(answer, Answer::Several(vec![DeviceId(4), DeviceId(9)]));
+    assert_eq!(answer, Answer::Ambiguous(vec![DeviceId(4), DeviceId(9)]));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn one_folder_holds_all_schemes_and_one_id_may_have_each() {
         .resolve_batch(&[rpi, beacon.sighting(NOW)])
         .expect("answers")
         .iter()
-        .map(|answer| answer.found().expect("known").slot.0)
+        .map(|answer| answer.identification().expect("known").slot.0)
         .collect();
     assert_eq!(slots, [1, 0]);
 }

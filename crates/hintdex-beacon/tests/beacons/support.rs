@@ -7,8 +7,8 @@ use std::time::Duration;
 use hintdex_beacon::wire::beacon::eddystone::{EidCipher, RotationExponent};
 use hintdex_beacon::wire::{DeviceId, HintKey};
 use hintdex_beacon::{
-    Answer, Event, Found, Identifier, Import, ManualClock, Options, Registration, Resolver, Rule,
-    Sighting, Source,
+    Answer, Event, Identification, Identifier, Import, ManualClock, Options, Registration,
+    Resolver, Rule, Sighting, Source,
 };
 use tempfile::TempDir;
 
@@ -127,7 +127,7 @@ pub fn ask(resolver: &mut Resolver, sighting: Sighting) -> Answer {
 
 /// Who was found, and how.
 pub fn who(answer: &Answer) -> Option<(u32, Source)> {
-    answer.found().map(|Found { device, source, .. }| (device.0, *source))
+    answer.identification().map(|Identification { device, source, .. }| (device.0, *source))
 }
 
 pub fn flip_byte(path: &Path, at: usize) {
@@ -144,14 +144,16 @@ pub fn sent_and_heard(beacon: &Beacon, sent: u64, heard: u64) -> Sighting {
 /// The answer to a sighting, by a search if there is no other way.
 pub fn ask_or_search(resolver: &mut Resolver, sighting: Sighting) -> Answer {
     match ask(resolver, sighting) {
-        Answer::Nobody => resolver.search(&[sighting], Duration::from_secs(60)).answers.remove(0),
+        Answer::Unknown => resolver.search(&[sighting], Duration::from_secs(60)).answers.remove(0),
         answer => answer,
     }
 }
 
 /// Whether a clock moved, there or back.
 pub fn is_moved(events: &[Event]) -> bool {
-    events.iter().any(|event| matches!(event, Event::Moved { .. } | Event::WonBack { .. }))
+    events
+        .iter()
+        .any(|event| matches!(event, Event::ClockMoved { .. } | Event::ClockRestored { .. }))
 }
 
 /// Beacons of every exponent.

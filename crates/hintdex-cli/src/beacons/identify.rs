@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use hintdex_beacon::{
-    Answer, Found, Identifier, NotAnIdentifier, Options, Resolver, Sighting, Source,
+    Answer, Identification, Identifier, NotAnIdentifier, Options, Resolver, Sighting, Source,
 };
 use indicatif::ProgressBar;
 
@@ -164,7 +164,7 @@ impl Run {
             return;
         }
         let unknown: Vec<_> = (0..answers.len())
-            .filter(|at| answers.get(*at) == Some(&Answer::Nobody))
+            .filter(|at| answers.get(*at) == Some(&Answer::Unknown))
             .filter_map(|at| Some((at, *heard.get(at)?)))
             .collect();
         let wanted: Vec<_> = unknown.iter().map(|(_, sighting)| *sighting).collect();
@@ -189,7 +189,7 @@ impl Run {
     fn say(&mut self, heard: &Sighting, answer: &Answer) {
         let (line, time) = (self.lines, heard.time_unix_s);
         let _ = match answer {
-            Answer::Found(Found { device, clock_s, source, .. }) => {
+            Answer::Identified(Identification { device, clock_s, source, .. }) => {
                 *self.count(*source) += 1;
                 let clock =
                     clock_s.map_or_else(String::new, |clock| format!(r#","clock":{clock}"#));
@@ -199,7 +199,7 @@ impl Run {
                     r#"{{"line":{line},"device":{device},"time":{time}{clock},"source":"{source}"}}"#
                 )
             }
-            Answer::Several(devices) => {
+            Answer::Ambiguous(devices) => {
                 self.several += 1;
                 let devices: Vec<_> = devices.iter().map(|device| device.0).collect();
                 writeln!(
@@ -207,10 +207,10 @@ impl Run {
                     r#"{{"line":{line},"device":null,"time":{time},"reason":"the keys of several fit","devices":{devices:?}}}"#
                 )
             }
-            Answer::Nobody | Answer::TooFar => {
+            Answer::Unknown | Answer::OutOfRange => {
                 self.nobody += 1;
                 let reason = match (answer, heard.identifier) {
-                    (Answer::TooFar, _) => {
+                    (Answer::OutOfRange, _) => {
                         "the time is too far from the present to look for anything; check the \
                          receiver's clock, or give the present with --now"
                     }

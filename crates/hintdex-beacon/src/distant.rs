@@ -11,24 +11,24 @@ use std::ops::Range;
 use hintdex_wire::Slot;
 use rayon::prelude::*;
 
+use crate::head_index::HeadIndex;
 use crate::records::BeaconRecord;
 use crate::resolver::{Hit, time_of};
 use crate::steps::{self, Span};
-use crate::wanted::Wanted;
 use crate::{Resolver, Sighting};
 
 /// How far from the present windows are built for sightings.
-const MOST_VISIT_S: u64 = 30 * 86_400;
+const MAX_WINDOW_DISTANCE_S: u64 = 30 * 86_400;
 
 /// How far ahead of the present a sighting is looked for.
-const MOST_AHEAD_S: u64 = 366 * 86_400;
+const MAX_AHEAD_S: u64 = 366 * 86_400;
 
 /// Identifiers that are computed for the sightings of a window's time, for each beacon on
 /// average: 2 µs of one core a beacon.
-const MOST_STEPS_PER_BEACON: u64 = 1 << 10;
+const MAX_STEPS_PER_BEACON: u64 = 1 << 10;
 
 /// And in a small folder altogether: 2 ms.
-const MOST_STEPS_ANYWAY: u64 = 1 << 20;
+const MIN_STEPS_BUDGET: u64 = 1 << 20;
 
 /// Beacons that one task tries.
 const SLOTS_PER_TASK: usize = 1024;
@@ -47,20 +47,20 @@ impl Resolver {
 
     /// The latest time at which a sighting is looked for.
     pub(crate) fn latest_sighting_unix_s(&self) -> u64 {
-        self.latest_present_unix_s().saturating_add(MOST_AHEAD_S)
+        self.latest_present_unix_s().saturating_add(MAX_AHEAD_S)
     }
 
     /// Whether sightings of a window's time are looked for without a window.
-    pub(crate) fn is_far(&self, number: u64) -> bool {
+    pub(crate) fn is_distant(&self, number: u64) -> bool {
         let start_unix_s = self.maker.start_unix_s(number);
         self.windows.get(number).is_none()
             && !self.current().contains(&number)
-            && self.away_s(start_unix_s) > MOST_VISIT_S.max(self.maker.options.span_s)
+            && self.away_s(start_unix_s) > MAX_WINDOW_DISTANCE_S.max(self.maker.options.span_s)
     }
 
     /// Looks sightings up under every beacon: about 0.3 µs for each beacon and call. `None`
     /// when the time is so far away that it would be much more.
-    pub(crate) fn look_up_far(
+    pub(crate) fn resolve_distant(
         &self,
         run: &[(u64, usize)],
         sightings: &[Sighting],
@@ -76,13 +76,13 @@ impl Resolver {
             self.clocks(slot).map(|clock| steps::expected(row, clock, span, allowed)).collect()
         };
         let count = |(slot, row)| steps(slot, row).iter().map(steps::count).sum::<u64>();
-        let most = (u64::from(beacons) * MOST_STEPS_PER_BEACON).max(MOST_STEPS_ANYWAY);
+        let most = (u64::from(beacons) * MAX_STEPS_PER_BEACON).max(MIN_STEPS_BUDGET);
         if rows.clone().map(count).sum::<u64>() > most {
             return None;
         }
         let heads =
             heard.iter().filter_map(|(at, sighting)| Some((*at, sighting.identifier.head()?)));
-        let wanted = Wanted::new(heads);
+        let wanted = HeadIndex::new(heads);
         let tries = rows.with_min_len(SLOTS_PER_TASK).flat_map_iter(|(slot, row)| {
             let mut places = Vec::new();
             for steps in steps(slot, row) {

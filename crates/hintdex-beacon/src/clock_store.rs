@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::bounds::{Allowance, ClockBounds};
 use crate::folder::Folder;
-use crate::hypotheses::{Hypothesis, MAX_SUSPECTED, Others, Outcome, Seen};
+use crate::hypotheses::{Alternatives, Evidence, Hypothesis, MAX_SUSPECTED, Outcome};
 use crate::records::{BeaconRecord, ClockOf, ClockRecord, ClocksHeader};
 use crate::registry::Registry;
 use crate::{Error, Event, format};
@@ -21,10 +21,10 @@ const REMEDY: &str = "remove it, and clocks are learned anew from the registrati
 
 /// The clocks of all beacons, by slot.
 #[derive(Debug)]
-pub struct Learned {
+pub struct ClockStore {
     known: Vec<Hypothesis>,
     /// What is thought beside that, of the few of which anything is.
-    others: HashMap<u32, Others>,
+    others: HashMap<u32, Alternatives>,
     /// How many clocks were ever moved to where nobody expected them. A window that
     /// was built before the last move lacks what the moved beacon sends.
     moves: u64,
@@ -34,14 +34,14 @@ pub struct Learned {
 
 /// The clocks that windows are built of.
 #[derive(Clone, Debug, Default)]
-pub struct Served {
+pub struct ServedClocks {
     known: Vec<ClockBounds>,
     former: HashMap<u32, ClockBounds>,
     /// How many clocks had moved.
     pub moves: u64,
 }
 
-impl Served {
+impl ServedClocks {
     /// The clocks of a beacon: what is known, and what was known before.
     pub fn of(&self, slot: u32) -> impl Iterator<Item = &ClockBounds> {
         self.known.get(slot as usize).into_iter().chain(self.former.get(&slot))
@@ -64,7 +64,7 @@ impl Losses {
     }
 }
 
-impl Learned {
+impl ClockStore {
     /// What the folder knows; of beacons of which it knows nothing, what their
     /// registrations say. A damaged record costs what it says and no more, and is told.
     pub fn read(
@@ -172,11 +172,11 @@ impl Learned {
     }
 
     /// The clocks that a window is built of now.
-    pub fn served(&self) -> Served {
-        let former = |(slot, others): (&u32, &Others)| {
+    pub fn served(&self) -> ServedClocks {
+        let former = |(slot, others): (&u32, &Alternatives)| {
             others.former.map(|former| (*slot, *former.clock.bounds()))
         };
-        Served {
+        ServedClocks {
             known: self.known.iter().map(|clock| *clock.bounds()).collect(),
             former: self.others.iter().filter_map(former).collect(),
             moves: self.moves,
@@ -208,7 +208,7 @@ impl Learned {
     /// What is held in memory, in bytes.
     pub fn memory_bytes(&self) -> u64 {
         let suspected: usize = self.others.values().map(|others| others.suspected.len()).sum();
-        let others = self.others.len() * size_of::<(u32, Others)>();
+        let others = self.others.len() * size_of::<(u32, Alternatives)>();
         ((self.known.len() + suspected) * size_of::<Hypothesis>() + others) as u64
     }
 
@@ -216,12 +216,12 @@ impl Learned {
     pub fn hear(
         &mut self,
         slot: u32,
-        seen: &Seen,
+        seen: &Evidence,
         present_unix_s: u64,
         allowed: Allowance,
     ) -> Outcome {
         let Some(known) = self.known.get_mut(slot as usize) else { return Outcome::Nothing };
-        let mut none = Others::default();
+        let mut none = Alternatives::default();
         let others = self.others.get_mut(&slot);
         let is_there = others.is_some();
         let others = others.unwrap_or(&mut none);

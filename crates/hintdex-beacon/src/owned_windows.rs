@@ -19,12 +19,12 @@ pub const EPOCH_START_UNIX_S: u64 = u64::MAX;
 
 /// The record of windows that were made, by when they begin.
 #[derive(Debug, Default)]
-pub struct Made {
+pub struct OwnedWindows {
     starts: BTreeSet<u64>,
     folder_id: [u8; 16],
 }
 
-impl Made {
+impl OwnedWindows {
     /// Reads the record. One that is damaged names nothing: then files of before stay
     /// where they are, which is told.
     pub fn read(
@@ -41,7 +41,7 @@ impl Made {
         };
         match made.parse(&path, &bytes)? {
             Some(starts) => made.starts = starts,
-            None => events.push(Event::WindowsUnknown { path }),
+            None => events.push(Event::WindowRecordDamaged { path }),
         }
         Ok(made)
     }

@@ -7,12 +7,12 @@ const FILTER_BITS_PER_HEAD: usize = 64;
 
 /// The heads that are looked for: a filter that nearly all others fail, and a map to the
 /// places of the sightings.
-pub struct Wanted {
+pub struct HeadIndex {
     filter: Vec<u64>,
     places: HashMap<u64, Vec<usize>>,
 }
 
-impl Wanted {
+impl HeadIndex {
     /// Of sightings, by their places and the heads of their identifiers.
     pub fn new(sightings: impl Iterator<Item = (usize, u64)>) -> Self {
         let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
