@@ -8,7 +8,7 @@
 
 Marks that a page may put behind the language of a fence:
 
-    ```sh no-run          shown, never run: it installs something, or it does not end
+    ```sh skip          shown, never run: it installs something, or it does not end
     ```sh fails           has to end with an exit status that is not 0
     ```text output        is what the block before printed; `…` stands for anything
     ```text output-shape  the same, whatever the numbers are
@@ -293,7 +293,7 @@ def run_page(name, program):
         }
         for block in blocks:
             kind, marks = (block.words or [""])[0], block.words[1:]
-            if kind in ("sh", "bash", "shell") and "no-run" not in marks:
+            if kind in ("sh", "bash", "shell") and "skip" not in marks:
                 try:
                     outcome = subprocess.run(
                         ["sh", "-euc", block.text], cwd=work, env=environment, text=True,
