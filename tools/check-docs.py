@@ -30,6 +30,11 @@ MOST_WORDS = 40
 BLOCK_TIMEOUT_S = 120
 SOURCES = (".rs", ".py", ".sh", ".toml", ".md", ".svg", ".json")
 
+# A page whose prose is not checked, and why.
+UNCHECKED_PROSE = {
+    "docs/format/snapshot-v1.md": "is being rewritten together with its format",
+}
+
 # Riddle words and what to write in their place. Whole words, in any case.
 BANNED = {
     "strangers": "unknown hints",
@@ -192,11 +197,9 @@ def paragraphs(prose):
             found.append((begin, " ".join(lines)))
             lines.clear()
 
-    in_table = False
     for number, line in prose:
         text = line.strip()
-        in_table = text.startswith("|") or (in_table and False)
-        if not text or in_table or re.match(r"^(#{1,6}\s|>|<|={3,}$|-{3,}$|!\[)", text):
+        if not text or text.startswith("|") or re.match(r"^(#{1,6}\s|>|<|={3,}$|-{3,}$|!\[)", text):
             flush()
             continue
         if re.match(r"^([-*+]|\d+\.)\s", text):
@@ -217,8 +220,8 @@ def plain(text):
     return re.sub(r"\b(e\.g|i\.e|et al|vs|cf|approx)\.", r"\1", text)
 
 
-def sentences(text):
-    return [part for part in re.split(r"(?<=[.?!])[\"')\]]*\s+", text) if part.strip()]
+def sentences(text, ends=".?!"):
+    return [part for part in re.split(rf"(?<=[{ends}])[\"')\]]*\s+", text) if part.strip()]
 
 
 def check_prose(pages):
@@ -228,13 +231,17 @@ def check_prose(pages):
     for name, (prose, _) in pages.items():
         if not (name == "README.md" or name == "CHANGELOG.md" or name.startswith("docs/")):
             continue
+        if name in UNCHECKED_PROSE:
+            continue
         for number, line in prose:
             text = plain(line)
             for pattern, word, instead in banned:
                 if pattern.search(text):
                     problems.append(f"{name}:{number}: \"{word}\": write {instead}")
+        # The benches write the conditions of a run as a list with semicolons.
+        ends = ".?!;" if name.startswith("docs/results/") else ".?!"
         for number, paragraph in paragraphs(prose):
-            for sentence in sentences(plain(paragraph)):
+            for sentence in sentences(plain(paragraph), ends):
                 words = [word for word in sentence.split() if re.search(r"\w", word)]
                 if len(words) > MOST_WORDS:
                     head = " ".join(words[:8])
