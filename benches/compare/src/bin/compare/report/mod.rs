@@ -150,9 +150,10 @@ fn sizes(lines: &[Line<'_>]) -> String {
 fn lookups(lines: &[Line<'_>]) -> String {
     let mut text = format!(
         "## Lookups\n\n\
-         Batches are of {HINTS_PER_BATCH}; – marks contestants without a batch call. A ratio is \
-         the row's time to ours, retrieval to retrieval and confirmed to confirmed, each at its best pace (in \
-         batches where there are any) or one by one; **above 1 hintdex is ahead**.\n\n\
+         Batches are of {HINTS_PER_BATCH}; – marks contestants without a batch call. A ratio \
+         is the row's time to ours, retrieval to retrieval and confirmed to confirmed, each \
+         at its best pace (in batches where there are any) or one by one; **above 1 hintdex \
+         is ahead**.\n\n\
          | contestant | ns, one by one | ns, in batches | lookups a second | ÷ live index, one \
          by one | at best | ÷ snapshot of 1 try, one by one | at best |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
