@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 CARGO ?= cargo
 LIGHT := -p hintdex-host -p hintdex-wire -p hintdex-scan -p hintdex-snapshot -p hintdex-beacon
 
-.PHONY: help demo test test-long lint build bench compare perf perf-accept setup clean
+.PHONY: help demo test test-long lint docs-check build bench compare perf perf-accept setup clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -24,16 +24,22 @@ build: setup
 demo: build
 	@tools/demo.sh
 
-# make lint    formatting, clippy without a warning, sizes of files and functions, wire for Cortex-M4
+# make lint    formatting, clippy without a warning, sizes, wire for Cortex-M4, links and prose
 lint: setup
 	$(CARGO) fmt --all --check
 	tools/with-ccache.sh $(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	tools/check-sizes.sh
 	CARGO="$(CARGO)" tools/check-firmware.sh
+	tools/draw-docs.py check
+	tools/check-docs.py lint
+
+# make docs-check  runs every command of README.md and docs/guide, and compares the output
+docs-check: build
+	tools/check-docs.py run
 
 # The crates without RocksDB run in the dev profile, too: there arithmetic that
 # overflows panics.
-test: lint build
+test: lint build docs-check
 	$(CARGO) test $(LIGHT)
 	tools/with-ccache.sh $(CARGO) test --release --workspace
 

@@ -17,10 +17,10 @@ trap 'rm -f "$unfinished"' EXIT
     echo
     echo "Written by \`tools/bench.sh\` on $(date -u +%Y-%m-%d), commit $(git rev-parse --short HEAD)."
     echo
-    echo 'Ours and the peer ran in turns in one run; a ratio is taken round by round and its'
-    echo 'median is held against the goal. Work on one thread is compared by CPU time, which'
-    echo 'others on the machine do not disturb as much, work on two threads by the wall.'
-    echo 'What misses its goal says so.'
+    echo 'Ours and the peer ran in turns in one run. A ratio is taken round by round, and its'
+    echo 'median is compared with the goal. Work on one thread is compared by CPU time, which'
+    echo 'other work on the machine disturbs less; work on two threads by wall time.'
+    echo 'A row that misses its goal is marked MISSES.'
     echo
     for name in lookup provision decode sizes; do
         "$bench" "$name"

@@ -20,22 +20,24 @@ trap 'rm -rf "$folder"' EXIT
     echo '# Growth'
     echo
     echo "Written by \`tools/growth.sh $devices $runs\` on $(date -u +%Y-%m-%d), commit $(git rev-parse --short HEAD)."
-    echo "Processor time; of $runs fresh processes a figure the middle one, and the least and the greatest."
+    echo "Processor time; each figure is the middle of $runs fresh processes, with the least and the greatest."
     echo
     sed '/^the page: /,$d' "$folder/table.md"
     cat <<'NOTES'
 
-What bends, and why. *Bytes*: a ribbon of 32 tries holds the number of a group of 32
-devices, so each doubling of the fleet is a bit more, 0.125 bytes a hint, which is what
-the bound takes, too; the live index takes the same bit for its slots, and 16 bits of
-hint whatever its size, within the half bit by which a bucket's fill moves. Small
-fleets pay for headers and the store's own files (some 150 KiB). *Lookups* wait for
-memory once keys (16 bytes a device) and rows leave the processor's caches, 10⁵ to 10⁶
-devices here; in the live index they are a read of a block once its rows do not fit
-into a quarter of `--memory`, 10⁸ devices here, whose window is 4.7 GB. *Building* takes another
-pass over all keys and hints whenever the hints do not fit into `--memory` at once: 11
-bytes each for a window, 12 for a snapshot, so 11 and 12 passes for 10⁹ hints in 1 GiB,
-and each makes every key and hint again, some 30 to 40 ns a hint. With `--memory 12G` there is one.
+What grows, and why.
+
+- **Bytes.** A ribbon of 32 tries stores the number of a group of 32 devices. Each doubling of the
+  fleet is one bit more, 0.125 bytes a hint, as in the information bound. The live index takes the
+  same bit for its slots, and 16 bits of hint whatever its size, within the half bit by which a
+  bucket's fill moves. Small fleets pay for headers and the store's own files (some 150 KiB).
+- **Lookups** wait for memory once keys (16 bytes a device) and rows leave the processor's caches: 10⁵
+  to 10⁶ devices here. In the live index a lookup reads a block once the rows do not fit into a
+  quarter of `--memory`: 10⁸ devices here, with a window of 4.7 GB.
+- **Building** takes a further pass over all keys and hints when the hints do not fit into `--memory`
+  at once: 11 bytes each for a window, 12 for a snapshot. That is 11 and 12 passes for 10⁹ hints in
+  1 GiB. Each pass computes every key and hint again, some 30 to 40 ns a hint. With `--memory 12G`
+  there is one pass.
 NOTES
 } >"$folder/growth.md"
 cp "$folder/growth.md" docs/results/growth.md

@@ -6,6 +6,8 @@ missing=()
 command -v c++ >/dev/null || missing+=(g++)
 command -v make >/dev/null || missing+=(make)
 command -v ccache >/dev/null || missing+=(ccache)
+# The documents are checked, and their figures drawn, by scripts.
+command -v python3 >/dev/null || missing+=(python3)
 # The tests kill the program at chosen system calls.
 command -v strace >/dev/null || missing+=(strace)
 # make perf counts instructions.

@@ -86,3 +86,8 @@ pub use hintdex_wire as wire;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;
+
+/// The examples of the guide's page on embedding, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/embed.md")]
+pub struct EmbedGuide;

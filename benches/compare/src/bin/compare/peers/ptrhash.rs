@@ -34,7 +34,7 @@ pub fn entries() -> [Entry; 2] {
         has_batch: true,
         note,
         why: "two reads, a pilot and a packed device, in memory alone, without checks of blocks; \
-              larger than a ribbon for as many tries, and made anew for every change",
+              larger than a ribbon for as many tries, and rebuilt for every change",
         ..Entry::new(name, title, Kind::Static, Home::Process(make))
     };
     [

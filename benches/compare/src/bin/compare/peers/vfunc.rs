@@ -25,7 +25,7 @@ pub fn entries() -> [Entry; 1] {
         note: "first 8 bytes of a hint → device, two threads build; no call for many hints, so \
                only the confirmation is batched",
         why: "three reads that do not depend on each other and no checks of blocks, in memory alone; \
-              larger than a ribbon for as many tries, and made anew for every change",
+              larger than a ribbon for as many tries, and rebuilt for every change",
         ..Entry::new("vfunc", "sux VFunc", Kind::Static, Home::Process(make))
     }]
 }

@@ -93,20 +93,21 @@ fn heading(run: &Run<'_>, found: &Found) -> String {
          Written by `make compare` (`{command}`) on {date}, commit {commit}; {machine}; scan back \
          end {backend:?}; load {before:.1} before the run, {after:.1} at its end, this run \
          included.\n\n\
-         {hints} hints of 16 bytes, {devices} devices × {horizon}. Everybody is given the same \
-         ones and asked for the same ones, drawn from all, in the same order: hint in, device \
-         out. Each has a process of its own, loaded alone, warmed up and checked; then all take \
-         turns of about 0.2 s, {rounds} rounds. Every hint that is asked for is known, and every \
-         answer is checked, after the clock. \
-         Everything is warm: stores may keep {cache} MiB in memory, more than any has.\n\n\
-         A peer that keeps whole hints is done when it has found one. A static function, and \
-         each of ours, names candidates, and the device's key decides: *confirmed* is until \
-         then, *retrieval alone* what comes before. That takes the hint keys in memory, 16 \
-         bytes a device, which a station has anyway; they are in *resident* of confirmed rows. \
-         In return nothing is believed that a file says.\n\n\
-         Times are processor time of the process, medians with least and greatest; those marked \
-         ⏱ are the wall's, because another process does the work, and its time counts, too. \
-         Others used the machine: ratios, taken round by round, say more than times.\n\n",
+         {hints} hints of 16 bytes, {devices} devices × {horizon}. Every contestant holds the \
+         same hints and is asked for the same hints, drawn from all, in the same order: hint \
+         in, device out. Each runs in a process of its own, loaded alone, warmed up and \
+         checked; then all take turns of about 0.2 s, {rounds} rounds. Every hint that is \
+         asked for is known, and every answer is checked, outside the timed part. Everything \
+         is warm: stores may keep {cache} MiB in memory, more than any needs.\n\n\
+         A peer that stores whole hints is done when it has found one. A static function, and \
+         each form of ours, names candidates, and the device's key decides. *Confirmed* rows \
+         include that decision; rows of *retrieval alone* end before it. The decision takes \
+         the hint keys in memory, 16 bytes a device, which a station has anyway; *resident* \
+         of confirmed rows includes them. In return no content of a file is trusted.\n\n\
+         Times are processor time of the process: medians with least and greatest. Times \
+         marked ⏱ are wall time, because another process does the work, and its time counts, \
+         too. Other work used the machine: ratios, taken round by round, are more reliable \
+         than times.\n\n",
         command = run.command(),
         date = run.date,
         commit = run.commit,
@@ -122,9 +123,9 @@ fn heading(run: &Run<'_>, found: &Found) -> String {
 fn sizes(lines: &[Line<'_>]) -> String {
     let mut text = String::from(
         "## Bytes and loading\n\n\
-         *Bytes a hint*: files, where there are any; of static functions the structure; of \
-         servers what they say; else what the process grew by. *Resident*: what the process \
-         grew by, mapped files included, or the server's.\n\n\
+         *Bytes a hint*: files, where there are any; the structure of static functions; what \
+         servers report; else the growth of the process. *Resident*: the growth of the \
+         process, mapped files included, or of the server.\n\n\
          | contestant | kind | bytes a hint | resident bytes a hint | hints loaded a second | \
          CPU ns a hint to load |\n| --- | --- | ---: | ---: | ---: | ---: |\n",
     );
@@ -149,9 +150,10 @@ fn sizes(lines: &[Line<'_>]) -> String {
 fn lookups(lines: &[Line<'_>]) -> String {
     let mut text = format!(
         "## Lookups\n\n\
-         Batches are of {HINTS_PER_BATCH}; – is no call for many. A ratio is the row's time to \
-         ours, retrieval to retrieval and confirmed to confirmed, each at its best pace (in \
-         batches where there are any) or one by one; **above 1 hintdex is ahead**.\n\n\
+         Batches are of {HINTS_PER_BATCH}; – marks contestants without a batch call. A ratio \
+         is the row's time to ours, retrieval to retrieval and confirmed to confirmed, each \
+         at its best pace (in batches where there are any) or one by one; **above 1 hintdex \
+         is ahead**.\n\n\
          | contestant | ns, one by one | ns, in batches | lookups a second | ÷ live index, one \
          by one | at best | ÷ snapshot of 1 try, one by one | at best |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"

@@ -79,7 +79,7 @@ fn list(ahead: &[(&Line<'_>, f64)]) -> String {
         .iter()
         .map(|(line, value)| format!("{} ({})", line.entry.title, ratio(*value)))
         .collect();
-    if names.is_empty() { "nobody".into() } else { names.join(", ") }
+    if names.is_empty() { "no peer".into() } else { names.join(", ") }
 }
 
 /// The two goals of this comparison.
