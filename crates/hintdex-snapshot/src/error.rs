@@ -5,8 +5,6 @@ use core::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::Encoding;
-
 /// Why a file was not opened as a snapshot. Nothing of it was used.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -117,38 +115,6 @@ impl fmt::Display for Damage {
 }
 
 impl Error for Damage {}
-
-/// Why snapshots were not listed, or not as one list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ListError {
-    /// The encoding keeps no hints; build the snapshot with [`Encoding::Sorted`].
-    NotSorted {
-        /// The snapshot's encoding.
-        encoding: Encoding,
-    },
-    /// The snapshots differ in their hint scheme, their first slot or their
-    /// tries, so that their entries do not compare; build them alike.
-    Unlike,
-}
-
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotSorted { encoding } => {
-                write!(
-                    f,
-                    "a snapshot in the encoding {encoding} keeps no hints; build a sorted one"
-                )
-            }
-            Self::Unlike => f.write_str(
-                "the snapshots differ in hint scheme, first slot or tries; build them alike",
-            ),
-        }
-    }
-}
-
-impl Error for ListError {}
 
 /// Why no snapshot was built. The file of that name is what it was before.
 #[derive(Debug)]

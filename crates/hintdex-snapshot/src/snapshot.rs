@@ -9,7 +9,7 @@ use hintdex_wire::Hint;
 use zerocopy::FromBytes;
 
 use crate::candidates::Found;
-use crate::encoding::{Shape, Shards, SortedEntries, View};
+use crate::encoding::{Shape, Shards, View};
 use crate::format::{
     BLOCK_CRC_LEN_BYTES, Checked, Checks, DATA_OFFSET_BYTES, Header, Manifest, SHARD_ALIGN_BYTES,
     SHARD_RECORD_LEN_BYTES, ShardRecord,
@@ -302,15 +302,6 @@ impl Snapshot {
                 .max(0.0),
             sections,
         }
-    }
-
-    /// The hints in order, if the encoding has kept any.
-    pub(crate) fn entries(&self) -> Option<SortedEntries<'_>> {
-        self.shards.entries(self.view())
-    }
-
-    pub(crate) const fn shape(&self) -> &Shape {
-        &self.shape
     }
 
     /// What the snapshot was built from and for.

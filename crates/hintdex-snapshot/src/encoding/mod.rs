@@ -21,7 +21,6 @@ use crate::{BuildError, Damage, SnapshotParams};
 use dense::DenseShard;
 pub(crate) use duplicates::{Duplicate, group as duplicate_group};
 use ribbon::RibbonShard;
-pub(crate) use sorted::SortedEntries;
 use sorted::SortedShard;
 
 /// How hints are stored. Its number and name never change meaning.
@@ -37,8 +36,8 @@ pub enum Encoding {
     /// gives the slots of all hints near it. log2(slots / tries) + 1.8 bits a hint.
     Dense,
     /// The hints themselves, in order, cut to the bits that tell them apart and
-    /// some check bits, each with its slot. Can be listed; a foreign hint is
-    /// told to be one. log2(slots) + check bits + 2.3 bits a hint.
+    /// some check bits, each with its slot. A foreign hint finds a candidate once in
+    /// 2^`check_bits`. log2(slots / tries) + check bits + 2.3 bits a hint.
     Sorted,
 }
 
@@ -263,14 +262,6 @@ impl Shards {
         for_encoding!(self, shards => if let Some(shard) = shards.get(shard) {
             shard.prefetch(view, head);
         });
-    }
-
-    /// The hints in order, if the encoding has kept any.
-    pub fn entries<'f>(&'f self, view: View<'f>) -> Option<SortedEntries<'f>> {
-        match self {
-            Self::Sorted(shards) => Some(SortedEntries::new(view, shards)),
-            Self::Ribbon(_) | Self::Dense(_) => None,
-        }
     }
 
     /// How many entries the lists of duplicate hints have.
