@@ -94,10 +94,10 @@ impl SampleShard {
     /// # Errors
     /// [`BuildError`] when the shard cannot be built.
     pub fn build(self) -> Result<SnapshotEstimate, BuildError> {
-        let Self { params, shape, mut entries } = self;
+        let Self { params, shape, entries } = self;
         let sampled_hints = entries.len() as u64;
         let mut bytes = Vec::new();
-        let record = build_shard(params.encoding, &shape, 0, &mut entries, &mut bytes)?;
+        let record = build_shard(params.encoding, &shape, 0, &entries, &mut bytes)?;
         let mut sections = sections_of(&params, &shape, &record)?;
         let shards = 1_u64 << shape.shard_bits;
         let padding = bytes.len().next_multiple_of(SHARD_ALIGN_BYTES) - bytes.len();

@@ -10,7 +10,7 @@
 //! ```
 
 use super::View;
-use super::bits::{BitReader, BitWriter};
+use super::bits::{BitReader, BitWriter, MAX_LOW_BITS};
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel;
 use crate::snapshot::Section;
@@ -48,7 +48,10 @@ impl Buckets {
         let [relative_bits, low_bits, 0, 0, 0, 0, 0, 0] = widths.to_le_bytes() else {
             return None;
         };
-        if relative_bits > 32 || low_bits > 56 || record.duplicate_count.get() != 0 {
+        if relative_bits > 32
+            || u32::from(low_bits) > MAX_LOW_BITS
+            || record.duplicate_count.get() != 0
+        {
             return None;
         }
         let (bucket_count, codes_bits) =

@@ -166,12 +166,12 @@ pub(crate) struct View<'f> {
 /// not fit together are refused by [`open`](Self::open), and bytes that make no
 /// sense give fewer candidates or none. Wrong candidates do no harm.
 pub(crate) trait Shard: Sized + Send + Sync {
-    /// Appends the shard of `entries`, which it may reorder, to `out` and fills
-    /// in the numbers of its record, all but the place.
+    /// Appends the shard of `entries` to `out` and returns its record, complete but
+    /// for the offset.
     fn build(
         shape: &Shape,
         shard: usize,
-        entries: &mut Vec<Entry>,
+        entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError>;
 
@@ -294,7 +294,7 @@ pub(crate) fn build_shard(
     encoding: Encoding,
     shape: &Shape,
     shard: usize,
-    entries: &mut Vec<Entry>,
+    entries: &[Entry],
     out: &mut Vec<u8>,
 ) -> Result<ShardRecord, BuildError> {
     match encoding {

@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
+use super::spread::{self, Keyed};
 use super::{BucketCandidates, Entry, Shape, Shard, View};
 use crate::candidates::Found;
 use crate::format::ShardRecord;
@@ -53,6 +54,14 @@ impl Widths {
         1 << self.bucket_bits
     }
 
+    /// A hint without its shard's bits and without those that are not kept.
+    const fn kept(self, local: u64) -> u64 {
+        match u64::MAX.checked_shr(self.bucket_bits + self.suffix_bits) {
+            Some(rest) => local & !rest,
+            None => local,
+        }
+    }
+
     /// The bucket and the suffix of a hint without its shard's bits.
     const fn split(self, local: u64) -> (u32, u64) {
         // Two shifts each, so that no bits at all give 0.
@@ -66,24 +75,23 @@ impl Shard for SortedShard {
     fn build(
         shape: &Shape,
         shard: usize,
-        entries: &mut Vec<Entry>,
+        entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
         let hint_count = super::hint_count(shard, entries)?;
         let widths = Widths::of(shape);
-        let key = |entry: &Entry| {
-            let (bucket, suffix) = widths.split(entry.head() << shape.shard_bits);
-            (bucket, suffix, shape.group(entry.slot))
-        };
-        entries.sort_unstable_by_key(key);
-        entries.dedup_by_key(|entry| key(entry));
+        let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
+            hash: widths.kept(entry.head() << shape.shard_bits),
+            value: shape.group(entry.slot),
+        }));
+        keys.dedup();
 
         let gaps = || {
             let mut before = None;
-            entries.iter().map(move |entry| {
-                let (bucket, suffix, group) = key(entry);
+            keys.iter().map(move |key| {
+                let (bucket, suffix) = widths.split(key.hash);
                 let previous = before.replace((bucket, suffix)).filter(|&(of, _)| of == bucket);
-                (bucket, suffix - previous.map_or(0, |(_, previous)| previous), group)
+                (bucket, suffix - previous.map_or(0, |(_, previous)| previous), key.value)
             })
         };
         let low_bits = best_low_bits(gaps().map(|(_, gap, _)| gap));

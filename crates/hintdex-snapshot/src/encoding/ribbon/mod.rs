@@ -93,7 +93,7 @@ impl Shard for RibbonShard {
     fn build(
         shape: &Shape,
         shard: usize,
-        entries: &mut Vec<Entry>,
+        entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
         build::build(shape, shard, entries, out)
