@@ -2,6 +2,7 @@
 
 use core::error::Error;
 use core::fmt;
+use core::ops::Range;
 use std::io;
 use std::path::PathBuf;
 
@@ -154,6 +155,23 @@ pub enum BuildError {
         /// How many it gave.
         got: u64,
     },
+    /// The source gave a hint of a slot that the snapshot does not cover; let
+    /// [`SnapshotParams::slots`](crate::SnapshotParams::slots) cover it, or leave its
+    /// hints out.
+    SlotOutside {
+        /// The least such slot.
+        slot: u32,
+        /// The slots of the parameters.
+        slots: Range<u32>,
+    },
+    /// The system refused memory for the hints of a pass; give the build less of it
+    /// ([`Builder::memory_bytes`](crate::Builder::memory_bytes)) or fewer threads.
+    OutOfMemory {
+        /// What the build asked for when it was refused, in bytes.
+        asked_bytes: u64,
+        /// The bound that the build was given, in bytes.
+        memory_bytes: u64,
+    },
     /// A shard has more hints than its record can count; the hints are not uniform.
     ShardTooLarge {
         /// The shard.
@@ -181,6 +199,16 @@ impl fmt::Display for BuildError {
                 f,
                 "{announced} hints were announced and {got} given: the fleet changed meanwhile; \
                  build again"
+            ),
+            Self::SlotOutside { slot, slots: Range { start, end } } => write!(
+                f,
+                "a hint of slot {slot} was given, and the snapshot covers slots {start} to below \
+                 {end}; cover the slot or leave its hints out"
+            ),
+            Self::OutOfMemory { asked_bytes, memory_bytes } => write!(
+                f,
+                "the system refused {asked_bytes} bytes for the build, which may take \
+                 {memory_bytes} in all; give it less memory, and it makes more passes"
             ),
             Self::ShardTooLarge { shard, hints } => {
                 write!(f, "shard {shard} has {hints} hints, too many; are the hints from a cipher?")
