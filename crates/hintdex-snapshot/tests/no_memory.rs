@@ -11,15 +11,24 @@ use hintdex_snapshot::{BuildError, Builder, Dial, Encoding, HintSource};
 use hintdex_wire::Slot;
 use support::{key, params};
 
-/// Refuses whatever is longer than it is told.
+/// Refuses whatever is longer than it is told, but for the first so many.
 struct Refusing;
 
 static MOST_LEN_BYTES: AtomicUsize = AtomicUsize::new(usize::MAX);
+static SPARED: AtomicUsize = AtomicUsize::new(0);
+/// The length of what was refused first.
+static REFUSED_LEN_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: either there is no memory, or it is `System`'s.
 unsafe impl GlobalAlloc for Refusing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() > MOST_LEN_BYTES.load(Ordering::SeqCst) {
+        let is_long = layout.size() > MOST_LEN_BYTES.load(Ordering::SeqCst);
+        if is_long && SPARED.load(Ordering::SeqCst) > 0 {
+            SPARED.fetch_sub(1, Ordering::SeqCst);
+        } else if is_long {
+            let (from, to) = (0, layout.size());
+            let _ =
+                REFUSED_LEN_BYTES.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst);
             return std::ptr::null_mut();
         }
         // SAFETY: the caller's promises are `System`'s.
@@ -55,10 +64,12 @@ impl HintSource for Crowded {
 #[test]
 fn memory_that_is_refused_is_an_error() {
     let dir = tempfile::tempdir().expect("a folder");
-    let build = |most_len_bytes, memory_bytes, announced, given| {
+    let build = |most_len_bytes, spared, memory_bytes, announced, given| {
         let params = params(Encoding::Ribbon, Dial::Tries(1), 0..1);
         let key = key();
         let builder = Builder::new(params, &key).threads(1).memory_bytes(memory_bytes);
+        REFUSED_LEN_BYTES.store(0, Ordering::SeqCst);
+        SPARED.store(spared, Ordering::SeqCst);
         MOST_LEN_BYTES.store(most_len_bytes, Ordering::SeqCst);
         let source = Crowded { announced, given };
         let built = builder.build(&source, dir.path().join("fleet.hdx"));
@@ -71,14 +82,19 @@ fn memory_that_is_refused_is_an_error() {
             other => panic!("{other:?}"),
         }
     };
-    // The room that the hints of a shard are given.
-    let asked_bytes = build(1 << 20, 5, 1 << 20, 0);
-    assert!((12 << 20..13 << 20).contains(&asked_bytes), "{asked_bytes}");
+    let refused = || REFUSED_LEN_BYTES.load(Ordering::SeqCst) as u64;
+    // The room that the hints of a shard are given, when the sum is asked for and after.
+    for spared in [0, 1] {
+        let asked_bytes = build(1 << 20, spared, 5, 1 << 20, 0);
+        assert!((12 << 20..13 << 20).contains(&asked_bytes), "{asked_bytes}");
+        assert_eq!(refused(), asked_bytes);
+    }
     // That of all shards at once, each of which would be given some.
-    let asked_bytes = build(1 << 30, u64::MAX, 1 << 40, 0);
+    let asked_bytes = build(1 << 30, 0, u64::MAX, 1 << 40, 0);
     assert!((12 << 40..13 << 40).contains(&asked_bytes), "{asked_bytes}");
+    assert_eq!(refused(), asked_bytes);
     // The room that more hints take than were announced.
-    let asked_bytes = build(1 << 20, 5, 1_000, 1 << 20);
+    let asked_bytes = build(1 << 20, 0, 5, 1_000, 1 << 20);
     assert!((1 << 19..13 << 20).contains(&asked_bytes), "{asked_bytes}");
     assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 0);
 }
