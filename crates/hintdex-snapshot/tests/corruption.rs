@@ -407,3 +407,65 @@ fn a_time_that_ends_before_it_begins_is_refused() {
         Snapshot::from_bytes(&bytes, &key()).expect("a file for some time");
     }
 }
+
+/// Where the list of duplicate hints of a snapshot of one shard is, by its record.
+fn duplicates(bytes: &[u8]) -> Range<usize> {
+    let record = &bytes[bytes.len() - manifest_len(bytes)..][..64];
+    let len = u64::from_le_bytes(record[8..16].try_into().expect("eight bytes")) as usize;
+    let count = u32::from_le_bytes(record[20..24].try_into().expect("four bytes")) as usize;
+    4096 + len - 12 * count..4096 + len
+}
+
+/// Of a list of many blocks, damage costs the hints whose entries are in a damaged block,
+/// or would be, and no other.
+#[test]
+fn damage_in_the_list_of_duplicates_costs_no_hint_outside_it() {
+    let fleet = Fleet { hint_len_bytes: 2, ..Fleet::new(9_000, 4) };
+    let whole = build_bytes(&fleet, params(Encoding::Ribbon, Dial::Tries(1), 0..9_000));
+    let list = duplicates(&whole);
+    let entries: Vec<u64> = whole[list.clone()]
+        .chunks(12)
+        .map(|entry| u64::from_le_bytes(entry[..8].try_into().expect("eight bytes")))
+        .collect();
+    let snapshot = Snapshot::from_bytes(&whole, &key()).expect("opened");
+    let heads = (0..1 << 16_u64).map(|head| head << 48);
+    let answers: Vec<_> =
+        heads.map(|head| (head, answer(&snapshot, head).expect("whole"))).collect();
+    // Blocks that have nothing but entries.
+    let blocks = (list.start - 4096).div_ceil(8192)..(list.end - 4096) / 8192;
+    assert!(blocks.len() > 20, "{blocks:?}");
+    let single = blocks.clone().map(|block| vec![block]);
+    let pairs = blocks.clone().skip(1).map(|block| vec![block - 1, block]);
+    let others = [
+        blocks.clone().collect(),
+        blocks.clone().step_by(2).collect(),
+        blocks.clone().skip(1).step_by(2).collect(),
+        vec![blocks.start, blocks.end - 1],
+    ];
+    let cases: Vec<Vec<usize>> = single.chain(pairs).chain(others).collect();
+    cases.into_par_iter().for_each(|damaged| {
+        let mut bytes = whole.clone();
+        damaged.iter().for_each(|&block| bytes[place(block).start + 5000] ^= 1);
+        let snapshot = Snapshot::from_bytes(&bytes, &key()).expect("opened");
+        // The heads from the last whole entry before each damaged block to the first behind.
+        let lost: Vec<_> = damaged
+            .iter()
+            .map(|&block| {
+                let start = (place(block).start - list.start) / 12;
+                let end = (place(block).end - list.start).div_ceil(12);
+                let before = start.checked_sub(1).map_or(0, |before| entries[before]);
+                before..=entries.get(end).copied().unwrap_or(u64::MAX)
+            })
+            .collect();
+        for (head, expected) in &answers {
+            let is_lost = lost.iter().any(|lost| lost.contains(head));
+            match answer(&snapshot, *head) {
+                Ok(got) => assert!(!is_lost && got == *expected, "{head:016x}, {damaged:?}"),
+                Err(damage) => {
+                    assert!(is_lost, "{head:016x}, {damaged:?}");
+                    assert!(damaged.contains(&(damage.block as usize)), "{damage}");
+                }
+            }
+        }
+    });
+}

@@ -123,8 +123,7 @@ impl Shard for RibbonShard {
         path: P,
         head: u64,
     ) -> Result<Found<'f>, Damage> {
-        let list = view.bytes.touch(self.duplicates())?.as_chunks::<DUPLICATE_LEN_BYTES>().0;
-        let same = duplicates::of(list, head);
+        let same = duplicates::List::new(view, self.duplicates()).of(head)?;
         if !same.is_empty() {
             return Ok(Found::Listed { entries: same.iter(), shape: view.shape });
         }
