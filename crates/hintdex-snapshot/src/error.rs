@@ -117,6 +117,61 @@ impl fmt::Display for Damage {
 
 impl Error for Damage {}
 
+/// Why a snapshot is not sound. Lookups go on: those that need what is damaged fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// A block is not what was written; rebuild the file, or copy it again.
+    Damaged(Damage),
+    /// A byte that fills a part of the file up is not zero, and its block's check
+    /// vouches for it: the file was not written by this format's rules. Rebuild it.
+    Padding {
+        /// The part before the padding.
+        behind: &'static str,
+        /// Where in the file the byte is.
+        offset_bytes: u64,
+    },
+}
+
+impl VerifyError {
+    /// Where in the file the block or the byte is.
+    pub const fn offset_bytes(&self) -> u64 {
+        match self {
+            Self::Damaged(Damage { offset_bytes, .. }) | Self::Padding { offset_bytes, .. } => {
+                *offset_bytes
+            }
+        }
+    }
+}
+
+impl From<Damage> for VerifyError {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Damaged(damage) => damage.fmt(f),
+            Self::Padding { behind, offset_bytes } => write!(
+                f,
+                "the snapshot's byte at offset {offset_bytes}, padding behind the {behind}, is \
+                 not zero; rebuild it"
+            ),
+        }
+    }
+}
+
+impl Error for VerifyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Damaged(damage) => Some(damage),
+            Self::Padding { .. } => None,
+        }
+    }
+}
+
 /// Why no snapshot was built. The file of that name is what it was before.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -94,7 +94,7 @@ mod storage;
 pub use builder::{BuildReport, Builder, HintSource, Progress};
 pub use candidates::{CandidateBatch, Candidates};
 pub use encoding::Encoding;
-pub use error::{BuildError, Damage, OpenError};
+pub use error::{BuildError, Damage, OpenError, VerifyError};
 pub use estimate::{SampleShard, SnapshotEstimate};
 pub use kernel::Kernel;
 pub use key::ManifestKey;

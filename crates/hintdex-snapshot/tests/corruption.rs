@@ -10,10 +10,11 @@
 mod support;
 
 use core::ops::Range;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 
-use hintdex_snapshot::{Damage, Dial, Encoding, OpenError, Snapshot};
+use hintdex_snapshot::{Damage, Dial, Encoding, OpenError, Snapshot, VerifyError};
 use rayon::prelude::*;
 use support::repair::{repair, seal};
 use support::{Fleet, build_bytes, hint, key, params, scramble};
@@ -100,8 +101,7 @@ impl Whole {
                     }
                 }
                 if bit % 64 == at as usize % 64 {
-                    let damage = snapshot.verify().expect_err("damaged");
-                    assert_eq!(damage.block, block as u64, "bit {bit}");
+                    assert_eq!(damaged_block(&snapshot), Some(block), "bit {bit}");
                 }
             }
             file.as_file().write_all_at(&[byte], at).expect("written");
@@ -149,14 +149,16 @@ impl Whole {
     /// the same answers or tell one of them.
     fn assert_told(&self, bytes: &[u8], blocks: &[usize]) {
         let snapshot = Snapshot::from_bytes(bytes, &key()).expect("opened");
-        let told = |damage: Damage| blocks.contains(&(damage.block as usize));
+        let told = |block: usize| blocks.contains(&block);
         for (&head, expected) in self.heads.iter().zip(&self.answers).take(32) {
             match answer(&snapshot, head) {
                 Ok(got) => assert_eq!(got, *expected, "hint {head:016x}, blocks {blocks:?}"),
-                Err(damage) => assert!(told(damage), "{damage:?} for {blocks:?}"),
+                Err(damage) => {
+                    assert!(told(damage.block as usize), "{damage:?} for {blocks:?}");
+                }
             }
         }
-        assert!(snapshot.verify().is_err_and(told), "nobody noticed: blocks {blocks:?}");
+        assert!(damaged_block(&snapshot).is_some_and(told), "nobody noticed: blocks {blocks:?}");
     }
 
     fn assert_cut_is_refused(&self, len: usize) {
@@ -168,6 +170,14 @@ fn assert_refused(len: usize, opened: Result<Snapshot, OpenError>) {
     match opened {
         Err(OpenError::TooShort { .. } | OpenError::NotASnapshot) => {}
         other => panic!("cut to {len} bytes: {:?}", other.map(|snapshot| snapshot.stats())),
+    }
+}
+
+/// The first block that is damaged.
+fn damaged_block(snapshot: &Snapshot) -> Option<usize> {
+    match snapshot.verify() {
+        Err(VerifyError::Damaged(damage)) => Some(damage.block as usize),
+        _ => None,
     }
 }
 
@@ -337,7 +347,11 @@ fn bytes_that_pass_every_check_are_still_not_trusted() {
                     assert!(slots.start <= candidate.start && candidate.end <= slots.end);
                 }
             }
-            snapshot.verify().expect("the checks were repaired");
+            match snapshot.verify() {
+                // Padding was hit, or is elsewhere because a record says so.
+                Ok(()) | Err(VerifyError::Padding { .. }) => {}
+                other => panic!("bit {bit}: {other:?}"),
+            }
             let _ = snapshot.stats();
         });
     }
@@ -468,4 +482,109 @@ fn damage_in_the_list_of_duplicates_costs_no_hint_outside_it() {
             }
         }
     });
+}
+
+/// Little-endian numbers of a record, by the format's page.
+fn number(bytes: &[u8], at: usize) -> usize {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes")) as usize
+}
+
+/// The bits of each shard that fill it up, and those behind it, by the format's page.
+fn padding(bytes: &[u8], encoding: Encoding, value_bits: usize) -> Vec<Range<usize>> {
+    let mut padding = Vec::new();
+    let mut pad = |bits: usize, align_bytes: usize| {
+        let end = bits.next_multiple_of(align_bytes * 8);
+        padding.push(bits..end);
+        end
+    };
+    let manifest = &bytes[bytes.len() - manifest_len(bytes)..];
+    for record in manifest.chunks(64).take(1 << bytes[15]) {
+        let start = (4096 + number(record, 0)) * 8;
+        let parts: Vec<usize> = (0..5).map(|part| number(record, 24 + 8 * part)).collect();
+        if encoding == Encoding::Ribbon {
+            let blocks: Vec<usize> = parts.iter().map(|part| part % (1 << 32)).collect();
+            let blocks = &blocks[..blocks.iter().take_while(|&&blocks| blocks > 0).count()];
+            let rows: usize = blocks.iter().map(|blocks| blocks * 64 * value_bits).sum();
+            let bumping = &blocks[..blocks.len().saturating_sub(1)];
+            bumping
+                .iter()
+                .fold(start + rows, |at, blocks| pad(at + (8 * blocks - 7).div_ceil(32) * 8, 8));
+        } else {
+            let at = pad(start + parts[1], 8);
+            let at = pad(at + parts[0].div_ceil(16) * 32, 8);
+            pad(at + parts[0] * (parts[2] % 256), 8);
+        }
+        pad(start + number(record, 8) * 8, 64);
+    }
+    padding.retain(|bits| !bits.is_empty());
+    padding
+}
+
+/// What fills the file up is zero, and nobody but `verify` reads it: each bit of it, with
+/// every check made right again.
+#[test]
+fn padding_that_is_not_zero_is_refused() {
+    let mut refused = BTreeSet::new();
+    for (encoding, dial, slots) in [
+        (Encoding::Ribbon, Dial::Tries(1), 9_000),
+        (Encoding::Ribbon, Dial::Tries(5), 3_001),
+        (Encoding::Dense, Dial::Tries(30), 1_201),
+        (Encoding::Dense, Dial::Tries(33), 1_201),
+        (Encoding::Sorted, Dial::Tries(1), 100),
+        (Encoding::Sorted, Dial::Tries(7), 20_011),
+    ] {
+        let fleet = Fleet::new(slots, 5);
+        let whole = build_bytes(&fleet, params(encoding, dial, fleet.slots.clone()));
+        Snapshot::from_bytes(&whole, &key()).expect("opened").verify().expect("sound");
+        let padding = padding(&whole, encoding, whole[13].into());
+        let set = |bits: &[usize]| {
+            let mut bytes = whole.clone();
+            bits.iter().for_each(|bit| bytes[bit / 8] |= 1 << (bit % 8));
+            repair(&mut bytes);
+            let snapshot = Snapshot::from_bytes(&bytes, &key()).expect("lookups read no padding");
+            for (head, slot) in fleet.all().take(100) {
+                let found = answer(&snapshot, head).expect("the checks were repaired");
+                assert!(found.iter().any(|range| range.contains(&slot)));
+            }
+            snapshot.verify()
+        };
+        for bits in &padding {
+            for bit in bits.clone() {
+                let error = set(&[bit]).expect_err("not zero");
+                let VerifyError::Padding { behind, .. } = error else { panic!("{error}") };
+                refused.insert((encoding.name(), behind));
+                assert_eq!(error.offset_bytes(), bit as u64 / 8, "{encoding}: {error}");
+            }
+        }
+        // Several: the first is named.
+        let (first, last) = (padding[0].start, padding[padding.len() - 1].end - 1);
+        let error = set(&[last, first]).expect_err("not zero").to_string();
+        assert!(error.contains(&format!("offset {},", first / 8)), "{error}");
+    }
+    let buckets = ["absolute offsets", "codes", "relative offsets", "shard"];
+    let of = |encoding: Encoding| buckets.map(|behind| (encoding.name(), behind));
+    let ribbon = ["shard", "thresholds"].map(|behind| ("ribbon", behind));
+    let all = of(Encoding::Dense).into_iter().chain(ribbon).chain(of(Encoding::Sorted));
+    assert!(refused.iter().copied().eq(all), "{refused:?}");
+}
+
+/// Bits beside the padding are none of it: each bit of the last word before, changed.
+#[test]
+fn only_padding_is_padding() {
+    for &encoding in Encoding::ALL {
+        let fleet = Fleet::new(9_000, 5);
+        let whole = build_bytes(&fleet, params(encoding, Dial::Tries(3), 0..9_000));
+        for bits in padding(&whole, encoding, whole[13].into()) {
+            for bit in bits.start - 64..bits.start {
+                let mut bytes = whole.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                repair(&mut bytes);
+                let snapshot = Snapshot::from_bytes(&bytes, &key()).expect("opened");
+                let is_padding = padding(&whole, encoding, whole[13].into())
+                    .iter()
+                    .any(|bits| bits.contains(&bit));
+                assert_eq!(snapshot.verify().is_err(), is_padding, "{encoding}, bit {bit}");
+            }
+        }
+    }
 }

@@ -9,8 +9,8 @@
 //! codes, bucket after bucket │ an offset for every 16 buckets (u32) │ a packed offset a bucket
 //! ```
 
-use super::View;
 use super::bits::{BitReader, BitWriter, MAX_LOW_BITS};
+use super::{Padding, View};
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel;
 use crate::snapshot::Section;
@@ -115,6 +115,21 @@ impl Buckets {
         let mean_bits = (self.codes_bits / self.bucket_count.max(1)) as usize;
         let at = self.codes_at + bucket * mean_bits / 8;
         kernel::prefetch(view.bytes.peek(at..at + mean_bits / 8));
+    }
+
+    /// Calls `each` with the bits that fill the three parts up.
+    pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        let groups = u64::from(self.bucket_count).div_ceil(GROUP_LEN_BUCKETS as u64);
+        let absolute_bits = groups * ABSOLUTE_LEN_BYTES as u64 * 8;
+        let packed_bits = u64::from(self.bucket_count) * u64::from(self.relative_bits);
+        let parts = [
+            ("codes", self.codes_at, u64::from(self.codes_bits), self.absolute_at),
+            ("absolute offsets", self.absolute_at, absolute_bits, self.relative_at),
+            ("relative offsets", self.relative_at, packed_bits, self.end),
+        ];
+        for (behind, at, len_bits, end) in parts {
+            each(Padding { behind, bits: at as u64 * 8 + len_bits..end as u64 * 8 });
+        }
     }
 
     /// Adds the bytes of the parts to `sections`.

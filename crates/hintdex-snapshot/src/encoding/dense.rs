@@ -8,7 +8,7 @@
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
 use super::spread::{self, Keyed};
-use super::{BucketCandidates, Entry, Shape, Shard, View};
+use super::{BucketCandidates, Entry, Padding, Shape, Shard, View};
 use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
@@ -94,6 +94,10 @@ impl Shard for DenseShard {
         let low_bits = self.buckets.low_bits;
         let slots = DenseCandidates { codes, low_bits, next_group: 0, shape: view.shape };
         Ok(Found::Bucket(BucketCandidates::Dense(slots)))
+    }
+
+    fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        self.buckets.each_padding(each);
     }
 
     fn measure(&self, _: &Shape, sections: &mut Vec<Section>) {

@@ -9,7 +9,7 @@ use core::ops::Range;
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
 use super::spread::{self, Keyed};
-use super::{BucketCandidates, Entry, Shape, Shard, View};
+use super::{BucketCandidates, Entry, Padding, Shape, Shard, View};
 use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
@@ -121,6 +121,10 @@ impl Shard for SortedShard {
         let low_bits = self.buckets.low_bits;
         let groups = SortedCandidates { codes, low_bits, suffix: 0, wanted, shape: view.shape };
         Ok(Found::Bucket(BucketCandidates::Sorted(groups)))
+    }
+
+    fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        self.buckets.each_padding(each);
     }
 
     fn measure(&self, _: &Shape, sections: &mut Vec<Section>) {

@@ -36,7 +36,7 @@ mod tests;
 use core::ops::Range;
 
 use super::duplicates::{self, DUPLICATE_LEN_BYTES};
-use super::{Entry, Shape, Shard, View};
+use super::{Entry, Padding, Shape, Shard, View};
 use crate::candidates::Found;
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel::Retrieve;
@@ -133,6 +133,10 @@ impl Shard for RibbonShard {
             }
         }
         Ok(Found::none())
+    }
+
+    fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        self.layers().filter_map(Layer::padding).for_each(each);
     }
 
     fn measure(&self, shape: &Shape, sections: &mut Vec<Section>) {
