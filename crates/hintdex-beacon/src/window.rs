@@ -96,7 +96,7 @@ impl Plan<'_> {
             let verified = snapshot.verify();
             verified.map_err(|damage| OpenError::Damaged {
                 what: "data",
-                offset_bytes: damage.offset_bytes,
+                offset_bytes: damage.offset_bytes(),
             })?;
             Ok(snapshot)
         };

@@ -2,11 +2,10 @@
 
 use core::error::Error;
 use core::fmt;
+use core::ops::Range;
 use std::io;
 
 use hintdex_host::FileError;
-
-use crate::Encoding;
 
 /// Why a file was not opened as a snapshot. Nothing of it was used.
 #[derive(Debug)]
@@ -119,37 +118,60 @@ impl fmt::Display for Damage {
 
 impl Error for Damage {}
 
-/// Why snapshots were not listed, or not as one list.
+/// Why a snapshot is not sound. Lookups go on: those that need what is damaged fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ListError {
-    /// The encoding keeps no hints; build the snapshot with [`Encoding::Sorted`].
-    NotSorted {
-        /// The snapshot's encoding.
-        encoding: Encoding,
+pub enum VerifyError {
+    /// A block is not what was written; rebuild the file, or copy it again.
+    Damaged(Damage),
+    /// A byte that fills a part of the file up is not zero, and its block's check
+    /// vouches for it: the file was not written by this format's rules. Rebuild it.
+    Padding {
+        /// The part before the padding.
+        behind: &'static str,
+        /// Where in the file the byte is.
+        offset_bytes: u64,
     },
-    /// The snapshots differ in their hint scheme, their first slot or their
-    /// tries, so that their entries do not compare; build them alike.
-    Unlike,
 }
 
-impl fmt::Display for ListError {
+impl VerifyError {
+    /// Where in the file the block or the byte is.
+    pub const fn offset_bytes(&self) -> u64 {
+        match self {
+            Self::Damaged(Damage { offset_bytes, .. }) | Self::Padding { offset_bytes, .. } => {
+                *offset_bytes
+            }
+        }
+    }
+}
+
+impl From<Damage> for VerifyError {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotSorted { encoding } => {
-                write!(
-                    f,
-                    "a snapshot in the encoding {encoding} keeps no hints; build a sorted one"
-                )
-            }
-            Self::Unlike => f.write_str(
-                "the snapshots differ in hint scheme, first slot or tries; build them alike",
+            Self::Damaged(damage) => damage.fmt(f),
+            Self::Padding { behind, offset_bytes } => write!(
+                f,
+                "the snapshot's byte at offset {offset_bytes}, padding behind the {behind}, is \
+                 not zero; rebuild it"
             ),
         }
     }
 }
 
-impl Error for ListError {}
+impl Error for VerifyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Damaged(damage) => Some(damage),
+            Self::Padding { .. } => None,
+        }
+    }
+}
 
 /// Why no snapshot was built. The file of that name is what it was before, unless
 /// [`FileError::is_published`].
@@ -184,6 +206,23 @@ pub enum BuildError {
         /// How many it gave.
         got: u64,
     },
+    /// The source gave a hint of a slot that the snapshot does not cover; let
+    /// [`SnapshotParams::slots`](crate::SnapshotParams::slots) cover it, or leave its
+    /// hints out.
+    SlotOutside {
+        /// The least such slot.
+        slot: u32,
+        /// The slots of the parameters.
+        slots: Range<u32>,
+    },
+    /// The system refused memory for the hints of a pass; give the build less of it
+    /// ([`Builder::memory_bytes`](crate::Builder::memory_bytes)) or fewer threads.
+    OutOfMemory {
+        /// What the build asked for when it was refused, in bytes.
+        asked_bytes: u64,
+        /// The bound that the build was given, in bytes.
+        memory_bytes: u64,
+    },
     /// A shard has more hints than its record can count; the hints are not uniform.
     ShardTooLarge {
         /// The shard.
@@ -215,6 +254,16 @@ impl fmt::Display for BuildError {
                 f,
                 "{announced} hints were announced and {got} given: the fleet changed meanwhile; \
                  build again"
+            ),
+            Self::SlotOutside { slot, slots: Range { start, end } } => write!(
+                f,
+                "a hint of slot {slot} was given, and the snapshot covers slots {start} to below \
+                 {end}; cover the slot or leave its hints out"
+            ),
+            Self::OutOfMemory { asked_bytes, memory_bytes } => write!(
+                f,
+                "the system refused {asked_bytes} bytes for the build, which may take \
+                 {memory_bytes} in all; give it less memory, and it makes more passes"
             ),
             Self::ShardTooLarge { shard, hints } => {
                 write!(f, "shard {shard} has {hints} hints, too many; are the hints from a cipher?")

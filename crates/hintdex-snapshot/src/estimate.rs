@@ -5,7 +5,7 @@
 //! the file is that many times as long. So nothing here is fitted, and a change of
 //! an encoding changes its estimate.
 
-use crate::builder::{pass_len_shards, shard_bits};
+use crate::builder::{check_hint_count, pass_len_shards, shard_bits};
 use crate::encoding::{Entry, Shape, Shards, build_shard};
 use crate::format::{
     BLOCK_CRC_LEN_BYTES, BLOCK_LEN_BYTES, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
@@ -56,9 +56,11 @@ impl SampleShard {
     /// 2²⁰ of them at 12 bytes and 10 ns each.
     ///
     /// # Errors
-    /// [`BuildError::Params`] when a parameter is out of range.
+    /// [`BuildError::Params`] when a parameter is out of range, or there are more than
+    /// 2⁴⁰ hints.
     pub fn new(params: &SnapshotParams, hint_count: u64) -> Result<Self, BuildError> {
         params.check()?;
+        check_hint_count(hint_count)?;
         // The key only names the file and seeds its hashes.
         let key = ManifestKey::from_bytes([0; 32]);
         let header = Header::new(params, hint_count, shard_bits(hint_count), &key);
@@ -94,10 +96,10 @@ impl SampleShard {
     /// # Errors
     /// [`BuildError`] when the shard cannot be built.
     pub fn build(self) -> Result<SnapshotEstimate, BuildError> {
-        let Self { params, shape, mut entries } = self;
+        let Self { params, shape, entries } = self;
         let sampled_hints = entries.len() as u64;
         let mut bytes = Vec::new();
-        let record = build_shard(params.encoding, &shape, 0, &mut entries, &mut bytes)?;
+        let record = build_shard(params.encoding, &shape, 0, &entries, &mut bytes)?;
         let mut sections = sections_of(&params, &shape, &record)?;
         let shards = 1_u64 << shape.shard_bits;
         let padding = bytes.len().next_multiple_of(SHARD_ALIGN_BYTES) - bytes.len();

@@ -3,20 +3,24 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::num::TryFromIntError;
+use std::ops::Range;
 use std::path::Path;
 
 use hintdex_wire::Hint;
 use zerocopy::FromBytes;
 
 use crate::candidates::Found;
-use crate::encoding::{Shape, Shards, SortedEntries, View};
+use crate::encoding::{Padding, Shape, Shards, View};
 use crate::format::{
     BLOCK_CRC_LEN_BYTES, Checked, Checks, DATA_OFFSET_BYTES, Header, Manifest, SHARD_ALIGN_BYTES,
     SHARD_RECORD_LEN_BYTES, ShardRecord,
 };
 use crate::kernel::{Kernel, Lookup, Retrieve, Work};
 use crate::storage::{SnapshotFile, Storage};
-use crate::{CandidateBatch, Candidates, Damage, Encoding, ManifestKey, OpenError, SnapshotParams};
+use crate::{
+    CandidateBatch, Candidates, Damage, Encoding, ManifestKey, OpenError, SnapshotParams,
+    VerifyError,
+};
 
 /// How many hints ahead of the one looked up a batch asks for memory: enough to
 /// hide its latency, few enough that nothing is evicted unused.
@@ -38,6 +42,7 @@ const MOST_COPIED_LEN_BYTES: u64 = 64 << 20;
 pub struct Snapshot {
     storage: Storage,
     checks: Checks,
+    directory: Range<usize>,
     header: Header,
     params: SnapshotParams,
     shape: Shape,
@@ -189,14 +194,13 @@ impl Snapshot {
             what: "shard directory",
             offset_bytes: (directory.start + at * SHARD_RECORD_LEN_BYTES) as u64,
         };
-        let records = storage.get(directory.clone()).unwrap_or_default();
-        let records = <[ShardRecord]>::ref_from_bytes(records).map_err(|_| damaged(0))?;
+        let records = records(&storage, &directory).ok_or_else(|| damaged(0))?;
         check_places(records, data.len() as u64).map_err(damaged)?;
         let shards = Shards::open(params.encoding, &shape, records).map_err(damaged)?;
         let checks = Checks::new(header.file_id, data, crcs);
         let kernel = Kernel::best();
         let find_quick = find_quick_for(kernel, shape.columns());
-        Ok(Self { storage, checks, header, params, shape, shards, kernel, find_quick })
+        Ok(Self { storage, checks, directory, header, params, shape, shards, kernel, find_quick })
     }
 
     /// Has lookups use this kernel instead of the fastest. All give the same answers.
@@ -256,13 +260,30 @@ impl Snapshot {
     }
 
     /// Checks every block of the data now, some GB a second, also those that
-    /// were found whole before.
+    /// were found whole before, and that what fills parts of the data up is zero.
+    ///
+    /// Opening has checked the other bytes that are zero.
     ///
     /// # Errors
-    /// [`Damage`] with the first block that is not what was written.
-    pub fn verify(&self) -> Result<(), Damage> {
+    /// [`VerifyError`] with the first block that is not what was written, or the first
+    /// byte of the padding that is not zero.
+    pub fn verify(&self) -> Result<(), VerifyError> {
         let bytes = self.view().bytes;
-        (0..self.checks.block_count()).try_for_each(|block| bytes.check(block))
+        (0..self.checks.block_count()).try_for_each(|block| bytes.check(block))?;
+        let mut first = None;
+        let mut check = |padding: Padding| {
+            let found = padding.not_zero(&self.storage).map(|at| (at, padding.behind));
+            first = first.into_iter().chain(found).min();
+        };
+        self.shards.each_padding(&mut check);
+        records(&self.storage, &self.directory)
+            .unwrap_or_default()
+            .iter()
+            .for_each(|record| check(Padding::of_bytes("shard", record.padding())));
+        match first {
+            None => Ok(()),
+            Some((offset_bytes, behind)) => Err(VerifyError::Padding { behind, offset_bytes }),
+        }
     }
 
     /// The file's own id: a pseudo-random function of its parameters, origin and
@@ -302,15 +323,6 @@ impl Snapshot {
                 .max(0.0),
             sections,
         }
-    }
-
-    /// The hints in order, if the encoding has kept any.
-    pub(crate) fn entries(&self) -> Option<SortedEntries<'_>> {
-        self.shards.entries(self.view())
-    }
-
-    pub(crate) const fn shape(&self) -> &Shape {
-        &self.shape
     }
 
     /// What the snapshot was built from and for.
@@ -408,6 +420,11 @@ impl Work for FindBatch<'_> {
         }
         Ok(())
     }
+}
+
+/// The shard directory of `file`.
+fn records<'f>(file: &'f [u8], directory: &Range<usize>) -> Option<&'f [ShardRecord]> {
+    <[ShardRecord]>::ref_from_bytes(file.get(directory.clone())?).ok()
 }
 
 /// Whether the shards fill the data, one after the other.

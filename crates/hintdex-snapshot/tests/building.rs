@@ -7,7 +7,7 @@ use core::ops::Range;
 use std::fs;
 use std::sync::Mutex;
 
-use hintdex_snapshot::{BuildError, Builder, Dial, Encoding, HintSource, Snapshot};
+use hintdex_snapshot::{BuildError, Builder, Dial, Encoding, HintSource, SampleShard, Snapshot};
 use hintdex_wire::Slot;
 use support::{Fleet, hint, key, params};
 
@@ -229,5 +229,110 @@ fn a_snapshot_that_is_replaced_stays_readable() {
     for (head, slot) in fleet.all() {
         let mut candidates = before.candidates(&hint(head)).expect("whole");
         assert_eq!(candidates.next(), Some(slot..slot + 1));
+    }
+}
+
+/// A source that announces what it does not have, and is asked for nothing.
+struct Announced(u64);
+
+impl HintSource for Announced {
+    fn hint_count(&self) -> u64 {
+        self.0
+    }
+
+    fn hints(&self, _: Range<u32>, _: &mut dyn FnMut(u64, Slot)) {
+        unreachable!("nobody can keep so many hints");
+    }
+}
+
+/// Ten devices with a horizon of 2³⁷, or any fleet with a horizon that no counter has.
+#[test]
+fn more_hints_than_a_snapshot_holds_are_refused_before_memory_is_taken() {
+    const MOST: u64 = 1 << 40;
+    let dir = tempfile::tempdir().expect("a folder");
+    for &encoding in Encoding::ALL {
+        for hints in [MOST + 1, 10 << 37, 1_000_000 << 32, u64::MAX] {
+            let params = params(encoding, Dial::Tries(1), 0..10);
+            for memory_bytes in [0, 1 << 30, u64::MAX] {
+                let key = key();
+                let builder = Builder::new(params.clone(), &key).memory_bytes(memory_bytes);
+                let built = builder.build(&Announced(hints), dir.path().join("fleet.hdx"));
+                let error = built.expect_err("too many");
+                let is_told = matches!(
+                    error,
+                    BuildError::Params { param: "the number of hints", got, .. } if got == hints
+                );
+                assert!(is_told, "{error:?}");
+                assert!(error.to_string().contains(&MOST.to_string()), "{error}");
+            }
+            assert!(matches!(SampleShard::new(&params, hints), Err(BuildError::Params { .. })));
+        }
+    }
+    assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
+}
+
+/// Any memory and any number of threads can be given to a small fleet.
+#[test]
+fn more_memory_and_threads_than_a_machine_has_are_no_error() {
+    let fleet = Fleet::new(1000, 3);
+    let params = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
+    let expected = support::build_bytes(&fleet, params.clone());
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("fleet.hdx");
+    for memory_bytes in [0, u64::MAX] {
+        let key = key();
+        let builder = Builder::new(params.clone(), &key).memory_bytes(memory_bytes);
+        builder.build(&fleet, &path).expect("built");
+        assert!(fs::read(&path).expect("published") == expected, "{memory_bytes}");
+    }
+    let sample = SampleShard::new(&params, 1 << 40).expect("as many as there can be");
+    assert_eq!(sample.hints(), 1 << 20);
+    assert_eq!(sample.passes(u64::MAX, 1), 1);
+    assert_eq!(sample.passes(1 << 30, usize::MAX), 1 << 20, "a shard at a time");
+}
+
+#[test]
+fn a_hint_of_a_slot_that_is_not_covered_is_refused() {
+    /// A fleet with a hint more of each of these slots.
+    struct Astray(Fleet, Vec<u32>);
+    impl HintSource for Astray {
+        fn hint_count(&self) -> u64 {
+            self.0.hint_count() + self.1.len() as u64
+        }
+        fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
+            if slots.start == self.0.slots.start {
+                self.1.iter().for_each(|&slot| each(self.0.head(slot, 0), Slot(slot)));
+            }
+            self.0.hints(slots, each);
+        }
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("fleet.hdx");
+    for &encoding in Encoding::ALL {
+        let build = |astray: &[u32]| {
+            let fleet = Fleet { slots: 2_000..12_000, ..Fleet::new(0, 2) };
+            let params = params(encoding, Dial::Tries(4), fleet.slots.clone());
+            let source = Astray(fleet, astray.to_vec());
+            Builder::new(params, &key()).build(&source, &path)
+        };
+        for (astray, least) in [
+            (&[12_000][..], 12_000),
+            (&[1_999], 1_999),
+            (&[0, 5, u32::MAX], 0),
+            (&[12_345, 2_000], 12_345),
+        ] {
+            let error = build(astray).expect_err("a slot that is not covered");
+            let is_told = matches!(
+                &error,
+                BuildError::SlotOutside { slot, slots: Range { start: 2_000, end: 12_000 } }
+                    if *slot == least
+            );
+            assert!(is_told, "{error:?}");
+            let error = error.to_string();
+            assert!(error.contains(&least.to_string()) && error.contains("12000"), "{error}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
+        build(&[2_000, 11_999]).expect("slots that are covered");
+        fs::remove_file(&path).expect("it is there");
     }
 }

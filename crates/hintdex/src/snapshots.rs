@@ -326,7 +326,9 @@ impl Coming {
 
 impl HintSource for Coming {
     fn hint_count(&self) -> u64 {
-        self.runs.iter().map(|(_, nonces)| nonces.end - nonces.start).sum()
+        // Saturates: the builder refuses so many, and a wrapped sum would look small.
+        let lens = self.runs.iter().map(|(_, nonces)| nonces.end - nonces.start);
+        lens.fold(0, u64::saturating_add)
     }
 
     fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {

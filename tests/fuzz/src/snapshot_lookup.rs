@@ -1,6 +1,5 @@
 //! A golden file with some bytes changed and its checks made right: lookups
-//! give slots of the snapshot, the same from every kernel, alone or in batches,
-//! and so does the list of a sorted one.
+//! give slots of the snapshot, the same from every kernel, alone or in batches.
 //!
 //! Input: the encoding, the number of changes, five bytes a change (place, value),
 //! and heads of eight bytes.
@@ -54,12 +53,5 @@ fuzz_target!(|input: &[u8]| {
             assert!(alone.iter().all(|range| slots.start <= range.start && range.end <= slots.end));
         }
         assert_eq!(*first.get_or_insert_with(|| batched.clone()), batched);
-    }
-    if let Ok(list) = snapshot.list() {
-        for listed in list {
-            let listed = listed.expect("the checks are right").slots;
-            assert!(slots.start <= listed.start && listed.end <= slots.end);
-        }
-        assert_eq!(snapshot.diff(&snapshot).expect("alike").count(), 0);
     }
 });

@@ -10,13 +10,13 @@ mod gather;
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 
 use hintdex_host::Draft;
 use hintdex_wire::Slot;
 use rayon::prelude::*;
 use zerocopy::IntoBytes;
 
+use self::gather::{Gathered, Pass, Refusal};
 use crate::encoding::{Shape, build_shard};
 use crate::format::{
     BLOCK_LEN_BYTES, DATA_OFFSET_BYTES, Header, MAX_SHARD_BITS, SHARD_ALIGN_BYTES, ShardRecord,
@@ -30,8 +30,8 @@ use crate::{BuildError, ManifestKey, SnapshotParams};
 /// them once a pass, from several threads: making a hint again, 10 to 15 ns, is
 /// cheaper than writing its twelve bytes to a disk and reading them back.
 pub trait HintSource: Sync {
-    /// How many hints there are in all. The number and the width of the shards
-    /// depend on it, so it must be exact.
+    /// How many hints there are in all, 2⁴⁰ at most. The number and the width of the
+    /// shards depend on it, so it must be exact.
     fn hint_count(&self) -> u64;
 
     /// Gives `each` the head ([`Hint::head`](hintdex_wire::Hint::head)) and the
@@ -61,6 +61,9 @@ pub struct BuildReport {
 
 /// Shards have up to this many hints, and half as many at least.
 const SHARD_LEN_HINTS: u64 = 1 << 20;
+
+/// The most hints of a snapshot: 2²⁰ shards, and as many hints in each.
+const MAX_HINTS: u64 = SHARD_LEN_HINTS << MAX_SHARD_BITS;
 
 /// What a hint takes while it waits for its shard to be built.
 const GATHERED_LEN_BYTES: u64 = 12;
@@ -119,9 +122,10 @@ impl<'b> Builder<'b> {
     /// 15 ns for making the hint again (`docs/results/snapshot.md`).
     ///
     /// # Errors
-    /// [`BuildError`] when a parameter is out of range, the file cannot be
-    /// written, or the source does not give what it announced. What was at
-    /// `path` before is still there then, and nothing else.
+    /// [`BuildError`] when a parameter is out of range, the source announces more than
+    /// 2⁴⁰ hints or returns others than it announced, a hint is of a slot outside the
+    /// parameters, the system refuses memory, or the file cannot be written. The file
+    /// that was at `path` before is still there then, and nothing else.
     ///
     /// # Panics
     /// When `source` or the progress callback does.
@@ -139,6 +143,7 @@ impl<'b> Builder<'b> {
 
     fn run(&self, source: &dyn HintSource, path: &Path) -> Result<BuildReport, BuildError> {
         let hint_count = source.hint_count();
+        check_hint_count(hint_count)?;
         let shard_bits = shard_bits(hint_count);
         let mut header = Header::new(&self.params, hint_count, shard_bits, self.key);
         let shape = Shape::new(&self.params, &header);
@@ -159,16 +164,14 @@ impl<'b> Builder<'b> {
         let (mut first, mut passes, mut done) = (0, 0, 0);
         while first < shard_count {
             let wanted = first..shard_count.min(first + pass_len);
-            let seen = AtomicU64::new(0);
-            let gathered = gather::gather(
-                source,
-                self.params.slots.clone(),
+            let pass = Pass {
+                slots: self.params.slots.clone(),
                 shard_bits,
-                wanted.clone(),
-                room_hints(hints_a_shard),
-                &seen,
-            );
-            let got = seen.into_inner();
+                wanted: wanted.clone(),
+                room_hints: room_hints(hints_a_shard),
+            };
+            let Gathered { shards: gathered, seen_hints: got } =
+                pass.gather(source).map_err(|refusal| self.refused(refusal))?;
             if got != hint_count {
                 return Err(BuildError::HintsChanged { announced: hint_count, got });
             }
@@ -202,11 +205,36 @@ impl<'b> Builder<'b> {
         let bytes = data.finish(&mut header, self.key)?;
         Ok(BuildReport { hints: hint_count, bytes, passes })
     }
+
+    fn refused(&self, refusal: Refusal) -> BuildError {
+        match refusal {
+            Refusal::Slot(slot) => {
+                BuildError::SlotOutside { slot, slots: self.params.slots.clone() }
+            }
+            Refusal::Memory { asked_bytes } => {
+                BuildError::OutOfMemory { asked_bytes, memory_bytes: self.memory_bytes }
+            }
+        }
+    }
+}
+
+/// Checks the number of hints against the most that a snapshot holds: then no shard
+/// has room for more than [`SHARD_LEN_HINTS`] and a little, whatever a caller asks for.
+pub(crate) fn check_hint_count(hint_count: u64) -> Result<(), BuildError> {
+    if hint_count > MAX_HINTS {
+        return Err(BuildError::Params {
+            param: "the number of hints",
+            got: hint_count,
+            allowed: "0 to 1099511627776 (2^40), for instance by a shorter horizon",
+        });
+    }
+    Ok(())
 }
 
 /// How many shards' hints are gathered at once.
 pub(crate) fn pass_len_shards(memory_bytes: u64, threads: usize, hints_a_shard: u64) -> usize {
-    let building = threads as u64 * hints_a_shard * BUILDING_LEN_BYTES;
+    let building_bytes = hints_a_shard.saturating_mul(BUILDING_LEN_BYTES);
+    let building = building_bytes.saturating_mul(threads as u64);
     let left = memory_bytes.saturating_sub(building);
     let shard_len = room_hints(hints_a_shard) as u64 * GATHERED_LEN_BYTES;
     usize::try_from(left / shard_len.max(1)).unwrap_or(usize::MAX).max(1)

@@ -4,27 +4,32 @@
 #[derive(Debug, Default)]
 pub(super) struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits not yet in `bytes`, fewer than eight between calls.
+    /// Bits not yet in `bytes`, fewer than [`WORD_BITS`] between calls.
     pending: u128,
     pending_bits: u32,
 }
 
+/// How many bits go into the bytes at a time.
+const WORD_BITS: u32 = u64::BITS;
+
 impl BitWriter {
     /// Appends the lower `width` bits of `value`, at most 64.
-    #[expect(clippy::cast_possible_truncation, reason = "one byte at a time")]
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "one word at a time")]
     pub fn put(&mut self, value: u64, width: u32) {
-        let kept = if width < 64 { value & ((1 << width) - 1) } else { value };
+        let kept = if width < WORD_BITS { value & ((1 << width) - 1) } else { value };
         self.pending |= u128::from(kept) << self.pending_bits;
         self.pending_bits += width;
-        while self.pending_bits >= 8 {
-            self.bytes.push(self.pending as u8);
-            self.pending >>= 8;
-            self.pending_bits -= 8;
+        if self.pending_bits >= WORD_BITS {
+            self.bytes.extend((self.pending as u64).to_le_bytes());
+            self.pending >>= WORD_BITS;
+            self.pending_bits -= WORD_BITS;
         }
     }
 
     /// Appends `value` as a Rice code: `value >> low_bits` ones, a zero, and the
-    /// low bits.
+    /// low bits, at most 56.
+    #[inline]
     pub fn put_rice(&mut self, value: u64, low_bits: u32) {
         let mut ones = value >> low_bits;
         while ones >= 32 {
@@ -42,7 +47,9 @@ impl BitWriter {
 
     /// The bytes, the last one filled up with zeros.
     pub fn finish(mut self) -> Vec<u8> {
-        self.put(0, (8 - self.pending_bits) % 8);
+        let pending = self.pending.to_le_bytes();
+        let len_bytes = self.pending_bits.div_ceil(8) as usize;
+        self.bytes.extend(pending.get(..len_bytes).unwrap_or_default());
         self.bytes
     }
 }
@@ -102,19 +109,107 @@ impl<'f> BitReader<'f> {
     }
 }
 
-/// How many low bits make the Rice codes of `values` shortest.
-pub(super) fn best_low_bits(values: impl Iterator<Item = u64>) -> u32 {
-    const MOST: usize = 57;
-    let mut count = 0_u64;
-    let mut quotients = [0_u64; MOST];
-    for value in values {
-        count += 1;
-        for (sum, low_bits) in quotients.iter_mut().zip(0_u32..) {
-            *sum = sum.saturating_add(value >> low_bits);
+/// The most low bits of a Rice code.
+pub(super) const MAX_LOW_BITS: u32 = 56;
+
+/// How many low bits make the Rice codes of `values` shortest; the fewest of those
+/// that do equally well.
+///
+/// Of *n* values *v* with the sum *S*, *b* low bits take L(b) = n·b + Σ⌊v / 2^b⌋ bits
+/// and a bit each. One low bit more saves L(b) − L(b+1) = Σ⌈⌊v / 2^b⌋ / 2⌉ − n, less
+/// with every *b*: so the answer is the first *b* where that is 0 or less. It is not
+/// where S / 2^b ≥ 3·n, because Σ⌈⌊v / 2^b⌋ / 2⌉ > (S / 2^b − n) / 2, and it is where
+/// S / 2^b ≤ n, because ⌈x / 2⌉ ≤ x for whole numbers. Three candidates at most are
+/// left.
+pub(super) fn best_low_bits(values: impl Iterator<Item = u64> + Clone) -> u32 {
+    let add = |(count, sum), value| (count + 1, sum + u128::from(value));
+    let (count, sum) = values.clone().fold((0_u64, 0_u128), add);
+    if count == 0 {
+        return 0;
+    }
+    let first_with = |values: u128| {
+        let is_enough = |&low_bits: &u32| sum <= values << low_bits;
+        (0..MAX_LOW_BITS).find(is_enough).unwrap_or(MAX_LOW_BITS)
+    };
+    let candidates = first_with(3 * u128::from(count))..=first_with(count.into());
+    let len_bits = |low_bits: u32| {
+        let ones: u64 = values.clone().map(|value| value >> low_bits).sum();
+        ones + count * u64::from(low_bits)
+    };
+    candidates.min_by_key(|&low_bits| (len_bits(low_bits), low_bits)).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use core::cell::Cell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The length of the codes, each written out.
+    fn len_bits(values: &[u64], low_bits: u32) -> u64 {
+        let mut writer = BitWriter::default();
+        values.iter().for_each(|&value| writer.put_rice(value, low_bits));
+        writer.len_bits()
+    }
+
+    proptest! {
+        /// Values of one size and of several, so that the best width is at either end of
+        /// what its bounds leave.
+        #[test]
+        fn no_width_makes_shorter_codes(
+            values in prop::collection::vec((any::<u64>(), 48_u32..64), 0..200),
+            // As many low bits as are tried all stay small: codes that are written out.
+            widths in 1_u32..=16,
+        ) {
+            let values: Vec<u64> =
+                values.iter().map(|&(value, shift)| value >> shift.max(64 - widths)).collect();
+            let best = best_low_bits(values.iter().copied());
+            let (least, expected) =
+                (0..20).map(|low_bits| (len_bits(&values, low_bits), low_bits)).min().unwrap();
+            prop_assert_eq!((len_bits(&values, best), best), (least, expected));
+        }
+
+        /// Values of any size, also such as no code is made of.
+        #[test]
+        fn large_values_have_the_width_that_sums_give(
+            values in prop::collection::vec((any::<u64>(), 0_u32..64), 0..50),
+        ) {
+            let values: Vec<u64> = values.iter().map(|&(value, shift)| value >> shift).collect();
+            let len_bits = |low_bits: u32| {
+                let ones = values.iter().map(|&value| u128::from(value >> low_bits));
+                ones.map(|ones| ones + u128::from(low_bits)).sum::<u128>()
+            };
+            let expected = (0..=MAX_LOW_BITS).min_by_key(|&low_bits| len_bits(low_bits));
+            let reads = Cell::new(0);
+            let counted = values.iter().inspect(|_| reads.set(reads.get() + 1)).copied();
+            prop_assert_eq!(Some(best_low_bits(counted)), expected);
+            // The sum, and three widths.
+            prop_assert!(reads.get() <= 4 * values.len());
+        }
+
+        /// A reader takes what was put, to the bit, and nothing past the end.
+        #[test]
+        fn what_was_put_is_taken(
+            values in prop::collection::vec((any::<u64>(), 0_u32..=57, 0_u32..=56), 0..100),
+        ) {
+            let mut writer = BitWriter::default();
+            for &(value, width, low_bits) in &values {
+                writer.put(value, width);
+                writer.put_rice(value >> 8 >> (56 - low_bits), low_bits);
+            }
+            let len_bits = writer.len_bits();
+            let bytes = writer.finish();
+            prop_assert_eq!(bytes.len() as u64, len_bits.div_ceil(8));
+            let mut reader = BitReader::new(&bytes, 0, usize::try_from(len_bits).unwrap());
+            for &(value, width, low_bits) in &values {
+                prop_assert_eq!(reader.take(width), Some(value & ((1 << width) - 1)));
+                prop_assert_eq!(reader.take_rice(low_bits), Some(value >> 8 >> (56 - low_bits)));
+            }
+            prop_assert_eq!(reader.take_rice(0), None);
+            prop_assert_eq!(reader.take(1), None);
         }
     }
-    let len_bits = |(low_bits, sum): (u32, &u64)| sum.saturating_add(count * u64::from(low_bits));
-    let costs =
-        (0_u32..).zip(&quotients).map(|(low_bits, sum)| (len_bits((low_bits, sum)), low_bits));
-    costs.min().map_or(0, |(_, low_bits)| low_bits)
 }

@@ -9,8 +9,8 @@
 //! codes, bucket after bucket │ an offset for every 16 buckets (u32) │ a packed offset a bucket
 //! ```
 
-use super::View;
-use super::bits::{BitReader, BitWriter};
+use super::bits::{BitReader, BitWriter, MAX_LOW_BITS};
+use super::{Padding, View};
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel;
 use crate::snapshot::Section;
@@ -48,7 +48,10 @@ impl Buckets {
         let [relative_bits, low_bits, 0, 0, 0, 0, 0, 0] = widths.to_le_bytes() else {
             return None;
         };
-        if relative_bits > 32 || low_bits > 56 || record.duplicate_count.get() != 0 {
+        if relative_bits > 32
+            || u32::from(low_bits) > MAX_LOW_BITS
+            || record.duplicate_count.get() != 0
+        {
             return None;
         }
         let (bucket_count, codes_bits) =
@@ -112,6 +115,21 @@ impl Buckets {
         let mean_bits = (self.codes_bits / self.bucket_count.max(1)) as usize;
         let at = self.codes_at + bucket * mean_bits / 8;
         kernel::prefetch(view.bytes.peek(at..at + mean_bits / 8));
+    }
+
+    /// Calls `each` with the bits that fill the three parts up.
+    pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        let groups = u64::from(self.bucket_count).div_ceil(GROUP_LEN_BUCKETS as u64);
+        let absolute_bits = groups * ABSOLUTE_LEN_BYTES as u64 * 8;
+        let packed_bits = u64::from(self.bucket_count) * u64::from(self.relative_bits);
+        let parts = [
+            ("codes", self.codes_at, u64::from(self.codes_bits), self.absolute_at),
+            ("absolute offsets", self.absolute_at, absolute_bits, self.relative_at),
+            ("relative offsets", self.relative_at, packed_bits, self.end),
+        ];
+        for (behind, at, len_bits, end) in parts {
+            each(Padding { behind, bits: at as u64 * 8 + len_bits..end as u64 * 8 });
+        }
     }
 
     /// Adds the bytes of the parts to `sections`.

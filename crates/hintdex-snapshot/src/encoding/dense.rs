@@ -7,7 +7,8 @@
 
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
-use super::{BucketCandidates, Entry, Shape, Shard, View};
+use super::spread::{self, Keyed};
+use super::{BucketCandidates, Entry, Padding, Shape, Shard, View};
 use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
@@ -32,36 +33,47 @@ const fn bucket_of(local: u64, bucket_count: u32) -> u32 {
     ((local as u128 * bucket_count as u128) >> 64) as u32
 }
 
+/// For each group of each bucket the bucket and the distance to the group before less
+/// one, or the group itself. `keys` are hints without their shard's bits, in order, and
+/// their groups.
+fn gaps(keys: &mut [Keyed], bucket_count: u32) -> Vec<(u32, u32)> {
+    let mut gaps = Vec::with_capacity(keys.len());
+    let bucket = |key: &Keyed| bucket_of(key.hash, bucket_count);
+    for keys in keys.chunk_by_mut(|key, next| bucket(key) == bucket(next)) {
+        keys.sort_unstable_by_key(|key| key.value);
+        // The least group that is not yet coded.
+        let mut next = 0;
+        for key in &*keys {
+            // A group that several hints of the bucket have is coded once.
+            if let Some(gap) = u64::from(key.value).checked_sub(next) {
+                gaps.push((bucket(key), u32::try_from(gap).unwrap_or(u32::MAX)));
+                next = u64::from(key.value) + 1;
+            }
+        }
+    }
+    gaps
+}
+
 impl Shard for DenseShard {
     fn build(
         shape: &Shape,
         shard: usize,
-        entries: &mut Vec<Entry>,
+        entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
         let hint_count = super::hint_count(shard, entries)?;
         // A hint of the set shares its bucket with (the bucket's mean) others.
         let bucket_count = hint_count.div_ceil(shape.tries.saturating_sub(1).max(1));
-        let key = |entry: &Entry| {
-            let bucket = bucket_of(entry.head() << shape.shard_bits, bucket_count);
-            (bucket, shape.group(entry.slot))
-        };
-        entries.sort_unstable_by_key(key);
-        entries.dedup_by_key(|entry| key(entry));
-
-        let gaps = || {
-            let mut before = None;
-            entries.iter().map(move |entry| {
-                let (bucket, group) = key(entry);
-                let previous = before.replace((bucket, group)).filter(|&(of, _)| of == bucket);
-                (bucket, u64::from(previous.map_or(group, |(_, previous)| group - previous - 1)))
-            })
-        };
-        let low_bits = best_low_bits(gaps().map(|(_, gap)| gap));
+        let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
+            hash: entry.head() << shape.shard_bits,
+            value: shape.group(entry.slot),
+        }));
+        let gaps = gaps(&mut keys, bucket_count);
+        let low_bits = best_low_bits(gaps.iter().map(|&(_, gap)| gap.into()));
         let mut builder = BucketsBuilder::new(low_bits, bucket_count);
-        for (bucket, gap) in gaps() {
+        for (bucket, gap) in gaps {
             builder.begin(bucket);
-            builder.codes.put_rice(gap, low_bits);
+            builder.codes.put_rice(gap.into(), low_bits);
         }
         if let Some(last) = bucket_count.checked_sub(1) {
             builder.begin(last);
@@ -82,6 +94,10 @@ impl Shard for DenseShard {
         let low_bits = self.buckets.low_bits;
         let slots = DenseCandidates { codes, low_bits, next_group: 0, shape: view.shape };
         Ok(Found::Bucket(BucketCandidates::Dense(slots)))
+    }
+
+    fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        self.buckets.each_padding(each);
     }
 
     fn measure(&self, _: &Shape, sections: &mut Vec<Section>) {

@@ -6,7 +6,9 @@
 
 use core::ops::Range;
 
-use crate::format::ShardRecord;
+use super::View;
+use crate::Damage;
+use crate::format::{BLOCK_LEN_BYTES, ShardRecord};
 
 /// The length of an entry in bytes: the head and the group, little-endian.
 pub(crate) const DUPLICATE_LEN_BYTES: usize = 12;
@@ -22,21 +24,97 @@ pub(super) fn encode(head: u64, group: u32) -> Duplicate {
     entry
 }
 
-pub(super) fn head(entry: &Duplicate) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *entry;
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
-}
-
 pub(crate) fn group(entry: &Duplicate) -> u32 {
     let [.., a, b, c, d] = *entry;
     u32::from_le_bytes([a, b, c, d])
 }
 
-/// The entries of `head` in a sorted list.
-pub(super) fn of(list: &[Duplicate], of: u64) -> &[Duplicate] {
-    let start = list.partition_point(|entry| head(entry) < of);
-    let rest = list.get(start..).unwrap_or_default();
-    rest.get(..rest.partition_point(|entry| head(entry) == of)).unwrap_or_default()
+/// The list of a shard, some of whose blocks may be damaged.
+///
+/// A lookup fails only where the entries of its hint, or the place where they would be,
+/// lie in a damaged block.
+pub(super) struct List<'v, 'f> {
+    view: &'v View<'f>,
+    place: Range<usize>,
+}
+
+impl<'v, 'f> List<'v, 'f> {
+    /// The list at `place` in the file.
+    pub const fn new(view: &'v View<'f>, place: Range<usize>) -> Self {
+        Self { view, place }
+    }
+
+    /// The entries of a hint.
+    ///
+    /// # Errors
+    /// [`Damage`] of the block that has them, or would have them.
+    pub fn of(&self, wanted: u64) -> Result<&'f [Duplicate], Damage> {
+        let len = self.place.len() / DUPLICATE_LEN_BYTES;
+        let start = self.first_at_least(wanted, len)?;
+        let mut end = start;
+        while end < len && self.head(end)? == wanted {
+            end += 1;
+        }
+        Ok(self.view.bytes.touch(self.at(start)..self.at(end))?.as_chunks().0)
+    }
+
+    /// The first of `len` entries whose head is `wanted` or greater.
+    fn first_at_least(&self, wanted: u64, len: usize) -> Result<usize, Damage> {
+        let (mut start, mut end) = (0, len);
+        while start < end {
+            let middle = start.midpoint(end);
+            match self.head(middle) {
+                Ok(head) if head < wanted => start = middle + 1,
+                Ok(_) => end = middle,
+                // The entries on either side may still rule the damaged ones out.
+                Err(damage) => {
+                    let lost = self.lost(damage, start..end);
+                    if lost.end < end && self.head(lost.end)? < wanted {
+                        start = lost.end + 1;
+                    } else if start < lost.start && self.head(lost.start - 1)? >= wanted {
+                        end = lost.start - 1;
+                    } else {
+                        return Err(damage);
+                    }
+                }
+            }
+        }
+        Ok(start)
+    }
+
+    /// The run of entries of `within` that cannot be read, of which `damage` has some.
+    fn lost(&self, damage: Damage, within: Range<usize>) -> Range<usize> {
+        let mut lost = self.entries_in(damage);
+        while within.start < lost.start
+            && let Err(damage) = self.head(lost.start - 1)
+        {
+            lost.start = self.entries_in(damage).start;
+        }
+        while lost.end < within.end
+            && let Err(damage) = self.head(lost.end)
+        {
+            lost.end = self.entries_in(damage).end;
+        }
+        lost
+    }
+
+    /// The entries that lie in a damaged block, at least in part.
+    fn entries_in(&self, damage: Damage) -> Range<usize> {
+        let block_at = usize::try_from(damage.offset_bytes).unwrap_or(usize::MAX);
+        let block_end = block_at.saturating_add(BLOCK_LEN_BYTES).min(self.place.end);
+        block_at.saturating_sub(self.place.start) / DUPLICATE_LEN_BYTES
+            ..block_end.saturating_sub(self.place.start).div_ceil(DUPLICATE_LEN_BYTES)
+    }
+
+    fn head(&self, index: usize) -> Result<u64, Damage> {
+        let entry = self.view.bytes.touch(self.at(index)..self.at(index + 1))?;
+        Ok(entry.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)))
+    }
+
+    /// Where an entry begins in the file.
+    const fn at(&self, index: usize) -> usize {
+        self.place.start + index * DUPLICATE_LEN_BYTES
+    }
 }
 
 /// Where the list of a shard lies, which ends with it; `None` if it is longer

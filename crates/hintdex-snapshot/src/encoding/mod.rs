@@ -21,7 +21,6 @@ use crate::{BuildError, Damage, SnapshotParams};
 use dense::DenseShard;
 pub(crate) use duplicates::{Duplicate, group as duplicate_group};
 use ribbon::RibbonShard;
-pub(crate) use sorted::SortedEntries;
 use sorted::SortedShard;
 
 /// How hints are stored. Its number and name never change meaning.
@@ -37,8 +36,8 @@ pub enum Encoding {
     /// gives the slots of all hints near it. log2(slots / tries) + 1.8 bits a hint.
     Dense,
     /// The hints themselves, in order, cut to the bits that tell them apart and
-    /// some check bits, each with its slot. Can be listed; a foreign hint is
-    /// told to be one. log2(slots) + check bits + 2.3 bits a hint.
+    /// some check bits, each with its slot. A foreign hint finds a candidate once in
+    /// 2^`check_bits`. log2(slots / tries) + check bits + 2.3 bits a hint.
     Sorted,
 }
 
@@ -167,12 +166,12 @@ pub(crate) struct View<'f> {
 /// not fit together are refused by [`open`](Self::open), and bytes that make no
 /// sense give fewer candidates or none. Wrong candidates do no harm.
 pub(crate) trait Shard: Sized + Send + Sync {
-    /// Appends the shard of `entries`, which it may reorder, to `out` and fills
-    /// in the numbers of its record, all but the place.
+    /// Appends the shard of `entries` to `out` and returns its record, complete but
+    /// for the offset.
     fn build(
         shape: &Shape,
         shard: usize,
-        entries: &mut Vec<Entry>,
+        entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError>;
 
@@ -190,8 +189,40 @@ pub(crate) trait Shard: Sized + Send + Sync {
         head: u64,
     ) -> Result<Found<'f>, Damage>;
 
+    /// Calls `each` with the bits that fill the parts of the shard up.
+    fn each_padding(&self, each: &mut dyn FnMut(Padding));
+
     /// Adds the shard's bytes to `sections`, by name.
     fn measure(&self, shape: &Shape, sections: &mut Vec<Section>);
+}
+
+/// Bits that fill a part of the file up, all zero.
+#[derive(Debug)]
+pub(crate) struct Padding {
+    /// What the bits follow.
+    pub behind: &'static str,
+    /// The first of them and the end, counted from the beginning of the file.
+    pub bits: Range<u64>,
+}
+
+impl Padding {
+    /// Whole bytes of the file.
+    pub fn of_bytes(behind: &'static str, bytes: Range<usize>) -> Self {
+        Self { behind, bits: bytes.start as u64 * 8..bytes.end as u64 * 8 }
+    }
+
+    /// Where in `file` the first byte is that has a bit of this which is not zero.
+    pub fn not_zero(&self, file: &[u8]) -> Option<u64> {
+        let first = self.bits.start / 8;
+        let bytes =
+            usize::try_from(first).ok()?..usize::try_from(self.bits.end.div_ceil(8)).ok()?;
+        let mut bytes = (first..).zip(file.get(bytes)?);
+        // Of the first byte, the lower bits may belong to the part before.
+        let is_padding = |at: u64, byte: u8| {
+            if at == first { byte >> (self.bits.start % 8) } else { byte }
+        };
+        bytes.find(|&(at, &byte)| is_padding(at, byte) != 0).map(|(at, _)| at)
+    }
 }
 
 /// The shards of a snapshot, whatever their encoding.
@@ -265,20 +296,17 @@ impl Shards {
         });
     }
 
-    /// The hints in order, if the encoding has kept any.
-    pub fn entries<'f>(&'f self, view: View<'f>) -> Option<SortedEntries<'f>> {
-        match self {
-            Self::Sorted(shards) => Some(SortedEntries::new(view, shards)),
-            Self::Ribbon(_) | Self::Dense(_) => None,
-        }
-    }
-
     /// How many entries the lists of duplicate hints have.
     pub fn duplicate_count(&self) -> u64 {
         match self {
             Self::Ribbon(shards) => shards.iter().map(RibbonShard::duplicate_count).sum(),
             Self::Dense(_) | Self::Sorted(_) => 0,
         }
+    }
+
+    /// Calls `each` with the bits that fill the parts of all shards up.
+    pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        for_encoding!(self, shards => shards.iter().for_each(|shard| shard.each_padding(each)));
     }
 
     /// Bytes by section.
@@ -303,7 +331,7 @@ pub(crate) fn build_shard(
     encoding: Encoding,
     shape: &Shape,
     shard: usize,
-    entries: &mut Vec<Entry>,
+    entries: &[Entry],
     out: &mut Vec<u8>,
 ) -> Result<ShardRecord, BuildError> {
     match encoding {

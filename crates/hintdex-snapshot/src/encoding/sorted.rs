@@ -8,7 +8,8 @@ use core::ops::Range;
 
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
-use super::{BucketCandidates, Entry, Shape, Shard, View};
+use super::spread::{self, Keyed};
+use super::{BucketCandidates, Entry, Padding, Shape, Shard, View};
 use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
@@ -53,6 +54,14 @@ impl Widths {
         1 << self.bucket_bits
     }
 
+    /// A hint without its shard's bits and without those that are not kept.
+    const fn kept(self, local: u64) -> u64 {
+        match u64::MAX.checked_shr(self.bucket_bits + self.suffix_bits) {
+            Some(rest) => local & !rest,
+            None => local,
+        }
+    }
+
     /// The bucket and the suffix of a hint without its shard's bits.
     const fn split(self, local: u64) -> (u32, u64) {
         // Two shifts each, so that no bits at all give 0.
@@ -66,24 +75,23 @@ impl Shard for SortedShard {
     fn build(
         shape: &Shape,
         shard: usize,
-        entries: &mut Vec<Entry>,
+        entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
         let hint_count = super::hint_count(shard, entries)?;
         let widths = Widths::of(shape);
-        let key = |entry: &Entry| {
-            let (bucket, suffix) = widths.split(entry.head() << shape.shard_bits);
-            (bucket, suffix, shape.group(entry.slot))
-        };
-        entries.sort_unstable_by_key(key);
-        entries.dedup_by_key(|entry| key(entry));
+        let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
+            hash: widths.kept(entry.head() << shape.shard_bits),
+            value: shape.group(entry.slot),
+        }));
+        keys.dedup();
 
         let gaps = || {
             let mut before = None;
-            entries.iter().map(move |entry| {
-                let (bucket, suffix, group) = key(entry);
+            keys.iter().map(move |key| {
+                let (bucket, suffix) = widths.split(key.hash);
                 let previous = before.replace((bucket, suffix)).filter(|&(of, _)| of == bucket);
-                (bucket, suffix - previous.map_or(0, |(_, previous)| previous), group)
+                (bucket, suffix - previous.map_or(0, |(_, previous)| previous), key.value)
             })
         };
         let low_bits = best_low_bits(gaps().map(|(_, gap, _)| gap));
@@ -115,82 +123,12 @@ impl Shard for SortedShard {
         Ok(Found::Bucket(BucketCandidates::Sorted(groups)))
     }
 
+    fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        self.buckets.each_padding(each);
+    }
+
     fn measure(&self, _: &Shape, sections: &mut Vec<Section>) {
         self.buckets.measure(sections);
-    }
-}
-
-/// The entries of all shards in the order of hints.
-#[derive(Clone, Debug)]
-pub(crate) struct SortedEntries<'f> {
-    view: View<'f>,
-    shards: &'f [SortedShard],
-    /// The shard and the bucket that are being read.
-    shard: usize,
-    bucket: u32,
-    codes: Option<BitReader<'f>>,
-    /// Of the hint read last.
-    suffix: u64,
-}
-
-impl<'f> SortedEntries<'f> {
-    pub const fn new(view: View<'f>, shards: &'f [SortedShard]) -> Self {
-        Self { view, shards, shard: 0, bucket: 0, codes: None, suffix: 0 }
-    }
-
-    /// How many bits of a hint are kept: those of every prefix.
-    pub fn kept_bits(&self) -> u32 {
-        let widths = Widths::of(self.view.shape);
-        u32::from(self.view.shape.shard_bits) + widths.bucket_bits + widths.suffix_bits
-    }
-
-    /// The next entry: the kept bits of a hint, zeros after them, and its group.
-    ///
-    /// A damaged block ends the bucket it is in; the next call goes on behind it.
-    pub fn next(&mut self) -> Option<Result<(u64, u32), Damage>> {
-        loop {
-            let shard = self.shards.get(self.shard)?;
-            let Some(codes) = &mut self.codes else {
-                if self.bucket >= shard.buckets.bucket_count() {
-                    (self.shard, self.bucket) = (self.shard + 1, 0);
-                    continue;
-                }
-                match shard.buckets.codes(&self.view, self.bucket) {
-                    Ok(codes) => (self.codes, self.suffix) = (Some(codes), 0),
-                    Err(damage) => {
-                        self.bucket += 1;
-                        return Some(Err(damage));
-                    }
-                }
-                continue;
-            };
-            let gap = codes.take_rice(shard.buckets.low_bits);
-            let suffix = gap.and_then(|gap| self.suffix.checked_add(gap));
-            let group = codes.take(self.view.shape.value_bits);
-            match suffix.zip(group) {
-                Some((suffix, group))
-                    if suffix >> 1 >> (shard.widths.suffix_bits.max(1) - 1) == 0 =>
-                {
-                    self.suffix = suffix;
-                    let group = u32::try_from(group).unwrap_or(u32::MAX);
-                    return Some(Ok((self.prefix(shard.widths), group)));
-                }
-                // The end, or what no builder writes.
-                _ => (self.codes, self.bucket) = (None, self.bucket + 1),
-            }
-        }
-    }
-
-    /// The kept bits of the hint read last.
-    fn prefix(&self, widths: Widths) -> u64 {
-        // No bits at all are none, and would be a shift by a whole word.
-        let place = |value: u64, bits_before: u32, bits: u32| {
-            if bits == 0 { 0 } else { value << (u64::BITS - bits_before - bits) }
-        };
-        let shard_bits = u32::from(self.view.shape.shard_bits);
-        place(self.shard as u64, 0, shard_bits)
-            | place(self.bucket.into(), shard_bits, widths.bucket_bits)
-            | place(self.suffix, shard_bits + widths.bucket_bits, widths.suffix_bits)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The shard directory: one fixed record for each shard, in the order of hints.
 
 use core::mem::size_of;
+use core::ops::Range;
 
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::SHARD_RECORD_LEN_BYTES;
+use super::{DATA_OFFSET_BYTES, SHARD_ALIGN_BYTES, SHARD_RECORD_LEN_BYTES};
 
 /// Where a shard lies and the numbers its encoding needs to read it.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -21,6 +22,17 @@ pub(crate) struct ShardRecord {
     pub duplicate_count: U32,
     /// Five numbers whose meaning belongs to the encoding.
     pub parts: [U64; 5],
+}
+
+impl ShardRecord {
+    /// Where in the file the zeros behind the shard are. The record must be one whose
+    /// place has been checked.
+    pub fn padding(&self) -> Range<usize> {
+        let number = |number: U64| usize::try_from(number.get()).unwrap_or_default();
+        let end = DATA_OFFSET_BYTES + number(self.offset_bytes) + number(self.len_bytes);
+        // The data begin on a multiple of this themselves.
+        end..end.next_multiple_of(SHARD_ALIGN_BYTES)
+    }
 }
 
 const _: () = assert!(size_of::<ShardRecord>() == SHARD_RECORD_LEN_BYTES, "no padding, no drift");

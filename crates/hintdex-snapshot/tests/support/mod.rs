@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+pub mod answers;
 pub mod repair;
 
 use std::ops::Range;

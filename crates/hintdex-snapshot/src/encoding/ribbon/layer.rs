@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::place;
 use crate::Damage;
-use crate::encoding::{Shape, View};
+use crate::encoding::{Padding, Shape, View};
 use crate::format::ShardRecord;
 use crate::kernel::{self, BLOCK_LEN_UNITS, Retrieve, window_len_bytes};
 use crate::snapshot::Section;
@@ -167,6 +167,13 @@ impl Layer {
         let columns = view.shape.columns();
         let at = Spot::of(self, columns, head).rows_at;
         kernel::prefetch(view.bytes.peek(at..at + BLOCK_LEN_UNITS as usize * columns));
+    }
+
+    /// What fills the thresholds up, if the layer has any.
+    pub fn padding(&self) -> Option<Padding> {
+        let (size, at) = (self.size(), self.thresholds_at);
+        let bytes = at + size.buckets() as usize..at + size.thresholds_len_bytes();
+        self.bumps().then(|| Padding::of_bytes("thresholds", bytes))
     }
 
     /// Adds the layer's bytes to `sections`.

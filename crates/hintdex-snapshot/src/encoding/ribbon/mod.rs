@@ -36,7 +36,7 @@ mod tests;
 use core::ops::Range;
 
 use super::duplicates::{self, DUPLICATE_LEN_BYTES};
-use super::{Entry, Shape, Shard, View};
+use super::{Entry, Padding, Shape, Shard, View};
 use crate::candidates::Found;
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel::Retrieve;
@@ -93,7 +93,7 @@ impl Shard for RibbonShard {
     fn build(
         shape: &Shape,
         shard: usize,
-        entries: &mut Vec<Entry>,
+        entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
         build::build(shape, shard, entries, out)
@@ -123,8 +123,7 @@ impl Shard for RibbonShard {
         path: P,
         head: u64,
     ) -> Result<Found<'f>, Damage> {
-        let list = view.bytes.touch(self.duplicates())?.as_chunks::<DUPLICATE_LEN_BYTES>().0;
-        let same = duplicates::of(list, head);
+        let same = duplicates::List::new(view, self.duplicates()).of(head)?;
         if !same.is_empty() {
             return Ok(Found::Listed { entries: same.iter(), shape: view.shape });
         }
@@ -134,6 +133,10 @@ impl Shard for RibbonShard {
             }
         }
         Ok(Found::none())
+    }
+
+    fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        self.layers().filter_map(Layer::padding).for_each(each);
     }
 
     fn measure(&self, shape: &Shape, sections: &mut Vec<Section>) {
