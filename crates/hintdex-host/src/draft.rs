@@ -37,7 +37,7 @@ impl Draft {
     /// The draft cannot be made, or `target` exists and is not a regular file: a rename
     /// would replace a symbolic link, a pipe or a device by a file.
     pub fn beside(target: &Path) -> Result<Self, FileError> {
-        check_regular(target)?;
+        check_target(target)?;
         let name = target.file_name().unwrap_or_default();
         remove_abandoned_of(target, &name.to_string_lossy());
         let mut prefix = hidden(name);
@@ -47,7 +47,7 @@ impl Draft {
             builder.prefix(&prefix).suffix(DRAFT_SUFFIX);
             let file = builder
                 .tempfile_in(folder_of(target))
-                .map_err(FileError::of("making a file beside", target))?;
+                .map_err(FileError::of("making a file in the folder", folder_of(target)))?;
             // Between the two lines another draft of the same target may take this one for
             // abandoned: then that one has the lock, or has removed the file. A file system
             // without locks has no abandoned drafts removed, either.
@@ -86,7 +86,7 @@ impl Draft {
     /// The old file is in place, unless [`FileError::is_published`].
     pub fn publish(self) -> Result<(), FileError> {
         self.sync()?;
-        check_regular(&self.target)?;
+        check_target(&self.target)?;
         let renamed = self.file.persist(&self.target);
         renamed.map_err(|refused| moved_into_place(&self.target)(refused.error))?;
         settle(&self.target)
@@ -137,7 +137,7 @@ fn settle(target: &Path) -> Result<(), FileError> {
     sync(folder_of(target)).map_err(FileError::of_published(target))
 }
 
-fn check_regular(target: &Path) -> Result<(), FileError> {
+fn check_target(target: &Path) -> Result<(), FileError> {
     let refused = |why| {
         let source = io::Error::new(ErrorKind::InvalidInput, why);
         Err(FileError::new("writing a file in place of another", target, source))
@@ -149,8 +149,11 @@ fn check_regular(target: &Path) -> Result<(), FileError> {
         Ok(found) if !found.is_file() => {
             refused("it is not a regular file; give the path of a file")
         }
-        // A path that cannot be looked at is refused when the draft is made there.
-        _ => Ok(()),
+        Ok(_) => Ok(()),
+        // The draft would be refused as well, with the draft's random name in the message.
+        Err(_) => fs::metadata(folder_of(target))
+            .map(drop)
+            .map_err(FileError::of("making a file in the folder", folder_of(target))),
     }
 }
 
@@ -208,7 +211,8 @@ impl DraftFolder {
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(DRAFT_SUFFIX).permissions(Permissions::from_mode(0o700));
         let folder = builder.tempdir_in(folder_of(target));
-        let folder = folder.map_err(FileError::of("making a folder beside", target))?;
+        let making = FileError::of("making a folder in the folder", folder_of(target));
+        let folder = folder.map_err(making)?;
         Ok(Self { folder, target: target.to_owned() })
     }
 
