@@ -14,9 +14,11 @@ pub fn folder_in_memory() -> TempDir {
     made.expect("a folder")
 }
 
-/// Copies a folder and everything in it.
+/// Copies a folder and everything in it, with the permissions of each.
 pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder can be made");
+    let permissions = fs::metadata(from).expect("the folder is there").permissions();
+    fs::set_permissions(to, permissions).expect("they can be set");
     for entry in fs::read_dir(from).expect("the folder can be listed") {
         let entry = entry.expect("the folder can be listed");
         let target = to.join(entry.file_name());

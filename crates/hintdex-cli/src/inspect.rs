@@ -23,9 +23,9 @@ pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
 }
 
 fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
-    open::warn_if_exposed(&args.path);
     let snapshot = Snapshot::open_unauthenticated(&args.path);
     let snapshot = snapshot.map_err(|error| Failure::data(&args.path, &error))?;
+    open::warn_if_exposed(&args.path);
     let (stats, params) = (snapshot.stats(), snapshot.params());
     let text = if args.json {
         let section =

@@ -29,9 +29,9 @@ pub fn run(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
 }
 
 fn verify_snapshot(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
-    open::warn_if_exposed(&args.path);
     let snapshot = Snapshot::open_unauthenticated(&args.path);
     let snapshot = snapshot.map_err(|error| Failure::data(&args.path, &error))?;
+    open::warn_if_exposed(&args.path);
     snapshot.verify().map_err(|error| Failure::data(&args.path, &error))?;
     let said = match &args.index {
         None => "not authenticated: give --index DIR for that",

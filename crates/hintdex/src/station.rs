@@ -241,8 +241,9 @@ impl Station {
         path: &Path,
         open: fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
     ) -> Result<(), Error> {
+        self.snapshots.attach_by(&self.index, path, open)?;
         self.lock_exposed().extend(Exposed::find(path));
-        self.snapshots.attach_by(&self.index, path, open).map(drop)
+        Ok(())
     }
 
     fn lock_exposed(&self) -> MutexGuard<'_, Vec<Exposed>> {
