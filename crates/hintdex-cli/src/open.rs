@@ -20,20 +20,20 @@ pub fn station(
 /// Writes the station's notes since the last call to standard error.
 pub fn write_notes(station: &Station) {
     for note in station.take_notes() {
-        eprintln!("hintdex: {note}");
+        eprintln!("hintdex: note: {note}");
     }
 }
 
 /// Warns of a file or a folder that other users of the machine can read.
 pub fn warn_if_exposed(path: &Path) {
     if let Some(exposed) = Exposed::find(path) {
-        eprintln!("hintdex: {exposed}");
+        eprintln!("hintdex: note: {exposed}");
     }
 }
 
 /// Warns of a folder of beacons, and of the files in it, that other users can read.
 pub fn warn_if_exposed_in(folder: &Path) {
     for exposed in Exposed::find_in(folder) {
-        eprintln!("hintdex: {exposed}");
+        eprintln!("hintdex: note: {exposed}");
     }
 }

@@ -188,12 +188,21 @@ fn load_window(
     let epoch = epoch.try_into().map(u32::from_be_bytes).map_err(|_| "its key has no epoch")?;
     let record = WindowRecord::read_from_bytes(value).map_err(|_| "its length is wrong")?;
     record.check(fleet.slot_count(), params.nonces.tells_time())?;
-    let window = Window::new(store, epoch, &record).map_err(|error| error.to_string())?;
-    let meta = store.family(META_FAMILY).map_err(|error| error.to_string())?;
+    let window = Window::new(store, epoch, &record).map_err(without_remedy)?;
+    let meta = store.family(META_FAMILY).map_err(without_remedy)?;
     let added = store.get(&meta, &epoch_key(ADDED_KEY_PREFIX, epoch));
-    let added = added.map_err(|error| error.to_string())?;
+    let added = added.map_err(without_remedy)?;
     let added = added.map(|bytes| bytes.as_ref().try_into().map(u64::from_le_bytes)).transpose();
     let added = added.map_err(|_| "its counter is no number")?;
     window.entries.fetch_add(added.unwrap_or(0), Ordering::Relaxed);
     Ok(window)
+}
+
+/// What an error found. The remedy of damaged truth, a backup, is not that of a window,
+/// which is built again.
+fn without_remedy(error: Error) -> String {
+    match error {
+        Error::Corrupted { what, why } => format!("{what}: {why}"),
+        other => other.to_string(),
+    }
 }
