@@ -145,7 +145,8 @@ fn foreign_hints_have_few_candidates_or_none() {
     let dense = check(&fleet, params(Encoding::Dense, Dial::Tries(32), fleet.slots.clone()));
     assert!((3_000_000..3_200_000).contains(&tried(&dense)), "{}", tried(&dense));
     let ribbon = check(&fleet, params(Encoding::Ribbon, Dial::Tries(32), fleet.slots.clone()));
-    assert!(tried(&ribbon) <= 3_200_000, "{}", tried(&ribbon));
+    // A foreign hint has one of 2¹¹ values, of which 1,563 are groups of 32 slots: 2,441,000.
+    assert!((2_425_000..2_460_000).contains(&tried(&ribbon)), "{}", tried(&ribbon));
 }
 
 /// 10⁷ hints, at the sizes the format is made for. Minutes without `--release`.

@@ -8,6 +8,7 @@
 )]
 
 pub mod answers;
+pub mod golden;
 pub mod repair;
 
 use std::ops::Range;
