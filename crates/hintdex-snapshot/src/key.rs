@@ -5,7 +5,6 @@ use core::fmt;
 use hintdex_wire::KeySource;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// What ties a snapshot to one fleet: HMAC-SHA256 (FIPS 198-1) over the file's
@@ -39,7 +38,7 @@ impl ManifestKey {
 
     /// Whether `mac` is the HMAC of `parts`, compared in constant time.
     pub(crate) fn verifies(&self, parts: &[&[u8]], mac: &[u8; 32]) -> bool {
-        self.mac(parts).ct_eq(mac).into()
+        self.keyed(parts).verify_slice(mac).is_ok()
     }
 
     fn keyed(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
@@ -57,5 +56,58 @@ impl ManifestKey {
 impl fmt::Debug for ManifestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ManifestKey([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hintdex_wire::{CheckValue, HintKey, KeyId, KeySource, PacketKey};
+
+    use super::ManifestKey;
+
+    /// A fleet of which only the check values for two contexts are known.
+    struct Checks(u8, u8);
+
+    impl KeySource for Checks {
+        fn hint_key(&self, _: KeyId) -> Option<HintKey> {
+            None
+        }
+
+        fn packet_key(&self, _: KeyId) -> Option<PacketKey> {
+            None
+        }
+
+        fn check_value(&self, context: &[u8]) -> CheckValue {
+            match context {
+                b"snapshot-manifest:0" => [self.0; 16],
+                b"snapshot-manifest:1" => [self.1; 16],
+                _ => [0; 16],
+            }
+        }
+    }
+
+    #[test]
+    fn a_fleets_key_is_both_of_its_check_values() {
+        let key = ManifestKey::of_fleet(&Checks(1, 2));
+        let mac = key.mac(&[b"a", b"b"]);
+        assert!(key.verifies(&[b"ab"], &mac));
+        assert!(!key.verifies(&[b"abc"], &mac));
+        let both = [[1; 16], [2; 16]].concat();
+        let both = both.try_into().unwrap_or_else(|_| unreachable!("32 bytes"));
+        assert!(ManifestKey::from_bytes(both).verifies(&[b"ab"], &mac));
+        for other in [Checks(2, 2), Checks(1, 1), Checks(2, 1), Checks(0, 0)] {
+            assert!(!ManifestKey::of_fleet(&other).verifies(&[b"ab"], &mac));
+        }
+    }
+
+    #[test]
+    fn every_bit_of_a_mac_counts() {
+        let key = ManifestKey::from_bytes([7; 32]);
+        let mac = key.mac(&[b"header"]);
+        for bit in 0..256 {
+            let mut other = mac;
+            other.iter_mut().skip(bit / 8).take(1).for_each(|byte| *byte ^= 1 << (bit % 8));
+            assert!(!key.verifies(&[b"header"], &other), "bit {bit}");
+        }
     }
 }
