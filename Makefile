@@ -47,6 +47,7 @@ test: lint build docs-check
 test-long: test
 	tools/with-ccache.sh $(CARGO) test --release --workspace -- --ignored
 	tests/fuzz/run 60
+	tools/mutants.sh hintdex-wire 0/20
 
 # make bench   every figure of docs/results, beside its peer in the same run
 bench: build

@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use hintdex_host::{
-    Draft, DraftFolder, Exposed, FolderLock, LockError, create_private_folders, publish,
+    Draft, DraftFolder, Exposed, FolderLock, LockError, create_private_folders, is_draft, publish,
     remove_folder, remove_folder_at_once, sweep_drafts,
 };
 
@@ -38,6 +38,8 @@ fn a_published_file_is_private_and_whole_and_leaves_no_draft() {
     assert_eq!(fs::read(&path).expect("readable"), b"old", "readers see the old file");
     assert_eq!(names(folder.path()).len(), 2);
     let waiting = names(folder.path()).remove(0);
+    assert!(waiting.starts_with(".keys.") && is_draft(waiting.as_ref()), "{waiting}");
+    assert!(!is_draft("keys.making".as_ref()) && !is_draft(".keys".as_ref()));
     assert_eq!(mode(&folder.path().join(waiting)), 0o600, "the draft is private from its birth");
     draft.publish().expect("published");
     assert_eq!(fs::read(&path).expect("readable"), b"all new");
@@ -160,11 +162,16 @@ fn folders_are_private_and_take_the_place_of_nothing() {
     assert_eq!(refused.kind(), ErrorKind::DirectoryNotEmpty);
     assert_eq!((names(&deep), names(&target)), (vec!["index".into()], vec!["CURRENT".into()]));
     remove_folder_at_once(&target).expect("removed");
+    assert_eq!(names(&deep), [""; 0]);
+    remove_folder_at_once(&target).expect_err("nothing to remove");
     remove_folder(&target).expect("nothing to remove");
     assert_eq!(names(&deep), [""; 0]);
     let file = folder.path().join("file");
     File::create(&file).expect("made");
     create_private_folders(&file.join("below")).expect_err("a file is in the way");
+    create_private_folders(&file).expect_err("a file is in its place");
+    remove_folder(&file).expect_err("it is no folder");
+    assert!(file.is_file());
 }
 
 #[test]
