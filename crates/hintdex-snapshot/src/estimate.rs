@@ -26,6 +26,8 @@ pub struct SnapshotEstimate {
     pub shards: u64,
     /// How many hints the shard that was built had.
     pub sampled_hints: u64,
+    /// CRC-32 (IEEE) of the shard that was built: shows that two builds did the same work.
+    pub sample_crc32: u32,
 }
 
 /// A shard of a snapshot that does not exist: made-up hints, in the number and of
@@ -100,6 +102,7 @@ impl SampleShard {
         let sampled_hints = entries.len() as u64;
         let mut bytes = Vec::new();
         let record = build_shard(params.encoding, &shape, 0, &entries, &mut bytes)?;
+        let sample_crc32 = crc32fast::hash(&bytes);
         let mut sections = sections_of(&params, &shape, &record)?;
         let shards = 1_u64 << shape.shard_bits;
         let padding = bytes.len().next_multiple_of(SHARD_ALIGN_BYTES) - bytes.len();
@@ -114,7 +117,7 @@ impl SampleShard {
             Section { name: "block checks", bytes: blocks * BLOCK_CRC_LEN_BYTES as u64 },
         ]);
         let bytes = sections.iter().map(|section| section.bytes).sum();
-        Ok(SnapshotEstimate { bytes, sections, shards, sampled_hints })
+        Ok(SnapshotEstimate { bytes, sections, shards, sampled_hints, sample_crc32 })
     }
 }
 

@@ -111,6 +111,6 @@ fn build(encoding: Encoding) -> Result<u64, Failure> {
     let mut sample = Some(SampleShard::new(&params(encoding), 50_000)?);
     Ok(counted(&mut || {
         let built = sample.take().and_then(|sample| sample.build().ok());
-        built.map_or(0, |built| built.bytes)
+        built.map_or(0, |built| u64::from(built.sample_crc32) ^ built.bytes << 32)
     }))
 }
