@@ -1,12 +1,13 @@
 //! Fleets that several processes make at once, and what the making leaves on the disk.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use hintdex_tests::program::{Running, command, inspect, path, run, run_with, verify};
-use hintdex_tests::{Devices, decode};
+use hintdex_tests::program::{Running, command, inspect, run, verify};
+use hintdex_tests::{Devices, decode, trace};
 
 /// How many processes make a fleet at once.
 const PROCESSES: u32 = 10;
@@ -97,11 +98,10 @@ fn folders_that_are_made_are_their_owners_alone_and_their_names_are_durable() {
     ];
     for (name, args, input) in calls {
         let made = root.join(name);
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-y", "-e", "trace=mkdir,mkdirat,fsync", "-o"]).arg(&log);
-        strace.arg(path()).args(args).arg(&made);
-        run_with(strace, input).done();
-        let log = fs::read_to_string(&log).expect("it is there");
+        let args = args.iter().map(OsStr::new).chain([made.as_os_str()]);
+        let (outcome, calls) =
+            trace::traced("mkdir,mkdirat,fsync", &[], args, input.as_str(), &log);
+        outcome.done();
         let folders: Vec<PathBuf> =
             made.ancestors().take_while(|path| **path != root).map(Path::to_owned).collect();
         assert_eq!(folders.len(), 3);
@@ -109,7 +109,7 @@ fn folders_that_are_made_are_their_owners_alone_and_their_names_are_durable() {
             let mode = fs::metadata(&folder).expect("it is there").permissions().mode();
             assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
             let (folder, parent) = (folder.display(), folder.parent().expect("it has one"));
-            let lines = || log.lines().enumerate();
+            let lines = || calls.iter().enumerate();
             let is_mkdir =
                 |line: &str| line.contains("mkdir") && line.contains(&format!("\"{folder}\""));
             let (at, _) = lines().find(|(_, line)| is_mkdir(line)).expect("it was made");
@@ -117,7 +117,7 @@ fn folders_that_are_made_are_their_owners_alone_and_their_names_are_durable() {
                 line.contains("fsync(") && line.contains(&format!("<{}>)", parent.display()))
             };
             let synced = lines().skip(at).any(|(_, line)| is_sync(line));
-            assert!(synced, "{} was not synced:\n{log}", parent.display());
+            assert!(synced, "{} was not synced:\n{calls:#?}", parent.display());
         }
     }
 }

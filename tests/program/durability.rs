@@ -6,24 +6,18 @@ use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use hintdex_tests::program::{self, command, provision, run, run_with};
-use hintdex_tests::{Devices, Outcome, decode};
+use hintdex_tests::program::{command, provision, run, run_with};
+use hintdex_tests::{Devices, Outcome, decode, trace};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// The calls that a publication is made of.
-const CALLS: &str = "trace=fsync,fdatasync,rename,renameat,renameat2,link,linkat";
+const CALLS: &str = "fsync,fdatasync,rename,renameat,renameat2,link,linkat";
 
-/// Runs the program under `strace` with `options`; its outcome and the traced calls.
+/// Runs the program with `options` of `strace`; its outcome and the calls above.
 fn traced(options: &[&str], args: &[&OsStr], input: &str, log: &Path) -> (Outcome, Vec<String>) {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-y", "-s", "4096", "-e", CALLS]).args(options);
-    strace.arg("-o").arg(log).arg(program::path()).args(args);
-    let outcome = run_with(strace, input);
-    let calls = fs::read_to_string(log).expect("strace is installed (make setup)");
-    (outcome, calls.lines().map(str::to_owned).collect())
+    trace::traced(CALLS, options, args, input, log)
 }
 
 /// The files that a trace published, each with its draft and both of its syncs.

@@ -16,6 +16,7 @@ pub mod killing;
 pub mod ledger;
 pub mod program;
 pub mod random;
+pub mod trace;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
