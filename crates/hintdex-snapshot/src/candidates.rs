@@ -1,9 +1,8 @@
 //! What a lookup gives: ranges of slots to try.
 
 use core::ops::Range;
-use core::slice;
 
-use crate::encoding::{BucketCandidates, Duplicate, Shape, duplicate_group};
+use crate::encoding::{CandidateSet, Several};
 
 /// The slots a snapshot names for a hint, as ranges to be confirmed one by one.
 ///
@@ -22,18 +21,7 @@ pub struct Candidates<'s> {
     /// Boxed, and not asked while the first range has slots: so a caller of
     /// [`candidates`](crate::Snapshot::candidates) has no more than two numbers
     /// and a null pointer to carry, and nothing of it in memory.
-    rest: Option<Box<Found<'s>>>,
-}
-
-/// What a shard has for a hint.
-#[derive(Clone, Debug)]
-pub(crate) enum Found<'s> {
-    /// One range, or an empty one for none.
-    One(Range<u32>),
-    /// The groups of a hint that several have.
-    Listed { entries: slice::Iter<'s, Duplicate>, shape: &'s Shape },
-    /// The slots of a bucket.
-    Bucket(BucketCandidates<'s>),
+    rest: Option<Box<Several<'s>>>,
 }
 
 impl<'s> Candidates<'s> {
@@ -43,10 +31,12 @@ impl<'s> Candidates<'s> {
     }
 
     #[inline(always)]
-    pub(crate) fn of(found: Found<'s>) -> Self {
-        match found {
-            Found::One(slots) => Self::one(slots),
-            found => Self { start: 0, end: 0, rest: Some(Box::new(found)) },
+    pub(crate) fn of(set: CandidateSet<Several<'s>>) -> Self {
+        match set {
+            CandidateSet::One(slots) => Self::one(slots),
+            CandidateSet::Several(several) => {
+                Self { start: 0, end: 0, rest: Some(Box::new(several)) }
+            }
         }
     }
 }
@@ -59,32 +49,6 @@ impl Iterator for Candidates<'_> {
         let slots = self.start..self.end;
         self.end = 0;
         if slots.is_empty() { self.rest.as_mut()?.next() } else { Some(slots) }
-    }
-}
-
-impl Found<'_> {
-    pub const fn none() -> Self {
-        Self::One(0..0)
-    }
-}
-
-impl Iterator for Found<'_> {
-    type Item = Range<u32>;
-
-    /// Kept apart, so that a single range costs no call.
-    #[inline(never)]
-    fn next(&mut self) -> Option<Range<u32>> {
-        match self {
-            Self::One(slots) => {
-                let slots = core::mem::replace(slots, 0..0);
-                (!slots.is_empty()).then_some(slots)
-            }
-            Self::Listed { entries, shape } => {
-                let mut groups = entries.map(|entry| shape.slots_of(duplicate_group(entry)));
-                groups.find(|slots| !slots.is_empty())
-            }
-            Self::Bucket(bucket) => bucket.next(),
-        }
     }
 }
 
@@ -136,8 +100,13 @@ impl CandidateBatch {
     }
 
     /// Adds the candidates of a hint.
-    pub(crate) fn push(&mut self, found: Found<'_>) {
-        self.ranges.extend(found);
-        self.ends.push(self.ranges.len());
+    pub(crate) fn push(&mut self, set: CandidateSet<Several<'_>>) {
+        match set {
+            CandidateSet::One(slots) => self.push_one(slots),
+            CandidateSet::Several(several) => {
+                self.ranges.extend(several);
+                self.ends.push(self.ranges.len());
+            }
+        }
     }
 }

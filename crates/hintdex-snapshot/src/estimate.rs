@@ -5,13 +5,13 @@
 //! the file is that many times as long. So nothing here is fitted, and a change of
 //! an encoding changes its estimate.
 
-use crate::builder::{check_hint_count, pass_len_shards, shard_bits};
+use crate::builder::plan::{check_hint_count, pass_len_shards, shard_bits};
 use crate::encoding::{Entry, Shape, Shards, build_shard};
 use crate::format::{
     BLOCK_CRC_LEN_BYTES, BLOCK_LEN_BYTES, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
     SHARD_RECORD_LEN_BYTES, ShardRecord,
 };
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, ManifestKey, SnapshotParams};
 
 /// What a file will be, within 2 % from some ten thousand hints on; below, what a

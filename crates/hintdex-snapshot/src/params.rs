@@ -1,12 +1,69 @@
 //! What a snapshot is made of and for: the part of the header its owner chooses.
 
+use core::fmt;
 use core::ops::Range;
 
 use hintdex_wire::HintScheme;
 use sha2::{Digest, Sha256};
 
 use crate::BuildError;
-use crate::encoding::Encoding;
+
+/// How hints are stored. Its number and name never change meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// Bumped ribbon retrieval (Dillinger, Hübschle-Schneider, Sanders, Walzer,
+    /// "Fast Succinct Retrieval and Approximate Membership Using Ribbon", SEA
+    /// 2022): hint → group, `value_bits` bits a hint and 0.2 to 0.5 % more. Any
+    /// hint gets an answer, the right one if it is in the set. The default.
+    Ribbon,
+    /// A sparse directory over the hints into a dense array of slots: a lookup
+    /// gives the slots of all hints near it. log2(slots / tries) + 1.8 bits a hint.
+    Dense,
+    /// The hints themselves, in order, cut to the bits that tell them apart and
+    /// some check bits, each with its slot. A foreign hint finds a candidate once in
+    /// 2^`check_bits`. log2(slots / tries) + check bits + 2.3 bits a hint.
+    Sorted,
+}
+
+impl Encoding {
+    /// Every encoding there is.
+    pub const ALL: &'static [Self] = &[Self::Ribbon, Self::Dense, Self::Sorted];
+
+    /// The number that stands for this encoding in files.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Ribbon => 1,
+            Self::Dense => 2,
+            Self::Sorted => 3,
+        }
+    }
+
+    /// The encoding a file means by `number`, if this version knows it.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|encoding| encoding.number() == number)
+    }
+
+    /// The encoding's name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ribbon => "ribbon",
+            Self::Dense => "dense",
+            Self::Sorted => "sorted",
+        }
+    }
+
+    /// The encoding called `name` on the command line.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|encoding| encoding.name() == name)
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// The dial between bytes and tries.
 ///

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hintdex_wire::Slot;
 use rayon::prelude::*;
 
-use super::HintSource;
+use super::source::HintSource;
 use crate::encoding::Entry;
 use crate::format::shard_of;
 

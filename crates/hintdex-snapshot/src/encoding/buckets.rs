@@ -10,10 +10,11 @@
 //! ```
 
 use super::bits::{BitReader, BitWriter, MAX_LOW_BITS};
-use super::{Padding, View};
+use super::padding::Padding;
+use super::shard::View;
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel;
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, Damage};
 
 /// How many buckets share an absolute offset.

@@ -5,14 +5,17 @@
 //! before (Rice). For 32 slots of a million a gap takes 16.4 bits, and the
 //! bucket's offset another half bit a hint.
 
+use core::ops::Range;
+
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
+use super::padding::Padding;
+use super::shape::Shape;
+use super::shard::{CandidateSet, Entry, Shard, View, hint_count};
 use super::spread::{self, Keyed};
-use super::{BucketCandidates, Entry, Padding, Shape, Shard, View};
-use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, Damage};
 
 #[derive(Debug)]
@@ -55,13 +58,15 @@ fn gaps(keys: &mut [Keyed], bucket_count: u32) -> Vec<(u32, u32)> {
 }
 
 impl Shard for DenseShard {
+    type Several<'f> = DenseCandidates<'f>;
+
     fn build(
         shape: &Shape,
         shard: usize,
         entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
-        let hint_count = super::hint_count(shard, entries)?;
+        let hint_count = hint_count(shard, entries)?;
         // A hint of the set shares its bucket with (the bucket's mean) others.
         let bucket_count = hint_count.div_ceil(shape.tries.saturating_sub(1).max(1));
         let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
@@ -89,11 +94,16 @@ impl Shard for DenseShard {
         self.buckets.prefetch(view, self.bucket(view.shape, head));
     }
 
-    fn find<'f, P: Retrieve>(&self, view: &View<'f>, _: P, head: u64) -> Result<Found<'f>, Damage> {
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        _: P,
+        head: u64,
+    ) -> Result<CandidateSet<DenseCandidates<'f>>, Damage> {
         let codes = self.buckets.codes(view, self.bucket(view.shape, head))?;
         let low_bits = self.buckets.low_bits;
         let slots = DenseCandidates { codes, low_bits, next_group: 0, shape: view.shape };
-        Ok(Found::Bucket(BucketCandidates::Dense(slots)))
+        Ok(CandidateSet::Several(slots))
     }
 
     fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
@@ -115,9 +125,11 @@ pub(crate) struct DenseCandidates<'f> {
     shape: &'f Shape,
 }
 
-impl DenseCandidates<'_> {
+impl Iterator for DenseCandidates<'_> {
+    type Item = Range<u32>;
+
     #[inline]
-    pub fn next(&mut self) -> Option<core::ops::Range<u32>> {
+    fn next(&mut self) -> Option<Range<u32>> {
         let group = self.next_group.checked_add(self.codes.take_rice(self.low_bits)?)?;
         self.next_group = group.checked_add(1)?;
         let slots = self.shape.slots_of(u32::try_from(group).ok()?);

@@ -6,15 +6,15 @@
 
 use core::ops::Range;
 
-use super::View;
+use super::shard::View;
 use crate::Damage;
 use crate::format::{BLOCK_LEN_BYTES, ShardRecord};
 
 /// The length of an entry in bytes: the head and the group, little-endian.
-pub(crate) const DUPLICATE_LEN_BYTES: usize = 12;
+pub(super) const DUPLICATE_LEN_BYTES: usize = 12;
 
 /// One entry of the list.
-pub(crate) type Duplicate = [u8; DUPLICATE_LEN_BYTES];
+pub(super) type Duplicate = [u8; DUPLICATE_LEN_BYTES];
 
 pub(super) fn encode(head: u64, group: u32) -> Duplicate {
     let mut entry = [0; DUPLICATE_LEN_BYTES];
@@ -24,7 +24,7 @@ pub(super) fn encode(head: u64, group: u32) -> Duplicate {
     entry
 }
 
-pub(crate) fn group(entry: &Duplicate) -> u32 {
+pub(super) fn group(entry: &Duplicate) -> u32 {
     let [.., a, b, c, d] = *entry;
     u32::from_le_bytes([a, b, c, d])
 }

@@ -8,12 +8,13 @@ use core::ops::Range;
 
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
+use super::padding::Padding;
+use super::shape::Shape;
+use super::shard::{CandidateSet, Entry, Shard, View, hint_count};
 use super::spread::{self, Keyed};
-use super::{BucketCandidates, Entry, Padding, Shape, Shard, View};
-use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, Damage};
 
 /// The most bits that choose a bucket: shards have no more than 2²⁰ hints unless
@@ -72,13 +73,15 @@ impl Widths {
 }
 
 impl Shard for SortedShard {
+    type Several<'f> = SortedCandidates<'f>;
+
     fn build(
         shape: &Shape,
         shard: usize,
         entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
-        let hint_count = super::hint_count(shard, entries)?;
+        let hint_count = hint_count(shard, entries)?;
         let widths = Widths::of(shape);
         let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
             hash: widths.kept(entry.head() << shape.shard_bits),
@@ -115,12 +118,17 @@ impl Shard for SortedShard {
         self.buckets.prefetch(view, self.widths.split(head << view.shape.shard_bits).0);
     }
 
-    fn find<'f, P: Retrieve>(&self, view: &View<'f>, _: P, head: u64) -> Result<Found<'f>, Damage> {
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        _: P,
+        head: u64,
+    ) -> Result<CandidateSet<SortedCandidates<'f>>, Damage> {
         let (bucket, wanted) = self.widths.split(head << view.shape.shard_bits);
         let codes = self.buckets.codes(view, bucket)?;
         let low_bits = self.buckets.low_bits;
         let groups = SortedCandidates { codes, low_bits, suffix: 0, wanted, shape: view.shape };
-        Ok(Found::Bucket(BucketCandidates::Sorted(groups)))
+        Ok(CandidateSet::Several(groups))
     }
 
     fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
@@ -143,9 +151,11 @@ pub(crate) struct SortedCandidates<'f> {
     shape: &'f Shape,
 }
 
-impl SortedCandidates<'_> {
+impl Iterator for SortedCandidates<'_> {
+    type Item = Range<u32>;
+
     #[inline]
-    pub fn next(&mut self) -> Option<Range<u32>> {
+    fn next(&mut self) -> Option<Range<u32>> {
         loop {
             self.suffix = self.suffix.checked_add(self.codes.take_rice(self.low_bits)?)?;
             let group = self.codes.take(self.shape.value_bits)?;

@@ -44,6 +44,30 @@ pub(crate) const fn shard_of(head: u64, shard_bits: u8) -> usize {
     (head >> 1 >> (63 - shard_bits)) as usize
 }
 
+/// The shard directory of `file`.
+pub(crate) fn shard_records<'f>(
+    file: &'f [u8],
+    directory: &Range<usize>,
+) -> Option<&'f [ShardRecord]> {
+    <[ShardRecord]>::ref_from_bytes(file.get(directory.clone())?).ok()
+}
+
+/// Whether the shards fill the data, one after the other.
+pub(crate) fn check_places(records: &[ShardRecord], data_len_bytes: u64) -> Result<(), usize> {
+    let mut end = 0_u64;
+    for (at, record) in records.iter().enumerate() {
+        if record.offset_bytes.get() != end {
+            return Err(at);
+        }
+        let len = record.len_bytes.get();
+        end = len
+            .checked_next_multiple_of(SHARD_ALIGN_BYTES as u64)
+            .and_then(|len| len.checked_add(end))
+            .ok_or(at)?;
+    }
+    if end == data_len_bytes { Ok(()) } else { Err(0) }
+}
+
 /// Every field of a record: what the format's table is held against.
 #[cfg(test)]
 pub(crate) const SHARD_RECORD_FIELDS: &[(&str, usize)] =

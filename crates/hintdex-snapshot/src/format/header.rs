@@ -13,8 +13,7 @@ use super::{
     BLOCK_CRC_LEN_BYTES, BLOCK_LEN_BYTES, DATA_OFFSET_BYTES, FORMAT_VERSION, HEADER_LEN_BYTES,
     MAGIC, MAX_SHARD_BITS, SHARD_RECORD_LEN_BYTES,
 };
-use crate::encoding::Encoding;
-use crate::{ManifestKey, OpenError, SnapshotParams};
+use crate::{Dial, Encoding, ManifestKey, OpenError, SnapshotParams};
 
 /// The header as it stands at the head of the file.
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -203,7 +202,7 @@ impl Header {
         }
         let params = SnapshotParams {
             encoding,
-            dial: crate::Dial::Tries(self.tries.get()),
+            dial: Dial::Tries(self.tries.get()),
             check_bits: self.check_bits,
             hint_scheme,
             nonce_kind: self.nonce_kind,

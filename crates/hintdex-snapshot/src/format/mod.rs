@@ -33,7 +33,7 @@ mod directory;
 mod header;
 
 pub(crate) use checks::{Checked, Checks, block_crcs};
-pub(crate) use directory::{ShardRecord, shard_of};
+pub(crate) use directory::{ShardRecord, check_places, shard_of, shard_records};
 pub(crate) use header::{Header, Manifest};
 
 /// The first eight bytes of every snapshot. A byte above 127 and both kinds of

@@ -1,6 +1,6 @@
 //! The portable path: words, no instruction set assumed.
 
-use super::{Retrieve, Work, window_len_bytes};
+use super::retrieve::{Retrieve, Work, window_len_bytes};
 
 /// How many columns a word holds, a byte each.
 const WORD_LEN_COLUMNS: usize = 8;

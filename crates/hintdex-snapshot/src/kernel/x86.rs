@@ -11,7 +11,9 @@ use core::arch::x86_64::{
     _mm512_zextsi128_si512,
 };
 
-use super::{BLOCK_LEN_UNITS, Compiled, Lookup, MAX_COLUMNS, Retrieve, Work, window_len_bytes};
+use super::retrieve::{
+    BLOCK_LEN_UNITS, Compiled, Lookup, MAX_COLUMNS, Retrieve, Work, window_len_bytes,
+};
 
 /// The length of a cache line in bytes.
 const LINE_LEN_BYTES: usize = 64;

@@ -5,8 +5,9 @@ use super::layer::{MAX_LAYERS, Size, WIDTH_ROWS, pack};
 use super::place;
 use crate::BuildError;
 use crate::encoding::duplicates::{self, Duplicate};
+use crate::encoding::shape::Shape;
+use crate::encoding::shard::{Entry, hint_count};
 use crate::encoding::spread::{self, Keyed};
-use crate::encoding::{Entry, Shape, hint_count};
 use crate::format::ShardRecord;
 
 /// Of a thousand hints, this many more than there are rows: enough that hardly

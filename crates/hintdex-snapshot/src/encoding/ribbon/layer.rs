@@ -4,10 +4,12 @@ use core::ops::Range;
 
 use super::place;
 use crate::Damage;
-use crate::encoding::{Padding, Shape, View};
+use crate::encoding::padding::Padding;
+use crate::encoding::shape::Shape;
+use crate::encoding::shard::View;
 use crate::format::ShardRecord;
 use crate::kernel::{self, BLOCK_LEN_UNITS, Retrieve, window_len_bytes};
-use crate::snapshot::Section;
+use crate::section::Section;
 
 /// The most layers a shard has.
 pub(super) const MAX_LAYERS: usize = 3;

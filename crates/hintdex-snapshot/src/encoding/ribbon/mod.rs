@@ -34,16 +34,18 @@ mod rows;
 mod tests;
 
 use core::ops::Range;
+use core::slice;
 
-use super::duplicates::{self, DUPLICATE_LEN_BYTES};
-use super::{Entry, Padding, Shape, Shard, View};
-use crate::candidates::Found;
+use super::duplicates::{self, DUPLICATE_LEN_BYTES, Duplicate};
+use super::padding::Padding;
+use super::shape::Shape;
+use super::shard::{CandidateSet, Entry, Shard, View};
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel::Retrieve;
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, Damage};
 
-use layer::Layer;
+use self::layer::Layer;
 
 /// The shard's layers and its list of duplicate hints.
 #[derive(Debug)]
@@ -68,28 +70,11 @@ impl RibbonShard {
         let len_bytes = self.duplicate_count as usize * DUPLICATE_LEN_BYTES;
         self.duplicates_at..self.duplicates_at + len_bytes
     }
-
-    /// How many entries the list of duplicate hints has.
-    pub fn duplicate_count(&self) -> u64 {
-        self.duplicate_count.into()
-    }
-
-    /// The group of a hint that is in the first layer and no duplicate, in a
-    /// `file` whose blocks have all been found whole. `None` leaves it to
-    /// [`find`](Shard::find): 4 % of the hints, and no other, as a rule.
-    #[inline(always)]
-    pub fn find_quick<P: Retrieve>(
-        &self,
-        file: &[u8],
-        path: P,
-        columns: usize,
-        head: u64,
-    ) -> Option<u32> {
-        if self.is_quick { self.first.find_quick(file, path, columns, head) } else { None }
-    }
 }
 
 impl Shard for RibbonShard {
+    type Several<'f> = Listed<'f>;
+
     fn build(
         shape: &Shape,
         shard: usize,
@@ -122,17 +107,35 @@ impl Shard for RibbonShard {
         view: &View<'f>,
         path: P,
         head: u64,
-    ) -> Result<Found<'f>, Damage> {
+    ) -> Result<CandidateSet<Listed<'f>>, Damage> {
         let same = duplicates::List::new(view, self.duplicates()).of(head)?;
         if !same.is_empty() {
-            return Ok(Found::Listed { entries: same.iter(), shape: view.shape });
+            return Ok(CandidateSet::Several(Listed { entries: same.iter(), shape: view.shape }));
         }
         for layer in self.layers() {
             if let Some(group) = layer.find(view, path, head)? {
-                return Ok(Found::One(view.shape.slots_of(group)));
+                return Ok(CandidateSet::One(view.shape.slots_of(group)));
             }
         }
-        Ok(Found::none())
+        Ok(CandidateSet::none())
+    }
+
+    /// The group of a hint that is in the first layer and no duplicate, in a
+    /// `file` whose blocks have all been found whole. `None` leaves it to
+    /// [`find`](Shard::find): 4 % of the hints, and no other, as a rule.
+    #[inline(always)]
+    fn find_quick<P: Retrieve>(
+        &self,
+        file: &[u8],
+        path: P,
+        columns: usize,
+        head: u64,
+    ) -> Option<u32> {
+        if self.is_quick { self.first.find_quick(file, path, columns, head) } else { None }
+    }
+
+    fn duplicate_count(&self) -> u64 {
+        self.duplicate_count.into()
     }
 
     fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
@@ -144,5 +147,24 @@ impl Shard for RibbonShard {
             layer.measure(shape, sections);
         }
         Section::add(sections, "duplicates", self.duplicates().len());
+    }
+}
+
+/// The groups of a hint that several groups have, from the list of duplicate hints.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed<'f> {
+    entries: slice::Iter<'f, Duplicate>,
+    shape: &'f Shape,
+}
+
+impl Iterator for Listed<'_> {
+    type Item = Range<u32>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Range<u32>> {
+        let shape = self.shape;
+        let mut groups =
+            self.entries.by_ref().map(|entry| shape.slots_of(duplicates::group(entry)));
+        groups.find(|slots| !slots.is_empty())
     }
 }
