@@ -188,6 +188,10 @@ fn find_quick<S: Shard, P: Retrieve>(
     columns: usize,
     head: u64,
 ) -> Option<u32> {
+    // Left to the optimizer, the other encodings would lengthen every lookup.
+    if !S::HAS_QUICK_FIND {
+        return None;
+    }
     // The number of shards is a power of two, so this is `shard_of` in one multiplication.
     #[expect(clippy::cast_possible_truncation, reason = "less than `shards.len()`")]
     let number = ((u128::from(head) * shards.len() as u128) >> 64) as usize;

@@ -79,6 +79,9 @@ pub(crate) trait Shard: Sized + Send + Sync {
     /// Decodes the candidates of a hint that has several ranges of slots.
     type Several<'f>: Iterator<Item = Range<u32>> + Clone + Debug;
 
+    /// Whether [`find_quick`](Self::find_quick) ever finds a group.
+    const HAS_QUICK_FIND: bool = false;
+
     /// Appends the shard of `entries` to `out` and returns its record, which is complete
     /// except for the offset.
     fn build(

@@ -75,6 +75,8 @@ impl RibbonShard {
 impl Shard for RibbonShard {
     type Several<'f> = Listed<'f>;
 
+    const HAS_QUICK_FIND: bool = true;
+
     fn build(
         shape: &Shape,
         shard: usize,
