@@ -4,17 +4,17 @@ use std::ops::Range;
 
 use hintdex_wire::Slot;
 
-/// Where the hints of a fleet come from.
+/// A source of the hints of a fleet.
 ///
-/// A build whose memory does not hold all hints (twelve bytes each) asks for
-/// them once a pass, from several threads: making a hint again, 10 to 15 ns, is
-/// cheaper than writing its twelve bytes to a disk and reading them back.
+/// If the memory of a build does not hold all hints, at twelve bytes each, the build asks for
+/// them once in each pass, from several threads. To compute a hint again takes 10 to 15 ns,
+/// less than to write its twelve bytes to a disk and read them back.
 pub trait HintSource: Sync {
-    /// How many hints there are in all, 2⁴⁰ at most. The number and the width of the
-    /// shards depend on it, so it must be exact.
+    /// The number of all hints, at most 2⁴⁰. It must be exact: the number of shards depends on
+    /// it.
     fn hint_count(&self) -> u64;
 
-    /// Gives `each` the head ([`Hint::head`](hintdex_wire::Hint::head)) and the
-    /// slot of every hint of `slots`, in any order, the same at every call.
+    /// Calls `each` with the head ([`Hint::head`](hintdex_wire::Hint::head)) and the slot of
+    /// every hint of `slots`, in any order. Every call must yield the same hints.
     fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot));
 }

@@ -1,9 +1,8 @@
-//! `dense`: hints only steer into an array of slots.
+//! `dense`: a hint selects a bucket of an array of slots.
 //!
-//! Nothing of a hint is stored but the bucket it falls into. A bucket is the set
-//! of the slots of its hints: sorted, and each coded as the gap to the one
-//! before (Rice). For 32 slots of a million a gap takes 16.4 bits, and the
-//! bucket's offset another half bit a hint.
+//! Of a hint only its bucket is stored. A bucket is the set of the slots of its hints. The
+//! slots are sorted, and each is coded as the gap to the slot before (Rice code). For 32 slots
+//! of a million, a gap takes 16.4 bits, and the offset of the bucket half a bit a hint.
 
 use core::ops::Range;
 
@@ -29,25 +28,25 @@ impl DenseShard {
     }
 }
 
-/// The bucket of a hint whose head, without its shard's bits, is `local`: the
-/// buckets are of equal width, and as many as are wanted.
+/// The bucket of a hint: `local` is its head without the bits of the shard, and all buckets
+/// have the same width.
 #[expect(clippy::cast_possible_truncation, reason = "less than `bucket_count`")]
 const fn bucket_of(local: u64, bucket_count: u32) -> u32 {
     ((local as u128 * bucket_count as u128) >> 64) as u32
 }
 
-/// For each group of each bucket the bucket and the distance to the group before less
-/// one, or the group itself. `keys` are hints without their shard's bits, in order, and
+/// For each group of each bucket: the bucket, and the number of groups skipped since the
+/// bucket's previous group. `keys` are hints without the bits of the shard, in order, and
 /// their groups.
 fn gaps(keys: &mut [Keyed], bucket_count: u32) -> Vec<(u32, u32)> {
     let mut gaps = Vec::with_capacity(keys.len());
     let bucket = |key: &Keyed| bucket_of(key.hash, bucket_count);
     for keys in keys.chunk_by_mut(|key, next| bucket(key) == bucket(next)) {
         keys.sort_unstable_by_key(|key| key.value);
-        // The least group that is not yet coded.
+        // The lowest group that is not coded yet.
         let mut next = 0;
         for key in &*keys {
-            // A group that several hints of the bucket have is coded once.
+            // A group of several hints of the bucket is coded once.
             if let Some(gap) = u64::from(key.value).checked_sub(next) {
                 gaps.push((bucket(key), u32::try_from(gap).unwrap_or(u32::MAX)));
                 next = u64::from(key.value) + 1;
@@ -67,7 +66,8 @@ impl Shard for DenseShard {
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
         let hint_count = hint_count(shard, entries)?;
-        // A hint of the set shares its bucket with (the bucket's mean) others.
+        // A hint of the snapshot shares its bucket with as many other hints as a bucket has on
+        // average, so buckets of `tries` - 1 hints yield `tries` slots.
         let bucket_count = hint_count.div_ceil(shape.tries.saturating_sub(1).max(1));
         let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
             hash: entry.head() << shape.shard_bits,
@@ -115,12 +115,12 @@ impl Shard for DenseShard {
     }
 }
 
-/// The slots of a bucket, in order.
+/// Decodes the slots of a bucket, in rising order.
 #[derive(Clone, Debug)]
 pub(crate) struct DenseCandidates<'f> {
     codes: BitReader<'f>,
     low_bits: u32,
-    /// The least group that the next code can mean.
+    /// The group of the next code if its gap is 0.
     next_group: u64,
     shape: &'f Shape,
 }

@@ -35,25 +35,25 @@ impl Shape {
         }
     }
 
-    /// The same as the number of columns the ribbon's rows have.
+    /// The columns of a ribbon's rows: one for each bit of a value.
     #[inline(always)]
     pub const fn columns(&self) -> usize {
         self.value_bits as usize
     }
 
-    /// The group of a slot of the snapshot.
+    /// The number of a slot's group.
     pub fn group(&self, slot: u32) -> u32 {
         slot.saturating_sub(self.slots.start) / self.group_len_slots.max(1)
     }
 
-    /// The slots of a group; empty for a number that is no group, which only
-    /// foreign hints give.
+    /// The slots of a group. Empty for a number without a group, which only foreign hints
+    /// yield.
     #[inline]
     pub fn slots_of(&self, group: u32) -> Range<u32> {
         if group >= self.group_count {
             return 0..0;
         }
-        // No overflow: the group's first slot is one of the snapshot's.
+        // No overflow: the first slot of the group is a slot of the snapshot.
         let start = self.slots.start + group * self.group_len_slots;
         start..start + self.group_len_slots.min(self.slots.end - start)
     }

@@ -1,49 +1,49 @@
-//! What a kernel computes: the traits of a path, and the widths that all paths share.
+//! The traits of a kernel's paths, and the widths that all paths share.
 
-/// How many rows of a column make a byte.
+/// The rows of a unit: one byte of each column.
 pub(crate) const UNIT_LEN_ROWS: u32 = 8;
 
-/// How many units a ribbon spans. It begins with one.
+/// The units that a ribbon spans. A ribbon begins at a unit.
 pub(crate) const BLOCK_LEN_UNITS: u32 = 8;
 
-/// The most bytes a path reads at once.
+/// The most bytes that a path reads at once.
 const MAX_READ_BYTES: usize = 64;
 
-/// The most columns there are: the most bits of a value.
+/// The most columns: the most bits of a value.
 pub(crate) const MAX_COLUMNS: usize = 32;
 
-/// What a [`Kernel`](super::Kernel) runs: a closure that is compiled for each path.
+/// Work for a [`Kernel`](super::Kernel): a closure that is compiled for each path.
 pub(crate) trait Work {
-    /// What comes of it.
+    /// The result of the work.
     type Output;
 
-    /// Does the work. Must be `#[inline(always)]`.
+    /// Does the work. An implementation must be `#[inline(always)]`.
     fn run<P: Retrieve>(self, path: P) -> Self::Output;
 }
 
-/// A lookup that is compiled for each path and called through a pointer.
+/// A lookup that is compiled for each path and called through a function pointer.
 pub(crate) trait Lookup {
-    /// What is looked up in.
+    /// The structure that is read.
     type Subject;
 
-    /// Looks a head up. Must be `#[inline(always)]`.
+    /// Looks a head up. An implementation must be `#[inline(always)]`.
     fn run<P: Retrieve>(path: P, subject: &Self::Subject, head: u64) -> Option<u32>;
 }
 
-/// A lookup as one path does it.
+/// A lookup compiled for one path.
 pub(crate) type Compiled<W> = fn(&<W as Lookup>::Subject, u64) -> Option<u32>;
 
-/// The inner loop of a lookup, as one path does it.
+/// The inner loop of a lookup on one path.
 pub(crate) trait Retrieve: Copy {
-    /// The value a ribbon gives: bit *i* is the parity of those rows of column
-    /// *i* that `coefficients` choose. `columns` is at most [`MAX_COLUMNS`];
-    /// bits past it are anything.
+    /// The value of a ribbon: bit *i* is the parity of those rows of column *i* that
+    /// `coefficients` select. `columns` is at most [`MAX_COLUMNS`]; bits past the last column
+    /// are arbitrary.
     ///
-    /// `rows` must be [`window_len_bytes`] long, or the value is 0; what is in
-    /// it past the eighth unit changes nothing.
+    /// If `rows` is shorter than [`window_len_bytes`], the value is 0. Bytes past the eighth
+    /// unit do not affect the value.
     fn parities(self, rows: &[u8], columns: usize, coefficients: u64) -> u32;
 
-    /// The same without the bits past the last column.
+    /// The value of a ribbon, with zeros past the last column.
     #[inline(always)]
     fn retrieve(self, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
         let value = self.parities(rows, columns, coefficients);
@@ -53,8 +53,8 @@ pub(crate) trait Retrieve: Copy {
     }
 }
 
-/// How many bytes a path may read, from the unit where a ribbon begins: seven
-/// units, and the eighth as if it had all columns a register can hold.
+/// The bytes that a path may read from the first unit of a ribbon on: seven units, and a whole
+/// register for the eighth.
 #[inline]
 pub(crate) const fn window_len_bytes(columns: usize) -> usize {
     (BLOCK_LEN_UNITS as usize - 1) * columns + MAX_READ_BYTES

@@ -7,33 +7,34 @@ use crate::encoding::{CandidateSet, Several};
 use crate::kernel::{Kernel, Lookup, Retrieve, Work};
 use crate::{CandidateBatch, Candidates, Damage};
 
-/// How many hints ahead of the one looked up a batch asks for memory: enough to
-/// hide its latency, few enough that nothing is evicted unused.
+/// How many hints ahead of the current hint a batch prefetches: enough to hide the latency of
+/// the memory, few enough that no cache line is evicted before its use.
 const AHEAD_LEN_HINTS: usize = 16;
 
 impl Snapshot {
-    /// Has lookups use this kernel instead of the fastest. All give the same answers.
+    /// Selects the kernel of the lookups; the default is the fastest. All kernels return the
+    /// same candidates.
     pub fn with_kernel(mut self, kernel: Kernel) -> Self {
         self.kernel = kernel;
         self.find_quick = find_quick_for(kernel, self.shape.columns());
         self
     }
 
-    /// The slots to try for a hint.
+    /// The candidates of a hint: the slots whose keys are to be tried.
     ///
-    /// The hint's own slot is one of them, if the hint is in the snapshot; a
-    /// foreign hint gets candidates like any other ([`Encoding::Sorted`] spares
-    /// nearly all of them). Ribbon: 50 to 65 ns with AVX-512 or AVX2 and
-    /// 100 without, once every block has been checked, and most of it is a wait for
-    /// three or four neighbouring lines of memory; dense and sorted several times that.
+    /// If the hint is in the snapshot, its slot is one of them. A foreign hint has candidates,
+    /// too; with [`Encoding::Sorted`](crate::Encoding::Sorted) it rarely has any. Once every
+    /// block has been checked, a ribbon takes 50 to 65 ns with AVX-512 or AVX2 and 100 ns
+    /// without. Most of that is latency of three or four neighbouring cache lines. Dense and
+    /// sorted take several times as long.
     ///
     /// # Errors
-    /// [`Damage`] when a block that the answer needs is not what was written.
+    /// [`Damage`] when a block that the lookup needs fails its CRC.
     #[inline]
     pub fn candidates(&self, hint: &Hint) -> Result<Candidates<'_>, Damage> {
         let head = hint.head();
-        // A group comes back in a register, and whoever asked turns it into
-        // slots; the way through memory would cost as much as the lookup.
+        // The group is returned in a register and converted to slots here. Returning the
+        // slots through memory would cost as much as the lookup.
         if let Some(group) = (self.find_quick)(self, head) {
             return Ok(Candidates::one(self.shape.slots_of(group)));
         }
@@ -41,7 +42,7 @@ impl Snapshot {
         Ok(slow)
     }
 
-    /// The candidates of any hint.
+    /// The candidates of any hint. Not inlined, so that `candidates` stays small.
     #[inline(never)]
     fn find_slow(&self, head: u64) -> Result<Candidates<'_>, Damage> {
         self.find(head).map(Candidates::of)
@@ -51,22 +52,22 @@ impl Snapshot {
         self.kernel.run(Find { snapshot: self, head })
     }
 
-    /// The slots to try for many hints, in the place of what `out` had.
+    /// The candidates of many hints; they replace the content of `out`.
     ///
-    /// Asks for the memory of later hints while it looks up earlier ones:
-    /// about half the time of as many calls of [`candidates`](Self::candidates).
+    /// Prefetches the bytes of later hints: about half the time of as many calls of
+    /// [`candidates`](Self::candidates).
     ///
     /// # Errors
-    /// [`Damage`] as there; `out` then ends before the hint that met it.
+    /// [`Damage`] as for `candidates`; `out` then ends before the hint that needs the block.
     pub fn candidates_batch(&self, hints: &[Hint], out: &mut CandidateBatch) -> Result<(), Damage> {
         out.clear();
         self.kernel.run(FindBatch { snapshot: self, hints, out })
     }
 }
 
-/// A lookup of a hint that is easily found, compiled for each kernel and each
-/// number of columns: what is known then need not be computed, and a processor
-/// that looks some hundred instructions ahead sees the next lookup sooner.
+/// The quick lookup of a hint, compiled for each kernel and each number of columns. With the
+/// number of columns constant a lookup takes fewer instructions, so a processor that executes
+/// some hundred instructions ahead starts the next lookup sooner.
 struct FindQuick<const COLUMNS: usize>;
 
 impl<const COLUMNS: usize> Lookup for FindQuick<COLUMNS> {
@@ -78,12 +79,12 @@ impl<const COLUMNS: usize> Lookup for FindQuick<COLUMNS> {
     }
 }
 
-/// [`FindQuick`] for one of each number of columns.
+/// Selects the [`FindQuick`] of a number of columns.
 macro_rules! find_quick_for {
     ($kernel:expr, $columns:expr, $($number:literal)*) => {
         match $columns {
             $($number => $kernel.compile::<FindQuick<$number>>(),)*
-            // There is no other number; without columns nothing is found quickly.
+            // Unreachable: a value has 1 to 32 bits.
             _ => |_, _| None,
         }
     };
@@ -121,8 +122,8 @@ struct FindBatch<'s> {
 impl Work for FindBatch<'_> {
     type Output = Result<(), Damage>;
 
-    /// Asks for the bytes of some hints ahead of the one being looked up, so
-    /// that the memory works while we do.
+    /// Prefetches the bytes of the hint that comes [`AHEAD_LEN_HINTS`] later, then looks the
+    /// current hint up.
     #[inline(always)]
     fn run<P: Retrieve>(self, path: P) -> Self::Output {
         let Self { snapshot, hints, out } = self;

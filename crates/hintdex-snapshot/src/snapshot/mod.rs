@@ -15,15 +15,14 @@ use crate::format::{Checked, Checks, Header};
 use crate::kernel::Kernel;
 use crate::storage::Storage;
 
-/// A snapshot, open for lookups; shared by reference between threads.
+/// A snapshot, open for lookups. Threads share it by reference.
 ///
-/// In memory it takes the file's pages as they are touched, 64 bytes a shard,
-/// and a bit for every 8 KiB.
+/// Its memory is the pages of the file that lookups touch, 64 bytes a shard, and a bit for
+/// each block of 8 KiB.
 ///
-/// A file is checked in two steps. Opening checks the header, the manifest and
-/// their HMAC. A block of the data is checked when a lookup first needs it, or
-/// by [`verify`](Self::verify) with all the others; when no block is left to
-/// check, lookups stop looking, so verifying first makes them faster.
+/// A file is checked in two steps. Opening checks the header, the manifest and their HMAC. A
+/// block of the data is checked when a lookup first needs it; [`verify`](Self::verify) checks
+/// all blocks. Once all blocks have passed, lookups skip the bookkeeping and are faster.
 pub struct Snapshot {
     storage: Storage,
     checks: Checks,
@@ -33,7 +32,7 @@ pub struct Snapshot {
     shape: Shape,
     shards: Shards,
     kernel: Kernel,
-    /// `FindQuick` for the kernel and the number of columns.
+    /// The quick lookup, compiled for the kernel and the number of columns.
     find_quick: fn(&Self, u64) -> Option<u32>,
 }
 
@@ -43,13 +42,13 @@ impl Snapshot {
         View { bytes: Checked::new(&self.storage, &self.checks), shape: &self.shape }
     }
 
-    /// The file's own id: a pseudo-random function of its parameters, origin and
-    /// time among them.
+    /// The id of the file: a pseudo-random function of its parameters, which include the
+    /// origin and the time.
     pub const fn id(&self) -> &[u8; 16] {
         &self.header.file_id
     }
 
-    /// What the snapshot was built from and for.
+    /// The parameters of the build.
     pub const fn params(&self) -> &SnapshotParams {
         &self.params
     }

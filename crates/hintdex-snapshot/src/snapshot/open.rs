@@ -1,4 +1,4 @@
-//! Opening a file: mapped or copied, and checked up to the data.
+//! Opening: a file is mapped or copied, and everything before and after the data is checked.
 
 use std::io::{self, Read};
 use std::num::TryFromIntError;
@@ -15,52 +15,50 @@ use crate::kernel::Kernel;
 use crate::storage::{SnapshotFile, Storage};
 use crate::{ManifestKey, OpenError};
 
-/// The longest file that is copied although this program keeps it to itself: the coming
-/// 64 hints of half a million devices at 32 tries.
-const MOST_COPIED_LEN_BYTES: u64 = 64 << 20;
+/// The longest file that [`Snapshot::open_own`] copies: the coming 64 hints of half a million
+/// devices at 32 tries.
+const MAX_COPIED_LEN_BYTES: u64 = 64 << 20;
 
 impl Snapshot {
     /// Maps the file and checks everything but the data.
     ///
-    /// Costs the manifest, 0.05 % of the file. The mapping stays good when
-    /// another snapshot is renamed over the file. It does not when somebody
-    /// *writes into* the file or truncates it: the system then ends the process
-    /// (SIGBUS) at the next lookup. So this is for files that nobody but their
-    /// maker can write, or that everybody promises to publish by rename, as
-    /// [`Builder`](crate::Builder) does. For a file of anybody else's
-    /// [`open_in_memory`](Self::open_in_memory) needs no promise.
+    /// Costs reading the manifest, 0.05 % of the file. The mapping stays valid when another
+    /// snapshot is renamed over the file. When a program *writes into* the file, lookups may
+    /// return wrong candidates; when it truncates the file, the system ends this process
+    /// (SIGBUS) at the next lookup. So use this for files that every writer publishes by
+    /// rename, as [`Builder`](crate::Builder) does. For any other file use
+    /// [`open_in_memory`](Self::open_in_memory).
     ///
     /// # Errors
-    /// [`OpenError`] when the file cannot be read, is no snapshot, is damaged,
-    /// or is not of the fleet of `key`.
+    /// [`OpenError`] when the file cannot be read, is no snapshot, is damaged, or belongs to
+    /// another fleet than `key`.
     pub fn open(path: impl AsRef<Path>, key: &ManifestKey) -> Result<Self, OpenError> {
         Self::load_mapped(&SnapshotFile::open(path.as_ref())?, key)
     }
 
-    /// Opens a file that this program made and keeps to itself: copies one of up to
-    /// 64 MiB, and maps a longer one.
+    /// Opens a file that this program builds and keeps for itself: copies a file of up to
+    /// 64 MiB, and maps a longer file.
     ///
-    /// Whoever operates the machine may still copy a file over it, so what is small
-    /// enough is safe from that; of the others [`open`](Self::open) says what happens.
+    /// An operator may still copy another file over it. A copied snapshot is safe from that;
+    /// [`open`](Self::open) describes the effect on a mapped one.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_own(path: impl AsRef<Path>, key: &ManifestKey) -> Result<Self, OpenError> {
         let file = SnapshotFile::open(path.as_ref())?;
-        if file.len_bytes <= MOST_COPIED_LEN_BYTES {
+        if file.len_bytes <= MAX_COPIED_LEN_BYTES {
             Self::load_copied(&file, Some(key))
         } else {
             Self::load_mapped(&file, key)
         }
     }
 
-    /// Reads the file into memory of its own, in huge pages where the system
-    /// gives them, and checks everything but the data. Whatever happens to the file
-    /// then, lookups go on.
+    /// Copies the file into private memory, in huge pages if the system has them, and checks
+    /// everything but the data. Later changes of the file do not affect lookups.
     ///
-    /// Costs the reading of the file, and its length in memory. Nothing but the header
-    /// is read, and no memory taken, of a file that is not `key`'s or not as long as
-    /// its header says.
+    /// Costs reading the file, and its length in memory. Before that, the header is checked:
+    /// a file of another fleet or of a wrong length is rejected without further reading and
+    /// without memory.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -68,7 +66,7 @@ impl Snapshot {
         Self::load_copied(&SnapshotFile::open(path.as_ref())?, Some(key))
     }
 
-    /// Copies a file that is in memory, and checks everything but the data.
+    /// Copies the bytes of a file from memory, and checks everything but the data.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -76,12 +74,12 @@ impl Snapshot {
         Self::load(Storage::copy(bytes.len(), &mut bytes).map_err(OpenError::Io)?, Some(key))
     }
 
-    /// Reads a file for inspection, as [`open_in_memory`](Self::open_in_memory) does,
-    /// without knowing whose it is: every check but the HMAC's. Whoever can write the
-    /// file can make it say anything.
+    /// Opens a file without a key, for inspection: as [`open_in_memory`](Self::open_in_memory),
+    /// with every check but the HMAC. An attacker who can write the file can forge all of its
+    /// content.
     ///
     /// # Errors
-    /// As [`open`](Self::open), but for [`OpenError::WrongKey`].
+    /// As [`open`](Self::open), except for [`OpenError::WrongKey`].
     pub fn open_unauthenticated(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::load_copied(&SnapshotFile::open(path.as_ref())?, None)
     }

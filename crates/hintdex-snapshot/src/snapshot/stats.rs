@@ -1,37 +1,37 @@
-//! What a snapshot holds and what it costs.
+//! Figures: the content and the size of a snapshot.
 
 use super::Snapshot;
 use crate::Encoding;
 use crate::format::{BLOCK_CRC_LEN_BYTES, DATA_OFFSET_BYTES};
 use crate::section::Section;
 
-/// What a snapshot holds and what it costs.
+/// The content and the size of a snapshot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotStats {
-    /// How hints are stored.
+    /// The encoding of the hints.
     pub encoding: Encoding,
-    /// Bits of a value.
+    /// The bits of a value.
     pub value_bits: u8,
-    /// Slots tried a lookup.
+    /// The slots that a lookup tries.
     pub tries: u32,
-    /// Slots the snapshot covers.
+    /// The slots that the snapshot covers.
     pub slots: u32,
-    /// Hints it was built from.
+    /// The hints of the snapshot.
     pub hints: u64,
-    /// Hints that several groups have, an entry for each group.
+    /// Entries for hints that several groups share, one for each group.
     pub duplicates: u64,
-    /// The length of the file.
+    /// The length of the file in bytes.
     pub bytes: u64,
-    /// The same in bits, for each hint.
+    /// The length of the file in bits, divided by the number of hints.
     pub bits_per_hint: f64,
-    /// log2(slots / tries): what any index takes that leaves so many tries.
+    /// log2(slots / tries): the least that an index of opaque hints takes with so many tries.
     pub bound_bits_per_hint: f64,
-    /// What the bytes are spent on; they add up.
+    /// The bytes by section; their sum is `bytes`.
     pub sections: Vec<Section>,
 }
 
 impl Snapshot {
-    /// What the snapshot holds and what it costs.
+    /// The content and the size of the snapshot.
     pub fn stats(&self) -> SnapshotStats {
         let bytes = self.storage.len() as u64;
         let hints = self.header.hint_count.get();

@@ -6,14 +6,14 @@ use crate::encoding::Padding;
 use crate::format::shard_records;
 
 impl Snapshot {
-    /// Checks every block of the data now, some GB a second, also those that
-    /// were found whole before, and that what fills parts of the data up is zero.
+    /// Checks the CRC of every block, including blocks that have passed before, and that all
+    /// padding of the data is zero. Reads some GB a second.
     ///
-    /// Opening has checked the other bytes that are zero.
+    /// Opening has checked the zero bytes outside the data.
     ///
     /// # Errors
-    /// [`VerifyError`] with the first block that is not what was written, or the first
-    /// byte of the padding that is not zero.
+    /// [`VerifyError`] with the first block that fails its CRC, or the first byte of the
+    /// padding that is not zero.
     pub fn verify(&self) -> Result<(), VerifyError> {
         let bytes = self.view().bytes;
         (0..self.checks.block_count()).try_for_each(|block| bytes.check(block))?;

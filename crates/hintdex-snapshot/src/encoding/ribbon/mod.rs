@@ -1,22 +1,21 @@
-//! `ribbon`: a function from hints to groups, in little more than its values.
+//! `ribbon`: a function from hints to groups, in little more space than its values.
 //!
 //! Bumped ribbon retrieval (Dillinger, Hübschle-Schneider, Sanders, Walzer,
 //! "Fast Succinct Retrieval and Approximate Membership Using Ribbon", SEA
 //! 2022), of ribbons 64 wide (Dillinger, Walzer, "Ribbon filter: practically
-//! smaller than Bloom and Xor", 2021). A hint is hashed to a place in a table
-//! and 64 coefficients; its value is the sum over GF(2) of the rows of the
-//! table that its coefficients choose among the 64 from its place on. Building
-//! is solving for the rows.
+//! smaller than Bloom and Xor", 2021). A hint is hashed to a start in a table and to 64
+//! coefficients. The coefficients select some of the 64 rows from the start on, and the value
+//! of the hint is the sum of these rows over GF(2). A build solves the equations of all hints
+//! for the rows.
 //!
-//! A ribbon begins with a row whose number is a multiple of eight, so that its
-//! rows are whole bytes and a lookup shifts nothing; that costs no room that can
-//! be measured.
+//! A ribbon starts at a row whose number is a multiple of eight. So its rows are whole bytes,
+//! and a lookup shifts nothing. The cost in space is too small to be measured.
 //!
-//! The table has 4 or 5 % fewer rows than there are hints, so that nearly every
-//! row is used. Hints that fit no more are *bumped*: of every 256 rows, the hints
-//! that begin in the first so many go to the next, much smaller layer, as a byte
-//! for each 256 rows says. The third layer takes what is left, with rows to
-//! spare. In all 0.2 to 0.5 % more than the values alone.
+//! The table has 4 or 5 % fewer rows than there are hints, so that nearly every row is used.
+//! The hints without room are *bumped* to the next, much smaller layer. A threshold, a byte
+//! for each 256 rows, bumps the hints that start in the first rows of the 256. The third layer
+//! holds the remaining hints in more rows than hints. In all, a shard takes 0.2 to 0.5 % more
+//! than the values alone.
 //!
 //! ```text
 //! rows of layer 0, 1, 2 │ thresholds of layer 0, 1 │ duplicate hints
@@ -51,12 +50,12 @@ use self::layer::Layer;
 #[derive(Debug)]
 pub(crate) struct RibbonShard {
     first: Layer,
-    /// Those that hold what the first bumped; apart, so that a shard is a cache
-    /// line and a file of empty shards takes no more memory than it is long.
+    /// The layers of bumped hints. Boxed, so that a shard is one cache line, and the shards of a
+    /// file of empty shards take no more memory than the file is long.
     rest: Option<Box<[Layer]>>,
     duplicates_at: usize,
     duplicate_count: u32,
-    /// Hints are most likely in the first layer: it bumps, and none is listed.
+    /// The first layer bumps and no hint is listed, so most hints are in the first layer.
     is_quick: bool,
 }
 
@@ -65,7 +64,7 @@ impl RibbonShard {
         [&self.first].into_iter().chain(self.rest.iter().flatten())
     }
 
-    /// Where the list of duplicate hints lies.
+    /// The place of the list of duplicate hints.
     fn duplicates(&self) -> Range<usize> {
         let len_bytes = self.duplicate_count as usize * DUPLICATE_LEN_BYTES;
         self.duplicates_at..self.duplicates_at + len_bytes
@@ -122,9 +121,8 @@ impl Shard for RibbonShard {
         Ok(CandidateSet::none())
     }
 
-    /// The group of a hint that is in the first layer and no duplicate, in a
-    /// `file` whose blocks have all been found whole. `None` leaves it to
-    /// [`find`](Shard::find): 4 % of the hints, and no other, as a rule.
+    /// The group of a hint in the first layer. `None` leaves the hint to `find`: as a rule,
+    /// 4 % of the hints.
     #[inline(always)]
     fn find_quick<P: Retrieve>(
         &self,
@@ -152,7 +150,7 @@ impl Shard for RibbonShard {
     }
 }
 
-/// The groups of a hint that several groups have, from the list of duplicate hints.
+/// The groups of a duplicate hint, from the list.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed<'f> {
     entries: slice::Iter<'f, Duplicate>,
