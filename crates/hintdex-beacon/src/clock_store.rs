@@ -9,7 +9,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::bounds::{Allowance, ClockBounds};
 use crate::folder::Folder;
-use crate::hypotheses::{Alternatives, Evidence, Hypothesis, MAX_SUSPECTED, Outcome};
+use crate::hypotheses::{Alternatives, MAX_SUSPECTED, Outcome};
+use crate::hypothesis::{Evidence, Hypothesis};
 use crate::records::{BeaconRecord, ClockOf, ClockRecord, ClocksHeader};
 use crate::registry::Registry;
 use crate::{Error, Event, format};

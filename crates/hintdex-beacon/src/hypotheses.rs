@@ -9,13 +9,9 @@
 //!   however often it is heard; those of another rotation that fit make it known.
 //! * **former**: what was known before the last move. It is kept until the known clock
 //!   has held for several rotations, and wins back in the same way as it was lost.
-//!
-//! The bounds of a clock are what either of its two newest rotations that agree allows. So
-//! one wrong sighting never excludes the true clock, and a clock that stood still for less
-//! than a rotation is followed. Bounds that were intersected over a life would be narrower,
-//! and would exclude the second for ever.
 
-use crate::bounds::{Allowance, ClockBounds};
+use crate::bounds::Allowance;
+use crate::hypothesis::{Evidence, Hypothesis};
 
 /// Rotations in which the known clock must have been heard since the former one was,
 /// before the former may be given up.
@@ -31,33 +27,6 @@ const MOVING_ROTATIONS: u8 = 2;
 
 /// Suspected clocks of one beacon. One more takes the place of the one heard longest ago.
 pub const MAX_SUSPECTED: usize = 8;
-
-/// No rotation has a greater number: clocks end long before.
-const LAST_STEP: u64 = 1 << 40;
-
-/// What stands for the rotation of a clock that was never heard.
-pub const NEVER_HEARD: u64 = u64::MAX;
-
-/// What a sighting says of a clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// The rotation that was heard.
-    pub step: u64,
-    /// Where the clock is, if the sighting is true.
-    pub bounds: ClockBounds,
-}
-
-/// Where a clock may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hypothesis {
-    /// What either of the newest two rotations that agree allows; as it was measured until
-    /// there are two.
-    bounds: ClockBounds,
-    /// The newest rotation that was heard, and what it says alone, at the time of `bounds`.
-    newest_step: u64,
-    newest_least_us: i64,
-    newest_most_us: i64,
-}
 
 /// The clock before the last move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,118 +63,6 @@ pub enum Outcome {
     Restored,
 }
 
-impl Hypothesis {
-    /// A clock that was measured and not heard.
-    pub const fn measured(bounds: ClockBounds) -> Self {
-        Self { bounds, newest_step: NEVER_HEARD, newest_least_us: 0, newest_most_us: 0 }
-    }
-
-    /// A clock that was heard once.
-    const fn heard_once(seen: &Evidence) -> Self {
-        Self {
-            bounds: seen.bounds,
-            newest_step: seen.step,
-            newest_least_us: seen.bounds.least_us,
-            newest_most_us: seen.bounds.most_us,
-        }
-    }
-
-    /// What a record holds, if it can be true of a clock.
-    pub fn checked(bounds: ClockBounds, newest_step: u64, newest_us: (i64, i64)) -> Option<Self> {
-        let (newest_least_us, newest_most_us) = newest_us;
-        let newest = ClockBounds { least_us: newest_least_us, most_us: newest_most_us, ..bounds };
-        let newest_is_sound = match newest_step {
-            NEVER_HEARD => newest_us == (0, 0),
-            step => step <= LAST_STEP && newest.is_sound(),
-        };
-        let sound = Self { bounds, newest_step, newest_least_us, newest_most_us };
-        (bounds.is_sound() && newest_is_sound).then_some(sound)
-    }
-
-    /// Where the clock may be.
-    pub const fn bounds(&self) -> &ClockBounds {
-        &self.bounds
-    }
-
-    /// The number of the newest rotation that was heard, and its own bounds, for a record.
-    pub const fn newest(&self) -> (u64, i64, i64) {
-        (self.newest_step, self.newest_least_us, self.newest_most_us)
-    }
-
-    fn limit_to_present(&mut self, present_unix_s: u64, allowed: Allowance) {
-        if self.bounds.heard_unix_s > present_unix_s {
-            let newest = self.newest_bounds().at(present_unix_s, allowed);
-            self.bounds = self.bounds.at(present_unix_s, allowed);
-            if self.newest_step != NEVER_HEARD {
-                self.set_newest(self.newest_step, newest);
-            }
-        }
-    }
-
-    const fn newest_bounds(&self) -> ClockBounds {
-        ClockBounds {
-            least_us: self.newest_least_us,
-            most_us: self.newest_most_us,
-            heard_unix_s: self.bounds.heard_unix_s,
-        }
-    }
-
-    fn agrees(&self, seen: &Evidence, allowed: Allowance) -> bool {
-        self.bounds.agree(&seen.bounds, allowed)
-    }
-
-    /// Takes in a sighting that agrees. Returns whether it is new evidence: of another
-    /// rotation than the newest, not older, and where the newest is.
-    fn hear(&mut self, seen: &Evidence, allowed: Allowance) -> bool {
-        let at_unix_s = self.bounds.heard_unix_s.max(seen.bounds.heard_unix_s);
-        let is_newer = seen.bounds.heard_unix_s >= self.bounds.heard_unix_s;
-        let heard = seen.bounds.at(at_unix_s, allowed);
-        let newest = self.newest_bounds().at(at_unix_s, allowed);
-        self.bounds = self.bounds.at(at_unix_s, allowed);
-        let (newest, is_evidence) = if self.newest_step == NEVER_HEARD {
-            (heard, is_newer)
-        } else if self.newest_step == seen.step {
-            // One rotation is one sighting. What does not meet is heard too late.
-            self.set_newest(seen.step, newest.intersection(&heard, allowed).unwrap_or(newest));
-            return false;
-        } else if newest.agree(&heard, allowed) {
-            // One of the two may be a recording, and what was known before may be of a clock
-            // that has since stood still for a moment.
-            self.bounds = newest.hull(&heard, allowed);
-            (if is_newer { heard } else { newest }, is_newer)
-        } else {
-            (if is_newer { heard } else { newest }, false)
-        };
-        let step =
-            if is_newer || self.newest_step == NEVER_HEARD { seen.step } else { self.newest_step };
-        self.set_newest(step, newest);
-        is_evidence
-    }
-
-    const fn set_newest(&mut self, step: u64, bounds: ClockBounds) {
-        self.newest_step = step;
-        (self.newest_least_us, self.newest_most_us) = (bounds.least_us, bounds.most_us);
-    }
-
-    /// The clock that this one is when an identifier of another rotation fits; `None` when
-    /// that is the same rotation, or does not fit.
-    fn confirmed_by(&self, seen: &Evidence, allowed: Allowance) -> Option<Self> {
-        if self.newest_step == seen.step || !self.agrees(seen, allowed) {
-            return None;
-        }
-        let bounds = self.bounds.hull(&seen.bounds, allowed);
-        let newer = if seen.bounds.heard_unix_s >= self.bounds.heard_unix_s {
-            Self::heard_once(&Evidence {
-                step: seen.step,
-                bounds: seen.bounds.at(bounds.heard_unix_s, allowed),
-            })
-        } else {
-            *self
-        };
-        Some(Self { bounds, ..newer })
-    }
-}
-
 impl Alternatives {
     pub const fn is_empty(&self) -> bool {
         self.former.is_none() && self.suspected.is_empty()
@@ -223,7 +80,7 @@ impl Alternatives {
         self.limit_to_present(known, present_unix_s, allowed);
         if known.agrees(seen, allowed) {
             if known.hear(seen, allowed) {
-                self.known_was_heard(seen, known.bounds.heard_unix_s, allowed);
+                self.known_was_heard(seen, known.bounds().heard_unix_s, allowed);
             }
             return Outcome::Heard;
         }
@@ -233,7 +90,7 @@ impl Alternatives {
             return former.hear(known, seen, allowed);
         }
         let latest_unix_s = seen.bounds.heard_unix_s.saturating_add(allowed.before_s);
-        if latest_unix_s < known.bounds.heard_unix_s {
+        if latest_unix_s < known.bounds().heard_unix_s {
             // Older than what is known, it says where the clock was.
             return Outcome::Nothing;
         }
@@ -241,8 +98,8 @@ impl Alternatives {
         let confirmed =
             confirmed.filter_map(|(at, clock)| Some((at, clock.confirmed_by(seen, allowed)?)));
         // Of two that fit the later one is the better witness.
-        if let Some((at, clock)) = confirmed.max_by_key(|(_, clock)| clock.bounds.heard_unix_s) {
-            let first_unix_s = self.suspected.remove(at).bounds.heard_unix_s;
+        if let Some((at, clock)) = confirmed.max_by_key(|(_, clock)| clock.bounds().heard_unix_s) {
+            let first_unix_s = self.suspected.remove(at).bounds().heard_unix_s;
             self.move_to(known, clock, first_unix_s.min(seen.bounds.heard_unix_s));
             return Outcome::Moved;
         }
@@ -279,14 +136,14 @@ impl Alternatives {
     /// A beacon that was heard in another rotation where it is known to be is nowhere else,
     /// but where the same sighting may put it as well.
     fn known_was_heard(&mut self, seen: &Evidence, at_unix_s: u64, allowed: Allowance) {
-        let is_later = |clock: &Hypothesis| clock.bounds.heard_unix_s > at_unix_s;
+        let is_later = |clock: &Hypothesis| clock.bounds().heard_unix_s > at_unix_s;
         self.suspected.retain(|clock| is_later(clock) || clock.agrees(seen, allowed));
         if let Some(former) = &mut self.former
             && !former.clock.agrees(seen, allowed)
         {
             former.held = former.held.saturating_add(1);
             former.back = 0;
-            let last_unix_s = former.clock.bounds.heard_unix_s.max(former.since_unix_s);
+            let last_unix_s = former.clock.bounds().heard_unix_s.max(former.since_unix_s);
             let is_old = at_unix_s.saturating_sub(last_unix_s) > FORMER_KEPT_S;
             self.former.take_if(|former| is_old && former.has_lost());
         }
@@ -308,7 +165,7 @@ impl Alternatives {
 
     fn suspect(&mut self, clock: Hypothesis) {
         if self.suspected.len() >= MAX_SUSPECTED {
-            let heard = |(_, clock): &(usize, &Hypothesis)| clock.bounds.heard_unix_s;
+            let heard = |(_, clock): &(usize, &Hypothesis)| clock.bounds().heard_unix_s;
             let oldest = self.suspected.iter().enumerate().min_by_key(heard);
             if let Some(at) = oldest.map(|(at, _)| at) {
                 self.suspected.remove(at);
@@ -347,6 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bounds::ClockBounds;
 
     const ALLOWED: Allowance = Allowance { before_s: 60, after_s: 60, max_drift_ppm: 150 };
     /// The length of a rotation.
@@ -366,7 +224,7 @@ mod tests {
 
     fn contains(clock: &Hypothesis, zero: u64) -> bool {
         let us = i64::try_from(zero * 1_000_000).unwrap_or(0);
-        clock.bounds.least_us <= us && us <= clock.bounds.most_us
+        clock.bounds().least_us <= us && us <= clock.bounds().most_us
     }
 
     /// Two receivers that are wrong by different hours agree by chance, since a rotation is
@@ -465,7 +323,7 @@ mod tests {
                             .chain(others.former.iter().map(|former| &former.clock))
                             .chain(&others.suspected);
                         let is_served = served.into_iter().any(|clock| {
-                            let clocks_s = clock.bounds.clocks_s(now, now, ALLOWED, u64::MAX);
+                            let clocks_s = clock.bounds().clocks_s(now, now, ALLOWED, u64::MAX);
                             (clocks_s.start / period_s..=clocks_s.end.saturating_sub(1) / period_s)
                                 .contains(&step)
                         });

@@ -3,7 +3,8 @@
 use hintdex_wire::DeviceId;
 
 use crate::bounds::ClockBounds;
-use crate::hypotheses::{Evidence, Outcome};
+use crate::hypotheses::Outcome;
+use crate::hypothesis::Evidence;
 use crate::records::BeaconRecord;
 use crate::registration::{Rule, Scheme};
 use crate::resolver::Hit;

@@ -9,7 +9,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::bounds::{ClockBounds, LAST_UNIX_S};
-use crate::hypotheses::{Former, Hypothesis};
+use crate::hypotheses::Former;
+use crate::hypothesis::Hypothesis;
 use crate::registration::{Registration, RollingPeriod, Rule, Scheme};
 
 /// The flag of a beacon whose identifiers begin at a random point of their rotation.

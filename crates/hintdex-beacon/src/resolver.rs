@@ -16,7 +16,7 @@ use crate::owned_windows::OwnedWindows;
 use crate::records::BeaconRecord;
 use crate::registration::{FUTURE_ALLOWANCE_S, Rule};
 use crate::registry::Registry;
-use crate::search::SearchCursor;
+use crate::rings::SearchCursor;
 use crate::steps::{self, Span};
 use crate::window::{Damaged, Window};
 use crate::windows::{BuiltWindow, WindowBuilder, Windows};

@@ -1,8 +1,6 @@
 //! The wide search: beacons whose clock is not where it is expected.
 //!
-//! A search goes outward in *rings*: first all beacons within an hour of where they are
-//! expected, on either side, and with clocks of less than an hour; then all within two
-//! hours, four, and so on, up to the reach. What goes wrong most is found first.
+//! A search goes outward in rings (`rings.rs`), through all beacons in each ring.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -12,11 +10,9 @@ use crate::head_index::HeadIndex;
 use crate::records::BeaconRecord;
 use crate::registration::Rule;
 use crate::resolver::{Hit, time_of};
+use crate::rings::{SearchCursor, ring_count, ring_of};
 use crate::steps::{self, MAX_UNCERTAINTY_ROTATIONS, Span};
 use crate::{Answer, Identifier, Resolver, Sighting, Source};
-
-/// How far the first ring reaches.
-const FIRST_RING_S: u64 = 3600;
 
 /// Identifiers that are computed in one piece: about 50 µs.
 const STEPS_AT_ONCE: u64 = 1 << 14;
@@ -37,15 +33,6 @@ pub struct SearchResult {
     pub beacons: u32,
     /// Whether all were tried, or all sightings found.
     pub is_complete: bool,
-}
-
-/// Where a search goes on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SearchCursor {
-    ring: u32,
-    slot: u32,
-    /// How many steps of this beacon and ring are done.
-    done: u64,
 }
 
 /// What a search looks for, and what it found.
@@ -182,29 +169,6 @@ impl Resolver {
     }
 }
 
-impl SearchCursor {
-    /// The next beacon, or the first one in the next ring.
-    const fn next(self, beacons: u32, rings: u32) -> Self {
-        let Self { ring, slot, .. } = self;
-        if slot + 1 < beacons {
-            return Self { ring, slot: slot + 1, done: 0 };
-        }
-        Self { ring: if ring + 1 < rings { ring + 1 } else { 0 }, slot: 0, done: 0 }
-    }
-}
-
-/// How many rings there are up to the reach: one at least.
-fn ring_count(reach_s: u64) -> u32 {
-    let is_within = |ring: &u32| *ring == 0 || !ring_of(*ring, reach_s).is_empty();
-    (0..64).take_while(is_within).map(|ring| ring + 1).last().unwrap_or(1)
-}
-
-/// How far from where it is expected a beacon's clock is in a ring.
-fn ring_of(ring: u32, reach_s: u64) -> Range<u64> {
-    let end = |ring: u32| FIRST_RING_S.checked_shl(ring).unwrap_or(u64::MAX).min(reach_s);
-    ring.checked_sub(1).map_or(0, end)..end(ring)
-}
-
 /// The steps in which a beacon may be that is so far from where it is expected.
 fn plausible(
     row: &BeaconRecord,
@@ -245,17 +209,6 @@ fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rings_follow_one_another_up_to_the_reach() {
-        for reach_s in [0, 1, 3599, 3600, 3601, 7 * 86_400, 366 * 86_400] {
-            let rings: Vec<_> =
-                (0..ring_count(reach_s)).map(|ring| ring_of(ring, reach_s)).collect();
-            assert_eq!(rings.first().map(|ring| ring.start), Some(0));
-            assert_eq!(rings.last().map(|ring| ring.end), Some(reach_s));
-            assert!(rings.is_sorted_by(|a, b| a.end == b.start), "{rings:?}");
-        }
-    }
 
     #[test]
     fn ranges_are_merged() {

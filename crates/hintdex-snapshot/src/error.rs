@@ -1,4 +1,4 @@
-//! What can go wrong: one enum for each operation.
+//! Errors: one enum for each operation.
 
 use core::error::Error;
 use core::fmt;
@@ -7,49 +7,49 @@ use std::io;
 
 use hintdex_host::FileError;
 
-/// Why a file was not opened as a snapshot. Nothing of it was used.
+/// Why a file was not opened as a snapshot. No lookup has used any of its bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The file cannot be read or mapped; see that it is there and readable.
+    /// The file cannot be read or mapped; check that it exists and is readable.
     Io(io::Error),
-    /// The file does not begin like a snapshot; give the file that `hintdex rebuild` wrote.
+    /// The file does not begin with a snapshot's magic; pass a file that `hintdex rebuild` wrote.
     NotASnapshot,
-    /// A newer hintdex wrote the file; use that one, or rebuild with this one.
+    /// A newer hintdex wrote the file; use that version, or rebuild the file with this one.
     NewerVersion {
         /// The version of the file's format.
         got: u16,
         /// The newest version this crate reads.
         newest: u16,
     },
-    /// The file was cut; rebuild it, or copy it again.
+    /// The file was truncated; rebuild it, or copy it again.
     TooShort {
         /// The length of the file.
         got_bytes: u64,
-        /// The length its header gives, or the shortest there is.
+        /// The length in its header, or the shortest length of a snapshot.
         expected_bytes: u64,
     },
     /// Something was appended to the file; rebuild it, or copy it again.
     TooLong {
         /// The length of the file.
         got_bytes: u64,
-        /// The length its header gives.
+        /// The length in its header.
         expected_bytes: u64,
     },
-    /// A part of the file is not what was written; rebuild it, or copy it again.
+    /// A part of the file fails its check; rebuild the file, or copy it again.
     Damaged {
-        /// Which part.
+        /// The part, by name.
         what: &'static str,
-        /// Where the part begins in the file.
+        /// The offset of the part in the file.
         offset_bytes: u64,
     },
     /// The snapshot is of another fleet; open it with that fleet's master key.
     WrongKey,
-    /// A number in the file is not one this version knows; rebuild the file.
+    /// A field of the header holds a number that this version does not know; rebuild the file.
     Field {
-        /// The field, as the format's table calls it.
+        /// The field, by its name in the table of the format.
         field: &'static str,
-        /// What stands there.
+        /// The number in the field.
         got: u64,
     },
 }
@@ -59,30 +59,30 @@ impl fmt::Display for OpenError {
         match self {
             Self::Io(source) => write!(f, "cannot read the snapshot: {source}"),
             Self::NotASnapshot => {
-                f.write_str("not a hintdex snapshot; give a file that `hintdex rebuild` wrote")
+                f.write_str("not a hintdex snapshot; pass a file that `hintdex rebuild` wrote")
             }
             Self::NewerVersion { got, newest } => write!(
                 f,
-                "snapshot format {got} is newer than {newest}, the newest known here; \
-                 use a newer hintdex or rebuild it"
+                "snapshot format {got} is newer than {newest}, the newest format that this \
+                 version reads; use a newer hintdex, or rebuild the snapshot"
             ),
             Self::TooShort { got_bytes, expected_bytes } => write!(
                 f,
-                "the snapshot was cut to {got_bytes} of {expected_bytes} bytes; rebuild it"
+                "the snapshot was truncated to {got_bytes} of {expected_bytes} bytes; rebuild it"
             ),
             Self::TooLong { got_bytes, expected_bytes } => write!(
                 f,
-                "the snapshot has {got_bytes} bytes where its header says {expected_bytes}; \
+                "the snapshot has {got_bytes} bytes, and its header states {expected_bytes}; \
                  rebuild it"
             ),
             Self::Damaged { what, offset_bytes } => {
                 write!(f, "the snapshot's {what} at offset {offset_bytes} is damaged; rebuild it")
             }
             Self::WrongKey => {
-                f.write_str("the snapshot is of another fleet (another master key); give this fleet's snapshot, or make one with rebuild")
+                f.write_str("the snapshot is of another fleet (another master key); pass this fleet's snapshot, or build it with `hintdex rebuild`")
             }
             Self::Field { field, got } => {
-                write!(f, "the snapshot's field {field} holds {got}, which it may not; rebuild it")
+                write!(f, "the snapshot's field {field} holds {got}, which is not allowed; rebuild it")
             }
         }
     }
@@ -97,15 +97,15 @@ impl Error for OpenError {
     }
 }
 
-/// A check block whose bytes are not those that were written.
+/// A check block whose bytes fail their CRC.
 ///
-/// Lookups that need the block fail with this; others are answered as before.
-/// Answer from the live index or the scan meanwhile, and rebuild the file.
+/// Lookups that need the block return this error; all others return their candidates. Until
+/// the file is rebuilt, ask the live index or the scan for the hints of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The number of the block in the data.
     pub block: u64,
-    /// Where the block begins in the file.
+    /// The offset of the block in the file.
     pub offset_bytes: u64,
 }
 
@@ -118,24 +118,24 @@ impl fmt::Display for Damage {
 
 impl Error for Damage {}
 
-/// Why a snapshot is not sound. Lookups go on: those that need what is damaged fail.
+/// Why a snapshot is not sound. Lookups that do not need the damaged bytes still succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// A block is not what was written; rebuild the file, or copy it again.
+    /// A block fails its CRC; rebuild the file, or copy it again.
     Damaged(Damage),
-    /// A byte that fills a part of the file up is not zero, and its block's check
-    /// vouches for it: the file was not written by this format's rules. Rebuild it.
+    /// A byte of the padding is not zero although its block passes its CRC: the file was not
+    /// written by the rules of the format. Rebuild it.
     Padding {
         /// The part before the padding.
         behind: &'static str,
-        /// Where in the file the byte is.
+        /// The offset of the byte in the file.
         offset_bytes: u64,
     },
 }
 
 impl VerifyError {
-    /// Where in the file the block or the byte is.
+    /// The offset of the block or the byte in the file.
     pub const fn offset_bytes(&self) -> u64 {
         match self {
             Self::Damaged(Damage { offset_bytes, .. }) | Self::Padding { offset_bytes, .. } => {
@@ -173,64 +173,64 @@ impl Error for VerifyError {
     }
 }
 
-/// Why no snapshot was built. The file of that name is what it was before, unless
-/// [`FileError::is_published`].
+/// Why no snapshot was built. A previous file at the path is unchanged, except after a
+/// [`FileError`] that [`is_published`](FileError::is_published).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
     /// A parameter is out of its range.
     Params {
-        /// Which, as the call names it.
+        /// The parameter, by name.
         param: &'static str,
-        /// What was given.
+        /// The value that was passed.
         got: u64,
-        /// What may be given.
+        /// The allowed values.
         allowed: &'static str,
     },
-    /// The folder or the file cannot be written. Where only the last sync failed, the new
-    /// file is in place ([`FileError::is_published`]).
+    /// The folder or the file cannot be written. If only the last sync failed, the new file
+    /// is published ([`FileError::is_published`]).
     File(FileError),
-    /// No seed worked for a shard, which for hints from a cipher does not
-    /// happen in the life of the universe: are the hints made by one?
+    /// No seed worked for a shard. Hints from a cipher never cause this in practice; check
+    /// that the source computes its hints with one.
     SeedsUsedUp {
-        /// The shard.
+        /// The number of the shard.
         shard: usize,
-        /// How many seeds were tried.
+        /// The number of seeds that were tried.
         attempts: u32,
     },
-    /// The source gave another number of hints than it had announced, or other
-    /// hints on another pass: the fleet changed while the snapshot was built.
+    /// The source returned another number of hints than it announced, or different hints in
+    /// different passes: the fleet changed during the build. Build again.
     HintsChanged {
-        /// How many it had announced.
+        /// The number that the source announced.
         announced: u64,
-        /// How many it gave.
+        /// The number that it returned.
         got: u64,
     },
-    /// The source gave a hint of a slot that the snapshot does not cover; let
-    /// [`SnapshotParams::slots`](crate::SnapshotParams::slots) cover it, or leave its
-    /// hints out.
+    /// The source returned a hint of a slot that the snapshot does not cover. Extend
+    /// [`SnapshotParams::slots`](crate::SnapshotParams::slots), or omit the hints of the slot.
     SlotOutside {
-        /// The least such slot.
+        /// The lowest such slot.
         slot: u32,
         /// The slots of the parameters.
         slots: Range<u32>,
     },
-    /// The system refused memory for the hints of a pass; give the build less of it
-    /// ([`Builder::memory_bytes`](crate::Builder::memory_bytes)) or fewer threads.
+    /// The system refused memory for the hints of a pass. Lower the bound
+    /// ([`Builder::memory_bytes`](crate::Builder::memory_bytes)), or use fewer threads.
     OutOfMemory {
-        /// What the build asked for when it was refused, in bytes.
+        /// The size of the refused request in bytes.
         asked_bytes: u64,
-        /// The bound that the build was given, in bytes.
+        /// The bound on the memory of the build in bytes.
         memory_bytes: u64,
     },
-    /// A shard has more hints than its record can count; the hints are not uniform.
+    /// A shard has more hints than its record can hold: the hints are not uniform. Check that
+    /// the source computes them with a cipher.
     ShardTooLarge {
-        /// The shard.
+        /// The number of the shard.
         shard: usize,
-        /// Its hints.
+        /// The number of its hints.
         hints: u64,
     },
-    /// The pool of threads did not start.
+    /// The system did not start the threads of the build; use fewer threads.
     Threads(rayon::ThreadPoolBuildError),
 }
 
@@ -244,29 +244,32 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Params { param, got, allowed } => {
-                write!(f, "{param} cannot be {got}; give {allowed}")
+                write!(f, "{param} cannot be {got}; use {allowed}")
             }
             Self::File(error) => fmt::Display::fmt(error, f),
             Self::SeedsUsedUp { shard, attempts } => {
-                write!(f, "shard {shard} fits no seed of {attempts}; are the hints from a cipher?")
+                write!(
+                    f,
+                    "none of {attempts} seeds fits shard {shard}; are the hints from a cipher?"
+                )
             }
             Self::HintsChanged { announced, got } => write!(
                 f,
-                "{announced} hints were announced and {got} given: the fleet changed meanwhile; \
-                 build again"
+                "the source announced {announced} hints and returned {got}: the fleet changed \
+                 during the build; build again"
             ),
             Self::SlotOutside { slot, slots: Range { start, end } } => write!(
                 f,
-                "a hint of slot {slot} was given, and the snapshot covers slots {start} to below \
-                 {end}; cover the slot or leave its hints out"
+                "the source returned a hint of slot {slot}, and the snapshot covers slots {start} \
+                 to below {end}; cover the slot, or omit its hints"
             ),
             Self::OutOfMemory { asked_bytes, memory_bytes } => write!(
                 f,
-                "the system refused {asked_bytes} bytes for the build, which may take \
-                 {memory_bytes} in all; give it less memory, and it makes more passes"
+                "the system refused {asked_bytes} bytes for the build, whose bound is \
+                 {memory_bytes} in all; lower the bound, and the build makes more passes"
             ),
             Self::ShardTooLarge { shard, hints } => {
-                write!(f, "shard {shard} has {hints} hints, too many; are the hints from a cipher?")
+                write!(f, "shard {shard} has too many hints: {hints}; are the hints from a cipher?")
             }
             Self::Threads(source) => write!(f, "cannot start the threads of the build: {source}"),
         }

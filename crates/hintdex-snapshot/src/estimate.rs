@@ -1,37 +1,37 @@
-//! What a snapshot will take, told before it is built.
+//! Estimates: the size of a snapshot before it is built.
 //!
-//! Hints are uniform, so all shards of a file cost the same but for chance. One
-//! of them is really built, from made-up hints of the right number and width, and
-//! the file is that many times as long. So nothing here is fitted, and a change of
-//! an encoding changes its estimate.
+//! Hints are uniform, so all shards of a file have nearly the same size. An estimate builds
+//! one shard from pseudo-random hints of the right number and width, and multiplies its size
+//! by the number of shards. No formula is fitted, so a change of an encoding changes its
+//! estimate.
 
-use crate::builder::{check_hint_count, pass_len_shards, shard_bits};
+use crate::builder::plan::{check_hint_count, pass_len_shards, shard_bits};
 use crate::encoding::{Entry, Shape, Shards, build_shard};
 use crate::format::{
     BLOCK_CRC_LEN_BYTES, BLOCK_LEN_BYTES, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
     SHARD_RECORD_LEN_BYTES, ShardRecord,
 };
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, ManifestKey, SnapshotParams};
 
-/// What a file will be, within 2 % from some ten thousand hints on; below, what a
-/// shard bumps or repeats is a matter of chance.
+/// The estimated size of a file. It is within 2 % of the real size from about ten thousand
+/// hints on. With fewer hints, the sizes of bumped layers and of duplicates vary more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotEstimate {
     /// The length of the file in bytes.
     pub bytes: u64,
-    /// What the bytes are spent on; they add up.
+    /// The bytes by section; their sum is `bytes`.
     pub sections: Vec<Section>,
-    /// How many shards there are.
+    /// The number of shards.
     pub shards: u64,
-    /// How many hints the shard that was built had.
+    /// The number of hints of the shard that was built.
     pub sampled_hints: u64,
-    /// CRC-32 (IEEE) of the shard that was built: shows that two builds did the same work.
+    /// CRC-32 (IEEE) of the shard that was built: equal for two builds that did the same work.
     pub sample_crc32: u32,
 }
 
-/// A shard of a snapshot that does not exist: made-up hints, in the number and of
-/// the width that a real one would have.
+/// A shard of pseudo-random hints, with the number and the width of the hints of a real
+/// shard.
 ///
 /// ```
 /// use hintdex_snapshot::{Dial, Encoding, SampleShard, SnapshotParams};
@@ -42,7 +42,7 @@ pub struct SnapshotEstimate {
 /// #     slots: 0..10_000, fleet_id: [0; 16], origin: [0; 16], built_at_unix_s: 0,
 /// #     time_unix_s: 0..0,
 /// # };
-/// // Ten hints of each of 10,000 slots: 9 bits a hint and some.
+/// // Ten hints of each of 10,000 slots: a little more than 9 bits a hint.
 /// let estimate = SampleShard::new(&params, 100_000)?.build()?;
 /// assert!((112_500..130_000).contains(&estimate.bytes));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -54,8 +54,8 @@ pub struct SampleShard {
 }
 
 impl SampleShard {
-    /// Makes up the hints of one shard of a snapshot of `hint_count` hints: up to
-    /// 2²⁰ of them at 12 bytes and 10 ns each.
+    /// Draws the hints of one shard of a snapshot of `hint_count` hints: up to 2²⁰ hints, at
+    /// 12 bytes and 10 ns each.
     ///
     /// # Errors
     /// [`BuildError::Params`] when a parameter is out of range, or there are more than
@@ -63,7 +63,7 @@ impl SampleShard {
     pub fn new(params: &SnapshotParams, hint_count: u64) -> Result<Self, BuildError> {
         params.check()?;
         check_hint_count(hint_count)?;
-        // The key only names the file and seeds its hashes.
+        // The key determines only the file id and the seed of the hashes.
         let key = ManifestKey::from_bytes([0; 32]);
         let header = Header::new(params, hint_count, shard_bits(hint_count), &key);
         let shape = Shape::new(params, &header);
@@ -80,20 +80,20 @@ impl SampleShard {
         Ok(Self { params: params.clone(), entries: entries.collect(), shape })
     }
 
-    /// How many hints it has.
+    /// The number of hints in this shard.
     pub const fn hints(&self) -> u64 {
         self.entries.len() as u64
     }
 
-    /// How often a build with so much memory and so many threads will ask for every
-    /// hint of the fleet.
+    /// The number of passes of a build with this bound on memory and this many threads. Each
+    /// pass asks the source for every hint of the fleet.
     pub fn passes(&self, memory_bytes: u64, threads: usize) -> usize {
         let pass_len = pass_len_shards(memory_bytes, threads, self.hints());
         (1_usize << self.shape.shard_bits).div_ceil(pass_len)
     }
 
-    /// Builds it as [`Builder`](crate::Builder) would, on this thread, and says how
-    /// long the whole file will be. What this costs a hint, building will.
+    /// Builds the shard as [`Builder`](crate::Builder) does, on this thread, and returns the
+    /// estimate of the whole file. The time of this call per hint is the time of a build.
     ///
     /// # Errors
     /// [`BuildError`] when the shard cannot be built.
@@ -121,7 +121,7 @@ impl SampleShard {
     }
 }
 
-/// The named parts of the shard of a record, as a reader would find them.
+/// The sections of a record's shard, measured as a reader measures them.
 fn sections_of(
     params: &SnapshotParams,
     shape: &Shape,

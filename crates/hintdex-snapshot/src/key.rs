@@ -1,4 +1,4 @@
-//! The key a snapshot's manifest is authenticated under.
+//! The key that authenticates a snapshot.
 
 use core::fmt;
 
@@ -7,22 +7,22 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// What ties a snapshot to one fleet: HMAC-SHA256 (FIPS 198-1) over the file's
-/// header, which in turn holds the SHA-256 of everything else that is trusted.
+/// The key that ties a snapshot to one fleet: HMAC-SHA256 (FIPS 198-1) over the header of the
+/// file, which holds the SHA-256 of the manifest, which holds the CRC of every block.
 ///
-/// A CRC finds accidents; only this finds a file somebody else made.
+/// A CRC detects accidents; only the HMAC detects a file that an attacker wrote.
 /// Zeroized on drop, redacted in `Debug`.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ManifestKey([u8; 32]);
 
 impl ManifestKey {
-    /// Takes a key from elsewhere.
+    /// A key from its bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The key of the fleet whose device keys come from `keys`: two check
-    /// values side by side, which is a pseudo-random function of the source.
+    /// The key of the fleet whose device keys come from `keys`: two check values, concatenated.
+    /// It is a pseudo-random function of the source's secret.
     pub fn of_fleet(keys: &dyn KeySource) -> Self {
         let mut bytes = [0; 32];
         let (first, last) = bytes.split_at_mut(16);
@@ -31,12 +31,12 @@ impl ManifestKey {
         Self(bytes)
     }
 
-    /// HMAC of `parts`, one after the other.
+    /// HMAC of the concatenated `parts`.
     pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         self.keyed(parts).finalize().into_bytes().into()
     }
 
-    /// Whether `mac` is the HMAC of `parts`, compared in constant time.
+    /// Whether `mac` is the HMAC of the concatenated `parts`. Compares in constant time.
     pub(crate) fn verifies(&self, parts: &[&[u8]], mac: &[u8; 32]) -> bool {
         self.keyed(parts).verify_slice(mac).is_ok()
     }
@@ -65,7 +65,7 @@ mod tests {
 
     use super::ManifestKey;
 
-    /// A fleet of which only the check values for two contexts are known.
+    /// A key source with check values for two contexts and no keys.
     struct Checks(u8, u8);
 
     impl KeySource for Checks {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fleets_key_is_both_of_its_check_values() {
+    fn the_key_of_a_fleet_depends_on_both_check_values() {
         let key = ManifestKey::of_fleet(&Checks(1, 2));
         let mac = key.mac(&[b"a", b"b"]);
         assert!(key.verifies(&[b"ab"], &mac));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bit_of_a_mac_counts() {
+    fn a_mac_with_any_bit_changed_is_rejected() {
         let key = ManifestKey::from_bytes([7; 32]);
         let mac = key.mac(&[b"header"]);
         for bit in 0..256 {

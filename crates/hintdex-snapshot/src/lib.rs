@@ -1,11 +1,10 @@
 //! Static hint indexes at the information bound.
 //!
-//! A hint is already random and the keys already decide who made it, so nothing
-//! of a hint need be stored: a *snapshot* only says which few slots of the fleet
-//! to try. It holds the next hints of every slot, hundreds of nonces ahead, in
-//! one file that is built whole, published by rename, and mapped by any number
-//! of readers. For a million slots that is 2.51 bytes a hint to name the slot
-//! and 1.88 to name a group of 31, where the bound is 2.49 and 1.87.
+//! A *snapshot* returns a few candidate slots for a hint, and the hint keys decide among
+//! them. So it stores nothing of a hint but the bits that select the candidates. One file
+//! holds the coming hints of every slot, hundreds of nonces ahead. It is built whole,
+//! published by rename, and mapped by any number of readers. For a million slots, 2.51 bytes
+//! a hint select one slot and 1.88 select a group of 31; the bounds are 2.49 and 1.87.
 //!
 //! ```
 //! use std::ops::Range;
@@ -63,21 +62,24 @@
 //! ```
 //!
 //! **The dial.** [`Dial`] trades bytes for tries: `r` bits a hint leave slots/2^r
-//! slots to try, and no structure can leave fewer. [`Encoding`] says how they
-//! are stored; the default takes 0.2 to 0.5 % more than the bound for its bits.
+//! slots to try, and no structure that stores opaque hints leaves fewer. [`Encoding`] selects
+//! how the bits are stored; the default takes 0.2 to 0.5 % more than the bound.
 //!
-//! **Trust.** The index is only a hint: nothing is accepted because a snapshot
-//! says so. Still the file is authenticated by a key of the fleet
-//! ([`ManifestKey`]), and every 8 KiB of it checked before they are used, so that
-//! damage is told instead of costing time quietly. `docs/format/snapshot-v1.md`
-//! has the bytes.
+//! **Trust.** A candidate is never proof: the hint key confirms or rejects it. The file is
+//! authenticated under a key of the fleet ([`ManifestKey`]), and each block of 8 KiB is
+//! checked before its first use. So damage is reported instead of costing time unnoticed.
+//! `docs/format/snapshot-v1.md` defines the bytes.
 //!
-//! **Unsafe.** There are two places: the mapping of the file, and the module of
-//! intrinsics behind [`Kernel`]. No other module may have any.
+//! **Layers.** `params` and `format` hold numbers and bytes, `kernel` the loops for each
+//! processor. Above them, `encoding` builds and reads shards; it knows no file. `snapshot`
+//! reads files and `builder` writes them, and `estimate` stands on both.
+//!
+//! **Unsafe.** Two modules have unsafe code: the mapping of the file, and the intrinsics
+//! behind [`Kernel`].
 #![deny(unsafe_code)]
 
 #[cfg(not(target_pointer_width = "64"))]
-compile_error!("snapshots are mapped whole, and longer than 4 GiB: this needs 64-bit addresses");
+compile_error!("snapshots are mapped whole and may be longer than 4 GiB: use a 64-bit target");
 
 mod builder;
 mod candidates;
@@ -88,15 +90,16 @@ mod format;
 mod kernel;
 mod key;
 mod params;
+mod section;
 mod snapshot;
 mod storage;
 
 pub use builder::{BuildReport, Builder, HintSource, Progress};
 pub use candidates::{CandidateBatch, Candidates};
-pub use encoding::Encoding;
 pub use error::{BuildError, Damage, OpenError, VerifyError};
 pub use estimate::{SampleShard, SnapshotEstimate};
 pub use kernel::Kernel;
 pub use key::ManifestKey;
-pub use params::{Dial, MAX_CHECK_BITS, SnapshotParams};
-pub use snapshot::{Section, Snapshot, SnapshotStats};
+pub use params::{Dial, Encoding, MAX_CHECK_BITS, SnapshotParams};
+pub use section::Section;
+pub use snapshot::{Snapshot, SnapshotStats};

@@ -1,23 +1,81 @@
-//! What a snapshot is made of and for: the part of the header its owner chooses.
+//! Parameters: the part of the header that the caller chooses.
 
+use core::fmt;
 use core::ops::Range;
 
 use hintdex_wire::HintScheme;
 use sha2::{Digest, Sha256};
 
 use crate::BuildError;
-use crate::encoding::Encoding;
+
+/// How hints are stored. Numbers and names of encodings are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// Bumped ribbon retrieval (Dillinger, Hübschle-Schneider, Sanders, Walzer,
+    /// "Fast Succinct Retrieval and Approximate Membership Using Ribbon", SEA
+    /// 2022): hint → group, `value_bits` bits a hint and 0.2 to 0.5 % more. A lookup returns
+    /// a group for any hint: the right group for a hint of the snapshot, an arbitrary group
+    /// for a foreign hint. The default.
+    Ribbon,
+    /// A sparse directory over the hints into a dense array of slots: a lookup returns the
+    /// slots of all hints in the bucket of the hint. log2(slots / tries) + 1.8 bits a hint.
+    Dense,
+    /// The hints in order, truncated to the bits that distinguish them and some check bits,
+    /// each with its group. A foreign hint finds a candidate once in 2^`check_bits`.
+    /// log2(slots / tries) + check bits + 2.3 bits a hint.
+    Sorted,
+}
+
+impl Encoding {
+    /// Every encoding.
+    pub const ALL: &'static [Self] = &[Self::Ribbon, Self::Dense, Self::Sorted];
+
+    /// The number of this encoding in files.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Ribbon => 1,
+            Self::Dense => 2,
+            Self::Sorted => 3,
+        }
+    }
+
+    /// The encoding with this number in files, if this version knows the number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|encoding| encoding.number() == number)
+    }
+
+    /// The encoding's name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ribbon => "ribbon",
+            Self::Dense => "dense",
+            Self::Sorted => "sorted",
+        }
+    }
+
+    /// The encoding with this name on the command line.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|encoding| encoding.name() == name)
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// The dial between bytes and tries.
 ///
-/// A hint's value is the *group* of its slot: `slot / tries`, counted from the
-/// snapshot's first slot. `r` bits tell 2^r groups apart, which is the
-/// information bound for slots / 2^r tries; more bits, fewer tries.
+/// The value of a hint is the *group* of its slot: `slot / tries`, counted from the
+/// snapshot's first slot. `r` bits number 2^r groups, which is the information bound for
+/// slots / 2^r tries. More bits mean fewer tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dial {
-    /// At most this many bits a value, 1 to 32: as few tries as they allow.
+    /// At most this many bits a value, 1 to 32; the number of tries follows.
     Bits(u8),
-    /// At most this many slots tried a lookup, at least 1.
+    /// At most this many tries a lookup, at least 1; the number of bits follows.
     Tries(u32),
 }
 
@@ -26,40 +84,40 @@ pub enum Dial {
 pub struct SnapshotParams {
     /// How hints are stored.
     pub encoding: Encoding,
-    /// Bytes or tries.
+    /// The trade of bytes for tries.
     pub dial: Dial,
-    /// [`Encoding::Sorted`]: how many bits of a hint are stored beyond those
-    /// that tell the snapshot's hints apart, so that a foreign hint finds a
-    /// candidate once in 2^`check_bits`. At most [`MAX_CHECK_BITS`]; others ignore it.
+    /// The bits of a hint that are stored beyond the bits that distinguish the snapshot's
+    /// hints: a foreign hint finds a candidate once in 2^`check_bits`. At most
+    /// [`MAX_CHECK_BITS`]. Only [`Encoding::Sorted`] uses them.
     pub check_bits: u8,
-    /// The cipher that made the hints.
+    /// The scheme of the hints.
     pub hint_scheme: HintScheme,
-    /// How nonces are made, by the numbers of whoever builds the snapshot.
+    /// The kind of the nonces, as a number that the caller defines.
     pub nonce_kind: u8,
-    /// How many coming nonces of a slot have their hints here.
+    /// The horizon: how many coming nonces of a slot have their hints in the snapshot.
     pub horizon_nonces: u64,
-    /// The slots whose hints are here; not empty.
+    /// The slots whose hints are in the snapshot; not empty.
     pub slots: Range<u32>,
-    /// Whose slots they are.
+    /// The id of the fleet that has the slots.
     pub fleet_id: [u8; 16],
-    /// The state of the fleet they were built from, named by whoever builds
-    /// ([`origin_of`](Self::origin_of) makes a name); zeros for one unnamed.
+    /// A name for the state of the fleet that the hints were computed from
+    /// ([`origin_of`](Self::origin_of) computes one); zeros for no name.
     pub origin: [u8; 16],
-    /// When that state was, in seconds since 1970; 0 for a time unknown. It is the
-    /// caller's, because a builder that asked the clock would not give the same
-    /// file for the same input.
+    /// The time of that state in seconds since 1970; 0 if the time is unknown. The caller
+    /// sets it: a builder that read the clock would not write the same file for the same
+    /// input.
     pub built_at_unix_s: u64,
-    /// The station's time that the hints are for, in seconds since 1970, where nonces
-    /// tell time; empty where they do not.
+    /// With clocked nonces: the span of station time that the hints are for, in seconds since
+    /// 1970. Else empty.
     pub time_unix_s: Range<u64>,
 }
 
-/// The most check bits there are: with the bits that tell 2³² hints apart, a whole head.
+/// The most check bits: with the bits that distinguish 2³² hints, a whole head.
 pub const MAX_CHECK_BITS: u8 = 32;
 
 impl SnapshotParams {
-    /// A name for a state of the fleet: 16 bytes of the SHA-256 (FIPS 180-4) of
-    /// whatever tells it from other states, each part after its length.
+    /// A name for a state of the fleet: 16 bytes of the SHA-256 (FIPS 180-4) of the parts that
+    /// identify the state, each part preceded by its length.
     ///
     /// ```
     /// # use hintdex_snapshot::SnapshotParams;
@@ -82,12 +140,12 @@ impl SnapshotParams {
         origin
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     pub fn slot_count(&self) -> u32 {
         self.slots.end.saturating_sub(self.slots.start)
     }
 
-    /// How many slots a lookup tries: at most ([`Encoding::Ribbon`],
+    /// The number of slots that a lookup tries: at most ([`Encoding::Ribbon`],
     /// [`Encoding::Sorted`]) or on average ([`Encoding::Dense`]).
     pub fn tries(&self) -> u32 {
         match self.dial {
@@ -100,7 +158,8 @@ impl SnapshotParams {
         }
     }
 
-    /// How many neighbouring slots make a group; 1 where hints steer to single slots.
+    /// The number of neighbouring slots in a group; 1 with [`Encoding::Dense`], which stores
+    /// single slots.
     pub fn group_len_slots(&self) -> u32 {
         match self.encoding {
             Encoding::Ribbon | Encoding::Sorted => self.tries().max(1),
@@ -108,12 +167,12 @@ impl SnapshotParams {
         }
     }
 
-    /// How many groups there are.
+    /// The number of groups.
     pub fn group_count(&self) -> u32 {
         self.slot_count().div_ceil(self.group_len_slots())
     }
 
-    /// How many bits tell the groups apart, at least 1.
+    /// The number of bits that number the groups, at least 1.
     pub fn value_bits(&self) -> u8 {
         #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
         let bits = (u32::BITS - self.group_count().saturating_sub(1).leading_zeros()) as u8;
@@ -123,7 +182,7 @@ impl SnapshotParams {
     /// Checks each parameter against its range.
     ///
     /// # Errors
-    /// [`BuildError::Params`] with the first that is out of it.
+    /// [`BuildError::Params`] with the first parameter that is out of its range.
     pub fn check(&self) -> Result<(), BuildError> {
         let wrong = |param, got: u64, allowed| Err(BuildError::Params { param, got, allowed });
         match self.dial {
@@ -137,7 +196,7 @@ impl SnapshotParams {
             return wrong("the number of check bits", self.check_bits.into(), "0 to 32");
         }
         if self.time_unix_s.start > self.time_unix_s.end {
-            return wrong("the end of its time", self.time_unix_s.end, "not before its beginning");
+            return wrong("the end of the time span", self.time_unix_s.end, "its start or later");
         }
         if self.slots.is_empty() {
             return wrong("the number of slots", 0, "1 or more");

@@ -1,4 +1,4 @@
-//! Where the bytes of an open snapshot are.
+//! The bytes of an open snapshot: a mapped file, or a copy in memory.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use memmap2::{Mmap, MmapMut};
 
 use crate::OpenError;
 
-/// The length of a huge page; a shorter copy gets none.
+/// The length of a huge page. A shorter copy uses no huge pages.
 #[cfg(target_os = "linux")]
 const HUGE_PAGE_LEN_BYTES: usize = 2 << 20;
 
@@ -21,9 +21,9 @@ pub(crate) struct SnapshotFile {
 }
 
 impl SnapshotFile {
-    /// Opens the file; a folder, a pipe or a device is none.
+    /// Opens a regular file. Rejects folders, pipes and devices.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        // Asked before: opening a pipe would wait for whoever writes to it.
+        // Checked before opening, which would wait for the writer of a pipe.
         if !std::fs::metadata(path).map_err(OpenError::Io)?.is_file() {
             return Err(OpenError::NotASnapshot);
         }
@@ -32,49 +32,48 @@ impl SnapshotFile {
         Ok(Self { file, len_bytes })
     }
 
-    /// Reads the beginning of the file, `most_bytes` of it if there are so many.
+    /// Reads the beginning of the file, at most `most_bytes`.
     pub fn head(&self, most_bytes: u64) -> Result<Vec<u8>, OpenError> {
         let mut head = Vec::new();
         (&self.file).take(most_bytes).read_to_end(&mut head).map_err(OpenError::Io)?;
         Ok(head)
     }
 
-    /// The file behind what was read of it.
+    /// The file, positioned behind the bytes that were read.
     pub const fn rest(&self) -> &File {
         &self.file
     }
 }
 
-/// A snapshot's bytes in memory: pages of the file, shared by everybody who has
-/// it mapped, or a copy that nobody can take away.
+/// A snapshot's bytes in memory: pages of the file, shared by all processes that map it, or a
+/// private copy that no change of the file reaches.
 #[derive(Debug)]
 pub(crate) struct Storage(Mmap);
 
 impl Storage {
     /// Maps the file.
     pub fn map(file: &SnapshotFile) -> io::Result<Self> {
-        // An empty file cannot be mapped, and is no snapshot either.
+        // An empty file cannot be mapped; the checks of the header reject it.
         if file.len_bytes == 0 {
             return Self::copy(0, &mut io::empty());
         }
         #[expect(unsafe_code, reason = "the one mapping of a file in the crate")]
-        // SAFETY: the mapped bytes are a `&[u8]` for as long as the mapping
-        // lives, so they must not change under it. A snapshot is never changed
-        // in place: it is written under another name, synced and renamed, and
-        // renaming over a file leaves its mapped pages as they are. Whoever
-        // truncates or overwrites a published snapshot breaks this from
-        // outside; `Snapshot::open` says so and names `open_in_memory`, which
-        // asks for no such promise.
+        // SAFETY: the mapped bytes are a `&[u8]` for as long as the mapping lives, so they
+        // must not change in that time. A snapshot is never changed in place: the builder
+        // writes another file, syncs it and renames it, and a rename over a file leaves the
+        // mapped pages as they are. Another program that truncates or overwrites a published
+        // snapshot violates this; `Snapshot::open` documents the requirement and names
+        // `open_in_memory`, which does not have it.
         let map = unsafe { Mmap::map(&file.file) }?;
         Ok(Self(map))
     }
 
-    /// Reads `len_bytes`, to the byte: no more memory than the snapshot is long.
+    /// Reads exactly `len_bytes` into as much memory.
     pub fn copy(len_bytes: usize, from: &mut impl Read) -> io::Result<Self> {
-        // A mapping cannot be empty, and one byte is no snapshot either.
+        // A mapping cannot be empty; the checks of the header reject a byte, too.
         let mut copy = MmapMut::map_anon(len_bytes.max(1))?;
-        // Lookups go everywhere, so pages of 2 MiB spare most of them a walk of
-        // the page table. Where the system has none, nothing is lost.
+        // Lookups access random addresses, and pages of 2 MiB avoid most walks of the page
+        // table. A system without huge pages ignores the advice.
         #[cfg(target_os = "linux")]
         if len_bytes >= HUGE_PAGE_LEN_BYTES {
             let _ = copy.advise(memmap2::Advice::HugePage);

@@ -1,4 +1,4 @@
-//! No file makes its reader take more than twice the file's length.
+//! No file makes its reader allocate more than twice the length of the file.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -15,13 +15,13 @@ use hintdex_snapshot::{Dial, Encoding, Snapshot};
 use support::repair::repair;
 use support::{Fleet, build_bytes, hint, key, params};
 
-/// Counts what is allocated, and the most there ever was.
+/// An allocator that counts the allocated bytes and their maximum.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: everything is left to `System`.
+// SAFETY: `System` does all the work.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::SeqCst) + layout.size();
@@ -40,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The most that was allocated while `work` ran, beyond what was before.
+/// The most bytes that `work` had allocated at one time.
 fn most_allocated(work: impl FnOnce()) -> usize {
     let before = NOW.load(Ordering::SeqCst);
     MOST.store(before, Ordering::SeqCst);
@@ -48,7 +48,7 @@ fn most_allocated(work: impl FnOnce()) -> usize {
     MOST.load(Ordering::SeqCst) - before
 }
 
-/// One test, because the counters are everybody's.
+/// One test, because all tests of a program share the counters.
 #[test]
 fn opening_takes_at_most_twice_the_file() {
     for &encoding in Encoding::ALL {
@@ -68,7 +68,7 @@ fn opening_takes_at_most_twice_the_file() {
             assert!(most <= bytes.len(), "{most} bytes for a file of {}", bytes.len());
         };
         check(&whole);
-        // Every byte of the header, with all the checks right.
+        // Changes every byte of the header and repairs all checks.
         for at in 8..176 {
             for value in [0, 1, 0x7f, 0xff, whole[at] ^ 1, whole[at] ^ 0x80] {
                 let mut bytes = whole.clone();
@@ -77,7 +77,7 @@ fn opening_takes_at_most_twice_the_file() {
                 check(&bytes);
             }
         }
-        assert!(opened > 1, "nothing got past the checks");
+        assert!(opened > 1, "no changed file passed the checks");
     }
     assert!(NOW.load(Ordering::SeqCst) > 0, "the allocator counts");
 }

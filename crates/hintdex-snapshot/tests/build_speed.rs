@@ -1,4 +1,4 @@
-//! How long each encoding takes to build, beside the others in the same run.
+//! The build times of all encodings, measured alternately in one run.
 #![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod support;
@@ -8,7 +8,7 @@ use std::fs;
 use hintdex_snapshot::{Builder, Dial, Encoding};
 use support::{Fleet, key, params};
 
-/// Turns of all encodings.
+/// The number of measurements of each encoding.
 const TURNS: usize = 7;
 
 /// The processor time of this process in seconds, in steps of 10 ms.
@@ -27,7 +27,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// The figures of docs/results/snapshot.md.
 #[test]
-#[ignore = "long, and its figures are for people: a minute with --release"]
+#[ignore = "long, prints figures only: a minute with --release"]
 fn encodings_of_ten_million_hints() {
     let fleet = Fleet::new(1_000_000, 10);
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! Building: the same input is the same file, and what fails leaves no trace.
+//! Building: the same input yields the same file, and a failed build leaves no file.
 #![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod support;
@@ -37,7 +37,7 @@ fn the_bytes_do_not_depend_on_threads_or_memory() {
 }
 
 #[test]
-fn a_changed_parameter_is_another_file() {
+fn a_changed_parameter_changes_the_file_id() {
     let fleet = Fleet::new(100, 2);
     let original = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
     let file_id = |params| support::build_bytes(&fleet, params).get(16..32).map(<[u8]>::to_vec);
@@ -48,7 +48,7 @@ fn a_changed_parameter_is_another_file() {
 }
 
 #[test]
-fn progress_goes_to_the_end() {
+fn progress_reaches_all_hints() {
     let fleet = Fleet::new(300_000, 8);
     let dir = tempfile::tempdir().expect("a folder");
     let seen = Mutex::new(Vec::new());
@@ -87,7 +87,7 @@ fn parameters_out_of_range_are_refused() {
     refused(wrong, "the number of slots");
 }
 
-/// A fleet that has more hints than it says.
+/// A fleet that returns one hint more than it announces.
 struct Growing(Fleet);
 
 impl HintSource for Growing {
@@ -116,8 +116,8 @@ fn a_failed_build_leaves_the_old_file_and_nothing_else() {
     assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 1);
 }
 
-/// What a killed build leaves is removed by the next one of the same name, and
-/// nothing else is: no draft that is being written, no file of another name.
+/// A build removes the drafts that killed builds of the same file left. It removes no draft that
+/// is being written, and no file of another name.
 #[test]
 fn stale_drafts_are_removed() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -157,16 +157,16 @@ fn stale_drafts_are_removed() {
     expected.sort_unstable();
     assert_eq!(names(), expected);
 
-    // Its writer is killed.
+    // The writer is killed.
     drop(writing);
     build();
     expected.retain(|&name| name != busy);
     assert_eq!(names(), expected);
 }
 
-/// Builds of one name at the same time do not take each other's drafts.
+/// Concurrent builds of one file do not remove each other's drafts.
 #[test]
-fn builds_at_the_same_time_do_not_meet() {
+fn concurrent_builds_of_one_file_succeed() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("fleet.hdx");
     let fleet = Fleet::new(500, 3);
@@ -187,7 +187,7 @@ fn builds_at_the_same_time_do_not_meet() {
 }
 
 #[test]
-fn origins_are_told_apart() {
+fn origins_of_different_parts_differ() {
     use hintdex_snapshot::SnapshotParams;
     let origins = [
         SnapshotParams::origin_of(&[]),
@@ -207,17 +207,17 @@ fn origins_are_told_apart() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn an_error_names_the_missing_folder() {
     let fleet = Fleet::new(10, 1);
     let params = params(Encoding::Ribbon, Dial::Tries(1), fleet.slots.clone());
     let built = Builder::new(params, &key()).build(&fleet, "/no/such/folder/fleet.hdx");
     let error = built.expect_err("there is no such folder").to_string();
-    let said = "/no/such/folder: making a file in the folder failed: No such file or directory";
-    assert_eq!(error, format!("{said} (os error 2)"));
+    let expected = "/no/such/folder: making a file in the folder failed: No such file or directory";
+    assert_eq!(error, format!("{expected} (os error 2)"));
 }
 
 #[test]
-fn a_snapshot_that_is_replaced_stays_readable() {
+fn a_mapped_snapshot_stays_readable_after_its_replacement() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("fleet.hdx");
     let fleet = Fleet::new(1000, 3);
@@ -233,7 +233,7 @@ fn a_snapshot_that_is_replaced_stays_readable() {
     }
 }
 
-/// A source that announces what it does not have, and is asked for nothing.
+/// A source that announces hints and must not be asked for them.
 struct Announced(u64);
 
 impl HintSource for Announced {
@@ -242,11 +242,11 @@ impl HintSource for Announced {
     }
 
     fn hints(&self, _: Range<u32>, _: &mut dyn FnMut(u64, Slot)) {
-        unreachable!("nobody can keep so many hints");
+        unreachable!("the build must fail before its first pass");
     }
 }
 
-/// Ten devices with a horizon of 2³⁷, or any fleet with a horizon that no counter has.
+/// For instance ten devices with a horizon of 2³⁷ nonces.
 #[test]
 fn more_hints_than_a_snapshot_holds_are_refused_before_memory_is_taken() {
     const MOST: u64 = 1 << 40;
@@ -259,11 +259,11 @@ fn more_hints_than_a_snapshot_holds_are_refused_before_memory_is_taken() {
                 let builder = Builder::new(params.clone(), &key).memory_bytes(memory_bytes);
                 let built = builder.build(&Announced(hints), dir.path().join("fleet.hdx"));
                 let error = built.expect_err("too many");
-                let is_told = matches!(
+                let is_reported = matches!(
                     error,
                     BuildError::Params { param: "the number of hints", got, .. } if got == hints
                 );
-                assert!(is_told, "{error:?}");
+                assert!(is_reported, "{error:?}");
                 assert!(error.to_string().contains(&MOST.to_string()), "{error}");
             }
             assert!(matches!(SampleShard::new(&params, hints), Err(BuildError::Params { .. })));
@@ -272,7 +272,7 @@ fn more_hints_than_a_snapshot_holds_are_refused_before_memory_is_taken() {
     assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
 }
 
-/// Any memory and any number of threads can be given to a small fleet.
+/// A small fleet is built with any bound on memory and any number of threads.
 #[test]
 fn more_memory_and_threads_than_a_machine_has_are_no_error() {
     let fleet = Fleet::new(1000, 3);
@@ -294,7 +294,7 @@ fn more_memory_and_threads_than_a_machine_has_are_no_error() {
 
 #[test]
 fn a_hint_of_a_slot_that_is_not_covered_is_refused() {
-    /// A fleet with a hint more of each of these slots.
+    /// A fleet with an additional hint of each of these slots.
     struct Astray(Fleet, Vec<u32>);
     impl HintSource for Astray {
         fn hint_count(&self) -> u64 {
@@ -323,12 +323,12 @@ fn a_hint_of_a_slot_that_is_not_covered_is_refused() {
             (&[12_345, 2_000], 12_345),
         ] {
             let error = build(astray).expect_err("a slot that is not covered");
-            let is_told = matches!(
+            let is_reported = matches!(
                 &error,
                 BuildError::SlotOutside { slot, slots: Range { start: 2_000, end: 12_000 } }
                     if *slot == least
             );
-            assert!(is_told, "{error:?}");
+            assert!(is_reported, "{error:?}");
             let error = error.to_string();
             assert!(error.contains(&least.to_string()) && error.contains("12000"), "{error}");
         }

@@ -1,4 +1,4 @@
-//! Damage is told, or does no harm: never a wrong answer, never a panic.
+//! Damage is reported or harmless: never a wrong answer, never a panic.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::expect_used,
@@ -19,7 +19,7 @@ use support::answers::{answer, manifest_len};
 use support::repair::{repair, seal};
 use support::{Fleet, build_bytes, key, params, scramble};
 
-/// A snapshot, some of its hints, and what it says of them.
+/// An undamaged snapshot, some of its hints, and their candidates.
 struct Whole {
     bytes: Vec<u8>,
     heads: Vec<u64>,
@@ -38,19 +38,19 @@ impl Whole {
         Self { bytes, heads, answers }
     }
 
-    /// A damaged snapshot gives the same answers or tells the damage.
+    /// Asserts that a damaged snapshot returns the same candidates or reports the damage.
     fn assert_harmless(&self, snapshot: &Snapshot, what: impl Fn() -> String) {
         for (&head, expected) in self.heads.iter().zip(&self.answers) {
             if let Ok(got) = answer(snapshot, head) {
                 assert_eq!(got, *expected, "hint {head:016x}, {}", what());
             }
         }
-        assert!(snapshot.verify().is_err(), "nobody noticed: {}", what());
+        assert!(snapshot.verify().is_err(), "damage not reported: {}", what());
     }
 
-    /// Flips each of `bits` in turn, in a file of each thread's own.
+    /// Flips each of `bits`, one at a time; each thread has a file of its own.
     fn assert_flips_are_harmless(&self, bits: impl IndexedParallelIterator<Item = usize>) {
-        // Only the data are checked later than at opening.
+        // Opening checks everything but the data.
         let data = 4096..self.bytes.len() - manifest_len(&self.bytes);
         let copy = || {
             let mut file = tempfile::NamedTempFile::new().expect("a file");
@@ -70,12 +70,12 @@ impl Whole {
         });
     }
 
-    /// Flips each of `bits` in turn, in a file of each thread's own: each flip is
-    /// told when the file is opened, or by every lookup that needs the block.
+    /// Flips each of `bits`, one at a time; each thread has a file of its own. Each flip is
+    /// reported by the opening, or by every lookup that needs the block.
     ///
-    /// For a large file: looks up what needs the block and a few others, and
-    /// verifies the whole file for one flip in 64 only.
-    fn assert_flips_are_told(&self, bits: impl IndexedParallelIterator<Item = usize>) {
+    /// For a large file: looks up two hints that need the block and two others, and verifies
+    /// the whole file for one flip in 64 only.
+    fn assert_flips_are_reported(&self, bits: impl IndexedParallelIterator<Item = usize>) {
         let data = 4096..self.bytes.len() - manifest_len(&self.bytes);
         let needed = self.heads_by_block();
         let copy = || {
@@ -108,7 +108,7 @@ impl Whole {
         });
     }
 
-    /// Which of the hints need each block.
+    /// The hints that need each block.
     fn heads_by_block(&self) -> Vec<Vec<usize>> {
         let needed = |block: usize| {
             let mut bytes = self.bytes.clone();
@@ -125,19 +125,19 @@ impl Whole {
         needed
     }
 
-    /// How many whole blocks the data have.
+    /// The number of full blocks of the data.
     fn data_blocks(&self) -> usize {
         (self.bytes.len() - manifest_len(&self.bytes) - 4096) / 8192
     }
 
-    /// Where the CRC of a block is.
+    /// The place of a block's CRC.
     fn crc_place(&self, block: usize) -> Range<usize> {
         let data_len = self.bytes.len() - manifest_len(&self.bytes) - 4096;
         let at = self.bytes.len() - (data_len.div_ceil(8192) - block) * 4;
         at..at + 4
     }
 
-    /// Puts two blocks of `bytes` and their CRCs in each other's place.
+    /// Swaps two blocks of `bytes` and their CRCs.
     fn swap(&self, bytes: &mut [u8], first: usize, second: usize) {
         bytes.copy_within(place(second), place(first).start);
         bytes[place(second)].copy_from_slice(&self.bytes[place(first)]);
@@ -145,20 +145,23 @@ impl Whole {
         bytes[self.crc_place(second)].copy_from_slice(&self.bytes[self.crc_place(first)]);
     }
 
-    /// A file with these blocks damaged tells the first of them, and lookups give
-    /// the same answers or tell one of them.
-    fn assert_told(&self, bytes: &[u8], blocks: &[usize]) {
+    /// Asserts that `verify` reports one of the damaged `blocks`, and that each lookup returns
+    /// the same candidates or reports one of them.
+    fn assert_reported(&self, bytes: &[u8], blocks: &[usize]) {
         let snapshot = Snapshot::from_bytes(bytes, &key()).expect("opened");
-        let told = |block: usize| blocks.contains(&block);
+        let is_damaged = |block: usize| blocks.contains(&block);
         for (&head, expected) in self.heads.iter().zip(&self.answers).take(32) {
             match answer(&snapshot, head) {
                 Ok(got) => assert_eq!(got, *expected, "hint {head:016x}, blocks {blocks:?}"),
                 Err(damage) => {
-                    assert!(told(damage.block as usize), "{damage:?} for {blocks:?}");
+                    assert!(is_damaged(damage.block as usize), "{damage:?} for {blocks:?}");
                 }
             }
         }
-        assert!(damaged_block(&snapshot).is_some_and(told), "nobody noticed: blocks {blocks:?}");
+        assert!(
+            damaged_block(&snapshot).is_some_and(is_damaged),
+            "damage of {blocks:?} not reported"
+        );
     }
 
     fn assert_cut_is_refused(&self, len: usize) {
@@ -173,7 +176,7 @@ fn assert_refused(len: usize, opened: Result<Snapshot, OpenError>) {
     }
 }
 
-/// The first block that is damaged.
+/// The first damaged block, as reported by `verify`.
 fn damaged_block(snapshot: &Snapshot) -> Option<usize> {
     match snapshot.verify() {
         Err(VerifyError::Damaged(damage)) => Some(damage.block as usize),
@@ -181,12 +184,12 @@ fn damaged_block(snapshot: &Snapshot) -> Option<usize> {
     }
 }
 
-/// Where a block of the data is.
+/// The place of a block of the data.
 fn place(block: usize) -> Range<usize> {
     4096 + block * 8192..4096 + (block + 1) * 8192
 }
 
-/// Snapshots of 64 KiB and a little more.
+/// A snapshot of about 64 KiB.
 fn small(encoding: Encoding) -> Whole {
     let whole = match encoding {
         Encoding::Ribbon => Whole::new(encoding, Dial::Tries(1), 9_000, 24),
@@ -198,11 +201,11 @@ fn small(encoding: Encoding) -> Whole {
 }
 
 #[test]
-fn bit_flips_of_a_small_snapshot() {
+fn bit_flips_of_a_small_snapshot_are_reported() {
     for &encoding in Encoding::ALL {
         let whole = small(encoding);
-        // The checks are the same code for all encodings: one gets every flip,
-        // the others one in seven.
+        // All encodings share the code of the checks: one encoding gets every flip, the others
+        // one flip in seven.
         let one_in = if encoding == Encoding::Ribbon { 1 } else { 7 };
         let bits = (0..whole.bytes.len() * 8 / one_in).into_par_iter();
         whole.assert_flips_are_harmless(bits.map(|at| at * one_in));
@@ -210,7 +213,7 @@ fn bit_flips_of_a_small_snapshot() {
 }
 
 #[test]
-fn every_truncation_of_a_small_snapshot() {
+fn every_truncation_of_a_small_snapshot_is_refused() {
     for &encoding in Encoding::ALL {
         let whole = small(encoding);
         (0..whole.bytes.len()).into_par_iter().for_each(|len| whole.assert_cut_is_refused(len));
@@ -220,12 +223,12 @@ fn every_truncation_of_a_small_snapshot() {
     }
 }
 
-/// Blocks of the same file in each other's place, and blocks of another file.
+/// Swapped blocks of one file, and blocks of another file, with their CRCs.
 ///
-/// Their CRCs come along, and manifest and header are made right again: then
-/// nothing but the block's number and the file's id in the CRC tells.
+/// The digests of manifest and header are repaired, so that only the block's number and the
+/// file id in the CRC reveal the change.
 #[test]
-fn every_block_out_of_place() {
+fn every_misplaced_block_is_reported() {
     let whole = small(Encoding::Ribbon);
     let blocks = whole.data_blocks();
     assert!(blocks >= 7);
@@ -234,7 +237,7 @@ fn every_block_out_of_place() {
             let mut bytes = whole.bytes.clone();
             whole.swap(&mut bytes, first, second);
             seal(&mut bytes);
-            whole.assert_told(&bytes, &[first, second]);
+            whole.assert_reported(&bytes, &[first, second]);
         }
     }
     let other = Fleet { seed: 2, ..Fleet::new(9_000, 4) };
@@ -247,34 +250,34 @@ fn every_block_out_of_place() {
         bytes[place(block)].copy_from_slice(&other.bytes[place(block)]);
         bytes[whole.crc_place(block)].copy_from_slice(&other.bytes[other.crc_place(block)]);
         seal(&mut bytes);
-        whole.assert_told(&bytes, &[block]);
+        whole.assert_reported(&bytes, &[block]);
     }
 }
 
 /// One flip in a hundred of a snapshot of 1 MiB.
 #[test]
-fn some_bit_flips_of_a_large_snapshot() {
+fn some_bit_flips_of_a_large_snapshot_are_reported() {
     let whole = large();
     let bits = (0..whole.bytes.len() * 8 / 100).into_par_iter();
     let within = |at: usize| (scramble(at as u64) % 100) as usize;
-    whole.assert_flips_are_told(bits.map(|at| at * 100 + within(at)));
+    whole.assert_flips_are_reported(bits.map(|at| at * 100 + within(at)));
     let cuts = (0..whole.bytes.len() / 100).into_par_iter();
     cuts.for_each(|at| whole.assert_cut_is_refused(at * 100));
 }
 
 #[test]
 #[ignore = "long: minutes with --release"]
-fn every_bit_flip_of_a_large_snapshot() {
+fn every_bit_flip_of_a_large_snapshot_is_reported() {
     let whole = large();
     println!("{} flips", whole.bytes.len() * 8);
-    whole.assert_flips_are_told((0..whole.bytes.len() * 8).into_par_iter());
+    whole.assert_flips_are_reported((0..whole.bytes.len() * 8).into_par_iter());
 }
 
 #[test]
 #[ignore = "long: a minute with --release"]
-fn every_truncation_of_a_large_snapshot() {
+fn every_truncation_of_a_large_snapshot_is_refused() {
     let whole = large();
-    // From the longest to the shortest, each thread in a file of its own.
+    // From the longest to the shortest; each thread has a file of its own.
     let runs = whole.bytes.len().div_ceil(4096);
     (0..runs).into_par_iter().for_each(|run| {
         let lens = run * 4096..whole.bytes.len().min((run + 1) * 4096);
@@ -290,18 +293,18 @@ fn every_truncation_of_a_large_snapshot() {
 
 #[test]
 #[ignore = "long: a minute with --release"]
-fn every_block_substitution_of_a_large_snapshot() {
+fn every_block_substitution_of_a_large_snapshot_is_reported() {
     let whole = large();
     let blocks = whole.data_blocks();
     (0..blocks).into_par_iter().for_each(|to| {
         let mut bytes = whole.bytes.clone();
         for from in (0..blocks).filter(|&from| from != to) {
-            // With its CRC and without.
+            // First without the CRC of the block, then with it.
             bytes.copy_within(place(from), place(to).start);
-            whole.assert_told(&bytes, &[to]);
+            whole.assert_reported(&bytes, &[to]);
             bytes.copy_within(whole.crc_place(from), whole.crc_place(to).start);
             seal(&mut bytes);
-            whole.assert_told(&bytes, &[to]);
+            whole.assert_reported(&bytes, &[to]);
             bytes[whole.crc_place(to)].copy_from_slice(&whole.bytes[whole.crc_place(to)]);
             bytes[..256].copy_from_slice(&whole.bytes[..256]);
         }
@@ -309,25 +312,25 @@ fn every_block_substitution_of_a_large_snapshot() {
     println!("{} substitutions", 2 * blocks * (blocks - 1));
 }
 
-/// A snapshot of 1 MiB and a little more.
+/// A snapshot of about 1 MiB.
 fn large() -> Whole {
     let whole = Whole::new(Encoding::Ribbon, Dial::Tries(1), 124_000, 2_000);
     assert!((0xf_f000..0x12_0000).contains(&whole.bytes.len()), "{} bytes", whole.bytes.len());
     whole
 }
 
-/// With every check repaired nothing stands between the reader and the bytes:
-/// answers may be wrong then, but they are answers.
+/// With every check repaired, lookups read the changed bytes: candidates may be wrong then,
+/// but they are slots of the snapshot.
 #[test]
-fn bytes_that_pass_every_check_are_still_not_trusted() {
+fn changed_bytes_that_pass_every_check_yield_slots_of_the_snapshot() {
     for &encoding in Encoding::ALL {
         let whole = small(encoding);
         let manifest_at = whole.bytes.len() - manifest_len(&whole.bytes);
         // All of the header and the directory, one bit in fifty of the rest.
-        let told =
+        let all =
             (0..256).chain(manifest_at..manifest_at + 64).flat_map(|byte| byte * 8..byte * 8 + 8);
         let rest = (4096 * 8..whole.bytes.len() * 8).step_by(50);
-        let bits: Vec<usize> = told.chain(rest).collect();
+        let bits: Vec<usize> = all.chain(rest).collect();
         bits.into_par_iter().for_each(|bit| {
             let mut bytes = whole.bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -340,7 +343,7 @@ fn bytes_that_pass_every_check_are_still_not_trusted() {
                 }
             }
             match snapshot.verify() {
-                // Padding was hit, or is elsewhere because a record says so.
+                // The flip hit padding, or changed a record so that padding lies elsewhere.
                 Ok(()) | Err(VerifyError::Padding { .. }) => {}
                 other => panic!("bit {bit}: {other:?}"),
             }
@@ -350,13 +353,13 @@ fn bytes_that_pass_every_check_are_still_not_trusted() {
 }
 
 #[test]
-fn another_key_is_told_from_damage() {
+fn another_key_is_distinguished_from_damage() {
     let whole = small(Encoding::Ribbon);
     let other = hintdex_snapshot::ManifestKey::from_bytes([8; 32]);
     assert!(matches!(Snapshot::from_bytes(&whole.bytes, &other), Err(OpenError::WrongKey)));
 }
 
-/// A header whose CRC is right and whose HMAC is not: somebody else's work.
+/// A header with a valid CRC and a wrong HMAC: an attacker changed it.
 #[test]
 fn a_forged_header_is_refused() {
     let whole = small(Encoding::Ribbon);
@@ -369,7 +372,7 @@ fn a_forged_header_is_refused() {
 }
 
 #[test]
-fn a_newer_version_is_told_from_damage() {
+fn a_newer_version_is_distinguished_from_damage() {
     let whole = small(Encoding::Ribbon);
     let mut bytes = whole.bytes.clone();
     bytes[8] = 2;
@@ -395,7 +398,7 @@ fn reserved_bytes_are_checked() {
     }
 }
 
-/// A file that is for no time has zeros there, and any other ends after it begins.
+/// Both fields are zero in a file without a time span; otherwise the end is not before the start.
 #[test]
 fn a_time_that_ends_before_it_begins_is_refused() {
     let whole = small(Encoding::Ribbon);
@@ -404,17 +407,17 @@ fn a_time_that_ends_before_it_begins_is_refused() {
         bytes[at] = 1;
         repair(&mut bytes);
         let opened = Snapshot::from_bytes(&bytes, &key());
-        let is_told = matches!(opened, Err(OpenError::Field { field: "to_unix_s", got: 0 }));
-        assert!(is_told, "byte {at}");
-        // A second more and it is some time.
+        let is_reported = matches!(opened, Err(OpenError::Field { field: "to_unix_s", got: 0 }));
+        assert!(is_reported, "byte {at}");
+        // With a later end the span is valid.
         bytes.copy_within(176..184, 184);
         bytes[184] += 1;
         repair(&mut bytes);
-        Snapshot::from_bytes(&bytes, &key()).expect("a file for some time");
+        Snapshot::from_bytes(&bytes, &key()).expect("a valid span");
     }
 }
 
-/// Where the list of duplicate hints of a snapshot of one shard is, by its record.
+/// The place of the list of duplicate hints of a snapshot of one shard, by its record.
 fn duplicates(bytes: &[u8]) -> Range<usize> {
     let record = &bytes[bytes.len() - manifest_len(bytes)..][..64];
     let len = u64::from_le_bytes(record[8..16].try_into().expect("eight bytes")) as usize;
@@ -422,10 +425,10 @@ fn duplicates(bytes: &[u8]) -> Range<usize> {
     4096 + len - 12 * count..4096 + len
 }
 
-/// Of a list of many blocks, damage costs the hints whose entries are in a damaged block,
-/// or would be, and no other.
+/// Damage in a list of many blocks affects only the hints whose entries, or the place of whose
+/// entries, are in a damaged block.
 #[test]
-fn damage_in_the_list_of_duplicates_costs_no_hint_outside_it() {
+fn damage_in_the_list_of_duplicates_affects_no_other_hint() {
     let fleet = Fleet { hint_len_bytes: 2, ..Fleet::new(9_000, 4) };
     let whole = build_bytes(&fleet, params(Encoding::Ribbon, Dial::Tries(1), 0..9_000));
     let list = duplicates(&whole);
@@ -437,7 +440,7 @@ fn damage_in_the_list_of_duplicates_costs_no_hint_outside_it() {
     let heads = (0..1 << 16_u64).map(|head| head << 48);
     let answers: Vec<_> =
         heads.map(|head| (head, answer(&snapshot, head).expect("whole"))).collect();
-    // Blocks that have nothing but entries.
+    // The blocks that hold only entries.
     let blocks = (list.start - 4096).div_ceil(8192)..(list.end - 4096) / 8192;
     assert!(blocks.len() > 20, "{blocks:?}");
     let single = blocks.clone().map(|block| vec![block]);
@@ -453,7 +456,7 @@ fn damage_in_the_list_of_duplicates_costs_no_hint_outside_it() {
         let mut bytes = whole.clone();
         damaged.iter().for_each(|&block| bytes[place(block).start + 5000] ^= 1);
         let snapshot = Snapshot::from_bytes(&bytes, &key()).expect("opened");
-        // The heads from the last whole entry before each damaged block to the first behind.
+        // The heads from the last entry before each damaged block to the first entry behind it.
         let lost: Vec<_> = damaged
             .iter()
             .map(|&block| {

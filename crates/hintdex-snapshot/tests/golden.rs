@@ -1,10 +1,9 @@
-//! Files of each format version and encoding: read by today's reader, written to the byte by
-//! today's builder, and read alike by a second reader in Python that was written from the
-//! format's page alone (`second_reader/snapshot_v1.py`).
+//! Golden files of each format version and encoding. The reader reads them, and the builder
+//! writes them byte for byte. A second reader in Python, written from the page of the format
+//! alone, returns the same candidates (`second_reader/snapshot_v1.py`).
 //!
-//! `golden/v1-*.hdx` were written by the first builder of version 1. They stay as they are; a
-//! later version adds its own beside them. Files of several shards are too large to keep:
-//! their digests are.
+//! The first builder of version 1 wrote `golden/v1-*.hdx`. They never change; a later version
+//! adds its own files. Of files with several shards, which are large, only the digests are kept.
 #![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 mod support;
@@ -47,7 +46,7 @@ fn files_of_version_1_are_written_to_the_byte() {
     }
 }
 
-/// What the files have, so that each part of the format is in one of them.
+/// Each part of the format is in at least one of the files.
 #[test]
 fn the_golden_files_have_every_part_of_the_format() {
     let stats =
@@ -77,7 +76,7 @@ fn layers_of_last_shard(file: &[u8]) -> usize {
     (0..3).filter(|at| part(*at).is_some_and(|blocks| u32::from_le_bytes(*blocks) > 0)).count()
 }
 
-/// The candidates of each head, by the second reader; its complaint if it has one.
+/// The candidates of each head by the second reader, or its error message.
 fn second_reader(file: &Path, heads: &[u64]) -> Result<Vec<Vec<u32>>, String> {
     let script = "tests/second_reader/snapshot_v1.py";
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(script);
@@ -91,7 +90,7 @@ fn second_reader(file: &Path, heads: &[u64]) -> Result<Vec<Vec<u32>>, String> {
     }
     let mut stdin = child.stdin.take().expect("a pipe");
     let writer = std::thread::spawn(move || {
-        // A reader that refuses the file ends before it reads.
+        // A reader that refuses the file exits without reading the heads.
         let _ = stdin.write_all(text.as_bytes());
     });
     let output = child.wait_with_output().expect("it ends");
@@ -104,7 +103,7 @@ fn second_reader(file: &Path, heads: &[u64]) -> Result<Vec<Vec<u32>>, String> {
     Ok(text.lines().map(slots).collect())
 }
 
-/// Both readers find the same slots for `known` hints and for others.
+/// Asserts that both readers return the same slots for `known` hints and for foreign hints.
 fn assert_read_alike(file: &Path, known: &[(u64, u32)]) {
     let snapshot = Snapshot::open(file, &key()).expect("opened");
     let foreign = (0..500).map(|number| scramble(0xf0e1 ^ number << 32));
@@ -123,7 +122,7 @@ fn assert_read_alike(file: &Path, known: &[(u64, u32)]) {
 }
 
 #[test]
-fn the_second_reader_reads_every_file_alike() {
+fn the_second_reader_returns_the_same_candidates() {
     for golden in kept() {
         assert_read_alike(&golden.path(), &golden.hints());
     }
@@ -137,7 +136,7 @@ fn the_second_reader_reads_every_file_alike() {
 }
 
 #[test]
-fn the_second_reader_refuses_what_breaks_a_rule() {
+fn the_second_reader_refuses_a_changed_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("broken.hdx");
     for golden in kept() {

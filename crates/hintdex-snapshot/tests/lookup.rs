@@ -1,4 +1,4 @@
-//! Every hint of every slot is found, whatever the encoding, the size and the dial.
+//! Every hint is found, with every encoding, size and dial.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::expect_used,
@@ -13,7 +13,7 @@ use hintdex_snapshot::{CandidateBatch, Dial, Encoding, Kernel, Snapshot, Snapsho
 use proptest::prelude::*;
 use support::{Fleet, Listed, build, hint, params, scramble};
 
-/// Looks up every hint of `fleet`, one by one and in batches, with every kernel.
+/// Looks up every hint of `fleet` with every kernel, one at a time and in a batch.
 fn assert_all_found(snapshot: Snapshot, fleet: &Fleet) -> Snapshot {
     let all: Vec<(u64, u32)> = fleet.all().collect();
     let hints: Vec<_> = all.iter().map(|&(head, _)| hint(head)).collect();
@@ -37,7 +37,7 @@ fn assert_all_found(snapshot: Snapshot, fleet: &Fleet) -> Snapshot {
 fn check(fleet: &Fleet, params: SnapshotParams) -> Snapshot {
     let snapshot = assert_all_found(build(fleet, params), fleet);
     snapshot.verify().expect("whole");
-    // Once more without any check left to do: another path through the reader.
+    // All blocks have passed now, so lookups take the quick path.
     assert_all_found(snapshot, fleet)
 }
 
@@ -54,34 +54,34 @@ fn check_encodings(fleet: &Fleet) {
 }
 
 #[test]
-fn a_thousand_devices() {
+fn every_hint_of_a_thousand_devices_is_found() {
     check_encodings(&Fleet::new(1_000, 1));
     check_encodings(&Fleet::new(1_003, 7));
 }
 
 #[test]
-fn a_hundred_thousand_hints() {
+fn every_hint_of_a_hundred_thousand_is_found() {
     check_encodings(&Fleet::new(9_999, 10));
     check_encodings(&Fleet { slots: 70_000..80_007, ..Fleet::new(0, 10) });
 }
 
 #[test]
-fn one_device() {
+fn every_hint_of_one_device_is_found() {
     check_encodings(&Fleet::new(1, 1));
     check_encodings(&Fleet::new(1, 500));
     check_encodings(&Fleet { slots: 4_000_000_000..4_000_000_001, ..Fleet::new(0, 3) });
 }
 
 #[test]
-fn a_few_hints_and_none() {
+fn every_hint_of_a_few_or_none_is_found() {
     for hints in 0..70 {
         check_encodings(&Fleet::new(1 + hints / 3, if hints == 0 { 0 } else { 3 }));
     }
 }
 
 #[test]
-fn every_number_of_bits() {
-    // Slots over the whole of 32 bits, so that every dial has that many groups.
+fn every_hint_is_found_with_every_number_of_bits() {
+    // Slots of all 32 bits, so that every dial has enough groups.
     let slots = 0..u32::MAX;
     let entries: Vec<(u64, u32)> = (0..5_000_u64)
         .map(|at| (scramble(at), (scramble(at + 1_000_000) % u64::from(u32::MAX)) as u32))
@@ -116,13 +116,13 @@ fn short_hints_collide_and_all_their_slots_are_candidates() {
     for hint_len_bytes in [2, 3, 4, 8] {
         check_encodings(&Fleet { hint_len_bytes, ..Fleet::new(20_000, 3) });
     }
-    // So many that nearly all collide.
+    // So many hints of one byte that nearly all collide.
     check_encodings(&Fleet { hint_len_bytes: 1, ..Fleet::new(3_000, 2) });
 }
 
 #[test]
 fn hints_of_equal_head_are_one_key() {
-    // The same hint twice for one slot, and once for another of its group.
+    // The same hint twice for one slot, and once for another slot of its group.
     let entries = vec![(5 << 60, 3), (5 << 60, 3), (5 << 60, 4), (9 << 60, 60)];
     let params = params(Encoding::Ribbon, Dial::Tries(32), 0..64);
     let snapshot = build(&Listed::new(0..64, entries), params);
@@ -140,19 +140,19 @@ fn foreign_hints_have_few_candidates_or_none() {
         (0..100_000).map(|at| candidates(at).map(|slots| slots.len()).sum::<usize>()).sum()
     };
     let sorted = check(&fleet, params(Encoding::Sorted, Dial::Tries(1), fleet.slots.clone()));
-    // 200,000 hints of 2^18 places before the 8 check bits: 1 in 335.
+    // 200,000 hints in 2^18 places, and 8 check bits: 1 in 335.
     assert!((200..400).contains(&tried(&sorted)), "{} of 100,000", tried(&sorted));
     let dense = check(&fleet, params(Encoding::Dense, Dial::Tries(32), fleet.slots.clone()));
     assert!((3_000_000..3_200_000).contains(&tried(&dense)), "{}", tried(&dense));
     let ribbon = check(&fleet, params(Encoding::Ribbon, Dial::Tries(32), fleet.slots.clone()));
-    // A foreign hint has one of 2¹¹ values, of which 1,563 are groups of 32 slots: 2,441,000.
+    // A foreign hint has one of 2¹¹ values, of which 1,563 number groups of 32 slots: 2,441,000.
     assert!((2_425_000..2_460_000).contains(&tried(&ribbon)), "{}", tried(&ribbon));
 }
 
-/// 10⁷ hints, at the sizes the format is made for. Minutes without `--release`.
+/// 10⁷ hints, at the sizes for which the format is designed.
 #[test]
 #[ignore = "long: a minute with --release"]
-fn ten_million_hints() {
+fn ten_million_hints_are_found_within_their_bytes() {
     let fleet = Fleet::new(1_000_000, 10);
     let cases = [
         (Encoding::Ribbon, Dial::Bits(20), 1.005 * 20.0 / 8.0),
@@ -177,9 +177,9 @@ fn ten_million_hints() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Against a plain map from heads to slots, with heads that crowd.
+    /// Compares candidates with a map from heads to slots, also for crowded heads.
     #[test]
-    fn candidates_are_those_of_a_map(
+    fn candidates_contain_the_slots_of_a_map(
         heads in prop::collection::vec((any::<u64>(), 0_u32..300), 0..400),
         crowd_bits in 0_u32..64,
         tries in 1_u32..40,

@@ -1,5 +1,5 @@
-//! Ways to open a file: what is copied outlives whatever happens to the file, and nothing is
-//! read into memory that the header does not vouch for.
+//! Ways to open a file: a copied snapshot does not depend on the file, and a file that does not
+//! match its header is rejected before it is read into memory.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod support;
@@ -14,7 +14,7 @@ use hintdex_wire::{Hint, MasterKey};
 use support::{Fleet, build_bytes, hint, key, params, scramble};
 use tempfile::TempDir;
 
-/// A snapshot of some blocks, in a folder of its own, and what the fleet has.
+/// A snapshot of several blocks in a folder of its own, and its fleet.
 fn built() -> (TempDir, PathBuf, Vec<u8>, Fleet) {
     let folder = tempfile::tempdir().expect("a folder");
     let fleet = Fleet::new(20_000, 10);
@@ -33,7 +33,7 @@ const COPYING: [Open; 3] = [
 ];
 
 #[test]
-fn what_was_copied_answers_after_the_file_was_cut_and_written_over() {
+fn a_copied_snapshot_answers_after_its_file_was_truncated_and_overwritten() {
     for open in COPYING {
         let (_folder, path, _, fleet) = built();
         let snapshot = open(&path).expect("opened");
@@ -50,7 +50,7 @@ fn what_was_copied_answers_after_the_file_was_cut_and_written_over() {
 }
 
 #[test]
-fn every_way_to_open_a_file_refuses_the_same() {
+fn every_way_to_open_a_file_rejects_the_same_files() {
     let (folder, path, bytes, _) = built();
     let ways = COPYING.into_iter().chain([(|path| Snapshot::open(path, &key())) as Open]);
     for open in ways {
@@ -72,13 +72,13 @@ fn every_way_to_open_a_file_refuses_the_same() {
     }
 }
 
-/// Were it read, or memory taken for it, the test would not end well.
+/// The file is longer than any memory: a test that read it would fail.
 #[test]
-fn of_a_file_that_is_not_as_long_as_it_says_nothing_is_read() {
+fn a_file_of_a_wrong_length_is_rejected_before_it_is_read() {
     const HUGE_LEN_BYTES: u64 = 1 << 43;
     let (_folder, path, _, _) = built();
     let file = File::options().write(true).open(&path).expect("it is there");
-    // A hole, not bytes: some file systems hold no such file, and prove nothing then.
+    // A sparse file. A file system that cannot hold it proves nothing.
     if file.set_len(HUGE_LEN_BYTES).is_err() {
         return;
     }
@@ -109,7 +109,7 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 /// The figures of docs/results/snapshot.md.
 #[test]
-#[ignore = "long, and its figures are for people: half a minute with --release"]
+#[ignore = "long, prints figures only: half a minute with --release"]
 fn mapped_and_copied_snapshots_of_a_million_devices() {
     const LOOKUPS: u64 = 1 << 20;
     let folder = tempfile::tempdir().expect("a folder");
@@ -147,7 +147,7 @@ fn mapped_and_copied_snapshots_of_a_million_devices() {
         let (anon, file) = (resident_mib("RssAnon:"), resident_mib("RssFile:"));
         let (anon, file) = (anon - before.0, file - before.1);
         println!(
-            "{name}: opened in {:.2} ms, first lookups {first_ns:.0} ns; {anon:.0} MiB of its own, {file:.0} MiB of the file resident",
+            "{name}: opened in {:.2} ms, first lookups {first_ns:.0} ns; {anon:.0} MiB private, {file:.0} MiB of the file resident",
             median(times)
         );
         opened.push(snapshot);
@@ -158,7 +158,7 @@ fn mapped_and_copied_snapshots_of_a_million_devices() {
     let ratio = median(turns.iter().map(|(mapped, copied)| copied / mapped).collect());
     let of = |which: fn(&(f64, f64)) -> f64| median(turns.iter().map(which).collect());
     println!(
-        "lookups with what makes their hints: mapped {:.0} ns, copied {:.0} ns, copied / mapped {ratio:.2}",
+        "lookups and the generator of their hints: mapped {:.0} ns, copied {:.0} ns, copied / mapped {ratio:.2}",
         of(|turn| turn.0),
         of(|turn| turn.1)
     );

@@ -1,4 +1,4 @@
-//! Padding is zero, and `verify` checks it: by the format's page, bit by bit.
+//! Padding is zero, and `verify` checks each bit of it, as the page of the format defines.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::expect_used,
@@ -17,12 +17,12 @@ use support::answers::{answer, manifest_len};
 use support::repair::repair;
 use support::{Fleet, build_bytes, key, params};
 
-/// Little-endian numbers of a record, by the format's page.
+/// A little-endian number of a record, by the page of the format.
 fn number(bytes: &[u8], at: usize) -> usize {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes")) as usize
 }
 
-/// The bits of each shard that fill it up, and those behind it, by the format's page.
+/// The padding within and behind each shard in bits, by the page of the format.
 fn padding(bytes: &[u8], encoding: Encoding, value_bits: usize) -> Vec<Range<usize>> {
     let mut padding = Vec::new();
     let mut pad = |bits: usize, align_bytes: usize| {
@@ -53,8 +53,7 @@ fn padding(bytes: &[u8], encoding: Encoding, value_bits: usize) -> Vec<Range<usi
     padding
 }
 
-/// What fills the file up is zero, and nobody but `verify` reads it: each bit of it, with
-/// every check made right again.
+/// Sets each bit of the padding and repairs every check: only `verify` reads padding.
 #[test]
 fn padding_that_is_not_zero_is_refused() {
     let mut refused = BTreeSet::new();
@@ -89,7 +88,7 @@ fn padding_that_is_not_zero_is_refused() {
                 assert_eq!(error.offset_bytes(), bit as u64 / 8, "{encoding}: {error}");
             }
         }
-        // Several: the first is named.
+        // Of several bytes, the first is reported.
         let (first, last) = (padding[0].start, padding[padding.len() - 1].end - 1);
         let error = set(&[last, first]).expect_err("not zero").to_string();
         assert!(error.contains(&format!("offset {},", first / 8)), "{error}");
@@ -101,9 +100,9 @@ fn padding_that_is_not_zero_is_refused() {
     assert!(refused.iter().copied().eq(all), "{refused:?}");
 }
 
-/// Bits beside the padding are none of it: each bit of the last word before, changed.
+/// Changes each bit of the word before the padding: `verify` must not report it.
 #[test]
-fn only_padding_is_padding() {
+fn bits_before_the_padding_are_not_checked_as_padding() {
     for &encoding in Encoding::ALL {
         let fleet = Fleet::new(9_000, 5);
         let whole = build_bytes(&fleet, params(encoding, Dial::Tries(3), 0..9_000));

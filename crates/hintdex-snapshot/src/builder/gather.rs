@@ -1,4 +1,4 @@
-//! Passes over the fleet: the hints of some shards at a time.
+//! Passes: each asks for all hints of the fleet and keeps those of some shards.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -7,36 +7,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hintdex_wire::Slot;
 use rayon::prelude::*;
 
-use super::HintSource;
+use super::source::HintSource;
 use crate::encoding::Entry;
 use crate::format::shard_of;
 
-/// How many slots a thread asks for at a time, unless that makes too many chunks.
+/// The least number of slots that a thread asks for at a time.
 const CHUNK_LEN_SLOTS: u32 = 4096;
 
-/// How many chunks are enough to keep all threads busy to the end.
-const ENOUGH_CHUNKS: u32 = 4096;
+/// The most chunks of slots: enough to keep all threads busy to the end.
+const MAX_CHUNKS: u32 = 4096;
 
-/// How many hints a thread keeps for a shard before it hands them over.
+/// The hints that a thread collects for a shard before it locks the shard.
 const STAGED_LEN_HINTS: usize = 256;
 
-/// What a pass over the fleet asks for.
+/// The parameters of a pass over the fleet.
 pub(super) struct Pass {
     /// The slots that the snapshot covers.
     pub slots: Range<u32>,
-    /// The bits of a hint that choose its shard.
+    /// The number of bits of a hint that select its shard.
     pub shard_bits: u8,
     /// The shards whose hints are kept.
     pub wanted: Range<usize>,
-    /// How many hints each of them has room for before it grows.
+    /// The hints that are reserved for each of them.
     pub room_hints: usize,
 }
 
-/// What a pass over the fleet found.
+/// The result of a pass over the fleet.
 pub(super) struct Gathered {
     /// The hints of each wanted shard, in no particular order.
     pub shards: Vec<Vec<Entry>>,
-    /// The hints of all shards.
+    /// The number of hints of all shards, wanted or not.
     pub seen_hints: u64,
 }
 
@@ -45,9 +45,9 @@ pub(super) struct Gathered {
 pub(super) enum Refusal {
     /// A hint belongs to a slot that the snapshot does not cover.
     Slot(u32),
-    /// The system refused so many bytes.
+    /// The system refused memory.
     Memory {
-        /// What was asked for.
+        /// The size of the refused request.
         asked_bytes: u64,
     },
 }
@@ -59,7 +59,7 @@ impl Pass {
         let shards = self.empty_shards()?;
         let (seen, refusals) = (AtomicU64::new(0), Refusals::none());
         let slot_count = slots.end - slots.start;
-        let chunk_len = CHUNK_LEN_SLOTS.max(slot_count / ENOUGH_CHUNKS);
+        let chunk_len = CHUNK_LEN_SLOTS.max(slot_count / MAX_CHUNKS);
         let chunk_count = slot_count.div_ceil(chunk_len);
         (0..chunk_count).into_par_iter().for_each_init(
             || Staging::new(&shards, &refusals),
@@ -72,7 +72,7 @@ impl Pass {
                     if !slots.contains(&slot) {
                         refusals.add_slot(slot);
                     }
-                    // Hints of a shard before the first wanted one are past the last.
+                    // A shard before the first wanted shard wraps to a number past the last.
                     let at = shard_of(head, *shard_bits).wrapping_sub(wanted.start);
                     staging.push(at, Entry::new(head, slot));
                 });
@@ -87,13 +87,13 @@ impl Pass {
         Ok(Gathered { shards, seen_hints: seen.into_inner() })
     }
 
-    /// The wanted shards, with room for their hints.
+    /// The wanted shards, empty, with memory reserved for their hints.
     fn empty_shards(&self) -> Result<Vec<Mutex<Vec<Entry>>>, Refusal> {
         let room_len_bytes = self.room_hints.saturating_mul(size_of::<Entry>());
         let asked_bytes = room_len_bytes.saturating_mul(self.wanted.len());
         let refusal = || Refusal::Memory { asked_bytes: asked_bytes as u64 };
-        // A system that lends memory it does not have lends any part of it, and ends
-        // the process later. It refuses a sum that it could never give.
+        // A system that overcommits grants each part and ends the process later. It refuses
+        // the sum if it could never provide it.
         Vec::<u8>::new().try_reserve_exact(asked_bytes).map_err(|_| refusal())?;
         let empty = |_| {
             let mut shard = Vec::new();
@@ -104,11 +104,11 @@ impl Pass {
     }
 }
 
-/// What the threads of a pass were refused; the same whichever of them is first.
+/// The refusals of all threads of a pass, merged so that their order does not matter.
 struct Refusals {
-    /// The least slot that the snapshot does not cover, or a number above all slots.
+    /// The lowest slot that the snapshot does not cover, or `u64::MAX`.
     least_slot: AtomicU64,
-    /// The most bytes that the system refused for a shard that grows, or 0.
+    /// The largest request for a growing shard that the system refused, or 0.
     asked_bytes: AtomicU64,
 }
 
@@ -138,12 +138,12 @@ impl Refusals {
     }
 }
 
-/// Hints of one thread on their way to the shards: a row of places for each.
+/// The hints that one thread has not handed over yet: a row of places for each shard.
 struct Staging<'s> {
     shards: &'s [Mutex<Vec<Entry>>],
     refusals: &'s Refusals,
     staged: Vec<Entry>,
-    /// How many places of each row are taken.
+    /// The number of hints in each row.
     lens: Vec<usize>,
 }
 
@@ -153,8 +153,8 @@ impl<'s> Staging<'s> {
         Self { shards, refusals, staged, lens: vec![0; shards.len()] }
     }
 
-    /// Adds a hint of the shard `at`, or none where there is no such shard: in a
-    /// build of many passes that is most of them, so it is one comparison.
+    /// Adds a hint of the wanted shard `at`, and ignores a hint of any other shard. In a build
+    /// of many passes most hints are ignored, so that is one comparison.
     #[inline]
     fn push(&mut self, at: usize, entry: Entry) {
         let Some(len) = self.lens.get_mut(at) else { return };
@@ -173,9 +173,9 @@ impl<'s> Staging<'s> {
         let len = self.lens.get_mut(at).map(core::mem::take).unwrap_or_default();
         let staged = self.staged.get(first..first + len).unwrap_or_default();
         if let Some(shard) = self.shards.get(at) {
-            // A thread that panicked is a source that panicked: the build ends anyway.
+            // Only a panic of the source poisons the lock, and then the build ends anyway.
             let mut shard = shard.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            // Hints that are not uniform may crowd a shard beyond its room.
+            // Hints that are not uniform may exceed the reserved room.
             match shard.try_reserve(staged.len()) {
                 Ok(()) => shard.extend_from_slice(staged),
                 Err(_) => self.refusals.add_memory(shard.len() + staged.len()),

@@ -4,16 +4,16 @@
 #[derive(Debug, Default)]
 pub(super) struct BitWriter {
     bytes: Vec<u8>,
-    /// Bits not yet in `bytes`, fewer than [`WORD_BITS`] between calls.
+    /// Bits that are not in `bytes` yet; fewer than [`WORD_BITS`] between calls.
     pending: u128,
     pending_bits: u32,
 }
 
-/// How many bits go into the bytes at a time.
+/// The number of bits that are moved into the bytes at a time.
 const WORD_BITS: u32 = u64::BITS;
 
 impl BitWriter {
-    /// Appends the lower `width` bits of `value`, at most 64.
+    /// Appends the lower `width` bits of `value`; `width` is at most 64.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "one word at a time")]
     pub fn put(&mut self, value: u64, width: u32) {
@@ -27,8 +27,8 @@ impl BitWriter {
         }
     }
 
-    /// Appends `value` as a Rice code: `value >> low_bits` ones, a zero, and the
-    /// low bits, at most 56.
+    /// Appends `value` as a Rice code: `value >> low_bits` ones, a zero, and the low bits, of
+    /// which there are at most 56.
     #[inline]
     pub fn put_rice(&mut self, value: u64, low_bits: u32) {
         let mut ones = value >> low_bits;
@@ -40,12 +40,12 @@ impl BitWriter {
         self.put(value, low_bits);
     }
 
-    /// How many bits there are.
+    /// The number of bits.
     pub fn len_bits(&self) -> u64 {
         self.bytes.len() as u64 * 8 + u64::from(self.pending_bits)
     }
 
-    /// The bytes, the last one filled up with zeros.
+    /// The bytes; the last byte is padded with zeros.
     pub fn finish(mut self) -> Vec<u8> {
         let pending = self.pending.to_le_bytes();
         let len_bytes = self.pending_bits.div_ceil(8) as usize;
@@ -54,7 +54,7 @@ impl BitWriter {
     }
 }
 
-/// Reads what a [`BitWriter`] wrote. Past the end everything is `None`.
+/// Reads the bits of a [`BitWriter`]. Returns `None` past the end.
 #[derive(Clone, Debug)]
 pub(super) struct BitReader<'f> {
     bytes: &'f [u8],
@@ -63,12 +63,12 @@ pub(super) struct BitReader<'f> {
 }
 
 impl<'f> BitReader<'f> {
-    /// Reads bits `at..end` of `bytes`.
+    /// A reader of the bits `at..end` of `bytes`.
     pub fn new(bytes: &'f [u8], at: usize, end: usize) -> Self {
         Self { bytes, at, end: end.min(bytes.len() * 8) }
     }
 
-    /// The next 57 bits or more, zeros past the last byte.
+    /// At least the next 57 bits, with zeros past the last byte.
     #[inline]
     fn peek(&self) -> u64 {
         let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
@@ -79,7 +79,7 @@ impl<'f> BitReader<'f> {
         word >> (self.at % 8)
     }
 
-    /// The next `width` bits, at most 57.
+    /// The next `width` bits; `width` is at most 57.
     #[inline]
     pub fn take(&mut self, width: u32) -> Option<u64> {
         let value = self.peek() & ((1 << width) - 1);
@@ -87,7 +87,7 @@ impl<'f> BitReader<'f> {
         (self.at <= self.end).then_some(value)
     }
 
-    /// The next Rice code with `low_bits`, at most 56.
+    /// The value of the next Rice code with `low_bits` low bits, at most 56.
     #[inline]
     pub fn take_rice(&mut self, low_bits: u32) -> Option<u64> {
         let mut quotient = 0;
@@ -103,24 +103,24 @@ impl<'f> BitReader<'f> {
             }
         }
         self.at += 1;
-        // A quotient that does not fit was never written.
+        // No writer writes a quotient that overflows.
         let value = quotient.checked_mul(1 << low_bits)?;
         value.checked_add(self.take(low_bits)?)
     }
 }
 
-/// The most low bits of a Rice code.
+/// The most low bits of a Rice code, so that [`BitReader::take`] can read them.
 pub(super) const MAX_LOW_BITS: u32 = 56;
 
-/// How many low bits make the Rice codes of `values` shortest; the fewest of those
-/// that do equally well.
+/// The number of low bits with which the Rice codes of `values` are shortest; the lowest such
+/// number.
 ///
-/// Of *n* values *v* with the sum *S*, *b* low bits take L(b) = n·b + Σ⌊v / 2^b⌋ bits
-/// and a bit each. One low bit more saves L(b) − L(b+1) = Σ⌈⌊v / 2^b⌋ / 2⌉ − n, less
-/// with every *b*: so the answer is the first *b* where that is 0 or less. It is not
-/// where S / 2^b ≥ 3·n, because Σ⌈⌊v / 2^b⌋ / 2⌉ > (S / 2^b − n) / 2, and it is where
-/// S / 2^b ≤ n, because ⌈x / 2⌉ ≤ x for whole numbers. Three candidates at most are
-/// left.
+/// The codes of *n* values *v* with *b* low bits take n + L(b) bits, where
+/// L(b) = n·b + Σ⌊v / 2^b⌋. One more low bit saves L(b) − L(b+1) = Σ⌈⌊v / 2^b⌋ / 2⌉ − n bits,
+/// which falls as *b* grows. So the best *b* is the first for which that is at most 0. Let *S*
+/// be the sum of the values. Where S / 2^b ≥ 3·n, the saving is positive, because
+/// Σ⌈⌊v / 2^b⌋ / 2⌉ > (S / 2^b − n) / 2. Where S / 2^b ≤ n, it is not, because ⌈x / 2⌉ ≤ x for
+/// whole numbers. At most three candidates lie between.
 pub(super) fn best_low_bits(values: impl Iterator<Item = u64> + Clone) -> u32 {
     let add = |(count, sum), value| (count + 1, sum + u128::from(value));
     let (count, sum) = values.clone().fold((0_u64, 0_u128), add);
@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// The length of the codes, each written out.
+    /// The length of the codes, as written.
     fn len_bits(values: &[u64], low_bits: u32) -> u64 {
         let mut writer = BitWriter::default();
         values.iter().for_each(|&value| writer.put_rice(value, low_bits));
@@ -156,12 +156,12 @@ mod tests {
     }
 
     proptest! {
-        /// Values of one size and of several, so that the best width is at either end of
-        /// what its bounds leave.
+        /// Values of one size and of several sizes, so that the best width is at either end of
+        /// the candidates.
         #[test]
-        fn no_width_makes_shorter_codes(
+        fn no_other_width_makes_shorter_codes(
             values in prop::collection::vec((any::<u64>(), 48_u32..64), 0..200),
-            // As many low bits as are tried all stay small: codes that are written out.
+            // Small values: their codes are written with every width that is tried.
             widths in 1_u32..=16,
         ) {
             let values: Vec<u64> =
@@ -172,9 +172,9 @@ mod tests {
             prop_assert_eq!((len_bits(&values, best), best), (least, expected));
         }
 
-        /// Values of any size, also such as no code is made of.
+        /// Values of any size, including values that are too large to be written.
         #[test]
-        fn large_values_have_the_width_that_sums_give(
+        fn the_width_for_large_values_minimizes_the_computed_length(
             values in prop::collection::vec((any::<u64>(), 0_u32..64), 0..50),
         ) {
             let values: Vec<u64> = values.iter().map(|&(value, shift)| value >> shift).collect();
@@ -186,13 +186,13 @@ mod tests {
             let reads = Cell::new(0);
             let counted = values.iter().inspect(|_| reads.set(reads.get() + 1)).copied();
             prop_assert_eq!(Some(best_low_bits(counted)), expected);
-            // The sum, and three widths.
+            // One pass for the sum, and three for the widths.
             prop_assert!(reads.get() <= 4 * values.len());
         }
 
-        /// A reader takes what was put, to the bit, and nothing past the end.
+        /// A reader returns the values that were written, and `None` past the end.
         #[test]
-        fn what_was_put_is_taken(
+        fn a_reader_returns_the_values_that_were_written(
             values in prop::collection::vec((any::<u64>(), 0_u32..=57, 0_u32..=56), 0..100),
         ) {
             let mut writer = BitWriter::default();

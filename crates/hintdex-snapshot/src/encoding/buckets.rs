@@ -1,28 +1,28 @@
-//! A sparse directory over the hints into a dense string of bits.
+//! Buckets: a sparse directory over the hints into a dense string of bits.
 //!
-//! The hints of a shard are cut into buckets of equal width, each bucket a
-//! string of codes; a lookup finds where its bucket begins and ends, and
-//! decodes it. What the codes say is the business of [`dense`](super::dense)
-//! and [`sorted`](super::sorted).
+//! The range of a shard's hints is divided into buckets of equal width. Each bucket is a
+//! string of codes. A lookup reads the two ends of its bucket and decodes the codes between.
+//! [`dense`](super::dense) and [`sorted`](super::sorted) define the codes.
 //!
 //! ```text
 //! codes, bucket after bucket │ an offset for every 16 buckets (u32) │ a packed offset a bucket
 //! ```
 
 use super::bits::{BitReader, BitWriter, MAX_LOW_BITS};
-use super::{Padding, View};
+use super::padding::Padding;
+use super::shard::View;
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel;
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, Damage};
 
-/// How many buckets share an absolute offset.
+/// The number of buckets that share an absolute offset.
 const GROUP_LEN_BUCKETS: usize = 16;
 
 /// The length of an absolute offset in bytes.
 const ABSOLUTE_LEN_BYTES: usize = 4;
 
-/// Each part of a shard begins on a word.
+/// The alignment of each part of a shard: a word.
 const PART_ALIGN_BYTES: usize = 8;
 
 /// The bucketed codes of a shard, as its record describes them.
@@ -40,7 +40,7 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    /// Reads the numbers of a record; `None` if they do not fit together.
+    /// The buckets of a record; `None` if its numbers do not fit together.
     pub fn open(record: &ShardRecord) -> Option<Self> {
         let [bucket_count, codes_bits, widths, 0, 0] = record.parts.map(|part| part.get()) else {
             return None;
@@ -86,7 +86,7 @@ impl Buckets {
         Ok(BitReader::new(bytes, start % 8, end - start / 8 * 8))
     }
 
-    /// The first bit of a bucket; the end of the codes past the last bucket.
+    /// The first bit of a bucket; for a bucket past the last, the end of the codes.
     fn offset(&self, view: &View<'_>, bucket: u32) -> Result<u32, Damage> {
         if bucket >= self.bucket_count {
             return Ok(self.codes_bits);
@@ -101,7 +101,7 @@ impl Buckets {
         let packed = view.bytes.touch(self.relative_at + bit / 8..last)?;
         let mut packed = BitReader::new(packed, bit % 8, packed.len() * 8);
         let relative = packed.take(self.relative_bits).unwrap_or(0);
-        // An offset past the codes can only be a builder's fault; it reads nothing.
+        // A sound file has no offset past the codes. The bucket is then empty.
         let offset = u32::try_from(u64::from(absolute) + relative).unwrap_or(u32::MAX);
         Ok(offset.min(self.codes_bits))
     }
@@ -111,13 +111,13 @@ impl Buckets {
         let bucket = bucket as usize;
         let at = self.relative_at + bucket * self.relative_bits as usize / 8;
         kernel::prefetch(view.bytes.peek(at..at + 8));
-        // The codes are where the average says, give or take a line or two.
+        // The codes are within a cache line or two of the mean offset.
         let mean_bits = (self.codes_bits / self.bucket_count.max(1)) as usize;
         let at = self.codes_at + bucket * mean_bits / 8;
         kernel::prefetch(view.bytes.peek(at..at + mean_bits / 8));
     }
 
-    /// Calls `each` with the bits that fill the three parts up.
+    /// Calls `each` with the padding of the three parts.
     pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
         let groups = u64::from(self.bucket_count).div_ceil(GROUP_LEN_BUCKETS as u64);
         let absolute_bits = groups * ABSOLUTE_LEN_BYTES as u64 * 8;
@@ -138,18 +138,18 @@ impl Buckets {
         Section::add(sections, "bucket offsets", self.end - self.absolute_at);
     }
 
-    /// How many buckets there are.
+    /// The number of buckets.
     pub const fn bucket_count(&self) -> u32 {
         self.bucket_count
     }
 }
 
-/// The length of a part with the zeros up to the next word.
+/// The length of a part with its padding.
 const fn padded(len_bytes: usize) -> usize {
     len_bytes.next_multiple_of(PART_ALIGN_BYTES)
 }
 
-/// Writes what [`Buckets`] reads.
+/// Builds the bytes that [`Buckets`] reads.
 #[derive(Debug)]
 pub(super) struct BucketsBuilder {
     pub codes: BitWriter,
@@ -163,15 +163,15 @@ impl BucketsBuilder {
         Self { codes: BitWriter::default(), low_bits, starts }
     }
 
-    /// What is written to `codes` from now on belongs to `bucket`, which no
-    /// earlier one was behind; those between are empty.
+    /// Begins a bucket: codes written from now on belong to it. Buckets must begin in rising
+    /// order; skipped buckets are empty.
     pub fn begin(&mut self, bucket: u32) {
         while self.starts.len() <= bucket as usize {
             self.starts.push(self.codes.len_bits());
         }
     }
 
-    /// Appends the shard to `out`.
+    /// Appends the shard to `out` and returns its record.
     pub fn finish(
         self,
         shard: usize,
@@ -208,7 +208,7 @@ impl BucketsBuilder {
     }
 }
 
-/// Appends a part and zeros up to the next word of the shard that begins at `base`.
+/// Appends a part and its padding to the shard that begins at `base`.
 fn append(out: &mut Vec<u8>, base: usize, part: &[u8]) {
     out.extend_from_slice(part);
     out.resize(base + padded(out.len() - base), 0);

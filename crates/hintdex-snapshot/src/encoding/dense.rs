@@ -1,18 +1,20 @@
-//! `dense`: hints only steer into an array of slots.
+//! `dense`: a hint selects a bucket of an array of slots.
 //!
-//! Nothing of a hint is stored but the bucket it falls into. A bucket is the set
-//! of the slots of its hints: sorted, and each coded as the gap to the one
-//! before (Rice). For 32 slots of a million a gap takes 16.4 bits, and the
-//! bucket's offset another half bit a hint.
+//! Of a hint only its bucket is stored. A bucket is the set of the slots of its hints. The
+//! slots are sorted, and each is coded as the gap to the slot before (Rice code). For 32 slots
+//! of a million, a gap takes 16.4 bits, and the offset of the bucket half a bit a hint.
+
+use core::ops::Range;
 
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
+use super::padding::Padding;
+use super::shape::Shape;
+use super::shard::{CandidateSet, Entry, Shard, View, hint_count};
 use super::spread::{self, Keyed};
-use super::{BucketCandidates, Entry, Padding, Shape, Shard, View};
-use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, Damage};
 
 #[derive(Debug)]
@@ -26,25 +28,25 @@ impl DenseShard {
     }
 }
 
-/// The bucket of a hint whose head, without its shard's bits, is `local`: the
-/// buckets are of equal width, and as many as are wanted.
+/// The bucket of a hint: `local` is its head without the bits of the shard, and all buckets
+/// have the same width.
 #[expect(clippy::cast_possible_truncation, reason = "less than `bucket_count`")]
 const fn bucket_of(local: u64, bucket_count: u32) -> u32 {
     ((local as u128 * bucket_count as u128) >> 64) as u32
 }
 
-/// For each group of each bucket the bucket and the distance to the group before less
-/// one, or the group itself. `keys` are hints without their shard's bits, in order, and
+/// For each group of each bucket: the bucket, and the number of groups skipped since the
+/// bucket's previous group. `keys` are hints without the bits of the shard, in order, and
 /// their groups.
 fn gaps(keys: &mut [Keyed], bucket_count: u32) -> Vec<(u32, u32)> {
     let mut gaps = Vec::with_capacity(keys.len());
     let bucket = |key: &Keyed| bucket_of(key.hash, bucket_count);
     for keys in keys.chunk_by_mut(|key, next| bucket(key) == bucket(next)) {
         keys.sort_unstable_by_key(|key| key.value);
-        // The least group that is not yet coded.
+        // The lowest group that is not coded yet.
         let mut next = 0;
         for key in &*keys {
-            // A group that several hints of the bucket have is coded once.
+            // A group of several hints of the bucket is coded once.
             if let Some(gap) = u64::from(key.value).checked_sub(next) {
                 gaps.push((bucket(key), u32::try_from(gap).unwrap_or(u32::MAX)));
                 next = u64::from(key.value) + 1;
@@ -55,14 +57,17 @@ fn gaps(keys: &mut [Keyed], bucket_count: u32) -> Vec<(u32, u32)> {
 }
 
 impl Shard for DenseShard {
+    type Several<'f> = DenseCandidates<'f>;
+
     fn build(
         shape: &Shape,
         shard: usize,
         entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
-        let hint_count = super::hint_count(shard, entries)?;
-        // A hint of the set shares its bucket with (the bucket's mean) others.
+        let hint_count = hint_count(shard, entries)?;
+        // A hint of the snapshot shares its bucket with as many other hints as a bucket has on
+        // average, so buckets of `tries` - 1 hints yield `tries` slots.
         let bucket_count = hint_count.div_ceil(shape.tries.saturating_sub(1).max(1));
         let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
             hash: entry.head() << shape.shard_bits,
@@ -89,11 +94,16 @@ impl Shard for DenseShard {
         self.buckets.prefetch(view, self.bucket(view.shape, head));
     }
 
-    fn find<'f, P: Retrieve>(&self, view: &View<'f>, _: P, head: u64) -> Result<Found<'f>, Damage> {
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        _: P,
+        head: u64,
+    ) -> Result<CandidateSet<DenseCandidates<'f>>, Damage> {
         let codes = self.buckets.codes(view, self.bucket(view.shape, head))?;
         let low_bits = self.buckets.low_bits;
         let slots = DenseCandidates { codes, low_bits, next_group: 0, shape: view.shape };
-        Ok(Found::Bucket(BucketCandidates::Dense(slots)))
+        Ok(CandidateSet::Several(slots))
     }
 
     fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
@@ -105,19 +115,21 @@ impl Shard for DenseShard {
     }
 }
 
-/// The slots of a bucket, in order.
+/// Decodes the slots of a bucket, in rising order.
 #[derive(Clone, Debug)]
 pub(crate) struct DenseCandidates<'f> {
     codes: BitReader<'f>,
     low_bits: u32,
-    /// The least group that the next code can mean.
+    /// The group of the next code if its gap is 0.
     next_group: u64,
     shape: &'f Shape,
 }
 
-impl DenseCandidates<'_> {
+impl Iterator for DenseCandidates<'_> {
+    type Item = Range<u32>;
+
     #[inline]
-    pub fn next(&mut self) -> Option<core::ops::Range<u32>> {
+    fn next(&mut self) -> Option<Range<u32>> {
         let group = self.next_group.checked_add(self.codes.take_rice(self.low_bits)?)?;
         self.next_group = group.checked_add(1)?;
         let slots = self.shape.slots_of(u32::try_from(group).ok()?);

@@ -1,20 +1,20 @@
-//! Hints that more than one group has: short hints collide.
+//! Duplicate hints: hints that several groups share, because short hints collide.
 //!
-//! A function has one value for a key, so such hints are kept apart: a sorted
-//! list of (head, group) at the end of the shard. Hints of eight bytes and more
-//! have none to speak of, and a shard without any never looks.
+//! A ribbon has one value for a hint. So duplicates are stored in a sorted list of (head,
+//! group) at the end of the shard. Hints of eight bytes or more practically never collide, and
+//! a shard without duplicates never reads the list.
 
 use core::ops::Range;
 
-use super::View;
+use super::shard::View;
 use crate::Damage;
 use crate::format::{BLOCK_LEN_BYTES, ShardRecord};
 
 /// The length of an entry in bytes: the head and the group, little-endian.
-pub(crate) const DUPLICATE_LEN_BYTES: usize = 12;
+pub(super) const DUPLICATE_LEN_BYTES: usize = 12;
 
-/// One entry of the list.
-pub(crate) type Duplicate = [u8; DUPLICATE_LEN_BYTES];
+/// An entry of the list.
+pub(super) type Duplicate = [u8; DUPLICATE_LEN_BYTES];
 
 pub(super) fn encode(head: u64, group: u32) -> Duplicate {
     let mut entry = [0; DUPLICATE_LEN_BYTES];
@@ -24,15 +24,15 @@ pub(super) fn encode(head: u64, group: u32) -> Duplicate {
     entry
 }
 
-pub(crate) fn group(entry: &Duplicate) -> u32 {
+pub(super) fn group(entry: &Duplicate) -> u32 {
     let [.., a, b, c, d] = *entry;
     u32::from_le_bytes([a, b, c, d])
 }
 
-/// The list of a shard, some of whose blocks may be damaged.
+/// The list of a shard, of which some blocks may be damaged.
 ///
-/// A lookup fails only where the entries of its hint, or the place where they would be,
-/// lie in a damaged block.
+/// A lookup fails only if a damaged block holds the entries of its hint, or the place where
+/// they would be.
 pub(super) struct List<'v, 'f> {
     view: &'v View<'f>,
     place: Range<usize>,
@@ -47,7 +47,7 @@ impl<'v, 'f> List<'v, 'f> {
     /// The entries of a hint.
     ///
     /// # Errors
-    /// [`Damage`] of the block that has them, or would have them.
+    /// [`Damage`] of the block that holds the entries or their place.
     pub fn of(&self, wanted: u64) -> Result<&'f [Duplicate], Damage> {
         let len = self.place.len() / DUPLICATE_LEN_BYTES;
         let start = self.first_at_least(wanted, len)?;
@@ -58,7 +58,7 @@ impl<'v, 'f> List<'v, 'f> {
         Ok(self.view.bytes.touch(self.at(start)..self.at(end))?.as_chunks().0)
     }
 
-    /// The first of `len` entries whose head is `wanted` or greater.
+    /// The first of `len` entries whose head is at least `wanted`.
     fn first_at_least(&self, wanted: u64, len: usize) -> Result<usize, Damage> {
         let (mut start, mut end) = (0, len);
         while start < end {
@@ -66,7 +66,7 @@ impl<'v, 'f> List<'v, 'f> {
             match self.head(middle) {
                 Ok(head) if head < wanted => start = middle + 1,
                 Ok(_) => end = middle,
-                // The entries on either side may still rule the damaged ones out.
+                // The readable entries on either side may exclude the damaged ones.
                 Err(damage) => {
                     let lost = self.lost(damage, start..end);
                     if lost.end < end && self.head(lost.end)? < wanted {
@@ -82,7 +82,7 @@ impl<'v, 'f> List<'v, 'f> {
         Ok(start)
     }
 
-    /// The run of entries of `within` that cannot be read, of which `damage` has some.
+    /// The run of unreadable entries of `within` that contains the entries of `damage`.
     fn lost(&self, damage: Damage, within: Range<usize>) -> Range<usize> {
         let mut lost = self.entries_in(damage);
         while within.start < lost.start
@@ -98,7 +98,7 @@ impl<'v, 'f> List<'v, 'f> {
         lost
     }
 
-    /// The entries that lie in a damaged block, at least in part.
+    /// The entries of which a damaged block holds at least a part.
     fn entries_in(&self, damage: Damage) -> Range<usize> {
         let block_at = usize::try_from(damage.offset_bytes).unwrap_or(usize::MAX);
         let block_end = block_at.saturating_add(BLOCK_LEN_BYTES).min(self.place.end);
@@ -111,14 +111,14 @@ impl<'v, 'f> List<'v, 'f> {
         Ok(entry.first_chunk().map_or(0, |head| u64::from_le_bytes(*head)))
     }
 
-    /// Where an entry begins in the file.
+    /// The offset of an entry in the file.
     const fn at(&self, index: usize) -> usize {
         self.place.start + index * DUPLICATE_LEN_BYTES
     }
 }
 
-/// Where the list of a shard lies, which ends with it; `None` if it is longer
-/// than the shard.
+/// The place of a shard's list, at the end of the shard; `None` if the list is longer than the
+/// shard.
 pub(super) fn place(record: &ShardRecord, shard: &Range<usize>) -> Option<Range<usize>> {
     let len =
         usize::try_from(record.duplicate_count.get()).ok()?.checked_mul(DUPLICATE_LEN_BYTES)?;

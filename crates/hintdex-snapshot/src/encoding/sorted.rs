@@ -1,26 +1,26 @@
-//! `sorted`: the hints in order, cut short, each with its group.
+//! `sorted`: truncated hints in order, each with its group.
 //!
-//! Of a hint as many bits are kept as tell the snapshot's hints apart, and the
-//! check bits. The upper ones choose the bucket; what is left is coded as the
-//! gap to the hint before (Rice), the group follows in `value_bits` bits.
+//! Of a hint, the bits that distinguish the snapshot's hints and the check bits are kept. The
+//! upper bits select the bucket. The rest, the suffix, is coded as the gap to the suffix
+//! before (Rice code); the group follows in `value_bits` bits.
 
 use core::ops::Range;
 
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
+use super::padding::Padding;
+use super::shape::Shape;
+use super::shard::{CandidateSet, Entry, Shard, View, hint_count};
 use super::spread::{self, Keyed};
-use super::{BucketCandidates, Entry, Padding, Shape, Shard, View};
-use crate::candidates::Found;
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, Damage};
 
-/// The most bits that choose a bucket: shards have no more than 2²⁰ hints unless
-/// there are more shards than there can be.
+/// The most bits that select a bucket: a shard has at most about 2²⁰ hints.
 const MAX_BUCKET_BITS: u32 = 20;
 
-/// The fewest hints a bucket has on average; twice as many are too many.
+/// The least number of hints in a bucket on average; the greatest is twice as many.
 const BUCKET_LEN_HINTS: u64 = 24;
 
 #[derive(Debug)]
@@ -29,13 +29,13 @@ pub(crate) struct SortedShard {
     widths: Widths,
 }
 
-/// How the bits of a hint are divided.
+/// The widths of the parts of a hint.
 #[derive(Clone, Copy, Debug)]
 struct Widths {
-    /// Choose the bucket, after those that chose the shard; at most
+    /// The bits that select the bucket, behind the bits of the shard; at most
     /// [`MAX_BUCKET_BITS`].
     bucket_bits: u32,
-    /// Are coded in the bucket.
+    /// The bits that are coded in the bucket.
     suffix_bits: u32,
 }
 
@@ -49,12 +49,12 @@ impl Widths {
         Self { bucket_bits, suffix_bits: kept - shard_bits - bucket_bits }
     }
 
-    /// How many buckets a shard has.
+    /// The number of buckets of a shard.
     const fn bucket_count(self) -> u32 {
         1 << self.bucket_bits
     }
 
-    /// A hint without its shard's bits and without those that are not kept.
+    /// A hint, given without the bits of the shard, with zeros for the bits that are not kept.
     const fn kept(self, local: u64) -> u64 {
         match u64::MAX.checked_shr(self.bucket_bits + self.suffix_bits) {
             Some(rest) => local & !rest,
@@ -62,9 +62,9 @@ impl Widths {
         }
     }
 
-    /// The bucket and the suffix of a hint without its shard's bits.
+    /// The bucket and the suffix of a hint, given without the bits of the shard.
     const fn split(self, local: u64) -> (u32, u64) {
-        // Two shifts each, so that no bits at all give 0.
+        // Two shifts each: one shift by 64, for no bits, would overflow.
         #[expect(clippy::cast_possible_truncation, reason = "`bucket_bits` are left")]
         let bucket = (local >> 1 >> (u64::BITS - 1 - self.bucket_bits)) as u32;
         (bucket, local << self.bucket_bits >> 1 >> (u64::BITS - 1 - self.suffix_bits))
@@ -72,13 +72,15 @@ impl Widths {
 }
 
 impl Shard for SortedShard {
+    type Several<'f> = SortedCandidates<'f>;
+
     fn build(
         shape: &Shape,
         shard: usize,
         entries: &[Entry],
         out: &mut Vec<u8>,
     ) -> Result<ShardRecord, BuildError> {
-        let hint_count = super::hint_count(shard, entries)?;
+        let hint_count = hint_count(shard, entries)?;
         let widths = Widths::of(shape);
         let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
             hash: widths.kept(entry.head() << shape.shard_bits),
@@ -115,12 +117,17 @@ impl Shard for SortedShard {
         self.buckets.prefetch(view, self.widths.split(head << view.shape.shard_bits).0);
     }
 
-    fn find<'f, P: Retrieve>(&self, view: &View<'f>, _: P, head: u64) -> Result<Found<'f>, Damage> {
+    fn find<'f, P: Retrieve>(
+        &self,
+        view: &View<'f>,
+        _: P,
+        head: u64,
+    ) -> Result<CandidateSet<SortedCandidates<'f>>, Damage> {
         let (bucket, wanted) = self.widths.split(head << view.shape.shard_bits);
         let codes = self.buckets.codes(view, bucket)?;
         let low_bits = self.buckets.low_bits;
         let groups = SortedCandidates { codes, low_bits, suffix: 0, wanted, shape: view.shape };
-        Ok(Found::Bucket(BucketCandidates::Sorted(groups)))
+        Ok(CandidateSet::Several(groups))
     }
 
     fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
@@ -132,20 +139,22 @@ impl Shard for SortedShard {
     }
 }
 
-/// The groups of the hints of a bucket that look like the one wanted.
+/// Decodes the groups of the hints in a bucket that equal the wanted suffix.
 #[derive(Clone, Debug)]
 pub(crate) struct SortedCandidates<'f> {
     codes: BitReader<'f>,
     low_bits: u32,
-    /// Of the hint read last.
+    /// The suffix of the hint that was read last.
     suffix: u64,
     wanted: u64,
     shape: &'f Shape,
 }
 
-impl SortedCandidates<'_> {
+impl Iterator for SortedCandidates<'_> {
+    type Item = Range<u32>;
+
     #[inline]
-    pub fn next(&mut self) -> Option<Range<u32>> {
+    fn next(&mut self) -> Option<Range<u32>> {
         loop {
             self.suffix = self.suffix.checked_add(self.codes.take_rice(self.low_bits)?)?;
             let group = self.codes.take(self.shape.value_bits)?;

@@ -1,6 +1,6 @@
-//! Sorting what a hash, or a cipher, has spread.
+//! Sorting of hashes that are spread evenly, as the output of a hash function or a cipher.
 
-/// A hash of a hint and what goes with it, in twelve bytes.
+/// A hash of a hint and a value, in twelve bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(Rust, packed(4))]
 pub(super) struct Keyed {
@@ -9,29 +9,29 @@ pub(super) struct Keyed {
 }
 
 impl Keyed {
-    /// Whether it comes after `other`.
+    /// Whether this key comes after `other`.
     #[inline]
     const fn is_behind(self, other: Self) -> bool {
         self.hash > other.hash || self.hash == other.hash && self.value > other.value
     }
 }
 
-/// About how many keys a part has: they and their copy fit into a core's nearest cache.
+/// The mean number of keys in a part. A part and its copy fit into the level 1 cache.
 const PART_LEN_KEYS: usize = 1024;
 
-/// The most parts, so that the places written to by turns stay few.
+/// The most bits that select a part, so that few parts are written alternately.
 const MAX_PART_BITS: u32 = 11;
 
-/// The most keys of a place that are put in order by exchanging neighbours: by chance,
-/// there are hardly ever ten.
-const MAX_CROWD_LEN_KEYS: usize = 32;
+/// The most keys of a place that are sorted by exchanges. Evenly spread hashes hardly ever
+/// have ten in a place.
+const MAX_PLACE_LEN_KEYS: usize = 32;
 
-/// `keys` in the order of hash and value.
+/// The keys, sorted by hash and value.
 ///
-/// Hashes that are spread evenly over all 64 bits are nearly in order once they are dealt
-/// by their upper bits: first to parts that fit into the cache, then within each part to
-/// as many places as it has keys. What is left are exchanges of neighbours. Hashes that
-/// are not spread are sorted, too, only by comparisons.
+/// The upper bits of a hash select a part that fits into the cache, and within the part one of
+/// about as many places as the part has keys. Evenly spread hashes are then nearly sorted, and
+/// exchanges of neighbours complete the order. A part with a crowded place is sorted by
+/// comparisons instead.
 pub(super) fn sorted(keys: impl ExactSizeIterator<Item = Keyed> + Clone) -> Vec<Keyed> {
     let part_bits = (keys.len() / PART_LEN_KEYS).max(1).ilog2().min(MAX_PART_BITS);
     let mut sorted = vec![Keyed::default(); keys.len()];
@@ -45,7 +45,7 @@ pub(super) fn sorted(keys: impl ExactSizeIterator<Item = Keyed> + Clone) -> Vec<
         copy.extend_from_slice(part);
         let place_bits = len.next_power_of_two().ilog2();
         deal(copy.iter().copied(), part_bits, place_bits, part, &mut place_ends);
-        if lens(&place_ends).any(|len| len > MAX_CROWD_LEN_KEYS) {
+        if lens(&place_ends).any(|len| len > MAX_PLACE_LEN_KEYS) {
             part.sort_unstable_by_key(|key| (key.hash, key.value));
         } else {
             sort_neighbours(part);
@@ -54,7 +54,7 @@ pub(super) fn sorted(keys: impl ExactSizeIterator<Item = Keyed> + Clone) -> Vec<
     sorted
 }
 
-/// Sorts keys of which none is far from its place.
+/// Sorts keys by insertion: each is near its final position.
 fn sort_neighbours(keys: &mut [Keyed]) {
     let mut before = Keyed::default();
     for end in 1..=keys.len() {
@@ -66,7 +66,7 @@ fn sort_neighbours(keys: &mut [Keyed]) {
     }
 }
 
-/// Puts the last key in its place among the others, which are sorted.
+/// Moves the last key to its position among the others, which are sorted.
 fn sink(mut keys: &mut [Keyed]) {
     while let [.., before, last] = keys
         && before.is_behind(*last)
@@ -76,8 +76,8 @@ fn sink(mut keys: &mut [Keyed]) {
     }
 }
 
-/// Copies `keys` to `to`, dealt by the `count` bits of their hashes behind the first
-/// `skipped`, and says where each of the 2^`count` places ends.
+/// Copies `keys` to `to`, ordered by `count` bits of their hashes behind the first `skipped`
+/// bits (a counting sort). `ends` receives the end of each of the 2^`count` places.
 fn deal(
     keys: impl Iterator<Item = Keyed> + Clone,
     skipped: u32,
@@ -85,7 +85,7 @@ fn deal(
     to: &mut [Keyed],
     ends: &mut Vec<usize>,
 ) {
-    // Two shifts, so that no bits at all are place 0.
+    // Two shifts: one shift by 64, for no bits, would overflow.
     let place_of = |key: Keyed| (key.hash << skipped >> 1 >> (u64::BITS - 1 - count)) as usize;
     ends.clear();
     ends.resize(1 << count, 0);
@@ -108,7 +108,7 @@ fn deal(
     }
 }
 
-/// How many keys each of the places has that end there.
+/// The number of keys in each of the places with these ends.
 fn lens(ends: &[usize]) -> impl Iterator<Item = usize> {
     let mut start = 0;
     ends.iter().map(move |&end| end - core::mem::replace(&mut start, end))
@@ -120,7 +120,7 @@ mod tests {
 
     use super::*;
 
-    fn holds(hashes: impl Iterator<Item = u64>) {
+    fn assert_sorted(hashes: impl Iterator<Item = u64>) {
         let keys: Vec<_> = hashes.zip([3, 1, 2].into_iter().cycle()).collect();
         let keyed = keys.iter().map(|&(hash, value)| Keyed { hash, value });
         let order = |key: &Keyed| (key.hash, key.value);
@@ -132,16 +132,16 @@ mod tests {
     proptest! {
         #[test]
         fn any_hashes_are_sorted(hashes in prop::collection::vec(any::<u64>(), 0..5000)) {
-            holds(hashes.into_iter());
+            assert_sorted(hashes.into_iter());
         }
 
-        /// Few bits, at either end: crowds, and equal hashes.
+        /// Hashes of few bits, at either end of the word: crowded places, and equal hashes.
         #[test]
         fn hashes_that_are_not_spread_are_sorted(
             hashes in prop::collection::vec(0_u64..100, 0..5000),
             shift in 0_u32..=57,
         ) {
-            holds(hashes.into_iter().map(|hash| hash << shift));
+            assert_sorted(hashes.into_iter().map(|hash| hash << shift));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Check blocks: every 8 KiB of the data has a CRC-32 in the manifest.
+//! Check blocks: the manifest holds a CRC-32 for each 8 KiB of the data.
 
 use core::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::{BLOCK_CRC_LEN_BYTES, BLOCK_LEN_BYTES, DATA_OFFSET_BYTES};
 use crate::Damage;
 
-/// The CRC-32 (IEEE) of a block, its file and its number: a whole block of
-/// another file, or of another place in this one, does not pass either.
+/// The CRC-32 (IEEE) of a block, its file id and its number. So an intact block of another
+/// file, or of another place in this file, fails, too.
 fn block_crc(file_id: &[u8; 16], block: u64, bytes: &[u8]) -> [u8; BLOCK_CRC_LEN_BYTES] {
     let mut crc = crc32fast::Hasher::new();
     crc.update(file_id);
@@ -16,7 +16,7 @@ fn block_crc(file_id: &[u8; 16], block: u64, bytes: &[u8]) -> [u8; BLOCK_CRC_LEN
     crc.finalize().to_le_bytes()
 }
 
-/// The CRCs of `data` from block `first` on, as the manifest holds them.
+/// The CRCs of the blocks of `data`, the first of which has the number `first`.
 pub(crate) fn block_crcs<'a>(
     file_id: &'a [u8; 16],
     first: u64,
@@ -26,52 +26,52 @@ pub(crate) fn block_crcs<'a>(
     numbered.map(|(block, bytes)| block_crc(file_id, block, bytes))
 }
 
-/// Which blocks of the data were found whole.
+/// The blocks that have passed their checks: one bit a block.
 ///
-/// One bit a block, set by whoever touched it first. Two threads may both
-/// check a block; the data never change, so both find the same.
+/// Two threads may check the same block at the same time. The data never change, so both get
+/// the same result.
 #[derive(Debug)]
 pub(crate) struct Checks {
     file_id: [u8; 16],
-    /// Where the data are in the file.
+    /// The place of the data in the file.
     data: Range<usize>,
-    /// Where the CRCs of its blocks are.
+    /// The place of the blocks' CRCs in the file.
     crcs: Range<usize>,
-    whole: Box<[AtomicU64]>,
-    /// Blocks not yet found whole: at 0 nobody looks at the bits any more.
+    passed: Box<[AtomicU64]>,
+    /// The number of blocks that have not passed yet. At 0, lookups no longer read the bits.
     left: AtomicUsize,
 }
 
-/// A file whose bytes are given out once they are checked.
+/// A file that returns bytes only from blocks that pass their checks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Checked<'f> {
     file: &'f [u8],
     checks: &'f Checks,
-    /// No block is left to check.
-    all_whole: bool,
+    /// All blocks had passed when this view was made.
+    all_passed: bool,
 }
 
 impl Checks {
-    /// Nothing checked yet of `data`, whose blocks' CRCs are at `crcs`.
+    /// The checks of `data`, whose CRCs are at `crcs`. No block has passed yet.
     pub fn new(file_id: [u8; 16], data: Range<usize>, crcs: Range<usize>) -> Self {
         let block_count = data.len().div_ceil(BLOCK_LEN_BYTES);
-        let whole = (0..block_count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { file_id, data, crcs, whole, left: AtomicUsize::new(block_count) }
+        let passed = (0..block_count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { file_id, data, crcs, passed, left: AtomicUsize::new(block_count) }
     }
 
-    /// How many blocks there are.
+    /// The number of blocks.
     pub fn block_count(&self) -> usize {
         self.data.len().div_ceil(BLOCK_LEN_BYTES)
     }
 
-    fn is_whole(&self, block: usize) -> bool {
-        let word = self.whole.get(block / 64);
+    fn has_passed(&self, block: usize) -> bool {
+        let word = self.passed.get(block / 64);
         word.is_some_and(|word| word.load(Ordering::Relaxed) >> (block % 64) & 1 == 1)
     }
 
-    fn set_whole(&self, block: usize) {
+    fn set_passed(&self, block: usize) {
         let bit = 1 << (block % 64);
-        let before = self.whole.get(block / 64).map(|word| word.fetch_or(bit, Ordering::Relaxed));
+        let before = self.passed.get(block / 64).map(|word| word.fetch_or(bit, Ordering::Relaxed));
         if before.is_some_and(|before| before & bit == 0) {
             self.left.fetch_sub(1, Ordering::Relaxed);
         }
@@ -81,19 +81,22 @@ impl Checks {
 impl<'f> Checked<'f> {
     #[inline]
     pub fn new(file: &'f [u8], checks: &'f Checks) -> Self {
-        Self { file, checks, all_whole: checks.left.load(Ordering::Relaxed) == 0 }
+        Self { file, checks, all_passed: checks.left.load(Ordering::Relaxed) == 0 }
     }
 
-    /// The file, if no block of it is left to check.
+    /// The file, if all of its blocks have passed.
     #[inline(always)]
     pub fn all(&self) -> Option<&'f [u8]> {
-        self.all_whole.then_some(self.file)
+        self.all_passed.then_some(self.file)
     }
 
-    /// The bytes `at`, once the blocks they lie in have been found whole.
+    /// The bytes `at`, after a check of their blocks.
     ///
-    /// Costs a branch when all blocks have been; before that a bit a block, and
-    /// the first touch of a block its CRC, about a microsecond.
+    /// Costs a branch once all blocks have passed. Before that, it costs reading a bit a block,
+    /// and about a microsecond for the CRC at the first touch of a block.
+    ///
+    /// # Errors
+    /// [`Damage`] of the first block that fails.
     #[inline(always)]
     pub fn touch(&self, at: Range<usize>) -> Result<&'f [u8], Damage> {
         self.touch_window(at.start, at.len(), at.len())
@@ -108,7 +111,7 @@ impl<'f> Checked<'f> {
         checked_bytes: usize,
         len_bytes: usize,
     ) -> Result<&'f [u8], Damage> {
-        if !self.all_whole {
+        if !self.all_passed {
             self.check_all(start, checked_bytes)?;
         }
         match self.file.get(start..start + len_bytes) {
@@ -117,23 +120,22 @@ impl<'f> Checked<'f> {
         }
     }
 
-    /// One byte, like [`touch`](Self::touch).
+    /// One byte, checked like those of [`touch`](Self::touch).
     #[inline(always)]
     pub fn touch_byte(&self, at: usize) -> Result<u8, Damage> {
-        if !self.all_whole {
+        if !self.all_passed {
             self.check_all(at, 1)?;
         }
         self.file.get(at).copied().ok_or(Damage::of_block(block_of(at)))
     }
 
-    /// The same bytes, unchecked, or none: a place to prefetch, never to read.
+    /// Unchecked bytes, only for a prefetch; empty if `at` is not within the file.
     #[inline(always)]
     pub fn peek(&self, at: Range<usize>) -> &'f [u8] {
         self.file.get(at).unwrap_or_default()
     }
 
-    /// Checks those blocks of the bytes from `start` on that have not been
-    /// found whole.
+    /// Checks the blocks of the bytes from `start` on, except those that have passed.
     #[inline(never)]
     fn check_all(&self, start: usize, len_bytes: usize) -> Result<(), Damage> {
         if len_bytes == 0 {
@@ -142,12 +144,13 @@ impl<'f> Checked<'f> {
         let mut blocks = block_of(start)..=block_of(start + len_bytes - 1);
         blocks.try_for_each(
             |block| {
-                if self.checks.is_whole(block) { Ok(()) } else { self.check(block) }
+                if self.checks.has_passed(block) { Ok(()) } else { self.check(block) }
             },
         )
     }
 
-    /// Computes the CRC of a block and remembers that it was right.
+    /// Computes the CRC of a block, compares it with the manifest, and stores that the block
+    /// has passed.
     pub fn check(&self, block: usize) -> Result<(), Damage> {
         let data = self.file.get(self.checks.data.clone()).unwrap_or_default();
         let crcs = self.file.get(self.checks.crcs.clone()).unwrap_or_default();
@@ -157,7 +160,7 @@ impl<'f> Checked<'f> {
             (Some(bytes), Some(crc))
                 if block_crc(&self.checks.file_id, block as u64, bytes) == *crc =>
             {
-                self.checks.set_whole(block);
+                self.checks.set_passed(block);
                 Ok(())
             }
             _ => Err(Damage::of_block(block)),
@@ -165,7 +168,7 @@ impl<'f> Checked<'f> {
     }
 }
 
-/// The block a byte of the file lies in.
+/// The number of the block that holds a byte of the file.
 const fn block_of(at: usize) -> usize {
     at.saturating_sub(DATA_OFFSET_BYTES) / BLOCK_LEN_BYTES
 }

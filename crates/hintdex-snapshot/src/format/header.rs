@@ -1,4 +1,4 @@
-//! The header: what the file is, and what vouches for the rest of it.
+//! The header: the parameters of the file, and the digests that authenticate the rest.
 
 use core::cmp::Ordering;
 use core::mem::{offset_of, size_of};
@@ -13,10 +13,9 @@ use super::{
     BLOCK_CRC_LEN_BYTES, BLOCK_LEN_BYTES, DATA_OFFSET_BYTES, FORMAT_VERSION, HEADER_LEN_BYTES,
     MAGIC, MAX_SHARD_BITS, SHARD_RECORD_LEN_BYTES,
 };
-use crate::encoding::Encoding;
-use crate::{ManifestKey, OpenError, SnapshotParams};
+use crate::{Dial, Encoding, ManifestKey, OpenError, SnapshotParams};
 
-/// The header as it stands at the head of the file.
+/// The header, as the first bytes of the file.
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct Header {
@@ -51,11 +50,11 @@ pub(crate) struct Header {
 
 const _: () = assert!(size_of::<Header>() == HEADER_LEN_BYTES, "no padding, no drift");
 
-/// Up to here the CRC covers the header, and up to the HMAC the HMAC.
+/// The CRC and the HMAC each cover the bytes of the header before them.
 const CRC_AT: usize = offset_of!(Header, header_crc32);
 const HMAC_AT: usize = offset_of!(Header, header_hmac);
 
-/// Where the parts of the manifest are in the file.
+/// The places of the manifest's parts in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
     /// A record for each shard.
@@ -65,7 +64,7 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of a file whose data end at `start`.
+    /// The manifest of a file whose data end at the offset `start`.
     const fn new(start: usize, shard_bits: u8) -> Self {
         let directory_end = start + (SHARD_RECORD_LEN_BYTES << shard_bits);
         let block_count = (start - DATA_OFFSET_BYTES).div_ceil(BLOCK_LEN_BYTES);
@@ -75,7 +74,7 @@ impl Manifest {
 }
 
 impl Header {
-    /// A header for `params`, before anything of the data is known.
+    /// A header for `params`, without lengths and digests.
     pub fn new(
         params: &SnapshotParams,
         hint_count: u64,
@@ -111,17 +110,17 @@ impl Header {
             header_crc32: U32::ZERO,
             header_hmac: [0; 32],
         };
-        // Named after what it is built from, not drawn: the same input is the
-        // same file. The seed stays secret from whoever sees no file, so that
-        // nobody can choose hints that crowd one place of it.
-        header.file_id = named(key, b"file", header.as_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = named(key, b"seed", &header.file_id);
+        // The id and the seed are computed from the parameters, not drawn: the same input
+        // yields the same file. The seed is secret without the key, so an attacker cannot
+        // choose hints that fall into one place of a shard.
+        header.file_id = derived(key, b"file", header.as_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = derived(key, b"seed", &header.file_id);
         header.seed = U64::from_bytes([a, b, c, d, e, f, g, h]);
-        header.key_check = named(key, b"key", &header.file_id);
+        header.key_check = derived(key, b"key", &header.file_id);
         header
     }
 
-    /// Completes the header once the data and the manifest are written.
+    /// Sets lengths and digests once the data and the manifest are written.
     pub fn seal(&mut self, data_len_bytes: u64, manifest: &[u8], key: &ManifestKey) {
         self.data_len_bytes = U64::new(data_len_bytes);
         self.manifest_len_bytes = U64::new(manifest.len() as u64);
@@ -132,7 +131,7 @@ impl Header {
         self.header_hmac = key.mac(&[covered]);
     }
 
-    /// Reads the header of `file` and believes nothing in it yet but its CRC.
+    /// Reads the header of `file`. Checks the magic, the version and the CRC, and no field.
     pub fn read(file: &[u8]) -> Result<Self, OpenError> {
         let magic_len = MAGIC.len().min(file.len());
         if file.is_empty() || file.get(..magic_len) != MAGIC.get(..magic_len) {
@@ -143,7 +142,7 @@ impl Header {
             expected_bytes: DATA_OFFSET_BYTES as u64,
         };
         let Ok((header, _)) = Self::read_from_prefix(file) else { return Err(too_short) };
-        // The version goes first: a newer header may keep its CRC elsewhere.
+        // Before the CRC: a newer version may have its CRC at another place.
         if header.format_version.get() > FORMAT_VERSION {
             return Err(OpenError::NewerVersion {
                 got: header.format_version.get(),
@@ -164,9 +163,13 @@ impl Header {
         Ok(header)
     }
 
-    /// Whether `key` made this header, which tells a foreign key from damage.
+    /// Checks that the header was written under `key`.
+    ///
+    /// # Errors
+    /// [`OpenError::WrongKey`] for the key of another fleet, [`OpenError::Damaged`] for a wrong
+    /// HMAC under the right key.
     pub fn authenticate(&self, key: &ManifestKey) -> Result<(), OpenError> {
-        if self.key_check != named(key, b"key", &self.file_id) {
+        if self.key_check != derived(key, b"key", &self.file_id) {
             return Err(OpenError::WrongKey);
         }
         let (covered, _) = self.as_bytes().split_at(HMAC_AT);
@@ -177,7 +180,7 @@ impl Header {
         }
     }
 
-    /// The parameters, each checked against what it may be.
+    /// The parameters, each checked against its range.
     pub fn params(&self) -> Result<SnapshotParams, OpenError> {
         let wrong = |field, got: u64| OpenError::Field { field, got };
         let encoding = Encoding::from_number(self.encoding)
@@ -203,7 +206,7 @@ impl Header {
         }
         let params = SnapshotParams {
             encoding,
-            dial: crate::Dial::Tries(self.tries.get()),
+            dial: Dial::Tries(self.tries.get()),
             check_bits: self.check_bits,
             hint_scheme,
             nonce_kind: self.nonce_kind,
@@ -221,12 +224,12 @@ impl Header {
         Ok(params)
     }
 
-    /// Where the manifest begins in the file.
+    /// The offset of the manifest in the file.
     fn manifest_offset_bytes(&self) -> u64 {
         (DATA_OFFSET_BYTES as u64).saturating_add(self.data_len_bytes.get())
     }
 
-    /// Whether a file of `got_bytes` is as long as the header says.
+    /// Checks the length of the file against the lengths in the header.
     pub fn check_len(&self, got_bytes: u64) -> Result<(), OpenError> {
         let manifest_len = self.manifest_len_bytes.get();
         let expected_bytes = self.manifest_offset_bytes().saturating_add(manifest_len);
@@ -237,14 +240,17 @@ impl Header {
         }
     }
 
-    /// Where the manifest of `file` is, if the file is as long as the header
-    /// says and holds the manifest the header vouches for.
+    /// The places of the manifest's parts in `file`.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the length of the file or the SHA-256 of the manifest is not the one
+    /// in the header.
     pub fn manifest(&self, file: &[u8]) -> Result<Manifest, OpenError> {
         self.check_len(file.len() as u64)?;
         let manifest_len = self.manifest_len_bytes.get();
         let offset_bytes = self.manifest_offset_bytes();
         let damaged = OpenError::Damaged { what: "manifest", offset_bytes };
-        // No more than the file's length, which is a `usize` already.
+        // At most the length of the file, which is a `usize`.
         let Ok(start) = usize::try_from(offset_bytes) else { return Err(damaged) };
         let manifest = Manifest::new(start, self.shard_bits);
         if manifest.crcs.end != file.len() {
@@ -258,14 +264,14 @@ impl Header {
     }
 }
 
-/// Sixteen bytes that only `key` makes of `bytes`, for the purpose `name`.
-fn named(key: &ManifestKey, name: &[u8], bytes: &[u8]) -> [u8; 16] {
+/// Sixteen bytes derived from `bytes` under `key`, for the purpose `name`.
+fn derived(key: &ManifestKey, name: &[u8], bytes: &[u8]) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(key.mac(&[name, bytes]).split_at(16).0);
     half
 }
 
-/// Every field of the header: what the format's table is held against.
+/// Every field of the header, for comparison with the table of the format.
 #[cfg(test)]
 pub(crate) const HEADER_FIELDS: &[(&str, usize)] = super::fields!(
     Header: magic, format_version, encoding, hint_scheme, nonce_kind, value_bits, check_bits,

@@ -1,4 +1,4 @@
-//! The format's page against the constants.
+//! Compares the page of the format with the constants.
 
 use super::directory::SHARD_RECORD_FIELDS;
 use super::header::HEADER_FIELDS;
@@ -6,7 +6,7 @@ use super::*;
 
 const PAGE: &str = include_str!("../../../../docs/format/snapshot-v1.md");
 
-/// The rows of the tables below `heading`, cells trimmed.
+/// The rows of the tables below `heading`, with trimmed cells.
 fn rows(heading: &str) -> Vec<Vec<&'static str>> {
     let section = PAGE.split("\n## ").find(|section| section.starts_with(heading));
     let lines = section.expect("the heading").lines().filter(|line| line.starts_with("| "));
@@ -20,7 +20,7 @@ fn rows(heading: &str) -> Vec<Vec<&'static str>> {
 
 fn assert_fields(heading: &str, fields: &[(&str, usize)], len_bytes: usize) {
     let rows = rows(heading);
-    assert_eq!(rows.len(), fields.len(), "{heading}: as many rows as fields");
+    assert_eq!(rows.len(), fields.len(), "{heading}: the number of rows");
     let ends = fields.iter().skip(1).map(|&(_, offset)| offset).chain([len_bytes]);
     for ((row, &(name, offset)), end) in rows.iter().zip(fields).zip(ends) {
         assert_eq!(row[2], format!("`{name}`"), "{heading}: the order of the fields");
@@ -30,13 +30,13 @@ fn assert_fields(heading: &str, fields: &[(&str, usize)], len_bytes: usize) {
 }
 
 #[test]
-fn the_tables_are_the_structs() {
+fn the_tables_of_the_page_match_the_structs() {
     assert_fields("The header", HEADER_FIELDS, HEADER_LEN_BYTES);
     assert_fields("The shard directory", SHARD_RECORD_FIELDS, SHARD_RECORD_LEN_BYTES);
 }
 
 #[test]
-fn the_constants_are_those_of_the_page() {
+fn the_constants_of_the_page_match() {
     let constants = [
         ("FORMAT_VERSION", FORMAT_VERSION.into()),
         ("HEADER_LEN_BYTES", HEADER_LEN_BYTES),
@@ -57,7 +57,7 @@ fn the_constants_are_those_of_the_page() {
 }
 
 #[test]
-fn the_encodings_are_those_of_the_page() {
+fn the_encodings_of_the_page_match() {
     use crate::Encoding;
     let numbers: Vec<_> =
         Encoding::ALL.iter().map(|encoding| format!("{} {encoding}", encoding.number())).collect();

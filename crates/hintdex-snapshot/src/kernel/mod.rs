@@ -1,16 +1,16 @@
-//! The inner loops of the ribbon, picked for the processor at run time.
+//! The inner loops of the ribbon, selected for the processor at run time.
 //!
-//! A value is one parity for each of its bits: of the rows of a column that 64
-//! coefficients choose. Eight rows of a column are a byte, and the bytes of all
-//! columns lie side by side, so a lookup masks eight neighbouring strings of
-//! bytes, adds them up, and ends with one byte a column whose parity is the
-//! bit. For 20 columns that is 160 bytes: three or four cache lines, and one
-//! instruction for each string and step. With AVX-512 a register holds several
-//! strings at once.
+//! Each bit of a value is the parity of a column's rows that 64 coefficients select. Eight
+//! rows of a column are a byte, and the bytes of all columns are adjacent. So a lookup masks
+//! eight adjacent strings of bytes and adds them (exclusive or). One byte a column remains,
+//! whose parity is the bit. With 20 columns this reads 160 bytes, three or four cache lines,
+//! and takes one instruction for each string and step. With AVX-512 a register holds several
+//! strings.
 //!
-//! All paths give the same answers; the tests run each that the processor has.
+//! All paths return the same values; the tests run every path that the processor supports.
 
 mod portable;
+mod retrieve;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -20,22 +20,17 @@ pub(crate) mod tests;
 
 use core::fmt;
 
-/// How many rows of a column make a byte.
-pub(crate) const UNIT_LEN_ROWS: u32 = 8;
+use self::retrieve::Compiled;
+#[cfg(test)]
+pub(crate) use self::retrieve::MAX_COLUMNS;
+pub(crate) use self::retrieve::{
+    BLOCK_LEN_UNITS, Lookup, Retrieve, UNIT_LEN_ROWS, Work, window_len_bytes,
+};
 
-/// How many units a ribbon spans. It begins with one.
-pub(crate) const BLOCK_LEN_UNITS: u32 = 8;
-
-/// The most bytes a path reads at once.
-const MAX_READ_BYTES: usize = 64;
-
-/// The most columns there are: the most bits of a value.
-pub(crate) const MAX_COLUMNS: usize = 32;
-
-/// Which instructions the ribbon's loops use.
+/// The instructions of the ribbon's loops.
 ///
-/// A value of this type is proof that the processor has them: only
-/// [`Kernel::all`] makes one.
+/// A value of this type is proof that the processor supports them: only [`Kernel::all`]
+/// creates values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Kernel(Path);
 
@@ -49,8 +44,8 @@ enum Path {
 }
 
 impl Kernel {
-    /// Those this processor can run, the fastest last. The portable one always
-    /// is among them.
+    /// The kernels that this processor supports, from slow to fast. The portable kernel is
+    /// always the first.
     pub fn all() -> impl Iterator<Item = Self> {
         let portable = [Some(Path::Portable)];
         #[cfg(target_arch = "x86_64")]
@@ -61,12 +56,12 @@ impl Kernel {
         portable.into_iter().chain(detected).flatten().map(Self)
     }
 
-    /// The fastest this processor has.
+    /// The fastest kernel that this processor supports.
     pub fn best() -> Self {
         Self::all().last().unwrap_or(Self(Path::Portable))
     }
 
-    /// What the kernel is called: `portable`, `avx2` or `avx512`.
+    /// The name of the kernel: `portable`, `avx2` or `avx512`.
     pub const fn name(self) -> &'static str {
         match self.0 {
             Path::Portable => "portable",
@@ -77,10 +72,10 @@ impl Kernel {
         }
     }
 
-    /// Does `work` with this kernel's instructions.
+    /// Runs `work` with this kernel's instructions.
     ///
-    /// Everything that inlines into `work` is compiled for them, so that a
-    /// lookup is one function for each kernel and its inner loop costs no call.
+    /// All code that is inlined into `work` is compiled for them. So a lookup is one function
+    /// for each kernel, and its inner loop makes no call.
     #[inline]
     pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
         match self.0 {
@@ -94,7 +89,7 @@ impl Kernel {
 }
 
 impl Kernel {
-    /// `W` compiled for this kernel, so that a call is one jump.
+    /// `W` compiled for this kernel, as a function pointer.
     pub(crate) fn compile<W: Lookup>(self) -> Compiled<W> {
         match self.0 {
             Path::Portable => |subject, head| W::run(portable::Portable, subject, head),
@@ -112,55 +107,7 @@ impl fmt::Debug for Kernel {
     }
 }
 
-/// What a [`Kernel`] runs: a closure that is compiled for each path.
-pub(crate) trait Work {
-    /// What comes of it.
-    type Output;
-
-    /// Does the work. Must be `#[inline(always)]`.
-    fn run<P: Retrieve>(self, path: P) -> Self::Output;
-}
-
-/// A lookup that is compiled for each path and called through a pointer.
-pub(crate) trait Lookup {
-    /// What is looked up in.
-    type Subject;
-
-    /// Looks a head up. Must be `#[inline(always)]`.
-    fn run<P: Retrieve>(path: P, subject: &Self::Subject, head: u64) -> Option<u32>;
-}
-
-/// A lookup as one path does it.
-pub(crate) type Compiled<W> = fn(&<W as Lookup>::Subject, u64) -> Option<u32>;
-
-/// The inner loop of a lookup, as one path does it.
-pub(crate) trait Retrieve: Copy {
-    /// The value a ribbon gives: bit *i* is the parity of those rows of column
-    /// *i* that `coefficients` choose. `columns` is at most [`MAX_COLUMNS`];
-    /// bits past it are anything.
-    ///
-    /// `rows` must be [`window_len_bytes`] long, or the value is 0; what is in
-    /// it past the eighth unit changes nothing.
-    fn parities(self, rows: &[u8], columns: usize, coefficients: u64) -> u32;
-
-    /// The same without the bits past the last column.
-    #[inline(always)]
-    fn retrieve(self, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
-        let value = self.parities(rows, columns, coefficients);
-        #[expect(clippy::cast_possible_truncation, reason = "32 bits at most are left")]
-        let value = (u64::from(value) & ((1 << columns) - 1)) as u32;
-        value
-    }
-}
-
-/// How many bytes a path may read, from the unit where a ribbon begins: seven
-/// units, and the eighth as if it had all columns a register can hold.
-#[inline]
-pub(crate) const fn window_len_bytes(columns: usize) -> usize {
-    (BLOCK_LEN_UNITS as usize - 1) * columns + MAX_READ_BYTES
-}
-
-/// Asks for the cache lines of `bytes`.
+/// Prefetches the cache lines of `bytes`.
 #[inline]
 pub(crate) fn prefetch(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]

@@ -1,19 +1,19 @@
-//! The portable path: words, no instruction set assumed.
+//! The portable path: 64-bit words, no instruction set assumed.
 
-use super::{Retrieve, Work, window_len_bytes};
+use super::retrieve::{Retrieve, Work, window_len_bytes};
 
-/// How many columns a word holds, a byte each.
+/// The columns in a word, a byte each.
 const WORD_LEN_COLUMNS: usize = 8;
 
-/// The lowest bit of every byte.
+/// A word with the lowest bit of each byte set.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// No instructions beyond the target's own.
+/// The path without instructions beyond those of the compilation target.
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
 
-/// See [`Kernel::run`](super::Kernel::run). Not inlined, nor are the other paths:
-/// so a caller stays small enough to become part of its own caller.
+/// See [`Kernel::run`](super::Kernel::run). No path is inlined, so that the caller stays small
+/// enough to be inlined into its own caller.
 #[inline(never)]
 pub(super) fn run<W: Work>(work: W) -> W::Output {
     work.run(Portable)
@@ -33,13 +33,13 @@ impl Retrieve for Portable {
     }
 }
 
-/// The parities of so many words of columns.
+/// The parities of `WORDS` words of columns.
 #[inline(always)]
 fn parities<const WORDS: usize>(rows: &[u8], columns: usize, coefficients: u64) -> u32 {
     let mut sums = [0; WORDS];
     let mut rest = rows;
     for mask in coefficients.to_le_bytes() {
-        // For all columns of a word.
+        // The mask of the unit, repeated for each column of a word.
         let mask = u64::from(mask) * ONES;
         let (words, _) = rest.as_chunks::<WORD_LEN_COLUMNS>();
         for (sum, word) in sums.iter_mut().zip(words) {
@@ -50,13 +50,13 @@ fn parities<const WORDS: usize>(rows: &[u8], columns: usize, coefficients: u64) 
     sums.iter().rev().fold(0, |value, sum| value << 8 | u32::from(byte_parities(*sum)))
 }
 
-/// The parities of the bytes of a word, the lowest byte's in bit 0.
+/// The parities of the bytes of a word; bit 0 belongs to the lowest byte.
 #[inline(always)]
 const fn byte_parities(bytes: u64) -> u8 {
     let bytes = bytes ^ bytes >> 4;
     let bytes = bytes ^ bytes >> 2;
     let bits = (bytes ^ bytes >> 1) & ONES;
-    // The product moves the bit of byte i to bit 56 + i; below that, no two
-    // meet in a way that carries.
+    // The product moves the bit of byte i to bit 56 + i. No carry reaches these bits from
+    // below.
     (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }

@@ -1,10 +1,10 @@
-//! Each kernel of this processor against the definition.
+//! Compares each kernel of this processor with the definition of a value.
 
 use proptest::prelude::*;
 
 use super::{Kernel, MAX_COLUMNS, Retrieve, UNIT_LEN_ROWS, Work, window_len_bytes};
 
-/// The value by its definition, row by row.
+/// The value by its definition: row by row.
 fn by_rows(rows: &[u8], columns: usize, coefficients: u64) -> u32 {
     let bit = |column: usize, row: usize| {
         let byte = rows[row / UNIT_LEN_ROWS as usize * columns + column];
@@ -33,13 +33,13 @@ impl Work for One<'_> {
     }
 }
 
-/// What a kernel retrieves.
+/// The value that a kernel retrieves.
 pub(crate) fn retrieve(kernel: Kernel, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
     kernel.run(One { rows, columns, coefficients })
 }
 
 #[test]
-fn there_is_a_portable_kernel_and_no_two_of_a_name() {
+fn the_portable_kernel_is_first_and_names_are_unique() {
     let names: Vec<_> = Kernel::all().map(Kernel::name).collect();
     assert_eq!(names.first(), Some(&"portable"));
     let mut sorted = names.clone();
@@ -51,7 +51,7 @@ fn there_is_a_portable_kernel_and_no_two_of_a_name() {
 
 proptest! {
     #[test]
-    fn every_kernel_gives_the_value_of_the_definition(
+    fn every_kernel_retrieves_the_value_of_the_definition(
         rows in prop::collection::vec(any::<u8>(), window_len_bytes(MAX_COLUMNS)),
         columns in 1_usize..=32,
         coefficients: u64,

@@ -1,4 +1,4 @@
-//! The paths of x86-64, each behind a token that proves the processor has it.
+//! The paths of x86-64. Each is a token whose existence proves that the processor supports it.
 
 #![expect(unsafe_code, reason = "intrinsics")]
 
@@ -11,28 +11,30 @@ use core::arch::x86_64::{
     _mm512_zextsi128_si512,
 };
 
-use super::{BLOCK_LEN_UNITS, Compiled, Lookup, MAX_COLUMNS, Retrieve, Work, window_len_bytes};
+use super::retrieve::{
+    BLOCK_LEN_UNITS, Compiled, Lookup, MAX_COLUMNS, Retrieve, Work, window_len_bytes,
+};
 
 /// The length of a cache line in bytes.
 const LINE_LEN_BYTES: usize = 64;
 
-/// Asks for the cache lines of `bytes`.
+/// Prefetches the cache lines of `bytes`.
 #[inline(always)]
 pub(super) fn prefetch(bytes: &[u8]) {
     for line in bytes.chunks(LINE_LEN_BYTES) {
-        // SAFETY: a prefetch is a hint: it reads nothing and faults on no
-        // address. SSE, which has the instruction, is part of x86-64.
+        // SAFETY: a prefetch is a hint: it reads nothing and faults on no address. The
+        // instruction belongs to SSE, which is part of x86-64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
-    // The last line, if the bytes do not begin on one.
+    // The last line, which the loop misses if the bytes do not begin on a line.
     if let Some(last) = bytes.last() {
         // SAFETY: as above.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(last).cast()) };
     }
 }
 
-/// Proof of AVX2, and of BMI2, whose shifts by a variable are one step where
-/// the older ones are three.
+/// Proof of AVX2 and BMI2. A shift of BMI2 by a variable is one micro-operation; the older
+/// shifts take three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Avx2(());
 
@@ -49,8 +51,7 @@ impl Avx2 {
         fn with_avx2<W: Work>(path: Avx2, work: W) -> W::Output {
             work.run(path)
         }
-        // SAFETY: `self` exists only where the processor was found to have AVX2
-        // and BMI2.
+        // SAFETY: `self` exists only if `detect` found AVX2 and BMI2.
         unsafe { with_avx2(self, work) }
     }
 
@@ -60,27 +61,27 @@ impl Avx2 {
         fn with_avx2<W: Lookup>(subject: &W::Subject, head: u64) -> Option<u32> {
             W::run(Avx2(()), subject, head)
         }
-        // SAFETY: the closure is given to nobody but who had `self`, which exists
-        // only where the processor was found to have the features.
+        // SAFETY: only a caller with `self` receives the closure, and `self` exists only if
+        // `detect` found the features.
         |subject, head| unsafe { with_avx2::<W>(subject, head) }
     }
 }
 
 impl Retrieve for Avx2 {
-    /// All columns in a register, a byte each.
+    /// All columns in one register, a byte each.
     #[inline(always)]
     fn parities(self, rows: &[u8], columns: usize, coefficients: u64) -> u32 {
-        /// The sign of a byte.
+        /// A byte with its sign bit set.
         const O: i8 = i8::MIN;
         if rows.len() < window_len_bytes(columns) {
             return 0;
         }
-        // SAFETY: all but the load are unsafe only where the processor may lack
-        // AVX2, and `self` exists only where it was found to have it. (This is
-        // no `target_feature` function because such a one is not always inlined;
-        // it becomes part of `with_avx2`, which is one.) The load: `unit` is at
-        // most 7, so its 32 bytes end before `window_len_bytes(columns)` bytes of
-        // `rows`, which are that many as was just checked; it needs no alignment.
+        // SAFETY: all intrinsics but the load are unsafe only without AVX2, and `self` exists
+        // only if `detect` found AVX2. (This function has no `target_feature`, because such a
+        // function is not always inlined. It is inlined into `with_avx2`, which has one.)
+        // The load: `unit` is at most 7, so its 32 bytes end within the first
+        // `window_len_bytes(columns)` bytes of `rows`, whose length was checked above. The
+        // load needs no alignment.
         unsafe {
             // The masks of the units are the bytes of the coefficients.
             let masks = _mm256_broadcastq_epi64(_mm_cvtsi64_si128(coefficients.cast_signed()));
@@ -90,7 +91,7 @@ impl Retrieve for Avx2 {
                 let mask = _mm256_shuffle_epi8(masks, _mm256_set1_epi8(number));
                 sum = _mm256_xor_si256(sum, _mm256_and_si256(bytes, mask));
             }
-            // Nibble onto nibble, and the parity of a nibble in its byte's sign.
+            // Add the upper nibble to the lower; look up the parity of a nibble as a sign bit.
             #[rustfmt::skip]
             let odd = _mm256_setr_epi8(
                 0, O, O, 0, O, 0, 0, O, O, 0, 0, O, 0, O, O, 0,
@@ -103,7 +104,7 @@ impl Retrieve for Avx2 {
     }
 }
 
-/// Proof of AVX-512 with VBMI and GFNI, which permute bytes and add up their bits.
+/// Proof of AVX-512 with VBMI, GFNI and BMI2: VBMI permutes bytes, GFNI computes their parities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Avx512(());
 
@@ -123,7 +124,7 @@ impl Avx512 {
         fn with_avx512<W: Work>(path: Avx512, work: W) -> W::Output {
             work.run(path)
         }
-        // SAFETY: `self` exists only where the processor was found to have them.
+        // SAFETY: `self` exists only if `detect` found all four.
         unsafe { with_avx512(self, work) }
     }
 
@@ -133,24 +134,24 @@ impl Avx512 {
         fn with_avx512<W: Lookup>(subject: &W::Subject, head: u64) -> Option<u32> {
             W::run(Avx512(()), subject, head)
         }
-        // SAFETY: the closure is given to nobody but who had `self`, which exists
-        // only where the processor was found to have the features.
+        // SAFETY: only a caller with `self` receives the closure, and `self` exists only if
+        // `detect` found the features.
         |subject, head| unsafe { with_avx512::<W>(subject, head) }
     }
 }
 
-/// The length of a register of AVX-512.
+/// The length of an AVX-512 register.
 const REGISTER_LEN_BYTES: usize = 64;
 
-/// For each number of columns and register of units, which unit each byte of
-/// the register belongs to; for those past the last column, a place that is zero.
+/// For each number of columns, register and byte: the unit of the byte. A byte past the last
+/// column has the number of a byte of the masks that is zero.
 static UNITS_OF_BYTES: [[[u8; REGISTER_LEN_BYTES]; 4]; MAX_COLUMNS + 1] = units_of_bytes();
 
 #[expect(clippy::indexing_slicing, reason = "at compile time")]
 #[expect(clippy::cast_possible_truncation, reason = "at most eight")]
 const fn units_of_bytes() -> [[[u8; REGISTER_LEN_BYTES]; 4]; MAX_COLUMNS + 1] {
-    let nothing = REGISTER_LEN_BYTES as u8 - 1;
-    let mut table = [[[nothing; REGISTER_LEN_BYTES]; 4]; MAX_COLUMNS + 1];
+    let zero_mask = REGISTER_LEN_BYTES as u8 - 1;
+    let mut table = [[[zero_mask; REGISTER_LEN_BYTES]; 4]; MAX_COLUMNS + 1];
     let mut columns = 1;
     while columns <= MAX_COLUMNS {
         let units = units_a_register(columns);
@@ -168,8 +169,7 @@ const fn units_of_bytes() -> [[[u8; REGISTER_LEN_BYTES]; 4]; MAX_COLUMNS + 1] {
     table
 }
 
-/// How many units a register takes at a time: no more than there are, and no
-/// number that saves no register.
+/// The units in a register: the least number that needs the fewest registers.
 #[inline(always)]
 const fn units_a_register(columns: usize) -> usize {
     match columns {
@@ -181,20 +181,19 @@ const fn units_a_register(columns: usize) -> usize {
 }
 
 impl Avx512 {
-    /// The parities with so many units a register.
+    /// The parities, with `UNITS` units in a register.
     #[inline(always)]
     fn sum<const UNITS: usize>(self, rows: &[u8], columns: usize, coefficients: u64) -> u64 {
         let Some(units_of_bytes) = UNITS_OF_BYTES.get(columns) else { return 0 };
         if rows.len() < window_len_bytes(columns) {
             return 0;
         }
-        // SAFETY: all but the loads are unsafe only where the processor may lack
-        // these instructions, and `self` exists only where it was found to have
-        // them. (As above, this becomes part of a `target_feature` function.)
-        // The loads: `unit` is at most 7, so its 64 bytes end no later than
-        // `window_len_bytes(columns)` bytes of `rows`, which are that many as was
-        // just checked; those of the table are arrays of that length. They need
-        // no alignment.
+        // SAFETY: all intrinsics but the loads are unsafe only without these instructions, and
+        // `self` exists only if `detect` found them. (As in AVX2, this is inlined into a
+        // `target_feature` function.) The loads: `unit` is at most 7, so its 64 bytes end
+        // within the first `window_len_bytes(columns)` bytes of `rows`, whose length was
+        // checked above. The rows of the table are arrays of 64 bytes. The loads need no
+        // alignment.
         let odd = unsafe {
             let masks = _mm512_zextsi128_si512(_mm_cvtsi64_si128(coefficients.cast_signed()));
             let mut sum = None;
@@ -210,11 +209,11 @@ impl Avx512 {
                 });
             }
             let sum = sum.unwrap_or(masks);
-            // Each byte's parity in its sign: the sum of its bits over GF(2).
+            // The parity of each byte, the sum of its bits over GF(2), as a sign bit.
             let parities = _mm512_gf2p8affine_epi64_epi8::<0>(sum, _mm512_set1_epi64(0xff));
             _mm512_movepi8_mask(parities)
         };
-        // One bit a byte: the units of the register onto the first.
+        // One bit a byte; add the units of the register to the first unit.
         let mut units = UNITS.next_power_of_two();
         let mut odd = odd;
         while units > 1 {
@@ -226,7 +225,7 @@ impl Avx512 {
 }
 
 impl Retrieve for Avx512 {
-    /// As many units in a register as go into it, one after the other.
+    /// Several units in a register, one after the other.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the columns are the lowest bits")]
     fn parities(self, rows: &[u8], columns: usize, coefficients: u64) -> u32 {

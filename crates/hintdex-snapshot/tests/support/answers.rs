@@ -1,4 +1,4 @@
-//! What a snapshot answers, and where the parts of its file are.
+//! The candidates of a snapshot as a list, and the places of the parts of its file.
 
 use core::ops::Range;
 

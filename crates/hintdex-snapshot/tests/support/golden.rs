@@ -1,4 +1,4 @@
-//! The golden files: fleets that are small, and those of several shards, by their digests.
+//! The golden files: small files, and digests of files of several shards.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -8,19 +8,19 @@ use sha2::{Digest, Sha256};
 
 use super::{Fleet, Listed, build_bytes, params};
 
-/// A fleet and the snapshot that is made of it.
+/// A fleet and the parameters of its snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct Golden {
-    /// The part of the file's name behind the encoding.
+    /// The part of the file name behind the encoding.
     pub name: &'static str,
     pub encoding: Encoding,
     pub tries: u32,
-    /// The slots that the file knows; every `stride`th has hints.
+    /// The slots of the file; every `stride`th slot has hints.
     pub slots: (u32, u32),
     pub stride: u32,
     pub per_slot: u32,
     pub hint_len_bytes: u32,
-    /// SHA-256 of the file, in hex, where the file itself is too large to keep.
+    /// SHA-256 in hex of a file that is too large to be kept.
     pub sha256: Option<&'static str>,
 }
 
@@ -48,7 +48,7 @@ impl Golden {
         Self { hint_len_bytes: 2, ..Self::new("-shared", encoding) }
     }
 
-    /// Slots up to the last one there can be, few of which have hints.
+    /// Slots up to the greatest slot; few of them have hints.
     const fn wide(encoding: Encoding) -> Self {
         Self {
             slots: (7, u32::MAX - 1),
@@ -60,7 +60,7 @@ impl Golden {
         }
     }
 
-    /// Two shards of the least hints that make two, and few groups, so that the file is small.
+    /// Two shards: the least number of hints for two, and few groups, so that the file is small.
     const fn large(encoding: Encoding, tries: u32, sha256: &'static str) -> Self {
         Self {
             slots: (5, 15),
@@ -81,7 +81,7 @@ impl Golden {
         self.slots.0..self.slots.1
     }
 
-    /// Every hint's head with its slot.
+    /// The head and the slot of every hint.
     pub fn hints(&self) -> Vec<(u64, u32)> {
         let Self { per_slot, hint_len_bytes, .. } = *self;
         let fleet = Fleet { slots: self.slots(), per_slot, hint_len_bytes, seed: 1 };
@@ -96,7 +96,7 @@ impl Golden {
         params(self.encoding, Dial::Tries(self.tries), self.slots())
     }
 
-    /// The file, built now.
+    /// The bytes of the file, built by this call.
     pub fn bytes(&self) -> Vec<u8> {
         build_bytes(&Listed::new(self.slots(), self.hints()), self.params())
     }

@@ -1,5 +1,4 @@
-//! Fleets for the tests: hints that look like a cipher's, made by a small
-//! generator, so that ten million of them cost nothing.
+//! Fleets for the tests: pseudo-random hints of a generator that is much faster than a cipher.
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses its part")]
 #![allow(
     clippy::expect_used,
@@ -18,7 +17,7 @@ use hintdex_snapshot::{
 };
 use hintdex_wire::{Hint, HintScheme, Slot};
 
-/// Every slot of `slots` has `per_slot` hints, cut to `hint_len_bytes`.
+/// Every slot of `slots` has `per_slot` hints, truncated to `hint_len_bytes`.
 pub struct Fleet {
     pub slots: Range<u32>,
     pub per_slot: u32,
@@ -41,7 +40,7 @@ impl Fleet {
         }
     }
 
-    /// Every hint with its slot.
+    /// The head and the slot of every hint.
     pub fn all(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
         self.slots.clone().flat_map(move |slot| {
             (0..self.per_slot).map(move |number| (self.head(slot, number), slot))
@@ -61,7 +60,7 @@ impl HintSource for Fleet {
     }
 }
 
-/// Hints as they are listed.
+/// A source of listed hints.
 pub struct Listed {
     pub slots: Range<u32>,
     pub entries: Vec<(u64, u32)>,

@@ -1,7 +1,7 @@
-//! Makes a damaged snapshot look whole: CRCs, digest and HMAC computed again.
+//! Repairs the checks of a changed snapshot: computes CRCs, digest and HMAC again.
 //!
-//! So that tests and fuzzers get past the checks, to the code that must not
-//! trust what it reads. Written from the format's page, not from the crate.
+//! With it, tests and fuzzers get past the checks and reach the code behind them. Written from
+//! the page of the format, not from the crate.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 const DATA_AT: usize = 4096;
 const BLOCK: usize = 8192;
 
-/// The key of the tests, as [`super::key`] has it.
+/// The key of the tests, equal to [`super::key`].
 const KEY: [u8; 32] = [7; 32];
 
 fn hmac(parts: &[&[u8]]) -> [u8; 32] {
@@ -25,7 +25,7 @@ fn number(bytes: &[u8], at: usize) -> usize {
     u64::from_le_bytes(word).try_into().unwrap_or(usize::MAX)
 }
 
-/// Repairs as much of `file` as there is.
+/// Repairs every check of `file`; a truncated file is repaired as far as possible.
 pub fn repair(file: &mut [u8]) {
     if file.len() < 256 {
         return;
@@ -49,8 +49,8 @@ pub fn repair(file: &mut [u8]) {
     seal(file);
 }
 
-/// Makes the manifest and the header look whole as they are, and leaves the
-/// blocks' CRCs alone.
+/// Repairs the digest of the manifest and the checks of the header, and not the CRCs of the
+/// blocks.
 pub fn seal(file: &mut [u8]) {
     let manifest_at = number(file, 112).saturating_add(DATA_AT);
     if let Some(manifest) = file.get(manifest_at..).filter(|_| manifest_at >= DATA_AT) {

@@ -1,4 +1,4 @@
-//! Solving for the rows: elimination in a band 64 wide.
+//! Solving for the rows: Gaussian elimination in a band of width 64.
 
 use super::equations::{Equation, Sums, Unit, place};
 use super::layer::{BUCKET_LEN_UNITS, Size};
@@ -7,30 +7,29 @@ use super::rows::{self, Solved};
 use crate::encoding::spread::Keyed;
 use crate::kernel::{BLOCK_LEN_UNITS, UNIT_LEN_ROWS};
 
-/// The units that the equations of a bucket can be in: its own, and those its ribbons
-/// reach behind it. To the next power of two.
+/// The units that the ribbons of a bucket reach: its own, and a block behind it. Rounded up to
+/// a power of two.
 const REACH_LEN_UNITS: u32 = (BUCKET_LEN_UNITS + BLOCK_LEN_UNITS).next_power_of_two();
 
-/// The equations of a layer in echelon form: the equation that begins at a row,
-/// if there is one, is the only one there.
+/// The equations of a layer in echelon form: at most one equation begins at each row.
 pub(super) struct Band {
     size: Size,
     units: Vec<Unit>,
-    /// What is known of the units within reach, by their numbers modulo [`REACH_LEN_UNITS`].
+    /// The state of the units within reach, at their numbers modulo [`REACH_LEN_UNITS`].
     near: Vec<Near>,
-    /// The rows that the keys of the unit being added have filled.
+    /// The rows that received an equation from the unit being added.
     filled: Vec<(u32, usize)>,
 }
 
-/// A unit that is being filled.
+/// The state of a unit that still receives equations.
 #[derive(Clone)]
 struct Near {
-    /// Rows that have no equation yet. There are sums when all have.
+    /// The rows without an equation. At 0, `sums` are valid.
     missing: u32,
     sums: Sums,
 }
 
-/// An equation that contradicts those before it.
+/// An equation contradicts the equations before it.
 struct Contradiction;
 
 impl Band {
@@ -45,11 +44,11 @@ impl Band {
         }
     }
 
-    /// Adds the equations of `keys`, which are in the order of their hashes, and
-    /// gives each bucket's threshold in units and which keys were bumped.
+    /// Adds the equations of `keys`, which are in the order of their hashes. Returns the
+    /// threshold of each bucket in units, and appends the bumped keys to `bumped`.
     ///
-    /// A bucket is filled from its last place to its first: where it overlaps
-    /// the bucket before is where room runs out, so that is what is bumped.
+    /// A bucket is filled from its last start to its first. Room is scarce at its beginning,
+    /// where ribbons of the bucket before overlap, so the keys there are bumped.
     pub fn fill(&mut self, keys: &[Keyed], bumped: &mut Vec<Keyed>) -> Vec<u8> {
         let starts = self.size.starts();
         let mut thresholds = Vec::with_capacity(self.size.buckets() as usize);
@@ -65,13 +64,13 @@ impl Band {
                 too_many.last().map_or(0, |key| start(key.hash, starts) + 1 - units.start);
             #[expect(clippy::cast_possible_truncation, reason = "at most a bucket")]
             thresholds.push(threshold as u8);
-            // No later bucket has equations here.
+            // Later buckets add no equation to these units.
             units.for_each(|unit| self.finish(unit));
         }
         thresholds
     }
 
-    /// Adds the equations of one bucket, and gives the keys that there was no room for.
+    /// Adds the equations of one bucket, and returns the keys without room.
     fn fill_bucket<'k>(&mut self, keys: &'k [Keyed]) -> &'k [Keyed] {
         let starts = self.size.starts();
         let mut rest = keys;
@@ -88,7 +87,7 @@ impl Band {
         rest
     }
 
-    /// Adds the equations of the keys that begin with one unit: all, or none.
+    /// Adds the equations of all keys that start at one unit, or of none of them.
     fn fill_unit(&mut self, unit: u32, keys: &[Keyed]) -> Result<(), Contradiction> {
         self.filled.clear();
         for key in keys {
@@ -104,20 +103,20 @@ impl Band {
         Ok(())
     }
 
-    /// Adds an equation that begins with a unit. One that follows from those before is no
-    /// news.
+    /// Adds an equation that begins in a unit. A linearly dependent equation adds nothing and
+    /// is skipped.
     #[inline]
     fn add(&mut self, unit: u32, mut equation: Equation) -> Result<(), Contradiction> {
         let mut at = unit;
         while equation.coefficients != 0 {
-            // Always there: a ribbon ends at the last row at the latest.
+            // Never fails: a ribbon ends at the last row at the latest.
             let Some((unit, near)) = self.unit_mut(at) else { return Err(Contradiction) };
             if near.missing == 0 {
-                equation = near.sums.take_from(equation);
+                equation = near.sums.reduce(equation);
             } else if let Some(row) = place(unit, &mut equation) {
                 near.missing -= 1;
                 if near.missing == 0 {
-                    near.sums.become_of(unit);
+                    near.sums.compute(unit);
                 }
                 self.filled.push((at, row));
                 return Ok(());
@@ -128,7 +127,7 @@ impl Band {
         if equation.value == 0 { Ok(()) } else { Err(Contradiction) }
     }
 
-    /// Takes an equation out that no later one was added to.
+    /// Removes an equation. No equation that was added later may depend on it.
     fn clear(&mut self, at: u32, row: usize) {
         if let Some((unit, near)) = self.unit_mut(at)
             && let Some(equation) = unit.get_mut(row)
@@ -138,13 +137,12 @@ impl Band {
         }
     }
 
-    /// Ends with a unit whose equations change no more, and makes room for what is known
-    /// of another.
+    /// Finishes a unit whose equations no longer change, and frees its state for another unit.
     fn finish(&mut self, at: u32) {
         let Some((unit, near)) = self.unit_mut(at) else { return };
         if near.missing == 0 {
-            // As good, and easier to solve.
-            *unit = near.sums.singles();
+            // Equivalent equations that are solved in fewer steps.
+            *unit = near.sums.reduced();
         }
         near.missing = UNIT_LEN_ROWS;
     }
@@ -155,14 +153,14 @@ impl Band {
         Some((self.units.get_mut(at as usize)?, near))
     }
 
-    /// Solves the equations and appends the rows: for each eight of them a byte
-    /// for each of `width` columns. Rows that nothing asks for are zero.
+    /// Solves the equations and appends the rows: for each unit of eight rows, a byte for each
+    /// of `width` columns. Rows without an equation are zero.
     pub fn solve(&self, width: usize, out: &mut Vec<u8>) {
         let base = out.len();
         out.resize(base + self.size.rows_len_bytes(width), 0);
         let units = out.get_mut(base..).unwrap_or_default().chunks_exact_mut(width);
         let mut solved = Solved::default();
-        // Backwards, because a row depends on the 63 after it.
+        // Backwards, because a row depends on the 63 rows after it.
         for (bytes, unit) in units.zip(&self.units).rev() {
             rows::write(&solved.solve(unit), bytes);
         }

@@ -1,26 +1,26 @@
-//! Building a shard: duplicates aside, then layer after layer.
+//! Building a shard: duplicates are set aside, then each layer is solved.
 
 use super::band::Band;
 use super::layer::{MAX_LAYERS, Size, WIDTH_ROWS, pack};
 use super::place;
 use crate::BuildError;
 use crate::encoding::duplicates::{self, Duplicate};
+use crate::encoding::shape::Shape;
+use crate::encoding::shard::{Entry, hint_count};
 use crate::encoding::spread::{self, Keyed};
-use crate::encoding::{Entry, Shape, hint_count};
 use crate::format::ShardRecord;
 
-/// Of a thousand hints, this many more than there are rows: enough that hardly
-/// a row stays empty, few enough that most hints are found at the first try.
-/// The fewer bits a row has, the more its threshold weighs, and the more an
-/// empty one beside it would.
+/// How many hints of a thousand have no row: enough that hardly a row stays empty, few enough
+/// that the first layer holds most hints. With narrow rows, thresholds are a larger share of
+/// the bytes, and a higher overload is best.
 const fn overload_per_mille(columns: usize) -> u64 {
     if columns < 14 { 50 } else { 40 }
 }
 
-/// Up to this many hints are a layer that bumps nothing.
+/// The most hints of a layer that bumps no hint, except for the third layer.
 const LAST_LAYER_HINTS: usize = 2048;
 
-/// How many seeds a last layer tries. One works in about three of four cases.
+/// The most seeds that are tried for a last layer. A seed works in about three of four cases.
 const MAX_ATTEMPTS: u32 = 64;
 
 pub(super) fn build(
@@ -71,8 +71,8 @@ const fn too_large(shard: usize, hints: u32) -> BuildError {
     BuildError::ShardTooLarge { shard, hints: hints as u64 }
 }
 
-/// The keys of a shard in the order of their hashes, each once, and the entries
-/// of hints that have several groups.
+/// The keys of a shard in the order of their hashes, without duplicates, and the list of
+/// duplicate hints.
 fn keys_of(shape: &Shape, entries: &[Entry], multiplier: u64) -> (Vec<Keyed>, Vec<Duplicate>) {
     let inverse = place::inverse(multiplier);
     let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
@@ -88,7 +88,7 @@ fn keys_of(shape: &Shape, entries: &[Entry], multiplier: u64) -> (Vec<Keyed>, Ve
         .collect();
     if !several.is_empty() {
         several.sort_unstable();
-        // What is listed is never asked of the rows.
+        // A lookup reads the list first, so the rows need no listed hint.
         let listed = |hash| {
             let head = place::hash(hash, inverse);
             several.binary_search_by_key(&head, |&(head, _)| head).is_ok()
@@ -98,13 +98,13 @@ fn keys_of(shape: &Shape, entries: &[Entry], multiplier: u64) -> (Vec<Keyed>, Ve
     (keys, several.iter().map(|&(head, group)| duplicates::encode(head, group)).collect())
 }
 
-/// Keys with the hashes of another multiplier, in the order of those.
+/// The same keys with the hashes of another multiplier, in the order of these hashes.
 fn rehashed(keys: &[Keyed], from: u64, to: u64) -> Vec<Keyed> {
     let across = place::inverse(from).wrapping_mul(to);
     spread::sorted(keys.iter().map(|key| Keyed { hash: place::hash(key.hash, across), ..*key }))
 }
 
-/// Builds a layer that bumps nothing and gives its part of the record.
+/// Builds a layer that bumps no hint, and returns its number for the record.
 fn build_last(
     shape: &Shape,
     shard: usize,
@@ -118,7 +118,7 @@ fn build_last(
         if let Some(before) = attempt.checked_sub(1) {
             keys = rehashed(&keys, multiplier(before), multiplier(attempt));
         }
-        // Room for all, and more of it when the first seeds did not do.
+        // Rows for all hints, and more rows after every fourth seed that failed.
         let spare = hint_count / 12 * u64::from(1 + attempt / 4);
         let size = Size::of_rows(hint_count + spare + u64::from(WIDTH_ROWS));
         let size = size.ok_or(BuildError::ShardTooLarge { shard, hints: hint_count })?;

@@ -1,4 +1,4 @@
-//! Equations of eight rows, and sums of them.
+//! Equations, and the sums of a unit's equations.
 
 use core::ops::BitXor;
 
@@ -7,26 +7,26 @@ use crate::kernel::UNIT_LEN_ROWS;
 /// The rows of a unit.
 pub(super) const ROWS: usize = UNIT_LEN_ROWS as usize;
 
-/// An equation: of the 64 rows from the beginning of a unit on, those that the
-/// coefficients choose add up to the value.
+/// An equation: of the 64 rows from the first row of a unit on, the rows that the coefficients
+/// select sum to the value.
 ///
-/// In twelve bytes, because a shard has a million of them.
+/// It takes twelve bytes, because a shard has a million equations.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(Rust, packed(4))]
 pub(super) struct Equation {
-    /// Bit 0 stands for the unit's first row.
+    /// Bit 0 is the coefficient of the unit's first row.
     pub coefficients: u64,
     pub value: u32,
 }
 
 impl Equation {
-    /// The same where the unit before is left, none of whose rows it has.
+    /// The same equation relative to the next unit. It must have no row of its present unit.
     #[inline(always)]
     pub const fn next_unit(self) -> Self {
         Self { coefficients: self.coefficients >> UNIT_LEN_ROWS, ..self }
     }
 
-    /// This, or nothing at all.
+    /// This equation if `bit` is 1, and the empty equation if `bit` is 0.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "all bits are the same")]
     const fn only_if(self, bit: u64) -> Self {
@@ -47,12 +47,12 @@ impl BitXor for Equation {
     }
 }
 
-/// The equations that begin in a unit: in place *k* the one that begins with row *k*, or
-/// nothing.
+/// The equations that begin in a unit: at index *k* the equation that begins with row *k*, or
+/// the empty equation.
 pub(super) type Unit = [Equation; ROWS];
 
-/// Takes equations of the unit from `equation` until it begins in a later unit, or with a
-/// row that has none: then it becomes that row's.
+/// Adds equations of the unit to `equation` until it begins with a row without an equation, or
+/// in a later unit. In the first case it becomes the row's equation, and the row is returned.
 #[inline(always)]
 pub(super) fn place(unit: &mut Unit, equation: &mut Equation) -> Option<usize> {
     loop {
@@ -66,23 +66,23 @@ pub(super) fn place(unit: &mut Unit, equation: &mut Equation) -> Option<usize> {
     }
 }
 
-/// How many rows share a table of sums.
+/// The number of rows that share a table of sums.
 const HALF: usize = ROWS / 2;
 
-/// How many sums that makes.
+/// The number of sums in a table.
 const SUMS: usize = 1 << HALF;
 
-/// Sums of the equations of a unit of whose rows each has one. With them an equation
-/// leaves the unit in one step instead of four.
+/// Sums of the equations of a full unit: each of its rows has an equation. With the sums, one
+/// step instead of four removes all rows of the unit from an equation.
 #[derive(Clone, Default)]
 pub(super) struct Sums {
-    /// What an equation with these of the unit's first four rows is to be added to, and
-    /// one with these of its last four.
+    /// For each subset of the unit's first four rows, the sum that removes it from an equation;
+    /// `last` for the last four rows.
     first: SumsOfHalf,
     last: SumsOfHalf,
 }
 
-/// Apart, because sums of equal numbers are made several at once.
+/// Coefficients and values are in separate arrays, so that the compiler can add several at once.
 #[derive(Clone, Default)]
 struct SumsOfHalf {
     coefficients: [u64; SUMS],
@@ -90,36 +90,36 @@ struct SumsOfHalf {
 }
 
 impl Sums {
-    /// Becomes the sums of `unit`.
+    /// Computes the sums of `unit`.
     #[inline(never)]
-    pub fn become_of(&mut self, unit: &Unit) {
+    pub fn compute(&mut self, unit: &Unit) {
         let ([first, last], _) = unit.as_chunks::<HALF>() else { return };
-        self.last.become_of(&apart(last, HALF));
+        self.last.compute(&reduced_half(last, HALF));
         let first = first.map(|equation| equation ^ self.last.sum(equation, HALF));
-        self.first.become_of(&apart(&first, 0));
+        self.first.compute(&reduced_half(&first, 0));
     }
 
-    /// Leaves nothing of the unit in an equation.
+    /// Removes all rows of the unit from an equation.
     #[inline(always)]
-    pub fn take_from(&self, equation: Equation) -> Equation {
+    pub fn reduce(&self, equation: Equation) -> Equation {
         equation ^ self.first.sum(equation, 0) ^ self.last.sum(equation, HALF)
     }
 
-    /// The unit's equations, none of which has a row of another's.
-    pub fn singles(&self) -> Unit {
-        let ([a, b, c, d], [e, f, g, h]) = (self.first.singles(), self.last.singles());
+    /// Equivalent equations of the unit, each with one row of the unit.
+    pub fn reduced(&self) -> Unit {
+        let ([a, b, c, d], [e, f, g, h]) = (self.first.reduced(), self.last.reduced());
         [a, b, c, d, e, f, g, h]
     }
 }
 
 impl SumsOfHalf {
     #[inline(always)]
-    fn become_of(&mut self, equations: &[Equation; HALF]) {
-        add_up(&equations.map(|equation| equation.coefficients), &mut self.coefficients);
-        add_up(&equations.map(|equation| equation.value), &mut self.values);
+    fn compute(&mut self, equations: &[Equation; HALF]) {
+        subset_sums(&equations.map(|equation| equation.coefficients), &mut self.coefficients);
+        subset_sums(&equations.map(|equation| equation.value), &mut self.values);
     }
 
-    /// What leaves nothing of the half that begins with row `first` in an equation.
+    /// The sum that removes the four rows from `first` on from an equation.
     #[inline(always)]
     fn sum(&self, equation: Equation, first: usize) -> Equation {
         #[expect(clippy::cast_possible_truncation, reason = "a few of its bits")]
@@ -130,7 +130,7 @@ impl SumsOfHalf {
         }
     }
 
-    fn singles(&self) -> [Equation; HALF] {
+    fn reduced(&self) -> [Equation; HALF] {
         let [_, a, b, _, c, _, _, _, d, ..] = self.coefficients;
         let [_, e, f, _, g, _, _, _, h, ..] = self.values;
         let of = |coefficients, value| Equation { coefficients, value };
@@ -138,10 +138,10 @@ impl SumsOfHalf {
     }
 }
 
-/// Four equations so that none has a row of another's. They begin with
-/// row `first` and those after it.
+/// Equivalent equations, each with one of the four rows. The equations begin with row `first`
+/// and the three rows after it.
 #[inline(always)]
-fn apart(equations: &[Equation; HALF], first: usize) -> [Equation; HALF] {
+fn reduced_half(equations: &[Equation; HALF], first: usize) -> [Equation; HALF] {
     let [a, b, c, d] = *equations;
     let without = |equation: Equation, other: Equation, at: usize| {
         equation ^ other.only_if(equation.coefficients >> (first + at) & 1)
@@ -152,10 +152,10 @@ fn apart(equations: &[Equation; HALF], first: usize) -> [Equation; HALF] {
     [a, b, c, d]
 }
 
-/// Puts every sum of some of `terms`, of which there are `SUMS`, in its place: bit *i* of
-/// that says whether term *i* is in.
+/// Computes the sums of all subsets of `terms`: bit *i* of a sum's index is set if the subset
+/// contains term *i*.
 #[inline(always)]
-pub(super) fn add_up<T, const TERMS: usize, const SUMS: usize>(
+pub(super) fn subset_sums<T, const TERMS: usize, const SUMS: usize>(
     terms: &[T; TERMS],
     sums: &mut [T; SUMS],
 ) where

@@ -1,75 +1,77 @@
-//! One layer: rows in columns of 64, and the thresholds that bump.
+//! Layers: the rows of a table, and its thresholds.
 
 use core::ops::Range;
 
 use super::place;
 use crate::Damage;
-use crate::encoding::{Padding, Shape, View};
+use crate::encoding::padding::Padding;
+use crate::encoding::shape::Shape;
+use crate::encoding::shard::View;
 use crate::format::ShardRecord;
 use crate::kernel::{self, BLOCK_LEN_UNITS, Retrieve, window_len_bytes};
-use crate::snapshot::Section;
+use crate::section::Section;
 
-/// The most layers a shard has.
+/// The most layers of a shard.
 pub(super) const MAX_LAYERS: usize = 3;
 
-/// How many rows a ribbon spans, and a block of rows holds.
+/// The rows that a ribbon spans, and the rows of a block.
 pub(super) const WIDTH_ROWS: u32 = 64;
 
-/// The most blocks of a layer: their rows can be numbered.
+/// The most blocks of a layer, so that a `u32` numbers their rows.
 const MAX_BLOCKS: u32 = u32::MAX / WIDTH_ROWS;
 
-/// How many places share a threshold: those of 256 rows. Fewer would take more
-/// bytes, more would bump more hints than have no room.
+/// The starts that share a threshold: the units of 256 rows. With fewer, thresholds would take
+/// more bytes; with more, they would bump more hints that have room.
 pub(super) const BUCKET_LEN_UNITS: u32 = 32;
 
-/// The size of a layer: how many blocks of rows.
+/// The size of a layer: the number of its blocks of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Size {
     pub blocks: u32,
 }
 
 impl Size {
-    /// The least size with so many rows; `None` if their places cannot be numbered.
+    /// The least size with `rows` rows; `None` if a `u32` cannot number them.
     pub fn of_rows(rows: u64) -> Option<Self> {
         let blocks = u32::try_from(rows.div_ceil(u64::from(WIDTH_ROWS)).max(1)).ok()?;
         (blocks <= MAX_BLOCKS).then_some(Self { blocks })
     }
 
-    /// How many places a ribbon can begin at.
+    /// The number of units at which a ribbon can start.
     pub const fn starts(self) -> u32 {
         (self.blocks * BLOCK_LEN_UNITS).saturating_sub(BLOCK_LEN_UNITS - 1)
     }
 
-    /// How many buckets those are.
+    /// The number of buckets of these starts.
     pub const fn buckets(self) -> u32 {
         self.starts().div_ceil(BUCKET_LEN_UNITS)
     }
 
-    /// How many bytes the rows take: a word for each block and value bit.
+    /// The length of the rows: a word for each block and value bit.
     pub const fn rows_len_bytes(self, columns: usize) -> usize {
         self.blocks as usize * columns * 8
     }
 
-    /// How many bytes the thresholds take, filled up to a word.
+    /// The length of the thresholds, padded to a word.
     pub const fn thresholds_len_bytes(self) -> usize {
         self.buckets().next_multiple_of(8) as usize
     }
 }
 
-/// A layer, ready to be asked. An absent one has no places.
+/// A layer, ready for lookups. An absent layer has no starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Layer {
     multiplier: u64,
-    /// Where the rows begin in the file.
+    /// The offset of the rows in the file.
     rows_at: usize,
-    /// Where the thresholds begin; 0 if nothing is bumped.
+    /// The offset of the thresholds in the file; 0 if the layer bumps no hint.
     thresholds_at: usize,
     starts: u32,
 }
 
 impl Layer {
-    /// The layers of a record whose rows and thresholds lie in `place`; `None`
-    /// if they do not fill it.
+    /// The layers of a record. `place` holds their rows and thresholds; `None` if these do not
+    /// fill it.
     pub fn read_all(
         shape: &Shape,
         shard: usize,
@@ -97,7 +99,7 @@ impl Layer {
             };
             at = at.checked_add(Size { blocks }.rows_len_bytes(shape.columns()))?;
         }
-        // All but the last layer bump. Thresholds follow rows, so not at 0.
+        // All layers but the last bump. Thresholds follow rows, so their offset is never 0.
         for layer in layers.iter_mut().take(layer_count.saturating_sub(1)) {
             layer.thresholds_at = at;
             at = at.checked_add(layer.size().thresholds_len_bytes())?;
@@ -110,7 +112,7 @@ impl Layer {
         self.starts != 0
     }
 
-    /// Whether it leaves hints to the next layer.
+    /// Whether the layer bumps hints to the next layer.
     pub const fn bumps(&self) -> bool {
         self.thresholds_at != 0
     }
@@ -119,7 +121,7 @@ impl Layer {
         Size { blocks: self.starts.div_ceil(BLOCK_LEN_UNITS) }
     }
 
-    /// The group of a hint; `None` if the hint was bumped or there is no such layer.
+    /// The group of a hint; `None` if the hint was bumped or the layer is absent.
     #[inline(always)]
     pub fn find<P: Retrieve>(
         &self,
@@ -135,16 +137,16 @@ impl Layer {
         if self.bumps() && spot.is_bumped(view.bytes.touch_byte(spot.threshold_at)?) {
             return Ok(None);
         }
-        // The kernel may read more than the rows, though nothing comes of it. It
-        // is there: after the last rows there always is the manifest.
+        // The kernel may read bytes past the rows, which do not affect the value. The bytes
+        // exist: the manifest follows the last rows.
         let rows_len_bytes = BLOCK_LEN_UNITS as usize * columns;
         let rows =
             view.bytes.touch_window(spot.rows_at, rows_len_bytes, window_len_bytes(columns))?;
         Ok(Some(path.retrieve(rows, columns, place::coefficients(spot.hash))))
     }
 
-    /// The same of a `file` whose blocks have all been found whole, and of a
-    /// layer that bumps, where nearly all hints are: `None` leaves it to `find`.
+    /// The group of a hint in a layer that bumps, and in a `file` whose blocks have all passed
+    /// their checks. `None` leaves the hint to `find`.
     #[inline(always)]
     pub fn find_quick<P: Retrieve>(
         &self,
@@ -169,7 +171,7 @@ impl Layer {
         kernel::prefetch(view.bytes.peek(at..at + BLOCK_LEN_UNITS as usize * columns));
     }
 
-    /// What fills the thresholds up, if the layer has any.
+    /// The padding behind the thresholds, if the layer has thresholds.
     pub fn padding(&self) -> Option<Padding> {
         let (size, at) = (self.size(), self.thresholds_at);
         let bytes = at + size.buckets() as usize..at + size.thresholds_len_bytes();
@@ -185,11 +187,11 @@ impl Layer {
     }
 }
 
-/// Where a hint's ribbon is.
+/// The place of a hint's ribbon.
 struct Spot {
     hash: u64,
     start: u32,
-    /// The threshold of the ribbon's bucket, if the layer bumps.
+    /// The offset of the threshold of the ribbon's bucket, if the layer bumps.
     threshold_at: usize,
     rows_at: usize,
 }
@@ -207,14 +209,14 @@ impl Spot {
         }
     }
 
-    /// Whether the hint was bumped, by the byte at `threshold_at`.
+    /// Whether the hint was bumped; `threshold` is the byte at `threshold_at`.
     #[inline(always)]
     const fn is_bumped(&self, threshold: u8) -> bool {
         self.start % BUCKET_LEN_UNITS < threshold as u32
     }
 }
 
-/// Which layers a record describes: blocks of rows below, the attempt above.
+/// A layer as a number of the record: the blocks in the lower half, the attempt in the upper.
 pub(super) const fn pack(size: Size, attempt: u32) -> u64 {
     (attempt as u64) << 32 | size.blocks as u64
 }

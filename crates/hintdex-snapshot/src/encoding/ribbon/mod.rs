@@ -1,22 +1,21 @@
-//! `ribbon`: a function from hints to groups, in little more than its values.
+//! `ribbon`: a function from hints to groups, in little more space than its values.
 //!
 //! Bumped ribbon retrieval (Dillinger, Hübschle-Schneider, Sanders, Walzer,
 //! "Fast Succinct Retrieval and Approximate Membership Using Ribbon", SEA
 //! 2022), of ribbons 64 wide (Dillinger, Walzer, "Ribbon filter: practically
-//! smaller than Bloom and Xor", 2021). A hint is hashed to a place in a table
-//! and 64 coefficients; its value is the sum over GF(2) of the rows of the
-//! table that its coefficients choose among the 64 from its place on. Building
-//! is solving for the rows.
+//! smaller than Bloom and Xor", 2021). A hint is hashed to a start in a table and to 64
+//! coefficients. The coefficients select some of the 64 rows from the start on, and the value
+//! of the hint is the sum of these rows over GF(2). A build solves the equations of all hints
+//! for the rows.
 //!
-//! A ribbon begins with a row whose number is a multiple of eight, so that its
-//! rows are whole bytes and a lookup shifts nothing; that costs no room that can
-//! be measured.
+//! A ribbon starts at a row whose number is a multiple of eight. So its rows are whole bytes,
+//! and a lookup shifts nothing. The cost in space is too small to be measured.
 //!
-//! The table has 4 or 5 % fewer rows than there are hints, so that nearly every
-//! row is used. Hints that fit no more are *bumped*: of every 256 rows, the hints
-//! that begin in the first so many go to the next, much smaller layer, as a byte
-//! for each 256 rows says. The third layer takes what is left, with rows to
-//! spare. In all 0.2 to 0.5 % more than the values alone.
+//! The table has 4 or 5 % fewer rows than there are hints, so that nearly every row is used.
+//! The hints without room are *bumped* to the next, much smaller layer. A threshold, a byte
+//! for each 256 rows, bumps the hints that start in the first rows of the 256. The third layer
+//! holds the remaining hints in more rows than hints. In all, a shard takes 0.2 to 0.5 % more
+//! than the values alone.
 //!
 //! ```text
 //! rows of layer 0, 1, 2 │ thresholds of layer 0, 1 │ duplicate hints
@@ -34,27 +33,29 @@ mod rows;
 mod tests;
 
 use core::ops::Range;
+use core::slice;
 
-use super::duplicates::{self, DUPLICATE_LEN_BYTES};
-use super::{Entry, Padding, Shape, Shard, View};
-use crate::candidates::Found;
+use super::duplicates::{self, DUPLICATE_LEN_BYTES, Duplicate};
+use super::padding::Padding;
+use super::shape::Shape;
+use super::shard::{CandidateSet, Entry, Shard, View};
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel::Retrieve;
-use crate::snapshot::Section;
+use crate::section::Section;
 use crate::{BuildError, Damage};
 
-use layer::Layer;
+use self::layer::Layer;
 
 /// The shard's layers and its list of duplicate hints.
 #[derive(Debug)]
 pub(crate) struct RibbonShard {
     first: Layer,
-    /// Those that hold what the first bumped; apart, so that a shard is a cache
-    /// line and a file of empty shards takes no more memory than it is long.
+    /// The layers of bumped hints. Boxed, so that a shard is one cache line, and the shards of a
+    /// file of empty shards take no more memory than the file is long.
     rest: Option<Box<[Layer]>>,
     duplicates_at: usize,
     duplicate_count: u32,
-    /// Hints are most likely in the first layer: it bumps, and none is listed.
+    /// The first layer bumps and no hint is listed, so most hints are in the first layer.
     is_quick: bool,
 }
 
@@ -63,33 +64,18 @@ impl RibbonShard {
         [&self.first].into_iter().chain(self.rest.iter().flatten())
     }
 
-    /// Where the list of duplicate hints lies.
+    /// The place of the list of duplicate hints.
     fn duplicates(&self) -> Range<usize> {
         let len_bytes = self.duplicate_count as usize * DUPLICATE_LEN_BYTES;
         self.duplicates_at..self.duplicates_at + len_bytes
     }
-
-    /// How many entries the list of duplicate hints has.
-    pub fn duplicate_count(&self) -> u64 {
-        self.duplicate_count.into()
-    }
-
-    /// The group of a hint that is in the first layer and no duplicate, in a
-    /// `file` whose blocks have all been found whole. `None` leaves it to
-    /// [`find`](Shard::find): 4 % of the hints, and no other, as a rule.
-    #[inline(always)]
-    pub fn find_quick<P: Retrieve>(
-        &self,
-        file: &[u8],
-        path: P,
-        columns: usize,
-        head: u64,
-    ) -> Option<u32> {
-        if self.is_quick { self.first.find_quick(file, path, columns, head) } else { None }
-    }
 }
 
 impl Shard for RibbonShard {
+    type Several<'f> = Listed<'f>;
+
+    const HAS_QUICK_FIND: bool = true;
+
     fn build(
         shape: &Shape,
         shard: usize,
@@ -122,17 +108,34 @@ impl Shard for RibbonShard {
         view: &View<'f>,
         path: P,
         head: u64,
-    ) -> Result<Found<'f>, Damage> {
+    ) -> Result<CandidateSet<Listed<'f>>, Damage> {
         let same = duplicates::List::new(view, self.duplicates()).of(head)?;
         if !same.is_empty() {
-            return Ok(Found::Listed { entries: same.iter(), shape: view.shape });
+            return Ok(CandidateSet::Several(Listed { entries: same.iter(), shape: view.shape }));
         }
         for layer in self.layers() {
             if let Some(group) = layer.find(view, path, head)? {
-                return Ok(Found::One(view.shape.slots_of(group)));
+                return Ok(CandidateSet::One(view.shape.slots_of(group)));
             }
         }
-        Ok(Found::none())
+        Ok(CandidateSet::none())
+    }
+
+    /// The group of a hint in the first layer. `None` leaves the hint to `find`: as a rule,
+    /// 4 % of the hints.
+    #[inline(always)]
+    fn find_quick<P: Retrieve>(
+        &self,
+        file: &[u8],
+        path: P,
+        columns: usize,
+        head: u64,
+    ) -> Option<u32> {
+        if self.is_quick { self.first.find_quick(file, path, columns, head) } else { None }
+    }
+
+    fn duplicate_count(&self) -> u64 {
+        self.duplicate_count.into()
     }
 
     fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
@@ -144,5 +147,24 @@ impl Shard for RibbonShard {
             layer.measure(shape, sections);
         }
         Section::add(sections, "duplicates", self.duplicates().len());
+    }
+}
+
+/// The groups of a duplicate hint, from the list.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed<'f> {
+    entries: slice::Iter<'f, Duplicate>,
+    shape: &'f Shape,
+}
+
+impl Iterator for Listed<'_> {
+    type Item = Range<u32>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Range<u32>> {
+        let shape = self.shape;
+        let mut groups =
+            self.entries.by_ref().map(|entry| shape.slots_of(duplicates::group(entry)));
+        groups.find(|slots| !slots.is_empty())
     }
 }

@@ -1,46 +1,47 @@
 //! The rows that solve the equations, unit by unit from the last to the first.
 
-use super::equations::{ROWS, Unit, add_up};
+use super::equations::{ROWS, Unit, subset_sums};
 use crate::kernel::{BLOCK_LEN_UNITS, UNIT_LEN_ROWS};
 
-/// The units that an equation has rows of.
+/// The units of an equation's rows.
 const UNITS: usize = BLOCK_LEN_UNITS as usize;
 
-/// The bits of a byte, and what they can be.
+/// The bits of a byte, and the number of its values.
 const BYTE_BITS: usize = 8;
 const BYTES: usize = 1 << BYTE_BITS;
 
-/// Rows that are solved, as sums: those an equation of the unit before may ask for.
+/// The rows of the eight units that were solved last, as sums: an equation of the unit before
+/// them has no other solved row.
 pub(super) struct Solved {
-    /// For each of the eight units solved last, every sum of some of its rows: bit *i* of
-    /// its place says whether row *i* is in. So an equation takes as many steps as units.
+    /// For each unit, the sums of all subsets of its rows: bit *i* of a sum's index is set if
+    /// the subset contains row *i*. So an equation takes one step a unit.
     sums: Box<[[u32; BYTES]; UNITS]>,
-    /// Which of them is the next to be forgotten.
+    /// The index of the unit that is replaced next.
     oldest: u32,
 }
 
 impl Default for Solved {
-    /// As if there were zeros behind the last row.
+    /// Zeros for the rows behind the last row.
     fn default() -> Self {
         Self { sums: Box::new([[0; BYTES]; UNITS]), oldest: 0 }
     }
 }
 
 impl Solved {
-    /// Solves the equations of a unit behind which all are solved. A row that has no
-    /// equation is free: it becomes zero, so that the file depends on nothing else.
+    /// Solves the equations of a unit; all units behind it are solved. A row without an
+    /// equation is free and becomes zero, so that the same input yields the same file.
     #[inline(always)]
     pub fn solve(&mut self, unit: &Unit) -> [u32; ROWS] {
         let mut rows = [0; ROWS];
         for (row, equation) in unit.iter().enumerate().rev() {
             let mut sum = equation.value;
-            // Byte i is of the unit i behind this one, which is solved already.
+            // Byte i holds the coefficients of the unit i behind this unit.
             let behind = equation.coefficients & !0xff;
             let behind = behind.rotate_left(self.oldest * UNIT_LEN_ROWS).to_le_bytes();
             for (sums, byte) in self.sums.iter().zip(behind) {
                 sum ^= sums.get(usize::from(byte)).copied().unwrap_or_default();
             }
-            // And those of this unit. Units that were full have none.
+            // Then the solved rows of this unit. In a unit that was full, equations have none.
             let mut within = equation.coefficients & 0xff & !(1 << row);
             while within != 0 {
                 sum ^= rows.get(within.trailing_zeros() as usize).copied().unwrap_or_default();
@@ -51,14 +52,14 @@ impl Solved {
             }
         }
         if let Some(sums) = self.sums.get_mut(self.oldest as usize) {
-            add_up(&rows, sums);
+            subset_sums(&rows, sums);
         }
         self.oldest = (self.oldest + BLOCK_LEN_UNITS - 1) % BLOCK_LEN_UNITS;
         rows
     }
 }
 
-/// Writes eight rows as the file has them: a byte a column, row *k* in bit *k*.
+/// Writes eight rows in the order of the file: a byte a column, row *k* in bit *k*.
 #[inline(always)]
 pub(super) fn write(rows: &[u32; ROWS], bytes: &mut [u8]) {
     let columns = |first: usize| {
@@ -76,11 +77,11 @@ pub(super) fn write(rows: &[u32; ROWS], bytes: &mut [u8]) {
     }
 }
 
-/// A block of eight times eight bits, a row a byte, with its columns for rows (Warren,
+/// The transpose of a block of eight times eight bits, a row a byte (Warren,
 /// "Hacker's Delight", second edition, section 7-3).
 #[inline(always)]
 fn transposed(block: u64) -> u64 {
-    // Exchanges bits that are `by` apart, those of `lower` with those above.
+    // Exchanges the bits of `lower` with the bits that are `by` above them.
     let exchange = |block: u64, by: u32, lower: u64| {
         let differing = (block ^ block >> by) & lower;
         block ^ differing ^ differing << by

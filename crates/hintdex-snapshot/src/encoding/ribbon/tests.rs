@@ -1,4 +1,4 @@
-//! Equations that are solved, against the values they were made for.
+//! Solved equations, compared with their values.
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ fn equations() -> impl Strategy<Value = Vec<Equation>> {
     prop::collection::vec(equation, 16 * ROWS)
 }
 
-/// Sixteen units of rows, of which each has an equation where `is_there`.
+/// Sixteen units, with an equation at each row for which `is_there` returns true.
 fn units(equations: &[Equation], is_there: impl Fn(usize) -> bool) -> Vec<Unit> {
     let mut units = vec![Unit::default(); equations.len() / ROWS];
     for (at, equation) in equations.iter().enumerate().filter(|&(at, _)| is_there(at)) {
@@ -25,19 +25,19 @@ fn units(equations: &[Equation], is_there: impl Fn(usize) -> bool) -> Vec<Unit> 
 }
 
 proptest! {
-    /// What was solved gives back the values, through every kernel.
+    /// Every kernel retrieves the values of the equations from the solved rows.
     #[test]
-    fn every_kernel_reads_what_was_solved(
+    fn every_kernel_retrieves_the_values_of_solved_equations(
         equations in equations(),
         columns in 1..=MAX_COLUMNS,
-        // Of how many rows every one but the last has an equation.
+        // Every row has an equation, except for one row of each `period`.
         period in 2_usize..100,
     ) {
         let mask = u32::MAX >> (32 - columns);
         let cut = |equation: &Equation| Equation { value: equation.value & mask, ..*equation };
         let equations: Vec<_> = equations.iter().map(cut).collect();
         let units = units(&equations, |row| row % period != period - 1);
-        // Rows behind the last are zeros.
+        // The rows behind the last row are zero.
         let mut rows = vec![0; columns * units.len()];
         let mut solved = Solved::default();
         for (bytes, unit) in rows.chunks_exact_mut(columns).zip(&units).rev() {
@@ -56,19 +56,19 @@ proptest! {
         }
     }
 
-    /// Sums take from an equation what taking one equation after the other does.
+    /// Sums remove the same rows from an equation as one equation after the other.
     #[test]
-    fn sums_take_what_equations_do(equations in equations(), equation in equations()) {
+    fn sums_remove_what_single_equations_remove(equations in equations(), equation in equations()) {
         let unit = units(&equations, |_| true)[0];
         let mut sums = Sums::default();
-        sums.become_of(&unit);
+        sums.compute(&unit);
         for mut equation in equation {
-            let at_once = sums.take_from(equation);
+            let at_once = sums.reduce(equation);
             prop_assert_eq!(place(&mut unit.clone(), &mut equation), None);
             prop_assert_eq!({ at_once.coefficients }, { equation.coefficients });
             prop_assert_eq!({ at_once.value }, { equation.value });
         }
-        for (row, single) in sums.singles().into_iter().enumerate() {
+        for (row, single) in sums.reduced().into_iter().enumerate() {
             prop_assert_eq!({ single.coefficients } & 0xff, 1 << row);
         }
     }
