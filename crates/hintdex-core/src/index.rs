@@ -302,7 +302,8 @@ impl LiveIndex {
         lean_record_of(&self.windows.declared()).map(|lean| lean.snapshot)
     }
 
-    /// The ranges of devices with [imported](KeyOrigin::Imported) keys, in the order of slots.
+    /// The ranges of devices with [imported](crate::KeyOrigin::Imported) keys, in the order of
+    /// slots.
     pub fn imported_ranges(&self) -> Vec<DeviceRange> {
         self.fleet().imported_ranges().collect()
     }
