@@ -190,8 +190,8 @@ impl Scene {
             let arrivals: Vec<Arrival<'_>> = (heard..heard + ADMITTED_AT_ONCE)
                 .filter_map(|heard| {
                     let slot = u32::try_from(heard % self.keys.len().max(1)).ok()?;
-                    let tells_time = self.index.params().nonces.tells_time();
-                    let nonce = if tells_time { now_s / 60 } else { rounds(heard) };
+                    let is_clocked = self.index.params().nonces.is_clocked();
+                    let nonce = if is_clocked { now_s / 60 } else { rounds(heard) };
                     let hint_key = self.keys.get(slot as usize)?;
                     Some(Arrival { slot: Slot(slot), nonce, hint_key, received_unix_s: now_s })
                 })

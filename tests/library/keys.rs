@@ -392,7 +392,10 @@ fn sealed_keys_stay_what_they_are() {
     let found = fleet.station().resolve(&[hint]).expect("a sound index");
     assert_eq!(found[0].len(), 1);
     assert_eq!(found[0][0].key.device, DeviceId(42));
-    assert_eq!(DeviceRange::covering([DeviceId(42)], KeyOrigin::Given)[0].origin, KeyOrigin::Given);
+    assert_eq!(
+        DeviceRange::covering([DeviceId(42)], KeyOrigin::Imported)[0].origin,
+        KeyOrigin::Imported
+    );
 }
 
 /// Made by this program, and held against another implementation of AES-SIV and HMAC.

@@ -176,7 +176,7 @@ impl World {
         assert_eq!(verified.slots, self.model.slots());
         let stats = self.fleet.station().stats().expect("it can be asked");
         assert_eq!(verified.hints, stats.hints);
-        if stats.left_to.is_none() {
+        if stats.lean_snapshot.is_none() {
             assert_eq!(stats.hints, self.model.live_hints());
             assert!(verified.entries >= stats.hints);
         } else {

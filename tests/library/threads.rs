@@ -140,7 +140,7 @@ fn found_while_rolling(options: &StationOptions) {
     assert_eq!(before.slots, after.slots);
     // Beside a snapshot, rows may say less of how far their hints reach; never more.
     assert!(after.hints <= before.hints);
-    assert!(before.left_to.is_some() || after.hints == before.hints);
+    assert!(before.lean_snapshot.is_some() || after.hints == before.hints);
     fleet.station().verify(None).expect("the index is sound");
 }
 

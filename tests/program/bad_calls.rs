@@ -169,7 +169,7 @@ fn a_replaced_key_beside_the_index_is_refused_until_the_right_one_is_back() {
     let right = fs::read(&kept).expect("it is there");
     fs::write(&kept, "ab".repeat(32)).expect("a file can be written");
     for outcome in open_in_every_way(&fleet) {
-        outcome.refused(2, &["the master key is not the one this index was made with"]);
+        outcome.refused(2, &["the master key is not the one of this index"]);
     }
     fs::write(&kept, "ab").expect("a file can be written");
     for outcome in open_in_every_way(&fleet) {

@@ -155,7 +155,7 @@ fn two_packets_that_agree_move_a_device_and_its_past_stays_spent() {
     let outcome = decode(&fleet, &["--now", &now.to_string()], input.concat()).done();
     let said = outcome.verdicts();
     let verdicts: Vec<_> = said.iter().map(|said| said.verdict.as_str()).collect();
-    // The one that waited is behind the new life: it stays unused.
+    // The one that waited is behind the new session: it stays unused.
     assert_eq!(verdicts, ["accepted", "stale", "accepted", "accepted", "stale", "stale"]);
     // Moved by a scan, it is in the window from then on.
     assert_eq!((said[2].source.as_str(), said[3].source.as_str()), ("scan", "index"));

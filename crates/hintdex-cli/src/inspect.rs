@@ -93,7 +93,7 @@ fn bits_per_hint(stats: &Stats) -> f64 {
 
 /// The live hints; of a window that leaves most to a snapshot, its entries.
 const fn hints_held(stats: &Stats) -> u64 {
-    if stats.left_to.is_some() { stats.entries } else { stats.hints }
+    if stats.lean_snapshot.is_some() { stats.entries } else { stats.hints }
 }
 
 fn to_json(stats: &Stats, station: &Station) -> String {
@@ -113,7 +113,7 @@ fn to_json(stats: &Stats, station: &Station) -> String {
         "retired_slots": stats.retired_slots,
         "entries": stats.entries,
         "epoch": stats.epoch,
-        "left_to_snapshot": stats.left_to.map(hex::encode),
+        "left_to_snapshot": stats.lean_snapshot.map(hex::encode),
         "prefix_bits": stats.prefix_bits,
         "suffix_bits": stats.suffix_bits,
         "index_id": hex::encode(stats.index_id),
@@ -174,7 +174,7 @@ fn to_table(stats: &Stats, station: &Station) -> String {
         stats.retired_slots,
         stats.hints,
         stats.entries,
-        stats.left_to.map_or("", |_| "; what the fleet's snapshot holds is left to it"),
+        stats.lean_snapshot.map_or("", |_| "; what the fleet's snapshot holds is left to it"),
         stats.epoch,
         stats.prefix_bits,
         stats.suffix_bits,

@@ -33,7 +33,7 @@ pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
     }
     let started = Instant::now();
     let station = open::station(&args.index, Durability::ProcessCrash, run)?;
-    if options.span.is_some() && !station.params().nonces.tells_time() {
+    if options.span.is_some() && !station.params().nonces.is_clocked() {
         return Err(Failure::usage(
             "--from: the nonces of this fleet tell no time; give --horizon",
         ));

@@ -20,7 +20,7 @@ pub fn run(args: &RollArgs, run: &RunArgs) -> Result<(), Failure> {
         args.index.display(),
         stats.epoch,
         stats.entries,
-        if stats.left_to.is_some() { ", the rest in the snapshot" } else { "" },
+        if stats.lean_snapshot.is_some() { ", the rest in the snapshot" } else { "" },
     );
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Fields of a few bits in a row of bytes: bit *i* is bit *i* mod 8 of byte *i* / 8.
+//! Bit fields in a byte slice: bit *i* is bit *i* mod 8 of byte *i* / 8.
 
-/// `bits` ≤ 63 ones.
+/// A word whose lowest `bits` ≤ 63 bits are ones.
 pub(crate) const fn mask(bits: u32) -> u64 {
     (1 << bits) - 1
 }
@@ -10,13 +10,12 @@ pub(crate) const fn low_byte(word: u64) -> u8 {
     word.to_le_bytes()[0]
 }
 
-/// `width` ≤ 32 bits from `at_bit` on; what lies behind the end reads as zero.
+/// Reads `width` ≤ 32 bits from `at_bit` on; bits past the end read as zero.
 pub(crate) fn read_bits(bytes: &[u8], at_bit: u64, width: u32) -> u64 {
     read_word(bytes, at_bit) & mask(width)
 }
 
-/// The bits from `at_bit` on, at least 57 of them; what lies behind the end reads
-/// as zero.
+/// Reads at least 57 bits from `at_bit` on; bits past the end read as zero.
 pub(crate) fn read_word(bytes: &[u8], at_bit: u64) -> u64 {
     let at = usize::try_from(at_bit / 8).unwrap_or(usize::MAX);
     let rest = bytes.get(at..).unwrap_or_default();
@@ -27,7 +26,7 @@ pub(crate) fn read_word(bytes: &[u8], at_bit: u64) -> u64 {
     word >> (at_bit % 8)
 }
 
-/// Packs values of a few bits behind the end of a byte vector.
+/// Appends bit fields to a byte vector.
 pub(crate) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
     pending: u64,
@@ -35,12 +34,12 @@ pub(crate) struct BitWriter<'a> {
 }
 
 impl<'a> BitWriter<'a> {
-    /// Starts on a byte.
+    /// Starts at a byte boundary.
     pub(crate) const fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out, pending: 0, pending_bits: 0 }
     }
 
-    /// Appends the `width` ≤ 32 low bits of `value`; its other bits are zero.
+    /// Appends the `width` ≤ 32 low bits of `value`, whose other bits must be zero.
     pub(crate) fn push(&mut self, value: u64, width: u32) {
         self.pending |= value << self.pending_bits;
         self.pending_bits += width;
@@ -52,7 +51,7 @@ impl<'a> BitWriter<'a> {
         }
     }
 
-    /// Pads with zeros to a byte.
+    /// Fills the last byte with zeros.
     pub(crate) fn finish(mut self) {
         while self.pending_bits > 0 {
             self.out.push(low_byte(self.pending));
@@ -62,13 +61,13 @@ impl<'a> BitWriter<'a> {
     }
 }
 
-/// A one in each byte.
+/// A word with the lowest bit of each byte set.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// How many zeros a word has up to and with each of its bytes, a sum in each byte.
+/// For each byte of a word, the number of zeros in that byte and all lower ones.
 ///
-/// Counted in all bytes at a time, because `popcnt` is not there on every
-/// processor (Warren, *Hacker's Delight*, section 5–1).
+/// All bytes are counted at once, because not every processor has `popcnt`
+/// (Warren, *Hacker's Delight*, section 5–1).
 pub(crate) const fn zero_sums(word: u64) -> u64 {
     let word = !word;
     let pairs = word - (word >> 1 & 0x5555_5555_5555_5555);
@@ -76,16 +75,16 @@ pub(crate) const fn zero_sums(word: u64) -> u64 {
     ((fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(ONES)
 }
 
-/// How many zeros a word with these sums has.
+/// The number of zeros of the word with these sums.
 pub(crate) const fn zeros_of(sums: u64) -> u64 {
     sums >> 56
 }
 
-/// The place behind the first `zeros` ≥ 1 zeros of a word, which has as many
+/// The position behind the `zeros`-th zero of a word; the word has at least `zeros` ≥ 1 zeros
 /// (Vigna, "Broadword Implementation of Rank/Select Queries", 2008).
 pub(crate) const fn after_zeros_in(word: u64, sums: u64, zeros: u64) -> u64 {
-    // The high bit of a byte stays where its sum is below `zeros`: no byte borrows
-    // from the next, as all are at most 64.
+    // The high bit of a byte stays set where its sum is below `zeros`. No byte borrows from
+    // the next, because every sum is at most 64.
     let below = (((zeros - 1) * ONES) | (ONES << 7)).wrapping_sub(sums) & (ONES << 7);
     let at = ((below >> 7).wrapping_mul(ONES) >> 56) * 8;
     let before = if at == 0 { 0 } else { sums >> (at - 8) & 0xff };
@@ -106,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_place_behind_some_zeros_is_where_counting_them_ends(
+        fn after_zeros_returns_the_position_that_counting_returns(
             word in prop_oneof![any::<u64>(), any::<u64>().prop_map(|word| word | word << 7)],
         ) {
             let sums = zero_sums(word);

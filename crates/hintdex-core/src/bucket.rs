@@ -1,24 +1,24 @@
 //! Buckets: the hints that share a radix prefix, in one row.
 //!
-//! A bucket is a set of (hint suffix, slot) in two parts. The *packed* part is
-//! sorted. Its suffixes are uniform, so they are kept as an Elias–Fano sequence
-//! (Elias 1974, Fano 1971): with `n` entries the upper log₂ n bits of a suffix are
-//! coded in unary, about two bits an entry, the lower ones stand as they are, and
-//! the slots follow in the same order. An entry costs two bits above the
-//! information in it, and the entries of one suffix are found by counting zeros in
-//! a few words. The *loose* part is what was added since: whole words, in no order.
+//! A bucket is a set of (hint suffix, slot) in two parts. The *packed* part is sorted. Its
+//! suffixes are uniform, so they are stored as an Elias–Fano sequence (Elias 1974, Fano 1971).
+//! With `n` entries, the upper log₂ n bits of a suffix are coded in unary, about two bits an
+//! entry. The lower bits of each suffix follow as they are, then the slots in the same order.
+//! An entry costs two bits above its information. A lookup finds the entries of a suffix by
+//! counting zeros in a few words. The *loose* part holds later additions: whole words,
+//! unsorted.
 //!
 //! ```text
 //! count (LEB128) · suffix_bits (u8) · [slot_bits (u8) · unary · low bits · slots] · loose entries (u64)*
 //! ```
 //!
-//! The bracket is there when `count`, the number of packed entries, is not 0. Each
-//! part starts on a byte; bit *i* of a part is bit *i* mod 8 of its byte *i* / 8.
-//! A packed set has one encoding only: `slot_bits` is the width of its largest slot.
+//! The bracket is absent if `count`, the number of packed entries, is 0. Each part starts on a
+//! byte; bit *i* of a part is bit *i* mod 8 of its byte *i* / 8. A packed set has one encoding
+//! only: `slot_bits` is the width of its largest slot.
 //!
-//! A merge operand is a bucket of loose entries, and merging appends them, which
-//! costs a lookup that meets operands next to nothing. Only when the loose part has
-//! grown large beside the packed one are the two packed anew.
+//! A merge operand is a bucket of loose entries. Merging appends the operands' entries, so a
+//! lookup that meets operands costs little more. Once the loose part has more than 64 entries
+//! and more than half as many as the packed part, both are packed again.
 
 use std::hint::black_box;
 
@@ -28,13 +28,13 @@ use crate::bits::{
     BitWriter, after_zeros_in, low_byte, mask, read_bits, read_word, zero_sums, zeros_of,
 };
 
-/// (suffix, slot) in one word, ordered by suffix first.
+/// (suffix, slot) in one word, which sorts by suffix first.
 pub(crate) type Entry = u64;
 
-/// The widest suffix a bucket can hold.
+/// The widest suffix that a bucket can hold.
 pub(crate) const MAX_SUFFIX_BITS: u32 = 31;
 
-/// The longest count in LEB128: a `u32`.
+/// The longest LEB128 encoding of a count, which is a `u32`.
 const MAX_COUNT_LEN_BYTES: usize = 5;
 
 pub(crate) const fn entry(suffix: u32, slot: Slot) -> Entry {
@@ -50,19 +50,19 @@ pub(crate) const fn slot_of(entry: Entry) -> Slot {
     Slot((entry & 0xffff_ffff) as u32)
 }
 
-/// The length of a loose entry.
+/// The length of a loose entry in bytes.
 const LOOSE_LEN_BYTES: usize = size_of::<Entry>();
 
-/// Loose entries a bucket may have without being packed anew, whatever its size.
+/// A bucket with at most this many loose entries is not packed again, whatever its size.
 const MAX_FEW_LOOSE: usize = 64;
 
-/// How the packed part of a bucket lies, as its first bytes say.
+/// The layout of the packed part of a bucket, read from its first bytes.
 #[derive(Clone, Copy)]
 struct Layout {
     count: u64,
-    /// Bits of a suffix coded in unary.
+    /// The upper bits of a suffix, coded in unary.
     high_bits: u32,
-    /// Bits of a suffix that stand as they are.
+    /// The lower bits of a suffix, stored as they are.
     low_bits: u32,
     slot_bits: u32,
     header_len_bytes: usize,
@@ -74,7 +74,7 @@ impl Layout {
         Self { count, high_bits, low_bits: suffix_bits - high_bits, slot_bits, header_len_bytes }
     }
 
-    /// Reads the first bytes of a bucket; `None` when they are none.
+    /// Reads the first bytes of a bucket; `None` if they are not a bucket's.
     fn read(bytes: &[u8]) -> Option<Self> {
         let (count, count_len) = read_count(bytes)?;
         let header = bytes.get(count_len..)?;
@@ -94,7 +94,7 @@ impl Layout {
         self.high_bits + self.low_bits
     }
 
-    /// Where the unary part, the low bits and the slots end, in bytes.
+    /// The ends of the unary part, the low bits and the slots, in bytes.
     fn part_ends(&self) -> [usize; 3] {
         let unary_bits = if self.count == 0 { 0 } else { self.count + (1 << self.high_bits) };
         let widths = [
@@ -110,7 +110,7 @@ impl Layout {
     }
 }
 
-/// A bucket as it lies in the store: checked once, then read in place.
+/// A bucket's bytes: checked once, then read in place.
 #[derive(Clone, Copy)]
 pub(crate) struct Bucket<'a> {
     layout: Layout,
@@ -121,7 +121,7 @@ pub(crate) struct Bucket<'a> {
 }
 
 impl<'a> Bucket<'a> {
-    /// Reads a bucket; `None` when the bytes are none.
+    /// Reads a bucket; `None` if the bytes are not a bucket.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let layout = Layout::read(bytes)?;
         let [unary_end, low_end, packed_end] = layout.part_ends();
@@ -136,15 +136,15 @@ impl<'a> Bucket<'a> {
         })
     }
 
-    /// How many bits of suffix its entries carry.
+    /// The width of the suffix of its entries, in bits.
     pub(crate) const fn suffix_bits(&self) -> u32 {
         self.layout.suffix_bits()
     }
 
     /// Calls `found` with the slot of every entry that has this suffix.
     ///
-    /// Costs a walk over `count / 32` words and the loose entries. A slot that is
-    /// both packed and loose is found twice.
+    /// Costs a walk over `count / 32` words and the loose entries. Calls `found` twice for a
+    /// slot that is both packed and loose.
     pub(crate) fn find(&self, suffix: u32, mut found: impl FnMut(Slot)) {
         let suffix = u64::from(suffix);
         let high = suffix >> self.layout.low_bits;
@@ -167,9 +167,8 @@ impl<'a> Bucket<'a> {
         }
     }
 
-    /// Touches the low bits and the slots where entries with these high bits
-    /// most likely lie, so that both come from memory while the unary part is
-    /// counted: three cache misses then take as long as one.
+    /// Prefetches the low bits and the slots where entries with these high bits most likely
+    /// are, while the unary part is counted: three cache misses then take as long as one.
     fn fetch_around(&self, high: u64) {
         let entries_before = (high * self.layout.count) >> self.layout.high_bits;
         let byte_of = |width: u32| {
@@ -179,7 +178,7 @@ impl<'a> Bucket<'a> {
         black_box(self.slots.get(byte_of(self.layout.slot_bits)).copied());
     }
 
-    /// Every entry in order, each once; `None` if the parts contradict each other.
+    /// Every entry in order, each once; `None` if the parts contradict one another.
     pub(crate) fn entries(&self) -> Option<Vec<Entry>> {
         let mut entries = self.packed_entries()?;
         if !self.loose.is_empty() {
@@ -225,14 +224,14 @@ impl<'a> Bucket<'a> {
         slot_of(bits)
     }
 
-    /// The place in the unary part right behind its first `zeros` zeros.
+    /// The position in the unary part behind its first `zeros` zeros.
     fn after_zeros(&self, zeros: u64) -> u64 {
         if zeros == 0 {
             return 0;
         }
         let mut left = zeros;
         let mut at_bit = 0;
-        // Behind the end, where only a damaged bucket leads, there are zeros enough.
+        // The reader returns zeros past the end, so a damaged bucket ends the loop, too.
         loop {
             let word = read_word(self.unary, at_bit);
             let sums = zero_sums(word);
@@ -245,7 +244,7 @@ impl<'a> Bucket<'a> {
     }
 }
 
-/// Appends the bucket of `entries`, which are sorted, distinct and not empty.
+/// Appends the bucket of `entries`, which must be sorted, distinct and not empty.
 pub(crate) fn encode(entries: &[Entry], suffix_bits: u32, out: &mut Vec<u8>) {
     let count = entries.len() as u64;
     let slot_bits =
@@ -283,7 +282,7 @@ pub(crate) fn encode(entries: &[Entry], suffix_bits: u32, out: &mut Vec<u8>) {
     slots.finish();
 }
 
-/// Appends the bucket of `entries` with all of them loose: a merge operand.
+/// Appends a merge operand: the bucket of `entries` with all of them loose.
 pub(crate) fn encode_loose(entries: &[Entry], suffix_bits: u32, out: &mut Vec<u8>) {
     write_count(0, out);
     out.push(low_byte(u64::from(suffix_bits)));
@@ -292,12 +291,12 @@ pub(crate) fn encode_loose(entries: &[Entry], suffix_bits: u32, out: &mut Vec<u8
 
 /// The union of buckets that share their prefix; `None` if one is damaged.
 ///
-/// The loose entries of all go behind the packed ones of the first, and are packed
-/// with them when they have become many.
+/// The loose entries of all buckets follow the packed ones of the first. Many loose entries
+/// are packed with them.
 pub(crate) fn union<'a>(mut buckets: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let base = buckets.next()?;
     let first = Bucket::parse(base)?;
-    // Most unions are of one addition.
+    // Most unions add one entry.
     let mut all = Vec::with_capacity(base.len() + LOOSE_LEN_BYTES);
     all.extend_from_slice(base);
     let mut loose_count = first.loose.len();
@@ -322,7 +321,7 @@ pub(crate) fn union<'a>(mut buckets: impl Iterator<Item = &'a [u8]>) -> Option<V
     Some(out)
 }
 
-/// Reads a LEB128 `u32` in its shortest form, and its length in bytes.
+/// Reads a LEB128 `u32` in its shortest form; returns the number and its length in bytes.
 fn read_count(bytes: &[u8]) -> Option<(u32, usize)> {
     let mut count = 0u64;
     for (at, byte) in bytes.iter().take(MAX_COUNT_LEN_BYTES).enumerate() {
@@ -363,14 +362,14 @@ mod tests {
         out
     }
 
-    fn loosely(set: &BTreeSet<Entry>, suffix_bits: u32) -> Vec<u8> {
+    fn operand(set: &BTreeSet<Entry>, suffix_bits: u32) -> Vec<u8> {
         let entries: Vec<_> = set.iter().copied().collect();
         let mut out = Vec::new();
         encode_loose(&entries, suffix_bits, &mut out);
         out
     }
 
-    /// Sets of up to `max_count` entries of suffixes of some width.
+    /// Sets of up to `max_count` entries with suffixes and slots of random widths.
     fn sets(max_count: usize) -> impl Strategy<Value = (u32, BTreeSet<Entry>)> {
         (0u32..=20, 0u32..=32).prop_flat_map(move |(suffix_bits, slot_bits)| {
             let one = (any::<u64>(), any::<u64>()).prop_map(move |(suffix, slot)| {
@@ -384,11 +383,11 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
         #[test]
-        fn what_was_packed_is_found_and_nothing_else(
+        fn a_lookup_finds_exactly_the_slots_of_its_suffix(
             (suffix_bits, set) in sets(400), probes in prop::collection::vec(any::<u32>(), 20)
         ) {
             let bytes = packed(&set, suffix_bits);
-            let bucket = Bucket::parse(&bytes).expect("just packed");
+            let bucket = Bucket::parse(&bytes).expect("a sound bucket");
             prop_assert_eq!(bucket.entries(), Some(set.iter().copied().collect::<Vec<_>>()));
             let stored = set.iter().map(|entry| u32::try_from(suffix_of(*entry)).expect("31 bits"));
             let width = u32::try_from(mask(suffix_bits)).expect("31 bits");
@@ -413,7 +412,7 @@ mod tests {
             if again { parts.push(set.iter().copied().step_by(3).collect()); }
             parts.retain(|part| !part.is_empty());
             let parts = parts.iter().zip(loose).map(|(part, loose)| {
-                if loose { loosely(part, suffix_bits) } else { packed(part, suffix_bits) }
+                if loose { operand(part, suffix_bits) } else { packed(part, suffix_bits) }
             });
             let mut parts: Vec<_> = parts.collect();
             if partial {
@@ -421,7 +420,7 @@ mod tests {
                 parts.push(union(tail.iter().map(Vec::as_slice)).expect("sound"));
             }
             let all = union(parts.iter().map(Vec::as_slice)).expect("sound");
-            let bucket = Bucket::parse(&all).expect("just made");
+            let bucket = Bucket::parse(&all).expect("a sound bucket");
             prop_assert_eq!(bucket.entries(), Some(set.iter().copied().collect::<Vec<_>>()));
             prop_assert!(bucket.loose.len() <= MAX_FEW_LOOSE.max(set.len() / 2) || parts.len() == 1);
             for entry in &set {
@@ -434,7 +433,7 @@ mod tests {
         }
 
         #[test]
-        fn damaged_buckets_are_refused_or_read_without_harm(
+        fn a_damaged_bucket_is_rejected_or_read_without_a_panic(
             (suffix_bits, set) in sets(60), bit in any::<prop::sample::Index>(), keep in any::<prop::sample::Index>()
         ) {
             let good = packed(&set, suffix_bits);
@@ -448,7 +447,7 @@ mod tests {
                     let _either = bucket.entries();
                 }
             }
-            prop_assert!(Bucket::parse(&good[..keep.index(good.len())]).is_none(), "a cut bucket was read");
+            prop_assert!(Bucket::parse(&good[..keep.index(good.len())]).is_none(), "a truncated bucket was read");
         }
     }
 

@@ -1,4 +1,4 @@
-//! What can go wrong in an index, and what to do about it.
+//! The errors of an index, each with its remedy.
 
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
@@ -6,19 +6,19 @@ use std::{error, fmt, io};
 use hintdex_host::FileError;
 use hintdex_wire::{DeviceId, HintScheme, KeyId, Nonce, NonceKind, Slot};
 
-/// Why an index did not do what it was asked.
+/// Why a call on an index failed.
 ///
-/// The message says what, where and the remedy; [`source`](error::Error::source)
-/// has what the store or the system said.
+/// The message states what failed, where, and the remedy. [`source`](error::Error::source)
+/// returns the error of the store or of the system.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no index in this folder. Provision one, or check the path.
+    /// The folder holds no index. Provision one, or check the path.
     NotAnIndex {
         /// The folder.
         path: PathBuf,
     },
-    /// There is an index in this folder already. Open it instead.
+    /// The folder holds an index already. Open it instead.
     AlreadyAnIndex {
         /// The folder.
         path: PathBuf,
@@ -28,122 +28,124 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A newer version of hintdex wrote the index. Update this one.
+    /// A newer version of hintdex wrote the index. Update this program.
     NewerVersion {
-        /// The version the index has.
+        /// The format version of the index.
         found: u16,
-        /// The newest version this program reads.
+        /// The newest format version this program reads.
         supported: u16,
     },
-    /// The keys given are not those the index was built with. Nothing was changed.
+    /// The keys are not those of the index. Nothing was changed.
     ForeignKeys,
-    /// A record that cannot be made again is damaged. Restore the index from a backup.
+    /// A record that cannot be rebuilt is damaged. Restore the index from a backup.
     Corrupted {
-        /// Which record.
+        /// The record.
         what: &'static str,
-        /// What is wrong with it.
+        /// The damage.
         why: String,
     },
-    /// A record was about to be stored that no reader would take: a defect of this program.
+    /// A record that a reader would reject was about to be stored: a defect of this program.
     /// Nothing was stored. Report it.
     Unsound {
-        /// Which record.
+        /// The record.
         what: &'static str,
-        /// What is wrong with it.
+        /// The rule that the record breaks.
         why: &'static str,
     },
-    /// The call makes no sense for this index. Nothing was changed.
+    /// The call does not apply to this index. Nothing was changed.
     NotForThisIndex {
         /// The call.
         call: &'static str,
-        /// Why not, and what to call instead.
+        /// The reason, and the call to use instead.
         why: &'static str,
     },
-    /// Some of the devices are there already. Nothing was added.
+    /// Some of the devices are in the index already. Nothing was added.
     AlreadyProvisioned {
-        /// The first id that is there.
+        /// The first id that is in the index already.
         first: DeviceId,
         /// The last id of the same run.
         last: DeviceId,
     },
-    /// A range holds no device. Ask for one at least.
+    /// A range holds no device. Pass at least one.
     NoDevices,
-    /// A range ends past 2³² − 1, the last id there is.
+    /// A range ends past 2³² − 1, the last id.
     IdsPastTheLast {
-        /// Where it begins.
+        /// The first id of the range.
         first: DeviceId,
-        /// How many ids were asked for.
+        /// The length of the range, in ids.
         count: u64,
     },
-    /// Hints of a scheme have no room for such nonces. Choose `aes128` hints.
+    /// Hints of the scheme are too short for the nonces. Choose `aes128` hints.
     NoRoomForNonces {
-        /// The hints.
+        /// The hint scheme.
         scheme: HintScheme,
-        /// The nonces.
+        /// The kind of nonces.
         nonces: NonceKind,
     },
     /// A lookahead is 0 or larger than [`MAX_LOOKAHEAD`](crate::MAX_LOOKAHEAD).
     LookaheadOutOfRange {
-        /// What was asked for.
+        /// The requested lookahead, in nonces.
         lookahead: u32,
+        /// The largest lookahead, in nonces.
+        max_lookahead: u32,
     },
-    /// A snapshot holds too few nonces of a device for the index to lean on it.
-    /// Build one with a longer horizon, or roll.
+    /// A snapshot holds too few nonces of each device for a lean window.
+    /// Build a snapshot with a longer horizon, or roll.
     HorizonTooShort {
-        /// How many it holds.
+        /// The nonces it holds of each device.
         horizon_nonces: u32,
-        /// How many it has to hold.
+        /// The nonces it must hold of each device.
         least_nonces: u32,
     },
     /// All 2³² slots are taken.
     SlotsUsedUp,
     /// The key source has no such key.
     NoSuchKey(KeyId),
-    /// No such device was provisioned.
+    /// The device is not in the index.
     UnknownDevice(DeviceId),
-    /// A nonce is larger than any the hint scheme has.
+    /// A nonce is larger than the hint scheme and the kind of nonces allow.
     NoncePastTheLast {
         /// The nonce.
         nonce: Nonce,
-        /// The last one there is.
+        /// The last valid nonce.
         last: Nonce,
     },
-    /// No such slot was provisioned.
+    /// The slot is not in the index.
     UnknownSlot(Slot),
-    /// A write failed earlier and what it left behind is unknown, so the index
-    /// refuses everything until it is opened again. Mend the cause, then reopen.
+    /// A write failed earlier and its result is unknown, so the index refuses everything until
+    /// it is opened again. Remove the cause, then reopen the index.
     Poisoned {
-        /// What failed.
+        /// The failure.
         cause: String,
     },
-    /// No thread could be started. Allow more of them.
+    /// A thread could not be started. Allow the process more threads.
     Threads {
-        /// What the system said.
+        /// The error of the system.
         why: String,
     },
-    /// A window of hints is damaged. Nothing is lost: `decode` and `roll` build it again.
+    /// A window of hints is damaged. Nothing is lost: `decode` and `roll` rebuild it.
     WindowDamaged {
-        /// What is wrong with it.
+        /// The damage.
         why: String,
     },
-    /// Devices are out of service: nothing they send is accepted. Restore their records from
+    /// Devices are out of service: their packets are not accepted. Restore their records from
     /// a backup, or retire them.
     OutOfService {
-        /// The first of them.
+        /// The first of these devices.
         device: DeviceId,
-        /// Why.
+        /// Why it is out of service.
         why: &'static str,
-        /// How many there are beside it.
+        /// How many further devices are out of service.
         others: usize,
     },
-    /// The store failed.
+    /// An operation of the store failed.
     Store {
-        /// What it was doing.
+        /// The operation.
         doing: &'static str,
-        /// What it said.
+        /// The error of the store.
         source: rocksdb::Error,
     },
-    /// The file system refused an operation. Where only the last sync of a publication
+    /// An operation of the file system failed. If only the last sync of a publication
     /// failed, the new file is in place ([`FileError::is_published`]).
     File(FileError),
 }
@@ -180,10 +182,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnIndex { path } => {
-                write!(f, "{}: no index here; make one with provision", path.display())
+                write!(f, "{}: no index here; create one with provision", path.display())
             }
             Self::AlreadyAnIndex { path } => {
-                write!(f, "{}: there is an index here already; open it instead", path.display())
+                write!(f, "{}: the folder holds an index already; open it instead", path.display())
             }
             Self::InUse { path } => {
                 write!(
@@ -196,34 +198,33 @@ impl fmt::Display for Error {
                 f,
                 "the index has format version {found}, this program reads up to {supported}; update hintdex"
             ),
-            Self::ForeignKeys => {
-                f.write_str("the master key is not the one this index was made with; use that one")
-            }
+            Self::ForeignKeys => f.write_str(
+                "the master key is not the one of this index; use the one it was created with",
+            ),
             Self::NotForThisIndex { call, why } => write!(f, "{call}: {why}"),
             Self::AlreadyProvisioned { first, last } => write!(
                 f,
-                "devices {first} to {last} are in the index already; nothing was added, choose other ids"
+                "devices {first} to {last} are in the index already; nothing was added; choose other ids"
             ),
-            Self::NoDevices => f.write_str("there must be at least one device"),
+            Self::NoDevices => f.write_str("no devices were given; pass at least one"),
             Self::IdsPastTheLast { first, count } => write!(
                 f,
-                "{count} devices from id {first} on go past the last id {}; choose fewer or lower ids",
+                "{count} devices from id {first} on end past the last id {}; choose fewer or lower ids",
                 u32::MAX
             ),
             Self::NoRoomForNonces { scheme, nonces } => {
-                write!(f, "{scheme} hints have no room for {nonces} nonces; aes128 hints have")
+                write!(f, "{scheme} hints are too short for {nonces} nonces; choose aes128 hints")
             }
-            Self::LookaheadOutOfRange { lookahead } => write!(
+            Self::LookaheadOutOfRange { lookahead, max_lookahead } => write!(
                 f,
-                "a lookahead of {lookahead} hints is out of range; choose 1 to {}",
-                crate::MAX_LOOKAHEAD
+                "a lookahead of {lookahead} hints is out of range; choose 1 to {max_lookahead}"
             ),
             Self::HorizonTooShort { horizon_nonces, least_nonces } => write!(
                 f,
                 "the snapshot holds {horizon_nonces} nonces a device and the index needs \
                  {least_nonces}; build one with a longer horizon"
             ),
-            Self::SlotsUsedUp => f.write_str("all 2^32 slots are taken; start another index"),
+            Self::SlotsUsedUp => f.write_str("all 2^32 slots are taken; create another index"),
             Self::NoSuchKey(KeyId { device, generation }) => {
                 write!(
                     f,
@@ -232,11 +233,11 @@ impl fmt::Display for Error {
             }
             Self::UnknownDevice(device) => write!(f, "device {device} is not in the index"),
             Self::NoncePastTheLast { nonce, last } => {
-                write!(f, "nonce {nonce} is past {last}, the last one of the hint scheme")
+                write!(f, "nonce {nonce} is past {last}, the last nonce of the hint scheme")
             }
             Self::UnknownSlot(slot) => write!(f, "slot {} is not in the index", slot.0),
             Self::Threads { why } => {
-                write!(f, "starting threads failed: {why}; allow this process more of them")
+                write!(f, "starting threads failed: {why}; allow this process more threads")
             }
             _ => self.fmt_failure(f),
         }
@@ -244,7 +245,7 @@ impl fmt::Display for Error {
 }
 
 impl Error {
-    /// The message of what is wrong with the data or the system, and not with the call.
+    /// Writes the message of a fault of the data or the system, rather than of the call.
     fn fmt_failure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Corrupted { what, why } => {
@@ -256,12 +257,12 @@ impl Error {
             ),
             Self::Poisoned { cause } => write!(
                 f,
-                "an earlier write failed ({cause}); mend the cause and open the index again"
+                "an earlier write failed ({cause}); remove the cause and open the index again"
             ),
             Self::WindowDamaged { why } => write!(
                 f,
                 "a window of hints is damaged: {why}; nothing is lost: hintdex decode and hintdex \
-                 roll build it again"
+                 roll rebuild it"
             ),
             Self::OutOfService { device, why, others } => {
                 write!(f, "device {device} is out of service: {why}")?;
@@ -270,11 +271,11 @@ impl Error {
                     1 => f.write_str("; so is another device")?,
                     others => write!(f, "; so are {others} other devices")?,
                 }
-                f.write_str("; every other device goes on: restore the record from a backup")
+                f.write_str("; all other devices work; restore the record from a backup")
             }
             Self::Store { doing, source } => write!(f, "{doing} failed: {source}"),
             Self::File(error) => fmt::Display::fmt(error, f),
-            // Every other error is a refused call.
+            // `fmt` writes every other variant.
             _ => Ok(()),
         }
     }

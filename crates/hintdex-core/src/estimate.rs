@@ -1,8 +1,8 @@
-//! What a window will take, told before it is built.
+//! The size of a window, estimated before it is built.
 //!
-//! Hints are uniform, so all buckets of a window are alike but for chance. Some of
-//! them are really packed into a file of the store, from made-up hints as many as a
-//! bucket will have, and the window is that many times as long.
+//! Hints are uniform, so the buckets of a window differ by chance only. A sample of buckets is
+//! packed into a file of the store, from random hints in the expected number. The window is
+//! longer by the ratio of the numbers of buckets.
 
 use std::fs;
 use std::path::Path;
@@ -11,58 +11,58 @@ use std::time::{Duration, Instant};
 use hintdex_host::remove_folder;
 use hintdex_wire::Slot;
 
+use crate::Error;
 use crate::bucket;
-use crate::bulk::{Drafts, Sorted};
+use crate::bulk::{Drafts, SortedPartition};
 use crate::geometry::Geometry;
 use crate::index::LiveIndex;
-use crate::{Error, Progress};
+use crate::progress::Progress;
 
-/// Hints that are packed to foretell the others: a tenth of a second's work.
+/// The length of the sample in hints: a tenth of a second of work.
 const SAMPLE_LEN_HINTS: u64 = 1 << 18;
 
-/// What the window of a fleet will take.
+/// The expected size of a fleet's window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowEstimate {
     /// Live hints of the fleet.
     pub hints: u64,
     /// The length of the window's files in bytes.
     pub bytes: u64,
-    /// Bits of a hint that will name its bucket.
+    /// The bits of a hint that will select its bucket.
     pub prefix_bits: u8,
-    /// Bits of a hint that its entry will carry.
+    /// The bits of a hint that its entry will carry.
     pub suffix_bits: u8,
-    /// What rows in memory and the block cache will take of it once all was asked for, in
-    /// bytes, by the memory the index may take.
+    /// The bytes of the window that the row cache and the block cache will hold once every
+    /// bucket was looked up, within [`Options::memory_bytes`](crate::Options::memory_bytes).
     pub memory_bytes: u64,
-    /// How often every hint will be made, by the memory the index may take.
+    /// The passes of the build, each of which computes every hint, within the same memory.
     pub passes: u64,
-    /// How many hints were packed for this, and what sorting, packing and writing
-    /// them took on one thread.
+    /// The number of hints in the sample.
     pub sampled_hints: u64,
-    /// See [`sampled_hints`](Self::sampled_hints).
+    /// The time that sorting, packing and writing the sample took on one thread.
     pub sample_took: Duration,
 }
 
 impl LiveIndex {
-    /// What the window of an index like this one would take if it had `slots` slots:
-    /// the bytes within 1 % from some ten thousand hints on.
+    /// Estimates the window of an index like this one with `slots` slots. The length is within
+    /// 1 % from some ten thousand hints on.
     ///
-    /// Writes a file of a megabyte into the index's folder and removes it; changes
-    /// nothing of what the index holds.
+    /// Writes a file of a megabyte into the index's folder and removes it; the contents of the
+    /// index do not change.
     ///
     /// # Errors
-    /// What the store or the file system says.
-    pub fn foretell(&self, slots: u32) -> Result<WindowEstimate, Error> {
+    /// Those of the store or of the file system.
+    pub fn estimate(&self, slots: u32) -> Result<WindowEstimate, Error> {
         self.maintain(|| {
             let folder = self.bulk_folder();
             Drafts::new(&folder)?;
-            let estimate = self.foretell_in(slots, &folder);
+            let estimate = self.estimate_in(slots, &folder);
             remove_folder(&folder)?;
             estimate
         })
     }
 
-    fn foretell_in(&self, slots: u32, folder: &Path) -> Result<WindowEstimate, Error> {
+    fn estimate_in(&self, slots: u32, folder: &Path) -> Result<WindowEstimate, Error> {
         let params = self.params();
         let hints = u64::from(slots) * u64::from(params.lookahead);
         let geometry = Geometry::for_hints(hints, params.scheme);
@@ -72,29 +72,29 @@ impl LiveIndex {
         let sampled = (buckets * SAMPLE_LEN_HINTS).div_ceil(hints.max(1)).clamp(1, buckets);
         let write = |buckets: u64, name: &str| -> Result<(u64, u64, Duration), Error> {
             let path = folder.join(name);
-            let mut words = words(geometry, buckets, hints, slots);
+            let mut words = random_words(geometry, buckets, hints, slots);
             let started = Instant::now();
             words.sort_unstable();
-            let sorted = [Sorted::new(0, words)].into_iter();
+            let sorted = [SortedPartition::new(0, words)].into_iter();
             let entries = bulk.write_file(sorted, self.store.tuning(), &path)?;
             let took = started.elapsed();
             let len = if entries == 0 { 0 } else { len_bytes(&path)? };
             Ok((len, entries, took))
         };
-        // A file has its footer and properties, however few its rows.
-        let (least_bytes, ..) = write(1, "least.sst")?;
+        // The footer and the properties of a file do not depend on the number of its rows.
+        let (min_file_bytes, ..) = write(1, "one_bucket.sst")?;
         let (bytes, sampled_hints, sample_took) = write(sampled, "sample.sst")?;
         let rows_bytes = match sampled - 1 {
             0 => 0,
-            more => scaled(bytes.saturating_sub(least_bytes), buckets - 1, more),
+            more => scaled(bytes.saturating_sub(min_file_bytes), buckets - 1, more),
         };
         let passes = bulk.passes(hints).len() as u64;
         let files = (passes * rayon::current_num_threads() as u64).min(buckets);
-        let bytes = files * least_bytes + rows_bytes;
+        let bytes = files * min_file_bytes + rows_bytes;
         Ok(WindowEstimate {
             hints,
             bytes,
-            memory_bytes: self.store.tuning().held_bytes(geometry, bytes),
+            memory_bytes: self.store.tuning().cached_bytes(geometry, bytes),
             prefix_bits: geometry.prefix_bits(),
             suffix_bits: geometry.suffix_bits(),
             passes,
@@ -104,15 +104,15 @@ impl LiveIndex {
     }
 }
 
-/// Made-up hints of the first `buckets` buckets of a window of `hints`, as the bulk
-/// builder has them: the joined bits above a random slot.
-fn words(geometry: Geometry, buckets: u64, hints: u64, slots: u32) -> Vec<u64> {
+/// Random hints of the first `buckets` buckets of a window of `hints`, as the words of the
+/// bulk builder: the joined bits above a random slot.
+fn random_words(geometry: Geometry, buckets: u64, hints: u64, slots: u32) -> Vec<u64> {
     let count = (u128::from(hints) * u128::from(buckets)) >> geometry.prefix_bits();
     let joined_end = buckets << geometry.suffix_bits();
     let mut state = hints;
     let mut word = || {
-        let joined = below(&mut state, joined_end);
-        let Slot(slot) = bucket::slot_of(below(&mut state, slots.into()));
+        let joined = random_below(&mut state, joined_end);
+        let Slot(slot) = bucket::slot_of(random_below(&mut state, slots.into()));
         joined << 32 | u64::from(slot)
     };
     (0..u64::try_from(count).unwrap_or(u64::MAX)).map(|_| word()).collect()
@@ -124,9 +124,9 @@ fn scaled(value: u64, times: u64, over: u64) -> u64 {
     u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
-/// A number below `end`, by SplitMix64 (Steele, Lea and Flood, "Fast Splittable
+/// A random number below `end`, by SplitMix64 (Steele, Lea and Flood, "Fast Splittable
 /// Pseudorandom Number Generators", OOPSLA 2014).
-fn below(state: &mut u64, end: u64) -> u64 {
+fn random_below(state: &mut u64, end: u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -135,5 +135,5 @@ fn below(state: &mut u64, end: u64) -> u64 {
 }
 
 fn len_bytes(path: &Path) -> Result<u64, Error> {
-    Ok(fs::metadata(path).map_err(Error::io("measuring a file", path))?.len())
+    Ok(fs::metadata(path).map_err(Error::io("reading the length of a file", path))?.len())
 }

@@ -1,4 +1,4 @@
-//! The slots of a fleet: which key stands at which number.
+//! The slots of a fleet: the key at each slot.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,39 +7,39 @@ use hintdex_wire::{DeviceId, KeyId, Slot};
 
 use crate::Error;
 
-/// Where the keys of devices are from.
+/// The origin of a device's keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyOrigin {
-    /// Derived from the fleet's secret.
+    /// Derived from the fleet's master key.
     #[default]
     Derived,
-    /// Given with the devices, and kept by whoever embeds the index.
-    Given,
+    /// Imported with the device, and stored by the caller of the index.
+    Imported,
 }
 
 /// Devices with consecutive ids and the same key generation.
 ///
-/// A fleet is a list of these, each taking the next slots: one for ids 0…N−1,
-/// one an id when they are scattered.
+/// A fleet is a list of these ranges, and each takes the next slots. Consecutive ids are one
+/// range; scattered ids need one range each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceRange {
     /// The first id.
     pub first: DeviceId,
-    /// How many ids, at least one.
+    /// The number of ids, at least one.
     pub count: u32,
-    /// Which of the devices' keys; 0 is the one they left the factory with.
+    /// The generation of the keys; devices left the factory with generation 0.
     pub generation: u16,
-    /// Where these keys are from: noted, so that one that is missing is not derived.
+    /// The origin of the keys. It is stored, so that a lost imported key is never derived instead.
     pub origin: KeyOrigin,
 }
 
 impl DeviceRange {
-    /// The factory keys of `count` devices from `first` on, which are derived.
+    /// The derived factory keys of `count` devices from `first` on.
     pub const fn new(first: DeviceId, count: u32) -> Self {
         Self { first, count, generation: 0, origin: KeyOrigin::Derived }
     }
 
-    /// The fewest ranges that hold the factory keys of `ids`, which are sorted and distinct.
+    /// The fewest ranges that hold the factory keys of `ids`, which must be sorted and distinct.
     pub fn covering(ids: impl IntoIterator<Item = DeviceId>, origin: KeyOrigin) -> Vec<Self> {
         let mut ranges: Vec<Self> = Vec::new();
         for id in ids {
@@ -56,13 +56,13 @@ impl DeviceRange {
         DeviceId(self.first.0.saturating_add(self.count.saturating_sub(1)))
     }
 
-    /// The ids two ranges of one generation have in common.
+    /// The ids that two ranges of one generation share.
     fn overlap(&self, other: &Self) -> Option<(DeviceId, DeviceId)> {
         let (first, last) = (self.first.max(other.first), self.last().min(other.last()));
         (self.generation == other.generation && first <= last).then_some((first, last))
     }
 
-    /// Checks that the range is not empty and ends with the last id there is.
+    /// Checks that the range is not empty and does not pass the last id.
     fn check(&self) -> Result<(), Error> {
         match self.count.checked_sub(1) {
             None => Err(Error::NoDevices),
@@ -74,7 +74,7 @@ impl DeviceRange {
     }
 }
 
-/// A range and the slot its first device stands at.
+/// A range and the slot of its first device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) first_slot: Slot,
@@ -87,7 +87,7 @@ impl Extent {
         self.first_slot.0.saturating_add(self.range.count)
     }
 
-    /// The key at `slot`, if it lies in this extent.
+    /// The key at `slot`, if the extent has that slot.
     pub(crate) fn key(&self, slot: Slot) -> Option<KeyId> {
         let offset = slot.0.checked_sub(self.first_slot.0)?;
         let device = DeviceId(self.range.first.0.checked_add(offset)?);
@@ -95,26 +95,26 @@ impl Extent {
     }
 }
 
-/// Every extent of a fleet, findable by slot and by id.
+/// Every extent of a fleet, with searches by slot and by id.
 ///
-/// 28 bytes an extent and binary searches; a fleet of consecutive ids is one extent.
+/// Takes 28 bytes an extent. A search is binary; a fleet of consecutive ids is one extent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
     by_slot: Vec<Extent>,
-    /// The places of each generation's extents in the order of their ids; they do not overlap.
+    /// For each generation, the indices of its extents by id; the extents do not overlap.
     by_id: BTreeMap<u16, Vec<u32>>,
 }
 
 impl Fleet {
-    /// How many slots there are; the next one's number.
+    /// The number of slots, which is the number of the next one.
     pub(crate) fn slot_count(&self) -> u32 {
         self.by_slot.last().map_or(0, Extent::end_slot)
     }
 
-    /// Gives ranges the next slots, each with the time it was provisioned at, and returns
-    /// their extents. After an error this is no fleet any longer.
+    /// Assigns the next slots to ranges, each with the time at which it was provisioned;
+    /// returns their extents. After an error the fleet must not be used.
     ///
-    /// Costs a walk over all extents, however many ranges there are.
+    /// Costs a walk over all extents, however many ranges are added.
     pub(crate) fn add(
         &mut self,
         ranges: impl IntoIterator<Item = (DeviceRange, u64)>,
@@ -129,7 +129,7 @@ impl Fleet {
             self.by_id.entry(range.generation).or_default().push(place);
         }
         for places in self.by_id.values_mut() {
-            // Two sorted runs, if ranges come in order: sorting them is merging them.
+            // Ranges usually come in order. Then there are two sorted runs, which the sort merges.
             places.sort_by_key(|place| range_at(&self.by_slot, *place).map(|range| range.first));
             let mut ranges = places.iter().filter_map(|place| range_at(&self.by_slot, *place));
             let Some(mut before) = ranges.next() else { continue };
@@ -149,7 +149,7 @@ impl Fleet {
         self.by_slot.get(behind.checked_sub(1)?)?.key(slot)
     }
 
-    /// The keys at `slots`, as far as there are any, in order.
+    /// The keys at those of `slots` that exist, in order.
     pub(crate) fn keys(&self, slots: Range<u32>) -> impl Iterator<Item = (Slot, KeyId)> {
         let behind = self.by_slot.partition_point(|extent| extent.end_slot() <= slots.start);
         let extents = self.by_slot.get(behind..).unwrap_or_default().iter();
@@ -159,16 +159,16 @@ impl Fleet {
         })
     }
 
-    /// Each run of slots with the time it was provisioned at, in order.
+    /// Each extent's slots and the time at which they were provisioned, in order.
     pub(crate) fn provisioned(&self) -> impl Iterator<Item = (Range<u32>, u64)> {
         let extents = self.by_slot.iter();
         extents.map(|extent| (extent.first_slot.0..extent.end_slot(), extent.provisioned_unix_s))
     }
 
-    /// The ranges whose keys were given, in the order of slots.
-    pub(crate) fn given(&self) -> impl Iterator<Item = DeviceRange> {
+    /// The ranges with imported keys, in the order of slots.
+    pub(crate) fn imported_ranges(&self) -> impl Iterator<Item = DeviceRange> {
         let ranges = self.by_slot.iter().map(|extent| extent.range);
-        ranges.filter(|range| range.origin == KeyOrigin::Given)
+        ranges.filter(|range| range.origin == KeyOrigin::Imported)
     }
 
     /// The slots of every generation of `device`, the oldest first.
@@ -206,12 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn bad_ranges_are_refused_and_named() {
+    fn an_invalid_range_is_rejected_and_named() {
         let mut fleet = Fleet::default();
         fleet.add([(range(100, 50, 0), 0)]).expect("free");
         let refused = |ranges: &[DeviceRange]| {
             let ranges = ranges.iter().map(|range| (*range, 0));
-            fleet.clone().add(ranges).expect_err("something is wrong")
+            fleet.clone().add(ranges).expect_err("an invalid range")
         };
         let is_there = |error: Error, ids: (u32, u32)| {
             let Error::AlreadyProvisioned { first, last } = error else { return false };
@@ -237,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_fleet_is_a_plain_list_of_keys(
+        fn a_fleet_equals_a_plain_list_of_keys(
             calls in prop::collection::vec(
                 prop::collection::vec((0u32..500, 1u32..40, 0u16..3), 1..4), 1..20,
             )

@@ -1,5 +1,5 @@
 //! Names, offsets and widths of every record, and the bytes of a bucket, for the
-//! test that holds the document against them.
+//! test that compares them with the document.
 
 use hintdex_wire::{Hint, Slot};
 
@@ -10,16 +10,16 @@ use crate::records::{
     STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
 };
 
-/// A field: its name, where it begins and how long it is, in bytes.
+/// A field: its name, its offset and its width, in bytes.
 pub type Field = (&'static str, usize, usize);
 
-/// The version this program writes.
+/// The format version that this program writes.
 pub const VERSION: u16 = FORMAT_VERSION;
 
-/// What a meta record begins with.
+/// The first bytes of a meta record.
 pub const META_MAGIC: [u8; 8] = MAGIC;
 
-/// The names of families and keys, as the document calls them.
+/// The names of families and keys, under the document's titles for them.
 pub fn names() -> Vec<(&'static str, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     vec![
@@ -38,7 +38,7 @@ pub fn records() -> Vec<(&'static str, Vec<Field>)> {
     records::layouts()
 }
 
-/// The bucket of entries (suffix, slot), which are sorted and distinct.
+/// The bucket of entries (suffix, slot), which must be sorted and distinct.
 pub fn encode_bucket(suffix_bits: u8, entries: &[(u32, u32)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bucket::encode(&to_entries(entries), suffix_bits.into(), &mut bytes);
@@ -56,14 +56,14 @@ fn to_entries(entries: &[(u32, u32)]) -> Vec<bucket::Entry> {
     entries.iter().map(|(suffix, slot)| bucket::entry(*suffix, Slot(*slot))).collect()
 }
 
-/// The entries of a bucket; `None` if the bytes are none.
+/// The entries of a bucket; `None` if the bytes are not a bucket.
 pub fn decode_bucket(bytes: &[u8]) -> Option<Vec<(u32, u32)>> {
     let entries = Bucket::parse(bytes)?.entries()?;
     let suffix = |entry: u64| u32::try_from(entry >> 32).ok();
     entries.into_iter().map(|entry| Some((suffix(entry)?, bucket::slot_of(entry).0))).collect()
 }
 
-/// The bucket's key and the suffix in it of a hint, in a window of these bits.
+/// The bucket's key and the suffix of a hint, in a window with these bits.
 pub fn place(prefix_bits: u8, suffix_bits: u8, hint: &Hint) -> Option<([u8; 4], u32)> {
     Some(Geometry::from_parts(prefix_bits, suffix_bits)?.place(hint))
 }

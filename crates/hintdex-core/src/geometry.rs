@@ -1,25 +1,24 @@
-//! How a window cuts hints into a bucket's key and a suffix.
+//! How a window splits a hint into the key of its bucket and a suffix.
 
 use hintdex_wire::{Hint, HintScheme};
 
 use crate::bucket::MAX_SUFFIX_BITS;
 
-/// Hints a bucket holds at least, on average, when its window is made; up to
-/// twice as many. Large enough that a row's 20 bytes of key and framing do not
-/// show, small enough that a bucket is read in a few cache lines.
+/// The least average number of hints in a bucket of a new window; the average is below twice
+/// this number. With more hints, the 20 bytes of key and framing of a row cost little. With
+/// fewer, a lookup reads a bucket in a few cache lines.
 const LEAST_HINTS_PER_BUCKET: u64 = 128;
 
-/// Suffix bits of a window. With up to 256 hints a bucket, a foreign entry passes
-/// for a hint in under 1 % of lookups, so 99 % see no candidate but the right one.
-/// Every bit less would save an eighth of a byte a hint and double that share.
+/// Suffix bits of a window. With up to 256 hints in a bucket, a foreign entry matches a hint
+/// in under 1 % of lookups, so 99 % of lookups name only the right slot. One bit less would
+/// save an eighth of a byte a hint and double the false candidates.
 const SUFFIX_BITS: u8 = 15;
 
-/// The key of a bucket in the store, big-endian so that keys sort like hints.
+/// The key of a bucket in the store; big-endian, so that keys sort like hints.
 pub(crate) type BucketKey = [u8; 4];
 
-/// How a window cuts hints: the radix prefix that names a bucket, and the suffix
-/// that an entry of the bucket carries. The rest of a hint is not stored: the
-/// device's key decides.
+/// How a window splits hints: the radix prefix selects the bucket, and the suffix is part of
+/// the bucket's entry. The rest of a hint is not stored, because the device's key decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     prefix_bits: u8,
@@ -36,10 +35,10 @@ impl Geometry {
         Self { prefix_bits, suffix_bits: SUFFIX_BITS.min(hint_bits - prefix_bits) }
     }
 
-    /// Keys have 32 bits, and the bulk builder sorts words of 40 bits of a hint.
+    /// Keys have 32 bits, and the bulk builder sorts by the upper 40 bits of a hint.
     const MAX_PREFIX_BITS: u8 = 40 - SUFFIX_BITS;
 
-    /// A geometry as it was stored; `None` if no window could have it.
+    /// A stored geometry; `None` if no window can have it.
     pub(crate) fn from_parts(prefix_bits: u8, suffix_bits: u8) -> Option<Self> {
         let fits =
             prefix_bits <= Self::MAX_PREFIX_BITS && u32::from(suffix_bits) <= MAX_SUFFIX_BITS;
@@ -54,27 +53,27 @@ impl Geometry {
         self.suffix_bits
     }
 
-    /// Prefix and suffix of a hint, joined: what entries of all buckets sort by.
+    /// Prefix and suffix of a hint, joined: the sort key of the entries of all buckets.
     pub(crate) const fn joined(self, head: u64) -> u64 {
         let kept = self.prefix_bits as u32 + self.suffix_bits as u32;
         if kept == 0 { 0 } else { head >> (u64::BITS - kept) }
     }
 
-    /// The key of the bucket and the suffix in it, of a joined value.
+    /// The bucket's key and the suffix of a joined value.
     pub(crate) fn split(self, joined: u64) -> (BucketKey, u32) {
         let prefix = joined >> self.suffix_bits;
         let suffix = joined & ((1 << self.suffix_bits) - 1);
-        // Both fit: 25 bits of prefix and 31 of suffix at most.
+        // Both fit: a prefix has at most 25 bits, a suffix at most 31.
         (low_u32(prefix).to_be_bytes(), low_u32(suffix))
     }
 
-    /// The key of the bucket and the suffix in it, of a hint.
+    /// The bucket's key and the suffix of a hint.
     pub(crate) fn place(self, hint: &Hint) -> (BucketKey, u32) {
         self.split(self.joined(hint.head()))
     }
 }
 
-/// The lower half of a word.
+/// The lower 32 bits of a word.
 const fn low_u32(word: u64) -> u32 {
     (word & 0xffff_ffff) as u32
 }
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_is_cut_behind_its_prefix_and_its_suffix() {
+    fn a_hint_is_split_into_prefix_and_suffix() {
         let geometry = Geometry::from_parts(16, 15).expect("a geometry");
         let cut = geometry.place(&hint(0xabcd_8001_0000_0000));
         assert_eq!(cut, ([0, 0, 0xab, 0xcd], 0x4000));

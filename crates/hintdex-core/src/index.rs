@@ -1,4 +1,4 @@
-//! An index as a whole: made, opened, asked about its slots.
+//! The live index as a whole: creation, opening, and questions about its slots.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -15,62 +15,29 @@ use rayon::ThreadPool;
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
 
+use crate::Error;
 use crate::bulk::Drafts;
-use crate::fleet::Fleet;
-use crate::held::SnapshotId;
-use crate::load::{left_to_of, load_fleet, load_meta, load_states, load_windows};
+use crate::coverage::SnapshotId;
+use crate::fleet::{DeviceRange, Fleet};
+use crate::load::{lean_record_of, load_fleet, load_meta, load_states, load_windows};
+use crate::options::Options;
 use crate::params::Params;
 use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord};
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
 use crate::threads::{on_plain_thread, workers};
-use crate::time::{Span, Timing, TimingOptions};
+use crate::time::{ClockMove, Span, Timing};
 use crate::window::Windows;
-use crate::{ClockMove, DeviceRange, Error};
 
-/// The folder, inside an index, where files to ingest are made.
+/// The folder inside an index for files that will be ingested.
 const BULK_FOLDER: &str = "bulk";
 
-/// When an accepted packet is safe.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// It survives the machine: every batch is synced before its verdicts are given.
-    #[default]
-    Sync,
-    /// It survives the process, not the machine.
-    ProcessCrash,
-}
-
-/// How an index is run; chosen at every opening.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// What rows in memory, the block cache and the write buffers may take together, in
-    /// bytes; a roll takes as much again. Beside it an index holds 24 bytes a slot, 64 where
-    /// nonces tell time, and 28 for each run of ids.
-    pub memory_bytes: usize,
-    /// When an accepted packet is safe.
-    pub durability: Durability,
-    /// How an index of nonces that tell time goes with it: kept when it is made, and what
-    /// is chosen at an opening goes over that until it is closed.
-    pub timing: TimingOptions,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 256 << 20,
-            durability: Durability::Sync,
-            timing: TimingOptions::default(),
-        }
-    }
-}
-
-/// The live index of a fleet. Shared between threads as it is.
+/// The live index of a fleet. Any number of threads may share it.
 ///
-/// See the [crate documentation](crate) for an example. Locks of lookups and admission are
-/// held only in leaf tasks, never across a fork of rayon's, so that a thread that steals work
-/// while it waits cannot meet a lock it holds itself; provisioning, rolling, retiring and
-/// verifying [run on a plain thread](on_plain_thread).
+/// See the [crate documentation](crate) for an example. Lookups and admission hold their locks
+/// in leaf tasks only, never across a rayon fork: a thread that steals work while it waits must
+/// not meet a lock that it holds itself. Provisioning, rolling, retiring and verifying
+/// [run on a plain thread](on_plain_thread).
 pub struct LiveIndex {
     pub(crate) store: Store,
     pub(crate) keys: Arc<dyn KeySource>,
@@ -84,26 +51,26 @@ pub struct LiveIndex {
     fleet: RwLock<Arc<Fleet>>,
     pub(crate) states: StateTable,
     pub(crate) windows: Windows,
-    /// Held by whoever changes the fleet or the windows. Never taken on a thread of rayon's:
-    /// see [`maintain`](Self::maintain).
+    /// Held while the fleet or the windows change. Never taken on a rayon thread: see
+    /// [`maintain`](Self::maintain).
     maintenance: Mutex<()>,
-    /// The threads that whoever holds that forks on, and nobody else.
+    /// The pool that holders of `maintenance` fork on. It runs nothing else.
     pub(crate) workers: ThreadPool,
-    /// What the owner of the index should know, until somebody takes it.
+    /// Messages for the operator, until [`take_notes`](Self::take_notes) takes them.
     notes: Mutex<Vec<String>>,
     pub(crate) rolls: AtomicU64,
     pub(crate) retired_slots: AtomicU64,
 }
 
 impl LiveIndex {
-    /// Makes an empty index in the folder `path`, which does not exist yet.
+    /// Creates an empty index in the folder `path`, which must not exist yet.
     ///
-    /// The index is built beside the folder, as `.NAME.….making`, and renamed, so a crash
-    /// leaves all of the index or nothing but that draft. No other name beside `path` is
+    /// The index is built beside the folder, as `.NAME.….making`, and renamed. So a crash
+    /// leaves a complete index, or nothing but that draft. No other name beside `path` is
     /// touched, and nothing that appears at `path` meanwhile is replaced.
     ///
     /// # Errors
-    /// [`Error::AlreadyAnIndex`], those of [`Params::check`], or what the file system says.
+    /// [`Error::AlreadyAnIndex`], those of [`Params::check`], or those of the file system.
     pub fn create(
         path: &Path,
         keys: Arc<dyn KeySource>,
@@ -113,7 +80,7 @@ impl LiveIndex {
         Self::create_with(path, keys, params, options, Arc::new(SystemClock))
     }
 
-    /// [`create`](Self::create) by another clock than the system's.
+    /// [`create`](Self::create) with another clock than the system's.
     ///
     /// # Errors
     /// Those of [`create`](Self::create).
@@ -153,8 +120,8 @@ impl LiveIndex {
         batch.put_cf(&store.family(META_FAMILY)?, META_KEY, meta.as_bytes());
         store.write_synced(batch)?;
         drop(store);
-        // A folder takes the place of nothing but an empty folder: a file, or another index,
-        // that came here meanwhile is left alone.
+        // A folder replaces nothing but an empty folder. So a file or another index that
+        // appeared here meanwhile stays.
         draft.publish().map_err(|error| match error.kind() {
             ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => {
                 Error::AlreadyAnIndex { path: path.to_owned() }
@@ -164,25 +131,24 @@ impl LiveIndex {
         Self::open_with(path, keys, options, clock)
     }
 
-    /// Whether there is an index in the folder `path`, as far as can be told without opening
-    /// the folder's files.
+    /// Whether the folder `path` holds an index, as far as the names of its files show.
     pub fn exists(path: &Path) -> bool {
         Store::exists(path)
     }
 
     /// Opens the index in the folder `path`.
     ///
-    /// Costs a read of every state, about 0.2 s a million devices. Windows that a
-    /// crash left half-made are removed.
+    /// Costs a read of every state, about 0.2 s a million devices. Incomplete windows that a
+    /// crash left are removed.
     ///
     /// # Errors
     /// [`Error::NotAnIndex`], [`Error::InUse`], [`Error::NewerVersion`],
-    /// [`Error::ForeignKeys`], [`Error::Corrupted`], or what the store says.
+    /// [`Error::ForeignKeys`], [`Error::Corrupted`], or those of the store.
     pub fn open(path: &Path, keys: Arc<dyn KeySource>, options: &Options) -> Result<Self, Error> {
         Self::open_with(path, keys, options, Arc::new(SystemClock))
     }
 
-    /// [`open`](Self::open) by another clock than the system's.
+    /// [`open`](Self::open) with another clock than the system's.
     ///
     /// # Errors
     /// Those of [`open`](Self::open).
@@ -194,7 +160,7 @@ impl LiveIndex {
     ) -> Result<Self, Error> {
         let (tuning, mut notes) = (Tuning::new(options.memory_bytes), Vec::new());
         let store = Store::open(path, tuning, options.durability, &mut notes)?;
-        // Whoever made the index may have been stopped before its name was durable.
+        // The process that created the index may have ended before the folder's name was durable.
         sync_folder_of(path)?;
         let (meta, params, timing) = load_meta(&store, path)?;
         if keys.check_value(&meta.index_id) != meta.check_value {
@@ -202,11 +168,11 @@ impl LiveIndex {
         }
         let fleet = load_fleet(&store)?;
         let declared = load_windows(&store, &fleet, params, &mut notes)?;
-        let left_to = left_to_of(&declared);
-        let states = load_states(&store, &fleet, params, left_to.as_ref(), &mut notes)?;
+        let lean = lean_record_of(&declared);
+        let states = load_states(&store, &fleet, params, lean.as_ref(), &mut notes)?;
         let retired = states.totals().retired;
         let bulk = store.path().join(BULK_FOLDER);
-        if !Drafts::may_go_on(&bulk) {
+        if !Drafts::is_resumable(&bulk) {
             remove_folder(&bulk)?;
         }
         Ok(Self {
@@ -230,18 +196,18 @@ impl LiveIndex {
         })
     }
 
-    /// Whether a write or a sync has failed, so that nobody knows what reached the disk. The
-    /// index refuses everything from then on; an index that is opened again says what it has.
+    /// Whether a write or a sync has failed, so that it is unknown what reached the disk. The
+    /// index then refuses everything until it is opened again.
     pub fn is_poisoned(&self) -> bool {
         self.store.check().is_err()
     }
 
-    /// What the index is for.
+    /// The parameters of the index.
     pub const fn params(&self) -> Params {
         self.params
     }
 
-    /// How many slots there are, retired ones included.
+    /// The number of slots, retired ones included.
     pub fn slot_count(&self) -> u32 {
         self.fleet().slot_count()
     }
@@ -251,30 +217,31 @@ impl LiveIndex {
         self.fleet().key(slot)
     }
 
-    /// The keys at `slots`, as far as there are any, in order.
+    /// The keys at those of `slots` that exist, in order.
     pub fn keys(&self, slots: Range<Slot>) -> Vec<KeyId> {
         self.fleet().keys(slots.start.0..slots.end.0).map(|(_, key)| key).collect()
     }
 
-    /// The nonces that an honest device may use, by what is known of its counter, or of its
-    /// clock and at these times, in seconds since 1970. Empty for a retired slot.
+    /// The nonces that an honest device may use at these times of reception, in seconds since
+    /// 1970: the live nonces of a counter, or those that the device's clock offset bounds
+    /// allow. Empty for a slot that is retired or out of service.
     pub fn expected_nonces(&self, slot: Slot, times: &RangeInclusive<u64>) -> Range<Nonce> {
         let Some(known) = self.states.get(slot).filter(|known| known.state.is_in_service()) else {
             return 0..0;
         };
-        self.params.expected(&known, &self.timing, times)
+        known.expected_nonces(&self.params, &self.timing, times)
     }
 
-    /// The end of the hints of `slot` that are live beside the one of `nonce`, and that
-    /// its packets move on; the last nonce there is where the clock alone moves them.
+    /// The end of the live hints of `slot` in the unit of `nonce`, as far as the slot's packets
+    /// move it. Returns `Nonce::MAX` for time steps, whose live hints only the clock moves.
     pub fn live_end(&self, slot: Slot, nonce: Nonce) -> Nonce {
         let known = self.states.get(slot);
-        known.map_or(0, |known| self.params.live_end(&known.state, nonce))
+        known.map_or(0, |known| known.state.live_end(&self.params, nonce))
     }
 
-    /// The coming nonces of every slot that is not retired, in the order of slots: what
-    /// a snapshot is made from. The next `horizon_nonces` of a counter; where nonces
-    /// tell time what a window of `span` holds, which may be several runs a slot.
+    /// The coming nonces of every slot in service, in the order of slots: the input of a
+    /// snapshot. For counters, the next `horizon_nonces` of each slot. For clocked nonces, the
+    /// nonces that a window of `span` holds, which may be several runs a slot.
     pub fn coming_nonces(
         &self,
         horizon_nonces: u64,
@@ -290,7 +257,7 @@ impl LiveIndex {
             }
             if let Some(span) = span {
                 let mut push = |nonces| coming.push((slot, nonces));
-                self.params.each_live(known, Some((span, &timing)), &mut push);
+                known.each_live(&self.params, Some((span, &timing)), &mut push);
             } else {
                 let next = known.state.next_nonce();
                 let end = next.saturating_add(horizon_nonces).min(last).max(next);
@@ -300,47 +267,48 @@ impl LiveIndex {
         coming
     }
 
-    /// How this index goes with time.
+    /// The time parameters in use.
     pub const fn timing(&self) -> Timing {
         self.timing
     }
 
-    /// The station's time, in seconds since 1970: what its clock shows, also before the
-    /// index was made, whose time may have been the wrong one. While the clock shows that
-    /// it was never set ([`FIRST_SET_UNIX_S`]) it is not before the index was made.
+    /// Station time in seconds since 1970: the clock's time. The clock counts even if it shows
+    /// a time before the index's creation, which may have happened under a wrong clock. A clock
+    /// that was never set ([`FIRST_SET_UNIX_S`]) counts as the time of creation at least.
     pub fn now_s(&self) -> u64 {
-        self.believed_s(self.clock.now_unix_s())
+        self.station_time_s(self.clock.now_unix_s())
     }
 
-    /// When the index was made, by the clock of that moment.
+    /// The time at which the index was created, by the clock of that moment.
     pub const fn created_unix_s(&self) -> u64 {
         self.created_unix_s
     }
 
-    /// What a clock's reading is taken for: see [`now_s`](Self::now_s).
-    pub(crate) fn believed_s(&self, unix_s: u64) -> u64 {
+    /// The station time for a reading of the clock: see [`now_s`](Self::now_s).
+    pub(crate) fn station_time_s(&self, unix_s: u64) -> u64 {
         if unix_s < FIRST_SET_UNIX_S { unix_s.max(self.created_unix_s) } else { unix_s }
     }
 
-    /// Whether a slot from `first` on holds another key than a device's first one.
+    /// Whether a slot from `first` on holds a key of a generation above 0.
     pub fn has_new_keys_since(&self, first: Slot) -> bool {
         self.fleet().keys(first.0..u32::MAX).any(|(_, key)| key.generation > 0)
     }
 
-    /// The snapshot that holds what the current window lacks, if one does.
+    /// The snapshot that holds the hints the current window lacks, if the window is lean.
     ///
-    /// Whoever opens an index that says so and has not this snapshot
-    /// [rolls](Self::roll), or scans for what is missing.
-    pub fn left_to(&self) -> Option<SnapshotId> {
-        left_to_of(&self.windows.declared()).map(|left_to| left_to.snapshot)
+    /// A caller that opens such an index without this snapshot [rolls](Self::roll), or scans
+    /// for the missing hints.
+    pub fn lean_snapshot(&self) -> Option<SnapshotId> {
+        lean_record_of(&self.windows.declared()).map(|lean| lean.snapshot)
     }
 
-    /// The ranges of devices whose keys were [given](KeyOrigin::Given), in the order of slots.
-    pub fn given(&self) -> Vec<DeviceRange> {
-        self.fleet().given().collect()
+    /// The ranges of devices with [imported](crate::KeyOrigin::Imported) keys, in the order of
+    /// slots.
+    pub fn imported_ranges(&self) -> Vec<DeviceRange> {
+        self.fleet().imported_ranges().collect()
     }
 
-    /// The index's own random id.
+    /// The random id of the index.
     pub const fn id(&self) -> &[u8; 16] {
         &self.index_id
     }
@@ -360,7 +328,7 @@ impl LiveIndex {
         self.states.get(slot).is_some_and(|known| known.state.is_out_of_service())
     }
 
-    /// Where the keys come from.
+    /// The source of the keys.
     pub fn key_source(&self) -> &Arc<dyn KeySource> {
         &self.keys
     }
@@ -373,11 +341,10 @@ impl LiveIndex {
         *self.fleet.write().unwrap_or_else(PoisonError::into_inner) = fleet;
     }
 
-    /// Keeps every other change of fleet or windows out while `work` runs.
+    /// Runs `work` while no other call can change the fleet or the windows.
     ///
-    /// `work` runs on a [plain thread](on_plain_thread) and forks on
-    /// [`workers`](Self::workers) alone: a pool of which every thread waits here holds nobody
-    /// up.
+    /// `work` runs on a [plain thread](on_plain_thread) and forks on [`workers`](Self::workers)
+    /// alone. So it makes progress even if every thread of the caller's pool waits here.
     pub(crate) fn maintain<T: Send, E: From<Error> + Send>(
         &self,
         work: impl FnOnce() -> Result<T, E> + Send,
@@ -389,34 +356,33 @@ impl LiveIndex {
         })
     }
 
-    /// Notes what the owner of the index should know.
+    /// Adds a message for the operator.
     pub(crate) fn note(&self, what: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// What was found damaged, and what was done about it, since this was asked last: one
-    /// line each.
+    /// The damage that was found since the last call, and its repair: one line each.
     pub fn take_notes(&self) -> Vec<String> {
         std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The devices that are out of service, each with the reason: their stored state is not
-    /// sound, or their key is missing. Nothing they send is accepted until the index is
-    /// opened again without the fault, or they are [retired](Self::retire).
+    /// The devices that are out of service, each with the reason: its stored state is not
+    /// sound, or its key is missing. Their packets are not accepted until the index is opened
+    /// without the fault, or until the devices are [retired](Self::retire).
     pub fn out_of_service(&self) -> Vec<(KeyId, &'static str)> {
         let fleet = self.fleet();
         let slots = self.states.out_of_service().into_iter();
         slots.filter_map(|(slot, why)| Some((fleet.key(slot)?, why))).collect()
     }
 
-    /// Takes a slot whose key cannot be had out of service.
+    /// Takes a slot whose key is missing out of service.
     pub fn put_out_of_service(&self, slot: Slot, why: &'static str) {
         if let Some(mut shard) = self.states.shard(StateTable::shard_of(slot)) {
             self.states.put_out_of_service(&mut shard, slot, why);
         }
     }
 
-    /// The folder for files to ingest, beside the files of the store.
+    /// The folder for files to ingest, inside the store's folder.
     pub(crate) fn bulk_folder(&self) -> PathBuf {
         self.store.path().join(BULK_FOLDER)
     }

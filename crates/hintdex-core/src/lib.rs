@@ -1,15 +1,14 @@
-//! The live index: from a hint to the slots that may have made it, kept exact
-//! packet by packet and through restarts, in RocksDB.
+//! The live index: from a hint to the slots that may have computed it, stored in RocksDB and
+//! exact after every packet and every restart.
 //!
-//! For each device the hints of its next nonces are in a *window*, a column
-//! family of packed buckets that costs about 4 bytes a hint. What is accepted
-//! moves the device's state and its hints on, in one write batch; when too much
-//! of a window is stale, [`LiveIndex::roll`] builds the next one in bulk and
-//! drops the old family whole. The index is a pure function of keys and states,
-//! so nothing in it can be lost that they do not bring back.
+//! The hints of each device's next nonces are in a *window*: a column family of packed
+//! buckets, at about 4 bytes a hint. An accepted packet advances the device's state and adds
+//! its new hints in one write batch. When more than half of a window is stale,
+//! [`LiveIndex::roll`] builds the next one in bulk and drops the old family whole. The index
+//! is a pure function of keys and states, so it can always be rebuilt from them.
 //!
-//! The index only names candidates. Whoever embeds it confirms them with the
-//! device's key, verifies the packet's tag, and only then admits the nonce:
+//! The index only names candidates. The caller confirms a candidate with the device's hint
+//! key, verifies the packet's tag, and only then admits the nonce:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -23,7 +22,7 @@
 //! let index = LiveIndex::create(&path, keys.clone(), params, &Options::default())?;
 //! index.provision(&[DeviceRange::new(DeviceId(1000), 500)], None)?;
 //!
-//! // A packet of device 1234 arrives; its hint is all there is to see.
+//! // A packet of device 1234 arrives. Only its hint is readable.
 //! let slot = index.slots(DeviceId(1234))[0];
 //! let hint_key = keys.hint_key(index.key(slot).unwrap()).unwrap();
 //! let hint = HintCipher::new(HintScheme::Aes128, &hint_key).hint(3).unwrap();
@@ -40,21 +39,23 @@ mod admit;
 mod bits;
 mod bucket;
 mod bulk;
+mod coverage;
 mod error;
 mod estimate;
 mod fleet;
+mod fleet_states;
 mod geometry;
-mod held;
 mod index;
-mod live;
+mod live_nonces;
 mod load;
 mod lookup;
+mod options;
 mod params;
 mod progress;
 mod provision;
 mod records;
 mod roll;
-mod rows;
+mod row_cache;
 mod spans;
 mod states;
 mod stats;
@@ -64,22 +65,21 @@ mod time;
 mod verify;
 mod window;
 
-pub use admit::{Admission, Arrival, ClockMove, Reach, Request};
+pub use admit::{Admission, Arrival, Reach, Request};
+pub use coverage::{SnapshotCoverage, SnapshotId};
 pub use error::Error;
 pub use estimate::WindowEstimate;
 pub use fleet::{DeviceRange, KeyOrigin};
-pub use held::{Held, SnapshotId};
-pub use index::{Durability, LiveIndex, Options};
+pub use index::LiveIndex;
 pub use lookup::Candidates;
+pub use options::{Durability, Options};
 pub use params::{MAX_LOOKAHEAD, Params};
 pub use progress::Report;
 pub use stats::{Section, Stats};
 pub use threads::on_plain_thread;
-pub use time::{Span, Timing, TimingOptions};
+pub use time::{ClockMove, Span, Timing, TimingOptions};
 pub use verify::Verified;
 
-use progress::Progress;
-
-/// The constants that `docs/format/live-index.md` is held against.
+/// The constants that a test compares with `docs/format/live-index.md`.
 #[doc(hidden)]
 pub mod format;

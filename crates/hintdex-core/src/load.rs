@@ -1,4 +1,4 @@
-//! Opening: the records of a store, read, checked and put in memory.
+//! The opening of an index: the records of its store, read and checked.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use rocksdb::{IteratorMode, WriteBatch};
 use zerocopy::FromBytes;
 
 use crate::Error;
+use crate::coverage::LeanRecord;
 use crate::fleet::Fleet;
-use crate::held::LeftTo;
 use crate::params::Params;
 use crate::records::{
     ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
@@ -38,7 +38,7 @@ pub(crate) fn load_meta(store: &Store, path: &Path) -> Result<(Meta, Params, Tim
     Ok((meta, params, timing))
 }
 
-/// Calls `row` with every row of a family, in order.
+/// Calls `row` with every key and value of a family, in order.
 pub(crate) fn each_row(
     store: &Store,
     family: &str,
@@ -57,9 +57,9 @@ pub(crate) fn load_fleet(store: &Store) -> Result<Fleet, Error> {
     each_row(store, SLOTS_FAMILY, |key, value| {
         let record = ExtentRecord::read_from_bytes(value).ok();
         let range = record.and_then(|record| Some((record.range()?, record.provisioned_unix_s)));
-        let (range, at) = range.ok_or_else(|| bad("its bytes are none".into()))?;
+        let (range, at) = range.ok_or_else(|| bad("its record is not sound".into()))?;
         if slot_of_key(key) != Some(Slot(next)) {
-            return Err(bad(format!("slot {next} does not follow the one before")));
+            return Err(bad(format!("slot {next} does not follow the run before it")));
         }
         next = next.saturating_add(range.count);
         ranges.push((range, at.get()));
@@ -70,34 +70,34 @@ pub(crate) fn load_fleet(store: &Store) -> Result<Fleet, Error> {
     Ok(fleet)
 }
 
-/// The states of all slots. A slot whose row is not sound is out of service; a row of no
-/// slot is noted.
+/// The states of all slots. A slot whose row is not sound is out of service. A row without a
+/// slot adds a line to `notes`.
 pub(crate) fn load_states(
     store: &Store,
     fleet: &Fleet,
     params: Params,
-    left_to: Option<&LeftTo>,
+    lean: Option<&LeanRecord>,
     notes: &mut Vec<String>,
 ) -> Result<StateTable, Error> {
     let states = StateTable::new();
-    if let Some(left_to) = left_to.filter(|_| !params.nonces.tells_time()) {
-        let held = StateRecord::fresh(left_to.horizon_nonces);
-        states.grow(left_to.slots, SlotState { state: held, clock: None });
+    if let Some(lean) = lean.filter(|_| !params.nonces.is_clocked()) {
+        let held = StateRecord::fresh(lean.horizon_nonces);
+        states.grow(lean.slots, SlotState { state: held, clock: None });
     }
     for (slots, provisioned_unix_s) in fleet.provisioned() {
-        states.grow(slots.end, params.fresh(provisioned_unix_s));
+        states.grow(slots.end, SlotState::fresh(&params, provisioned_unix_s));
     }
     each_row(store, STATES_FAMILY, |key, value| {
         let slot = slot_of_key(key).filter(|slot| slot.0 < fleet.slot_count());
         let shard = slot.and_then(|slot| states.shard(StateTable::shard_of(slot)));
         let Some((slot, mut shard)) = slot.zip(shard) else {
-            notes.push(format!("the row {key:02x?} of the states is of no slot and is left out"));
+            notes.push(format!("the states have a row {key:02x?} without a slot; it is ignored"));
             return Ok(());
         };
         match SlotRow::read(value, &params) {
             Ok(mut row) => {
                 if row.known.clock.is_none() {
-                    row.known.state.cut(params.lookahead, left_to);
+                    row.known.state.cut(params.lookahead, lean);
                 }
                 shard.set_row(StateTable::place_of(slot), row);
             }
@@ -108,18 +108,17 @@ pub(crate) fn load_states(
     Ok(states)
 }
 
-/// What the windows leave to a snapshot, if one does.
-pub(crate) fn left_to_of(declared: &[Arc<Window>]) -> Option<LeftTo> {
+/// The lean record of the windows, if they are lean.
+pub(crate) fn lean_record_of(declared: &[Arc<Window>]) -> Option<LeanRecord> {
     let counters = declared.iter().filter(|window| window.span.is_none());
-    counters.into_iter().find_map(|window| window.left_to)
+    counters.into_iter().find_map(|window| window.lean)
 }
 
-/// The declared windows. Families that were never declared are dropped, and so are
-/// windows whose record is not sound: that is noted, and the windows are built again from
-/// keys and states.
+/// The declared windows. Families that were never declared are dropped. Windows whose record
+/// is not sound are dropped, too, with a line in `notes`, and are rebuilt from keys and states.
 ///
-/// A declared window whose family is missing was dropped for damage. If it was not, the
-/// store's manifest is older than its rows, and states may be missing, too.
+/// A declared window without a family was dropped for damage, which the damage mark shows.
+/// Without the mark, the store's manifest is older than its rows, so states may be missing, too.
 pub(crate) fn load_windows(
     store: &Store,
     fleet: &Fleet,
@@ -128,7 +127,7 @@ pub(crate) fn load_windows(
 ) -> Result<Declared, Error> {
     let meta = store.family(META_FAMILY)?;
     let (mut declared, mut unsound) = (Declared::new(), WriteBatch::default());
-    let (families, has_dropped) = (store.family_names()?, store.has_dropped_windows());
+    let (families, has_dropped) = (store.family_names()?, store.has_damage_mark());
     each_row(store, META_FAMILY, |key, value| {
         let Some(epoch) = key.strip_prefix(WINDOW_KEY_PREFIX) else { return Ok(()) };
         let family = epoch.try_into().map(u32::from_be_bytes).map(window_family);
@@ -136,8 +135,7 @@ pub(crate) fn load_windows(
         let named = WindowRecord::ref_from_bytes(value).map_or(0, WindowRecord::slots_named);
         if is_missing || named > fleet.slot_count() {
             return Err(older_manifest(
-                "a window was declared that is not there, or has devices \
-                                       that are not there",
+                "a declared window is missing, or has devices that are missing",
             ));
         }
         match load_window(store, fleet, params, epoch, value) {
@@ -146,20 +144,20 @@ pub(crate) fn load_windows(
                 return Ok(());
             }
             Ok(_) => notes.push("a window was declared twice; one of the two is dropped".into()),
-            Err(why) => notes.push(format!("a window is dropped and built again: {why}")),
+            Err(why) => notes.push(format!("a window is dropped and will be rebuilt: {why}")),
         }
         unsound.delete_cf(&meta, key);
         unsound.delete_cf(&meta, [ADDED_KEY_PREFIX, epoch].concat());
         Ok(())
     })?;
     if !unsound.is_empty() {
-        store.note_dropped_windows("the record of a window is not sound")?;
+        store.set_damage_mark("the record of a window is not sound")?;
         store.write_synced(unsound)?;
     }
-    if declared.is_empty() && fleet.slot_count() > 0 && !params.nonces.tells_time() {
-        // Where nonces tell time, what is missing is built when it is needed.
-        if !store.has_dropped_windows() {
-            return Err(older_manifest("there are devices and no window was declared"));
+    if declared.is_empty() && fleet.slot_count() > 0 && !params.nonces.is_clocked() {
+        // Missing windows of clocked nonces are built when they are needed.
+        if !store.has_damage_mark() {
+            return Err(older_manifest("there are devices and no declared window"));
         }
     }
     for name in families {
@@ -171,13 +169,16 @@ pub(crate) fn load_windows(
     Ok(declared)
 }
 
-/// What records of windows tell of the rest of a store: its list of files is not the newest
-/// one, so states may be missing that were acknowledged.
+/// The error of window records that contradict the families: the store's manifest is not its
+/// newest one, so acknowledged states may be missing.
 fn older_manifest(why: &str) -> Error {
     Error::corrupted("the store's manifest", format!("it is older than the rows: {why}"))
 }
 
-/// One declared window, or why there is none.
+/// Opens one declared window.
+///
+/// # Errors
+/// Why the window cannot be used.
 fn load_window(
     store: &Store,
     fleet: &Fleet,
@@ -187,19 +188,19 @@ fn load_window(
 ) -> Result<Window, String> {
     let epoch = epoch.try_into().map(u32::from_be_bytes).map_err(|_| "its key has no epoch")?;
     let record = WindowRecord::read_from_bytes(value).map_err(|_| "its length is wrong")?;
-    record.check(fleet.slot_count(), params.nonces.tells_time())?;
+    record.check(fleet.slot_count(), params.nonces.is_clocked())?;
     let window = Window::new(store, epoch, &record).map_err(without_remedy)?;
     let meta = store.family(META_FAMILY).map_err(without_remedy)?;
     let added = store.get(&meta, &epoch_key(ADDED_KEY_PREFIX, epoch));
     let added = added.map_err(without_remedy)?;
     let added = added.map(|bytes| bytes.as_ref().try_into().map(u64::from_le_bytes)).transpose();
-    let added = added.map_err(|_| "its counter is no number")?;
+    let added = added.map_err(|_| "its counter is not 8 bytes long")?;
     window.entries.fetch_add(added.unwrap_or(0), Ordering::Relaxed);
     Ok(window)
 }
 
-/// What an error found. The remedy of damaged truth, a backup, is not that of a window,
-/// which is built again.
+/// The finding of an error, without the remedy. A window is rebuilt; the remedy for damaged
+/// truth, a backup, does not apply.
 fn without_remedy(error: Error) -> String {
     match error {
         Error::Corrupted { what, why } => format!("{what}: {why}"),

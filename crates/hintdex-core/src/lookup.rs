@@ -1,4 +1,4 @@
-//! Lookups: from hints to the slots that may have made them.
+//! Lookups: from hints to the slots that may have computed them.
 
 use std::ops::RangeInclusive;
 
@@ -9,23 +9,23 @@ use crate::Error;
 use crate::bucket::Bucket;
 use crate::geometry::BucketKey;
 use crate::index::LiveIndex;
-use crate::window::{Window, asked};
+use crate::window::{Window, windows_for};
 
-/// The slots an index names for a hint, each to be confirmed: almost always one
-/// or none, and then without an allocation.
+/// The slots that the index names for a hint, each to be confirmed. Nearly always none or one;
+/// up to four need no allocation.
 pub type Candidates = SmallVec<[Slot; 4]>;
 
 impl LiveIndex {
-    /// The slots that may have made `hint`: every one that has it among its live
-    /// hints, and by chance another one in under 1 % of lookups.
+    /// The slots that may have computed `hint`: every slot that has `hint` among its live
+    /// hints, and by chance a wrong one in under 1 % of lookups.
     ///
-    /// Costs some five lines of memory where the row is in memory, which takes a quarter
-    /// of an index's; else one get of the store, 1 to 2 µs warm, and 50 ns on top of it.
-    /// Twice that where nonces tell time and one window is about to follow another.
+    /// A cached row costs about five cache lines; the row cache takes a quarter of the index's
+    /// memory. Any other row costs 50 ns and one get of the store, 1 to 2 µs when warm. While
+    /// one window of clocked nonces follows another, both are read.
     ///
-    /// A part of a window that cannot be read names nobody: windows are made from keys and
-    /// states, so damage in them costs a scan and starts the next
-    /// [roll](Self::needs_roll), and nothing else.
+    /// A part of a window that cannot be read names no slot. Windows are derived from keys and
+    /// states, so such damage costs scans and starts the next [roll](Self::needs_roll), and
+    /// nothing else.
     ///
     /// # Errors
     /// [`Error::Poisoned`] after a failed write.
@@ -33,10 +33,10 @@ impl LiveIndex {
         self.store.check()?;
         let mut candidates = Candidates::new();
         let now_s = self.now_s();
-        for window in asked(&self.windows.declared(), &self.timing(), &(now_s..=now_s)) {
+        for window in windows_for(&self.windows.declared(), &self.timing(), &(now_s..=now_s)) {
             let (key, suffix) = window.geometry.place(hint);
             if !self.find_in_memory(window, key, suffix, &mut candidates) {
-                let row = self.store.get(window.hints(), &key);
+                let row = self.store.get(window.family_handle(), &key);
                 self.find(window, row.as_ref().map(Option::as_deref), suffix, &mut candidates);
             }
         }
@@ -45,8 +45,8 @@ impl LiveIndex {
 
     /// [`candidates`](Self::candidates) of many hints, in their order, on this thread.
     ///
-    /// The buckets are fetched together in key order: about half the cost a hint
-    /// from some dozens on.
+    /// The buckets are read together in key order. From some dozens of hints on, that halves
+    /// the cost of a hint.
     ///
     /// # Errors
     /// Those of [`candidates`](Self::candidates).
@@ -55,8 +55,8 @@ impl LiveIndex {
         self.candidates_received(hints, &(now_s..=now_s))
     }
 
-    /// [`candidates_batch`](Self::candidates_batch) of hints that were received at these
-    /// times, in seconds since 1970, which only matter where nonces tell time.
+    /// [`candidates_batch`](Self::candidates_batch) of hints that were received at these times,
+    /// in seconds since 1970. The times matter for clocked nonces only.
     ///
     /// # Errors
     /// Those of [`candidates`](Self::candidates).
@@ -67,13 +67,13 @@ impl LiveIndex {
     ) -> Result<Vec<Candidates>, Error> {
         self.store.check()?;
         let mut all = vec![Candidates::new(); hints.len()];
-        for window in asked(&self.windows.declared(), &self.timing(), times) {
+        for window in windows_for(&self.windows.declared(), &self.timing(), times) {
             self.find_sorted(window, hints, &mut all);
         }
         Ok(all)
     }
 
-    /// Looks into a row that is in memory, or is loaded now; whether the row is in memory.
+    /// Searches a row that is cached or can be cached now; returns whether there was one.
     fn find_in_memory(
         &self,
         window: &Window,
@@ -81,11 +81,11 @@ impl LiveIndex {
         suffix: u32,
         candidates: &mut Candidates,
     ) -> bool {
-        let load = || self.store.get_to_keep(window.hints(), &key);
-        let found = window.rows.read(key, load, |row| {
+        let load = || self.store.get_uncached(window.family_handle(), &key);
+        let found = window.row_cache.read(key, load, |row| {
             self.find(window, Ok::<_, &Error>(Some(row)), suffix, candidates);
         });
-        // A row that cannot be loaded is asked for once more, from the store.
+        // A row that cannot be loaded is read once more, through the store.
         found.is_ok_and(|found| found.is_some())
     }
 
@@ -98,7 +98,8 @@ impl LiveIndex {
             }
         }
         places.sort_unstable();
-        let rows = self.store.get_sorted(window.hints(), places.iter().map(|(key, ..)| key));
+        let rows =
+            self.store.get_sorted(window.family_handle(), places.iter().map(|(key, ..)| key));
         for ((_, suffix, index), row) in places.iter().zip(rows) {
             if let Some(candidates) = all.get_mut(*index) {
                 self.find(window, row.as_ref().map(Option::as_deref), *suffix, candidates);
@@ -106,7 +107,7 @@ impl LiveIndex {
         }
     }
 
-    /// Adds the slots that have `suffix` in a row of a window, as the store gave it.
+    /// Adds the slots of the entries that have `suffix` in a row of the store.
     fn find(
         &self,
         window: &Window,
@@ -122,7 +123,8 @@ impl LiveIndex {
                         candidates.push(slot);
                     }
                 }),
-                None => self.note_damage(window, || "the parts of a bucket do not fit".into()),
+                None => self
+                    .note_damage(window, || "the parts of a bucket contradict one another".into()),
             },
             Err(error) => self.note_damage(window, || error.to_string()),
         }
@@ -131,7 +133,7 @@ impl LiveIndex {
     #[cold]
     fn note_damage(&self, window: &Window, why: impl Fn() -> String) {
         if window.note_damage(&why) {
-            self.note(format!("a window of hints is damaged and is built again: {}", why()));
+            self.note(format!("a window of hints is damaged and will be rebuilt: {}", why()));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! How far long work has come.
+//! Progress reports of long work.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Told how far long work has come, from any thread: (steps done, steps in all).
+/// A callback that receives (steps done, steps in total). Any thread may call it.
 pub type Report<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// Counts the steps of one piece of work for a [`Report`].
+/// Counts the steps of one piece of work and passes them to a [`Report`].
 pub(crate) struct Progress<'a> {
     report: Option<Report<'a>>,
     done: AtomicU64,
@@ -18,12 +18,12 @@ impl<'a> Progress<'a> {
         Self { report, done: AtomicU64::new(0), total: AtomicU64::new(0) }
     }
 
-    /// Says how many steps there will be.
-    pub(crate) fn expect(&self, total: u64) {
+    /// Sets the number of steps in total.
+    pub(crate) fn set_total(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// Reports `steps` more.
+    /// Counts `steps` more, and reports the sum.
     pub(crate) fn advance(&self, steps: u64) {
         let done = self.done.fetch_add(steps, Ordering::Relaxed) + steps;
         if let Some(report) = self.report {

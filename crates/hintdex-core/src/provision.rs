@@ -1,4 +1,4 @@
-//! Devices that come and go.
+//! Adding and retiring devices.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,31 +15,32 @@ use crate::geometry::Geometry;
 use crate::index::LiveIndex;
 use crate::progress::Report;
 use crate::records::{
-    ADDED_KEY_PREFIX, ExtentRecord, META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_key, slot_key,
+    ADDED_KEY_PREFIX, ExtentRecord, META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, SlotState, epoch_key,
+    slot_key,
 };
-use crate::roll::Plan;
+use crate::roll::WindowPlan;
 use crate::window::{Added, Additions, Window};
 
-/// Hints above which devices are not added to the current window: the batch
-/// would take tens of megabytes.
+/// With more new hints than this, a new window is built: a batch of them would take tens of
+/// megabytes.
 const MAX_ADDED_HINTS: u64 = 1 << 18;
 
-/// A fleet that grows by more than an eighth gets a window of the right geometry.
-const LEAST_GROWTH_TO_ROLL: u64 = 8;
+/// A fleet that grows by more than an eighth gets a new window with a fitting geometry.
+const MIN_GROWTH_TO_ROLL: u64 = 8;
 
 impl LiveIndex {
-    /// Adds devices: gives each the next slot and puts its first hints into the
-    /// index. Returns the slots.
+    /// Adds devices: assigns the next slot to each and adds its first hints to the index.
+    /// Returns the slots.
     ///
-    /// All of them are added or none, whatever happens. Few beside the fleet are
-    /// added to the current window; many make the index roll, which costs 0.1 µs
-    /// a hint of the whole fleet. If that does not fit into the memory at once and is
-    /// cut off by a crash, the same call goes on from its last finished part, unless
-    /// something was accepted meanwhile. `report` counts slots, once for each part.
+    /// All of them are added or none, even after a crash. A few devices are added to the
+    /// current window. Many devices make the index roll, which costs 0.1 µs a hint of the
+    /// whole fleet. If such a roll needs several passes and is interrupted, the same call
+    /// continues after the last finished pass, unless a packet was accepted meanwhile.
+    /// `report` counts slots, once for each pass.
     ///
     /// # Errors
     /// [`Error::NoDevices`], [`Error::IdsPastTheLast`], [`Error::SlotsUsedUp`],
-    /// [`Error::AlreadyProvisioned`], [`Error::NoSuchKey`], or what the store says.
+    /// [`Error::AlreadyProvisioned`], [`Error::NoSuchKey`], or those of the store.
     pub fn provision(
         &self,
         ranges: &[DeviceRange],
@@ -57,21 +58,21 @@ impl LiveIndex {
             let slots = Slot(first)..Slot(fleet.slot_count());
             let fleet = Arc::new(fleet);
 
-            let new = u64::from(slots.end.0 - first) * self.hints_a_slot();
-            let grows_much = u64::from(slots.end.0 - first).saturating_mul(LEAST_GROWTH_TO_ROLL)
+            let new = u64::from(slots.end.0 - first) * self.hints_per_slot();
+            let grows_much = u64::from(slots.end.0 - first).saturating_mul(MIN_GROWTH_TO_ROLL)
                 > u64::from(fleet.slot_count());
-            if new > MAX_ADDED_HINTS || grows_much || self.would_be_crowded(&fleet) {
+            if new > MAX_ADDED_HINTS || grows_much || self.would_be_overfull(&fleet) {
                 self.rebuild_for(&fleet, batch, report)?;
             } else {
                 self.add_to_windows(&fleet, first..slots.end.0, batch)?;
             }
-            self.states.grow(slots.end.0, self.params.fresh(now_s));
+            self.states.grow(slots.end.0, SlotState::fresh(&self.params, now_s));
             self.set_fleet(fleet);
             Ok(slots)
         })?;
-        // Those of the past and of the future, which went when the present one was built.
-        // The devices are there: whoever keeps the windows builds one that fails here, and
-        // tells why it cannot be built.
+        // A build of the present window has dropped those of the past and the future. The
+        // devices are added even if such a window cannot be built: the next maintenance
+        // pass builds it, or reports why it cannot.
         for span in self.missing_spans() {
             if self.open_span(span, None).is_err() {
                 break;
@@ -80,21 +81,21 @@ impl LiveIndex {
         Ok(slots)
     }
 
-    /// Whether there is no window, or a damaged one, or one whose buckets would have four times as many hints
-    /// as one that was made for `fleet`: it grew in small steps.
-    fn would_be_crowded(&self, fleet: &Fleet) -> bool {
+    /// Whether there is no window, or a damaged one, or one whose buckets would have four times
+    /// as many hints as those of a window built for `fleet`: the fleet grew in small steps.
+    fn would_be_overfull(&self, fleet: &Fleet) -> bool {
         let declared = self.windows.declared();
         let windows = declared.len() as u64;
-        let hints = u64::from(fleet.slot_count()) * self.hints_a_slot();
+        let hints = u64::from(fleet.slot_count()) * self.hints_per_slot();
         let made_for_it = Geometry::for_hints(hints / windows.max(1), self.params.scheme);
-        let is_crowded =
+        let is_overfull =
             |window: &Window| window.geometry.prefix_bits() + 2 <= made_for_it.prefix_bits();
-        let needs_another = |window: &Arc<Window>| window.is_damaged() || is_crowded(window);
+        let needs_another = |window: &Arc<Window>| window.is_damaged() || is_overfull(window);
         windows == 0 || declared.iter().any(needs_another)
     }
 
-    /// How many hints a new slot has in the windows, about.
-    fn hints_a_slot(&self) -> u64 {
+    /// The approximate number of hints that a new slot has in all windows.
+    fn hints_per_slot(&self) -> u64 {
         let units = |window: &Window| {
             let span = window.span.as_ref()?;
             Some((span.end - span.start) / u64::from(self.params.nonces.unit_s().max(1)))
@@ -107,20 +108,20 @@ impl LiveIndex {
         }
     }
 
-    /// Builds the window of a grown fleet: where nonces tell time the present one, and
-    /// the others go. If that is cut off, the next try goes on.
+    /// Builds the window of a grown fleet: for clocked nonces the present one, and drops the
+    /// others. An interrupted build can be resumed.
     fn rebuild_for(
         &self,
         fleet: &Arc<Fleet>,
         batch: WriteBatch,
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
-        let plan = Plan { may_go_on: true, ..self.replacing_all(fleet, None) };
-        if !self.params.nonces.tells_time() {
+        let plan = WindowPlan { resumable: true, ..self.replacing_all(fleet, None) };
+        if !self.params.nonces.is_clocked() {
             return self.roll_to(plan, batch, report);
         }
         let span = Some(self.timing().span_at(self.now_s()));
-        self.open_window(Plan { span, ..plan }, batch, report, |_| Ok(()))
+        self.open_window(WindowPlan { span, ..plan }, batch, report, |_| Ok(()))
     }
 
     fn extent_rows(&self, extents: &[Extent]) -> Result<WriteBatch, Error> {
@@ -136,17 +137,17 @@ impl LiveIndex {
         Ok(batch)
     }
 
-    /// Adds the first hints of new slots to every window, in one batch with their rows.
+    /// Adds the first hints of new slots to every window, in one batch with the slots' rows.
     fn add_to_windows(
         &self,
         fleet: &Arc<Fleet>,
         slots: Range<u32>,
         mut batch: WriteBatch,
     ) -> Result<(), Error> {
-        if self.params.nonces.tells_time() {
+        if self.params.nonces.is_clocked() {
             self.note_slots(&mut batch, slots.end)?;
         }
-        let windows = self.windows.adding();
+        let windows = self.windows.read();
         let mut all = Vec::new();
         for window in windows.declared.iter() {
             let mut added: Vec<Added> = Vec::new();
@@ -157,25 +158,25 @@ impl LiveIndex {
                 cipher.each_hint(nonces, |hint| added.push((hint, slot)));
             }
             let additions = Additions::new(window.geometry, &added);
-            additions.merge(&mut batch, window);
+            additions.merge_into_batch(&mut batch, window);
             let counter = epoch_key(ADDED_KEY_PREFIX, window.epoch);
             let count = additions.count().to_le_bytes();
             batch.merge_cf(&self.store.family(META_FAMILY)?, counter, count);
             all.push((window, additions));
         }
         self.store.write_synced(batch)?;
-        all.iter().for_each(|(window, additions)| additions.take_in(window));
+        all.iter().for_each(|(window, additions)| additions.merge_into_cache(window));
         Ok(())
     }
 
-    /// Retires every key of `device`: nothing it sends is accepted from now on,
-    /// through restarts too. Its id is not free again for the same keys.
+    /// Retires every key of `device`: its packets are not accepted from now on, also after a
+    /// restart. Its id cannot be provisioned again with the same generation.
     ///
-    /// Its hints stay in the current window until the next roll and name a slot
-    /// that admits nothing. Returns the slots, so that their keys can be forgotten.
+    /// Its hints stay in the current window until the next roll, and name a slot that admits
+    /// nothing. Returns the slots, so that the caller can drop their keys.
     ///
     /// # Errors
-    /// [`Error::UnknownDevice`], or what the store says.
+    /// [`Error::UnknownDevice`], or those of the store.
     pub fn retire(&self, device: DeviceId) -> Result<Vec<Slot>, Error> {
         self.maintain(|| {
             let slots = self.slots(device);
@@ -183,8 +184,8 @@ impl LiveIndex {
                 return Err(Error::UnknownDevice(device));
             }
             let states = self.store.family(STATES_FAMILY)?;
-            // All keys of the device or none. In memory they are retired first: who
-            // admits meanwhile leaves the row alone.
+            // All keys of the device or none. They are retired in memory first, so that
+            // admission leaves their rows alone meanwhile.
             let mut batch = WriteBatch::default();
             for slot in slots.iter().filter(|slot| !self.is_retired(**slot)) {
                 let row = self.states.update(*slot, |row| {

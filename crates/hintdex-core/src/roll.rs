@@ -1,12 +1,12 @@
-//! Rolling on: the next window built in bulk, declared, and the old one dropped.
+//! The roll: build the next window in bulk, declare it, drop the old one.
 //!
-//! Lookups and admissions go on meanwhile. From the moment the states are read,
-//! every addition is also remembered, and those the new window may lack are
-//! added to it at the end; a hint that is in both is one entry.
+//! Lookups and admissions go on meanwhile. From before the states are read, every addition is
+//! also recorded. The recorded additions are added to the new window at the end; a hint that
+//! is added twice is one entry.
 //!
-//! A crash may cut this anywhere. The new family is not declared until one synced
-//! batch replaces the old window's record by its own: before that it is removed
-//! at the next opening, after that the old one is.
+//! A crash may happen at any point. One synced batch replaces the record of the old window by
+//! that of the new one. Before that batch, the next opening removes the new family; after it,
+//! the old family.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use rocksdb::WriteBatch;
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::Error;
-use crate::bulk::{Bulk, Drafts};
+use crate::bulk::{BulkBuilder, Drafts};
+use crate::coverage::{LeanRecord, SnapshotCoverage};
 use crate::fleet::Fleet;
+use crate::fleet_states::FleetStates;
 use crate::geometry::Geometry;
-use crate::held::{Held, LeftTo};
 use crate::index::LiveIndex;
-use crate::live::FleetStates;
-use crate::load::left_to_of;
+use crate::load::lean_record_of;
 use crate::progress::{Progress, Report};
 use crate::records::{
     ADDED_KEY_PREFIX, FORMAT_VERSION, META_FAMILY, WINDOW_KEY_PREFIX, WindowRecord, epoch_key,
@@ -30,15 +30,15 @@ use crate::records::{
 use crate::time::Span;
 use crate::window::{Additions, Declared, Window, next_epoch};
 
-/// Additions left over that are written while lookups wait, in about 10 ms.
-const ADDITIONS_AT_ONCE: usize = 4096;
+/// The most recorded additions that are written under the write lock, in about 10 ms.
+const MAX_LOCKED_ADDITIONS: usize = 4096;
 
 impl LiveIndex {
-    /// Whether the current window is missing or damaged, or more than half of it is stale,
-    /// so that a roll would halve it. A window beside a snapshot may grow half as large: then
-    /// many devices have come to the snapshot's end.
+    /// Whether the current window is missing or damaged, or more than half of it is stale, so
+    /// that a roll would halve it. The limit of a lean window is half as large: a lean window
+    /// of that size shows that many devices are near the end of the snapshot.
     pub fn needs_roll(&self) -> bool {
-        if self.params.nonces.tells_time() {
+        if self.params.nonces.is_clocked() {
             return false;
         }
         let declared = self.windows.declared();
@@ -46,31 +46,31 @@ impl LiveIndex {
         if window.is_damaged() {
             return true;
         }
-        let per_slot = if window.left_to.is_some() { 1 } else { 2 };
+        let per_slot = if window.lean.is_some() { 1 } else { 2 };
         let lookahead = u64::from(self.params.lookahead);
-        // Every active slot has its whole lookahead, but for the last nonces there are.
+        // Every active slot has its whole lookahead, except near the last nonce.
         window.entry_count() > (per_slot * self.active_slots() + 1) * lookahead
     }
 
-    /// Whether there is no window, where nonces tell no time and there are devices: it was
-    /// damaged and dropped, and everything is scanned for until the next roll.
+    /// Whether an index of counters has devices and no window. The window was dropped for
+    /// damage, and every hint is scanned for until the next roll.
     pub fn lacks_window(&self) -> bool {
         let is_empty = self.windows.declared().is_empty();
-        is_empty && self.slot_count() > 0 && !self.params.nonces.tells_time()
+        is_empty && self.slot_count() > 0 && !self.params.nonces.is_clocked()
     }
 
     /// Builds the next window from keys and states and drops the old one.
     ///
-    /// Lookups and admissions go on meanwhile. Costs 0.1 µs a hint and the
-    /// derivation of every hint key; `report` counts slots.
+    /// Lookups and admissions go on meanwhile. Costs 0.1 µs a hint and the derivation of every
+    /// hint key; `report` counts slots.
     ///
-    /// Where nonces tell time, windows go by the clock: then this is
+    /// The windows of clocked nonces follow the clock: for them, this is
     /// [`keep_spans`](Self::keep_spans).
     ///
     /// # Errors
-    /// [`Error::NoSuchKey`], or what the store says; the old window stays then.
+    /// [`Error::NoSuchKey`], or those of the store. After an error the old window is in use.
     pub fn roll(&self, report: Option<Report<'_>>) -> Result<(), Error> {
-        if self.params.nonces.tells_time() {
+        if self.params.nonces.is_clocked() {
             return self.keep_spans(report);
         }
         self.maintain(|| {
@@ -79,57 +79,61 @@ impl LiveIndex {
         })
     }
 
-    /// Rolls to a window that lacks what a snapshot holds.
+    /// Rolls to a lean window, which lacks the hints of a snapshot.
     ///
-    /// From then on [`candidates`](Self::candidates) is one half of an answer and
-    /// the snapshot the other: whoever opens the index attaches it, or
-    /// [rolls](Self::roll). The window grows again as devices near the end of
-    /// what is held.
+    /// From then on, a caller must ask the snapshot besides [`candidates`](Self::candidates).
+    /// A caller that opens the index attaches the snapshot, or [rolls](Self::roll). The window
+    /// grows again as devices come near the end of the snapshot.
     ///
     /// # Errors
-    /// [`Error::NotForThisIndex`] where nonces tell time, or if more slots are held than the
-    /// fleet has; [`Error::HorizonTooShort`] if less is held than the index looks ahead, or
-    /// than was held before; else those of [`roll`](Self::roll).
-    pub fn roll_beside(&self, held: &Held<'_>, report: Option<Report<'_>>) -> Result<(), Error> {
-        let refused = |why| Error::NotForThisIndex { call: "rolling beside a snapshot", why };
-        if self.params.nonces.tells_time() {
-            return Err(refused("nonces tell time; open the window of a span beside it"));
+    /// [`Error::NotForThisIndex`] for clocked nonces, or if the snapshot has more slots than
+    /// the fleet. [`Error::HorizonTooShort`] if the snapshot's horizon is shorter than the
+    /// lookahead, or than the horizon of the snapshot before. Else those of
+    /// [`roll`](Self::roll).
+    pub fn roll_lean(
+        &self,
+        coverage: &SnapshotCoverage<'_>,
+        report: Option<Report<'_>>,
+    ) -> Result<(), Error> {
+        let refused = |why| Error::NotForThisIndex { call: "a lean roll", why };
+        if self.params.nonces.is_clocked() {
+            return Err(refused("nonces are clocked; open the window of a span lean instead"));
         }
-        if held.first_nonces.len() > self.slot_count() as usize {
-            return Err(refused("the snapshot has slots that this index has not; build it again"));
+        if coverage.first_nonces.len() > self.slot_count() as usize {
+            return Err(refused("the snapshot has slots that this index lacks; rebuild it"));
         }
         self.maintain(|| {
-            let before = left_to_of(&self.windows.declared());
+            let before = lean_record_of(&self.windows.declared());
             let least_nonces =
                 before.map_or(0, |before| before.horizon_nonces).max(self.params.lookahead);
-            if held.horizon_nonces < least_nonces {
-                let horizon_nonces = held.horizon_nonces;
+            if coverage.horizon_nonces < least_nonces {
+                let horizon_nonces = coverage.horizon_nonces;
                 return Err(Error::HorizonTooShort { horizon_nonces, least_nonces });
             }
             let fleet = self.fleet();
-            self.roll_to(self.replacing_all(&fleet, Some(held)), WriteBatch::default(), report)
+            self.roll_to(self.replacing_all(&fleet, Some(coverage)), WriteBatch::default(), report)
         })
     }
 
-    /// A window of `fleet` in place of all there are, without what is held elsewhere.
+    /// The plan of a window of `fleet` that replaces all windows; with a coverage, of a lean one.
     pub(crate) fn replacing_all<'a>(
         &self,
         fleet: &'a Arc<Fleet>,
-        held: Option<&'a Held<'a>>,
-    ) -> Plan<'a> {
+        coverage: Option<&'a SnapshotCoverage<'a>>,
+    ) -> WindowPlan<'a> {
         let replaced = self.windows.declared().iter().map(|window| window.epoch).collect();
-        let left_to = held.map(Held::left_to);
-        Plan { fleet, span: None, held, left_to, replaced, may_go_on: false }
+        let lean = coverage.map(SnapshotCoverage::lean_record);
+        WindowPlan { fleet, span: None, coverage, lean, replaced, resumable: false }
     }
 
-    /// Rolls as planned to a window that is declared in one batch with `declaration`.
+    /// Rolls to a planned window. Its declaration is one batch with `declaration`.
     pub(crate) fn roll_to(
         &self,
-        plan: Plan<'_>,
+        plan: WindowPlan<'_>,
         declaration: WriteBatch,
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
-        if plan.held.is_none() {
+        if plan.coverage.is_none() {
             // Admission must again add the hints that the snapshot held, because the new
             // window will be expected to contain them.
             let lookahead = self.params.lookahead;
@@ -140,21 +144,20 @@ impl LiveIndex {
         Ok(())
     }
 
-    /// Builds a window as planned and declares it, in place of those it replaces, in one
-    /// batch with what is in `declaration`. What changes from the moment that `prepare` is
-    /// called is not missed.
+    /// Builds a planned window and declares it in place of the windows it replaces, in one
+    /// batch with `declaration`. The window includes every change from the call of `prepare` on.
     pub(crate) fn open_window<E: From<Error>>(
         &self,
-        mut plan: Plan<'_>,
+        mut plan: WindowPlan<'_>,
         declaration: WriteBatch,
         report: Option<Report<'_>>,
-        prepare: impl FnOnce(&mut Plan<'_>) -> Result<(), E>,
+        prepare: impl FnOnce(&mut WindowPlan<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let epoch = next_epoch(&self.windows.declared());
         let family = window_family(epoch);
         self.store.create_window(&family)?;
-        // From here on additions are remembered; only then are states read.
-        self.windows.alone().begin(plan.span.clone());
+        // Additions are recorded from here on, and only then are states read.
+        self.windows.write().begin_build(plan.span.clone());
         let declared = prepare(&mut plan).and_then(|()| {
             let window = self.build(epoch, &plan, report)?;
             Ok(self.declare(window, &plan, declaration)?)
@@ -165,9 +168,9 @@ impl LiveIndex {
                 Ok(old.try_for_each(|old| self.store.drop_window(&old.family))?)
             }
             Err(error) => {
-                self.windows.alone().end();
-                // Without a record it is removed at the next opening at the latest,
-                // and so are the files that were to fill it.
+                self.windows.write().end_build();
+                // If this fails, the next opening removes the family, because it has no
+                // record, and the files.
                 let _ = self.store.drop_window(&family);
                 let _ = remove_folder(&self.bulk_folder());
                 Err(error)
@@ -175,29 +178,29 @@ impl LiveIndex {
         }
     }
 
-    /// Fills the family of a new window.
+    /// Builds the window and ingests its files into its family.
     fn build(
         &self,
         epoch: u32,
-        plan: &Plan<'_>,
+        plan: &WindowPlan<'_>,
         report: Option<Report<'_>>,
     ) -> Result<Window, Error> {
         let slots = plan.fleet.slot_count();
         let live = self.live_in(plan.fleet, plan.span.clone());
-        let live = FleetStates { held: plan.held, ..live };
-        // What a snapshot has is not built, but more may come to lie in the window.
+        let live = FleetStates { coverage: plan.coverage, ..live };
+        // The hints of the snapshot are not built, but the window may grow to its full size.
         let full = u64::from(slots) * u64::from(self.params.lookahead);
-        let leaves_all = plan.span.is_some() && plan.left_to.is_some();
+        let leaves_all = plan.span.is_some() && plan.lean.is_some();
         let hints = if leaves_all { 0 } else { live.count_hints() };
-        let expected = if plan.left_to.is_some() { full } else { hints };
+        let expected = if plan.lean.is_some() { full } else { hints };
         let mut record = WindowRecord::new_zeroed();
         let geometry = Geometry::for_hints(expected, self.params.scheme);
         (record.prefix_bits, record.suffix_bits) = (geometry.prefix_bits(), geometry.suffix_bits());
         record.slots = slots.into();
-        if let Some(left_to) = &plan.left_to {
-            record.snapshot = left_to.snapshot;
-            record.snapshot_slots = left_to.slots.into();
-            record.horizon_nonces = left_to.horizon_nonces.into();
+        if let Some(lean) = &plan.lean {
+            record.snapshot = lean.snapshot;
+            record.snapshot_slots = lean.slots.into();
+            record.horizon_nonces = lean.horizon_nonces.into();
         }
         let span = plan.span.clone().unwrap_or_default();
         (record.from_unix_s, record.to_unix_s) = (span.start.into(), span.end.into());
@@ -205,10 +208,10 @@ impl LiveIndex {
             let progress = Progress::new(report);
             let bulk = self.bulk(geometry, &progress);
             let folder = self.bulk_folder();
-            // With one pass there is nothing to go on from.
-            let drafts = if plan.may_go_on && bulk.passes(hints).len() > 1 {
+            // A build of one pass has no finished pass to resume from.
+            let drafts = if plan.resumable && bulk.passes(hints).len() > 1 {
                 let context: [&[u8]; 2] = [&self.index_id, &FORMAT_VERSION.to_le_bytes()];
-                Drafts::of_plan(&folder, &bulk.plan_digest(&live, hints, &context)?)?
+                Drafts::resume_or_empty(&folder, &bulk.plan_digest(&live, hints, &context)?)?
             } else {
                 Drafts::new(&folder)?
             };
@@ -221,8 +224,12 @@ impl LiveIndex {
     }
 
     /// The bulk builder for a window of this index.
-    pub(crate) fn bulk<'a>(&'a self, geometry: Geometry, progress: &'a Progress<'a>) -> Bulk<'a> {
-        Bulk {
+    pub(crate) fn bulk<'a>(
+        &'a self,
+        geometry: Geometry,
+        progress: &'a Progress<'a>,
+    ) -> BulkBuilder<'a> {
+        BulkBuilder {
             scheme: self.params.scheme,
             keys: self.keys.as_ref(),
             geometry,
@@ -232,34 +239,35 @@ impl LiveIndex {
         }
     }
 
-    /// Adds what the window missed and declares it. Returns those it replaces.
+    /// Adds the recorded additions to the window and declares it. Returns the windows that it
+    /// replaces.
     fn declare(
         &self,
         mut window: Window,
-        plan: &Plan<'_>,
+        plan: &WindowPlan<'_>,
         mut declaration: WriteBatch,
     ) -> Result<Declared, Error> {
         let meta = self.store.family(META_FAMILY)?;
-        // Most of what was missed, without holding anybody up.
+        // Writes most of the recorded additions while admissions go on.
         loop {
-            let missed = self.windows.adding().take_missed();
-            let few = missed.len() <= ADDITIONS_AT_ONCE;
+            let recorded = self.windows.read().take_recorded();
+            let few = recorded.len() <= MAX_LOCKED_ADDITIONS;
             let mut batch = WriteBatch::default();
-            let additions = Additions::new(window.geometry, &missed);
-            additions.merge(&mut batch, &window);
+            let additions = Additions::new(window.geometry, &recorded);
+            additions.merge_into_batch(&mut batch, &window);
             self.store.write(batch)?;
-            additions.take_in(&window);
+            additions.merge_into_cache(&window);
             if few {
                 break;
             }
         }
-        let mut windows = self.windows.alone();
-        let additions = Additions::new(window.geometry, &windows.take_missed());
-        additions.merge(&mut declaration, &window);
+        let mut windows = self.windows.write();
+        let additions = Additions::new(window.geometry, &windows.take_recorded());
+        additions.merge_into_batch(&mut declaration, &window);
         window.built_entries = window.entry_count() + additions.count();
         let record = window.record();
         record
-            .check(plan.fleet.slot_count(), self.params.nonces.tells_time())
+            .check(plan.fleet.slot_count(), self.params.nonces.is_clocked())
             .map_err(|why| Error::unsound("a window record", why))?;
         declaration.put_cf(&meta, epoch_key(WINDOW_KEY_PREFIX, window.epoch), record.as_bytes());
         for epoch in &plan.replaced {
@@ -267,22 +275,22 @@ impl LiveIndex {
             declaration.delete_cf(&meta, epoch_key(ADDED_KEY_PREFIX, *epoch));
         }
         self.store.write_synced(declaration)?;
-        // The window is declared, whatever happens here: a mark that stays costs a rebuild.
-        if let Err(error) = self.store.forget_dropped_windows() {
+        // The window is declared even if this fails: a mark that stays costs a rebuild.
+        if let Err(error) = self.store.remove_damage_mark() {
             self.note(error.to_string());
         }
-        additions.take_in(&window);
-        if let Some(held) = plan.held {
-            // Nobody admits while the windows are held: from the next packet on
-            // the new window is asked, and what it lacks is in the snapshot.
+        additions.merge_into_cache(&window);
+        if let Some(coverage) = plan.coverage {
+            // The write guard blocks admission. From the next packet on the new window is
+            // used, and the snapshot holds the hints that the window lacks.
             let last = self.params.max_nonce();
-            self.states.update_each(|slot, state| state.reach(held.end(slot), last));
+            self.states.update_each(|slot, state| state.reach(coverage.end_of(slot), last));
         }
-        windows.end();
+        windows.end_build();
         Ok(windows.replace(&plan.replaced, Some(window)))
     }
 
-    /// What is live in `fleet` now, or in a span of time.
+    /// The live slots of `fleet`, now or in a span of time.
     pub(crate) fn live_in<'a>(&'a self, fleet: &'a Fleet, span: Option<Span>) -> FleetStates<'a> {
         FleetStates {
             fleet,
@@ -292,23 +300,23 @@ impl LiveIndex {
             span,
             rest: None,
             now_s: self.now_s(),
-            held: None,
+            coverage: None,
         }
     }
 }
 
-/// A window that is to be.
-pub(crate) struct Plan<'a> {
+/// The plan of a window.
+pub(crate) struct WindowPlan<'a> {
     pub(crate) fleet: &'a Arc<Fleet>,
-    /// The station's time it is for, where nonces tell time.
+    /// The station time that the window covers; `None` for counters.
     pub(crate) span: Option<Span>,
-    /// What need not be in it, slot by slot.
-    pub(crate) held: Option<&'a Held<'a>>,
-    /// The snapshot that has it. Where nonces tell time, that has all of the window.
-    pub(crate) left_to: Option<LeftTo>,
-    /// The epochs of the windows that go when it comes.
+    /// The nonces of each slot that the window need not hold.
+    pub(crate) coverage: Option<&'a SnapshotCoverage<'a>>,
+    /// The lean record of the window. For clocked nonces, the snapshot holds the whole window.
+    pub(crate) lean: Option<LeanRecord>,
+    /// The epochs of the windows that this one replaces.
     pub(crate) replaced: Vec<u32>,
-    /// Whether a build that is cut off is worth going on with: nobody is waiting for it
-    /// meanwhile, and nothing is admitted.
-    pub(crate) may_go_on: bool,
+    /// Whether an interrupted build is worth resuming: no caller waits for it meanwhile, and
+    /// nothing is admitted.
+    pub(crate) resumable: bool,
 }

@@ -1,10 +1,10 @@
-//! The states of all slots in memory, in shards that are locked one by one.
+//! The states of all slots in memory, in shards with a lock each.
 //!
-//! 24 bytes a slot, and 40 more where nonces tell time; where units of time have counters of
-//! their own, some 30 more while packets of the last unit may come late. The rows in the store are
-//! their log: they are read once, at opening, and written with every accepted packet.
-//! A shard's lock is held from the judging of a nonce until its write was handed to
-//! the log, so of two threads with the same packet one sees the other's acceptance.
+//! A slot takes 24 bytes, and 40 more with clocked nonces. With a counter for each day it takes
+//! about 30 more while packets of the previous day may arrive. The rows in the store are the log
+//! of the states: they are read once, at opening, and written with every accepted packet. A
+//! shard stays locked from the judgement of a nonce until its write is in the log. So of two
+//! threads with the same packet, one sees the other's acceptance.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -14,16 +14,15 @@ use hintdex_wire::{ReplayWindow, Slot};
 
 use crate::params::Params;
 use crate::records::{ClockRecord, Row, SlotRow, SlotState, StateRecord, Unsound};
-use crate::time::{Life, Pending};
+use crate::time::{Pending, Session};
 
-/// How many shards there are: enough that threads seldom meet, few enough that a
-/// set of them is one word.
+/// The number of shards: threads seldom meet in one, and a set of shards fits into a word.
 pub(crate) const SHARDS: u32 = 64;
 
-/// Every slot's state; slot *s* stands in shard *s* mod 64.
+/// The state of every slot; slot *s* is in shard *s* mod 64.
 pub(crate) struct StateTable {
     shards: Vec<Mutex<Shard>>,
-    /// The slots that are out of service, and why.
+    /// The slots that are out of service, each with the reason.
     out_of_service: Mutex<BTreeMap<Slot, &'static str>>,
 }
 
@@ -31,32 +30,31 @@ pub(crate) struct StateTable {
 #[derive(Default)]
 pub(crate) struct Shard {
     states: Vec<StateRecord>,
-    /// Empty where nonces tell no time.
+    /// Empty for counters.
     clocks: Vec<ClockRecord>,
-    /// By place, past lives and pending packets of slots that have some.
-    rare: HashMap<usize, Rare>,
-    /// By place, the replay windows of units of time before the present one: of slots
-    /// that began a unit not long ago.
+    /// By place, the past sessions and pending packets of the slots that have any.
+    rare: HashMap<usize, RareFields>,
+    /// By place, the late windows of the slots that have one.
     late: HashMap<usize, ReplayWindow>,
 }
 
-/// What few slots have.
+/// The fields that few slots have.
 #[derive(Clone, Default)]
-struct Rare {
-    past: Vec<Life>,
+struct RareFields {
+    past: Vec<Session>,
     pending: Vec<Pending>,
 }
 
-/// What the states of a fleet sum up to.
+/// Sums over the states of a fleet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
-    /// Slots there are.
+    /// All slots.
     pub(crate) slots: u64,
-    /// Slots that are retired.
+    /// Retired slots.
     pub(crate) retired: u64,
     /// Slots whose stored state is not sound, or whose key is missing.
     pub(crate) out_of_service: u64,
-    /// Live hints of all others, as far as states tell them.
+    /// Live hints of all other slots, as their states count them.
     pub(crate) hints: u64,
 }
 
@@ -70,7 +68,7 @@ impl StateTable {
         Self { shards, out_of_service: Mutex::default() }
     }
 
-    /// Makes room for `slots` slots; the new ones are `fresh`.
+    /// Grows the table to `slots` slots; the new ones have the state `fresh`.
     pub(crate) fn grow(&self, slots: u32, fresh: SlotState) {
         for (shard, number) in self.shards.iter().zip(0..) {
             let len = slots.saturating_sub(number).div_ceil(SHARDS) as usize;
@@ -86,7 +84,7 @@ impl StateTable {
         }
     }
 
-    /// The shard `slot` stands in.
+    /// The shard of `slot`.
     pub(crate) const fn shard_of(slot: Slot) -> u32 {
         slot.0 % SHARDS
     }
@@ -96,18 +94,18 @@ impl StateTable {
         (slot.0 / SHARDS) as usize
     }
 
-    /// Locks a shard; whoever needs several takes them in ascending order.
+    /// Locks a shard. A caller that needs several locks them in ascending order.
     pub(crate) fn shard(&self, number: u32) -> Option<ShardGuard<'_>> {
         self.shards.get(number as usize).map(lock)
     }
 
-    /// A copy of what is known of a slot.
+    /// A copy of a slot's state.
     pub(crate) fn get(&self, slot: Slot) -> Option<SlotState> {
         self.shard(Self::shard_of(slot))?.get(Self::place_of(slot))
     }
 
-    /// Runs `work` on the row of a slot with its shard locked, and stores what becomes of
-    /// the row; `None` if there is no such slot.
+    /// Runs `work` on the row of a slot with its shard locked, and stores the changed row;
+    /// `None` if there is no such slot.
     pub(crate) fn update<T>(&self, slot: Slot, work: impl FnOnce(&mut SlotRow) -> T) -> Option<T> {
         let mut shard = self.shard(Self::shard_of(slot))?;
         let mut row = shard.row(Self::place_of(slot))?;
@@ -117,7 +115,7 @@ impl StateTable {
     }
 
     /// Takes a slot of `shard` out of service until the index is opened again: it admits
-    /// nothing, and no window holds its hints.
+    /// nothing, and new windows lack its hints.
     pub(crate) fn put_out_of_service(&self, shard: &mut Shard, slot: Slot, why: &'static str) {
         if let Some(state) = shard.states.get_mut(Self::place_of(slot))
             && !state.is_retired()
@@ -127,11 +125,11 @@ impl StateTable {
         }
     }
 
-    /// The slots that are out of service, and why.
+    /// The slots that are out of service, each with the reason.
     pub(crate) fn out_of_service(&self) -> Vec<(Slot, &'static str)> {
         let slots = lock(&self.out_of_service);
         let slots = slots.iter().map(|(slot, why)| (*slot, *why));
-        // One that was retired since needs nobody's care.
+        // A slot that was retired since is no longer out of service.
         slots
             .filter(|(slot, _)| {
                 self.get(*slot).is_some_and(|known| known.state.is_out_of_service())
@@ -139,7 +137,7 @@ impl StateTable {
             .collect()
     }
 
-    /// Runs `work` on every slot's state, a shard locked at a time.
+    /// Runs `work` on every slot's state, with one shard locked at a time.
     pub(crate) fn update_each(&self, mut work: impl FnMut(Slot, &mut StateRecord)) {
         for (shard, number) in self.shards.iter().zip(0..) {
             let slots = (number..=u32::MAX).step_by(SHARDS as usize).map(Slot);
@@ -147,9 +145,9 @@ impl StateTable {
         }
     }
 
-    /// Copies of what is known of `slots`, as far as the table reaches.
+    /// Copies of the states of those of `slots` that exist.
     ///
-    /// Each shard is locked once, so this is not a picture of one moment.
+    /// Each shard is locked by itself, so the copies are not of one moment.
     pub(crate) fn copy(&self, slots: Range<u32>) -> Vec<SlotState> {
         let shards = 0..SHARDS.min(slots.len().try_into().unwrap_or(SHARDS));
         let mut copies = vec![None; slots.len()];
@@ -163,7 +161,7 @@ impl StateTable {
         copies.into_iter().map_while(|copy| copy).collect()
     }
 
-    /// Sums over all slots, from a walk over the table.
+    /// Sums over all slots. Walks over the table.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for shard in &self.shards {
@@ -182,7 +180,7 @@ impl StateTable {
         totals
     }
 
-    /// What it takes in memory.
+    /// The memory of the table.
     pub(crate) fn memory_bytes(&self) -> usize {
         let of_shard = |shard: &Mutex<Shard>| {
             let shard = lock(shard);
@@ -195,7 +193,7 @@ impl StateTable {
 }
 
 impl Shard {
-    /// A copy of what is known of the slot at `place`.
+    /// A copy of the state of the slot at `place`.
     pub(crate) fn get(&self, place: usize) -> Option<SlotState> {
         let state = *self.states.get(place)?;
         Some(SlotState { state, clock: self.clocks.get(place).copied() })
@@ -206,17 +204,17 @@ impl Shard {
         place < self.states.len()
     }
 
-    /// A copy of all that is stored of the slot at `place`.
+    /// A copy of the whole row of the slot at `place`.
     pub(crate) fn row(&self, place: usize) -> Option<SlotRow> {
         let mut row = SlotRow::of(self.get(place)?);
-        if let Some(Rare { past, pending }) = self.rare.get(&place) {
+        if let Some(RareFields { past, pending }) = self.rare.get(&place) {
             (row.past, row.pending) = (past.clone(), pending.clone());
         }
         row.late = self.late.get(&place).copied();
         Some(row)
     }
 
-    /// The bytes to store of the slot at `place`.
+    /// The bytes of the row of the slot at `place`.
     ///
     /// # Errors
     /// Why the row is not sound.
@@ -224,12 +222,12 @@ impl Shard {
         self.row(place).ok_or("there is no such slot").and_then(|row| row.write(params))
     }
 
-    /// Sets the state of the slot at `place`, where nonces tell no time.
+    /// Sets the state of the slot at `place`; for counters only.
     pub(crate) fn set_state(&mut self, place: usize, state: StateRecord) {
         self.states.get_mut(place).into_iter().for_each(|at| *at = state);
     }
 
-    /// Sets all that is known of the slot at `place`; does nothing if there is no such slot.
+    /// Sets the whole row of the slot at `place`; does nothing if there is no such slot.
     pub(crate) fn set_row(&mut self, place: usize, row: SlotRow) {
         let SlotRow { known, past, late, pending } = row;
         let Some(state) = self.states.get_mut(place) else { return };
@@ -240,7 +238,7 @@ impl Shard {
         if past.is_empty() && pending.is_empty() {
             self.rare.remove(&place);
         } else {
-            self.rare.insert(place, Rare { past, pending });
+            self.rare.insert(place, RareFields { past, pending });
         }
         match late {
             None => self.late.remove(&place),
@@ -249,7 +247,7 @@ impl Shard {
     }
 }
 
-/// Locks; a thread that panicked with the lock held changed at most one whole record.
+/// Locks a mutex, also after a panic: a panic leaves at most one whole record changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What an index holds and what it costs.
+//! The contents of an index, and their cost.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -9,78 +9,78 @@ use rocksdb::properties::{
 };
 
 use crate::Error;
-use crate::held::SnapshotId;
+use crate::coverage::SnapshotId;
 use crate::index::LiveIndex;
 use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
 use crate::time::{Span, Timing};
-use crate::window::present;
+use crate::window::present_window;
 
-/// A part of an index and what it costs.
+/// A part of an index, and its cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// What it is: `hints`, `states`, `slots`, `meta`, `log` or `other`.
+    /// The part: `hints`, `states`, `slots`, `meta`, `log` or `other`.
     pub name: &'static str,
-    /// Bytes of its files.
+    /// The length of its files.
     pub disk_bytes: u64,
-    /// Bytes of it that are in write buffers and not in its files yet; the log
-    /// has them.
+    /// Bytes in write buffers that are not in its files yet, but in the log.
     pub buffered_bytes: u64,
 }
 
-/// What an index holds and what it costs, at one moment.
+/// The contents of an index, and their cost, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The index's own random id.
+    /// The random id of the index.
     pub index_id: [u8; 16],
-    /// How hints are computed.
+    /// The hint scheme.
     pub scheme: HintScheme,
-    /// How nonces are made.
+    /// The kind of nonces.
     pub nonces: NonceKind,
-    /// Hints a device has in the index, or of each day; steps come by the clock alone.
+    /// The nonces of a device, or of each day, whose hints are in the index; without meaning
+    /// for time steps.
     pub lookahead: u32,
-    /// When the index was made, in seconds since 1970.
+    /// The time of the index's creation, in seconds since 1970.
     pub created_unix_s: u64,
-    /// Keys that were provisioned, retired ones included.
+    /// Provisioned slots, retired ones included.
     pub slots: u64,
-    /// Keys that were retired.
+    /// Retired slots.
     pub retired_slots: u64,
-    /// Live hints: those that an honest device may send next, in the window or in
-    /// the snapshot it is left to.
+    /// Live hints: those that an honest device may send next, in the windows or in the snapshot
+    /// of a lean window.
     pub hints: u64,
-    /// Entries of all windows: live hints, stale ones, and added twice.
+    /// Entries of all windows: live ones, stale ones, and those that were added twice.
     pub entries: u64,
-    /// How the index goes with time, where nonces tell it.
+    /// The time parameters; `None` for counters.
     pub timing: Option<Timing>,
-    /// The spans of the windows, where nonces tell time, in order.
+    /// The spans of the windows, in order; empty for counters.
     pub spans: Vec<Span>,
-    /// The number of the current window; 0 before the first provisioning.
+    /// The epoch of the current window; 0 before the first provisioning.
     pub epoch: u32,
-    /// The snapshot that holds what the current window lacks, if one does.
-    pub left_to: Option<SnapshotId>,
-    /// Bits of a hint that name its bucket.
+    /// The snapshot that holds the hints the current window lacks, if the window is lean.
+    pub lean_snapshot: Option<SnapshotId>,
+    /// The bits of a hint that select its bucket.
     pub prefix_bits: u8,
-    /// Bits of a hint that its entry carries.
+    /// The bits of a hint that its entry carries.
     pub suffix_bits: u8,
-    /// What the files hold, part by part.
+    /// The parts of the index.
     pub sections: Vec<Section>,
-    /// Bytes of the states in memory.
+    /// Memory of the states, in bytes.
     pub states_memory_bytes: u64,
-    /// Bytes of rows in memory and of the block cache in use, write buffers included.
+    /// Memory of cached rows and of the block cache, write buffers included, in bytes.
     pub cache_bytes: u64,
-    /// Bytes of the store's tables of blocks, outside the cache.
+    /// Memory of the store's table readers, outside the block cache, in bytes.
     pub tables_memory_bytes: u64,
     /// Rolls since the index was opened.
     pub rolls: u64,
 }
 
 impl Stats {
-    /// Bytes of all files.
+    /// The length of all files.
     pub fn disk_bytes(&self) -> u64 {
         self.sections.iter().map(|section| section.disk_bytes).sum()
     }
 
-    /// Bytes of a section's files; 0 if there is none of that name.
+    /// The length of a section's files; 0 if there is no such section.
     pub fn section_bytes(&self, name: &str) -> u64 {
         self.sections
             .iter()
@@ -91,11 +91,10 @@ impl Stats {
 }
 
 impl LiveIndex {
-    /// What the index holds and what it costs. A walk over the states, 1 ms a
-    /// million slots.
+    /// The contents of the index, and their cost. Walks over the states: 1 ms a million slots.
     ///
     /// # Errors
-    /// What the store or the file system says.
+    /// Those of the store or of the file system.
     pub fn stats(&self) -> Result<Stats, Error> {
         let totals = self.states.totals();
         let mut tables_memory_bytes = 0;
@@ -119,7 +118,7 @@ impl LiveIndex {
         }
         let hints = self.count_hints(totals.hints);
         let spans = self.spans().into_iter().map(|(span, _)| span).collect();
-        let current = present(&declared, self.now_s()).and_then(|at| declared.get(at));
+        let current = present_window(&declared, self.now_s()).and_then(|at| declared.get(at));
         Ok(Stats {
             index_id: self.index_id,
             scheme: self.params.scheme,
@@ -130,10 +129,10 @@ impl LiveIndex {
             retired_slots: totals.retired,
             hints,
             entries: declared.iter().map(|window| window.entry_count()).sum(),
-            timing: self.params.nonces.tells_time().then_some(self.timing()),
+            timing: self.params.nonces.is_clocked().then_some(self.timing()),
             spans,
             epoch: current.map_or(0, |window| window.epoch),
-            left_to: current.and_then(|window| window.left_to).map(|left_to| left_to.snapshot),
+            lean_snapshot: current.and_then(|window| window.lean).map(|lean| lean.snapshot),
             prefix_bits: current.map_or(0, |window| window.geometry.prefix_bits()),
             suffix_bits: current.map_or(0, |window| window.geometry.suffix_bits()),
             sections,
@@ -144,9 +143,9 @@ impl LiveIndex {
         })
     }
 
-    /// The live hints: those the states tell, or those of all windows of time.
+    /// The number of live hints: the sum over the states, or over all windows of time.
     fn count_hints(&self, of_states: u64) -> u64 {
-        if !self.params.nonces.tells_time() {
+        if !self.params.nonces.is_clocked() {
             return of_states;
         }
         let fleet = self.fleet();
@@ -156,16 +155,16 @@ impl LiveIndex {
 
     fn property(&self, family: &str, name: &rocksdb::properties::PropName) -> Result<u64, Error> {
         let value = self.store.db().property_int_value_cf(&self.store.family(family)?, name);
-        Ok(value.map_err(Error::store("asking for a property"))?.unwrap_or(0))
+        Ok(value.map_err(Error::store("reading a property"))?.unwrap_or(0))
     }
 
-    /// Bytes of the write-ahead log and of all files of the store.
+    /// The length of the write-ahead log, and of all files of the store.
     fn file_bytes(&self) -> Result<(u64, u64), Error> {
         let path = self.store.path();
         let mut totals = (0, 0);
         for entry in fs::read_dir(path).map_err(Error::io("listing a folder", path))? {
             let entry = entry.map_err(Error::io("listing a folder", path))?;
-            // A file the store just dropped is no longer part of the index.
+            // The store dropped this file meanwhile.
             let Ok(metadata) = entry.metadata() else { continue };
             let is_log = entry.path().extension().is_some_and(|extension| extension == "log");
             totals.0 += if is_log { metadata.len() } else { 0 };

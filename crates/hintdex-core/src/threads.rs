@@ -1,18 +1,18 @@
-//! Which threads may wait for a lock that is held while others work.
+//! The threads on which a lock may be held across a fork.
 
 use rayon::ThreadPool;
 
 use crate::Error;
 
-/// Runs `work` on this thread, or on one of its own if this is one of rayon's, and waits
-/// without taking up other work.
+/// Runs `work` on this thread, or on a new thread if this thread belongs to rayon, and waits
+/// for it without running other tasks.
 ///
-/// A thread of rayon's that waits for its helpers takes up other tasks of its pool
-/// meanwhile. If it holds a lock, and such a task wants the same one, both wait for ever. So
-/// whoever holds a lock across a fork takes it in here. Costs some 20 µs for the thread.
+/// A rayon thread that waits for its helpers runs other tasks of its pool meanwhile. If the
+/// thread holds a lock and such a task wants the same lock, both wait for ever. So work that
+/// holds a lock across a fork takes the lock inside this call. A new thread costs about 20 µs.
 ///
 /// # Panics
-/// When `work` does.
+/// If `work` panics.
 pub fn on_plain_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     if rayon::current_thread_index().is_none() {
         return work();
@@ -23,7 +23,7 @@ pub fn on_plain_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// A pool with as many threads as the one that this is called in.
+/// A pool with as many threads as the current pool.
 pub(crate) fn workers() -> Result<ThreadPool, Error> {
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(rayon::current_num_threads())

@@ -1,25 +1,25 @@
-//! Every check there is, over the whole index.
+//! The verification of a whole index.
 //!
-//! The index is a pure function of keys and states, so it can be made again and
-//! compared: every live hint must be in its bucket. Entries beyond those are
-//! stale, which costs space and never correctness.
+//! The index is a pure function of keys and states, so verification computes it again and
+//! compares: every live hint must be in its bucket. Other entries are stale, which costs space
+//! and never correctness.
 
 use hintdex_wire::Slot;
 use rocksdb::{DBRawIteratorWithThreadMode, IteratorMode, ReadOptions};
 
 use crate::Error;
 use crate::bucket::{self, Bucket, Entry};
-use crate::bulk::Sorted;
+use crate::bulk::SortedPartition;
 use crate::fleet::Fleet;
+use crate::fleet_states::FleetStates;
 use crate::geometry::{BucketKey, Geometry};
 use crate::index::LiveIndex;
-use crate::live::FleetStates;
 use crate::progress::{Progress, Report};
 use crate::records::epoch_of_family;
 use crate::store::Db;
 use crate::window::Window;
 
-/// What a verification went through.
+/// The numbers of checked items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
@@ -31,30 +31,30 @@ pub struct Verified {
     pub buckets: u64,
     /// Entries of all buckets.
     pub entries: u64,
-    /// Rows of all families, each read back with its checksum.
+    /// Rows of all families, each read with its checksum.
     pub rows: u64,
 }
 
 impl LiveIndex {
-    /// Checks the whole index: every checksum, every record, every bucket, and
-    /// that every live hint of every device is there. In an index that
-    /// [leaves hints to a snapshot](Self::left_to) it cannot know which hints
-    /// should be there, and counts none.
+    /// Checks the whole index: every checksum, every record, every bucket, and that every live
+    /// hint of every device is in its bucket. In a [lean](Self::lean_snapshot) index it is
+    /// unknown which hints the window must hold, so no hints are checked or counted.
     ///
-    /// Meant for an index that nobody writes to meanwhile. Costs about as much as
-    /// a roll; `report` counts slots.
+    /// Call it while nothing else writes to the index. Costs about as much as a roll; `report`
+    /// counts slots.
     ///
     /// # Errors
-    /// [`Error::Corrupted`] for the first thing that is wrong, or what the store says.
+    /// The first fault found: [`Error::Corrupted`], [`Error::WindowDamaged`] or
+    /// [`Error::OutOfService`]; else those of the store.
     pub fn verify(&self, report: Option<Report<'_>>) -> Result<Verified, Error> {
         self.maintain(|| {
             let fleet = self.fleet();
             let mut verified = Verified { rows: self.read_everything()?, ..Verified::default() };
             verified.slots = fleet.slot_count().into();
             if self.lacks_window() {
-                return Err(Error::window_damaged("there is none"));
+                return Err(Error::window_damaged("it is missing"));
             }
-            // No build can replace a window while this runs.
+            // No window can be replaced while this runs.
             for window in self.windows.declared().iter() {
                 let Verified { hints, buckets, entries, .. } =
                     self.verify_window(window, &fleet, report)?;
@@ -71,7 +71,7 @@ impl LiveIndex {
         })
     }
 
-    /// Checks every bucket of a window, and that it holds what it must.
+    /// Checks every bucket of a window, and that the window holds every live hint.
     fn verify_window(
         &self,
         window: &Window,
@@ -83,10 +83,10 @@ impl LiveIndex {
         let mut rows = self.store.db().raw_iterator_cf_opt(&family, reading_disk());
         rows.seek_to_first();
         let slots = fleet.slot_count();
-        let mut buckets = Buckets { rows, geometry, slots, seen: Verified::default() };
+        let mut buckets = BucketWalk { rows, geometry, slots, seen: Verified::default() };
         let progress = Progress::new(report);
         let mut found = 0;
-        let mut compare = |sorted: &Sorted| {
+        let mut compare = |sorted: &SortedPartition| {
             sorted.each_bucket(geometry, |key, wanted| {
                 let stored = buckets.advance_to(key)?;
                 let is_missing = |entry: &&Entry| stored.binary_search(entry).is_err();
@@ -99,10 +99,11 @@ impl LiveIndex {
                 Ok(())
             })
         };
-        // Of a span, what is still to come: what is past may have moved since.
+        // Only the rest of a span is checked: the bounds that past hints followed from may
+        // have changed.
         let now_s = self.now_s();
         let rest = window.span.as_ref().map(|span| span.start.max(now_s.min(span.end))..span.end);
-        if window.left_to.is_none() && rest.as_ref().is_none_or(|rest| !rest.is_empty()) {
+        if window.lean.is_none() && rest.as_ref().is_none_or(|rest| !rest.is_empty()) {
             let live = self.live_in(fleet, window.span.clone());
             let live = FleetStates { rest, ..live };
             let hints = live.count_hints();
@@ -112,7 +113,7 @@ impl LiveIndex {
         Ok(Verified { hints: found, ..buckets.seen })
     }
 
-    /// Reads every row of every family from disk, which checks every checksum.
+    /// Reads every row of every family from disk, and so checks every checksum.
     fn read_everything(&self) -> Result<u64, Error> {
         let mut count = 0;
         for name in self.store.family_names()? {
@@ -132,7 +133,7 @@ impl LiveIndex {
     }
 }
 
-/// Options of a read that checks what it reads and leaves the cache as it is.
+/// Options of a read that checks checksums and does not fill the cache.
 fn reading_disk() -> ReadOptions {
     let mut options = ReadOptions::default();
     options.set_verify_checksums(true);
@@ -140,16 +141,16 @@ fn reading_disk() -> ReadOptions {
     options
 }
 
-/// A walk over the buckets of a window that checks each on the way.
-struct Buckets<'a> {
+/// A walk over the buckets of a window that checks each of them.
+struct BucketWalk<'a> {
     rows: DBRawIteratorWithThreadMode<'a, Db>,
     geometry: Geometry,
     slots: u32,
     seen: Verified,
 }
 
-impl Buckets<'_> {
-    /// Checks every bucket up to `key` and returns the entries of that one.
+impl BucketWalk<'_> {
+    /// Checks every bucket up to `key`; returns the entries of the bucket at `key`.
     fn advance_to(&mut self, key: BucketKey) -> Result<Vec<Entry>, Error> {
         while let Some((at, entries)) = self.next()? {
             if at == key {
@@ -162,7 +163,7 @@ impl Buckets<'_> {
         Err(Error::window_damaged(format!("bucket {key:02x?} is missing")))
     }
 
-    /// Checks the buckets that are left.
+    /// Checks the remaining buckets.
     fn finish(&mut self) -> Result<(), Error> {
         while self.next()?.is_some() {}
         Ok(())
@@ -174,17 +175,17 @@ impl Buckets<'_> {
             return Ok(None);
         };
         let bad = |why: &str| Error::window_damaged(format!("bucket {key:02x?}: {why}"));
-        let name = key.try_into().map_err(|_| bad("its key is none"))?;
+        let name = key.try_into().map_err(|_| bad("its key is not 4 bytes long"))?;
         if u64::from(u32::from_be_bytes(name)) >> self.geometry.prefix_bits() != 0 {
-            return Err(bad("no hint has its prefix"));
+            return Err(bad("its prefix is wider than the window's"));
         }
         let bucket = Bucket::parse(value)
             .filter(|bucket| bucket.suffix_bits() == self.geometry.suffix_bits().into());
         let entries = bucket
             .and_then(|bucket| bucket.entries())
-            .ok_or_else(|| bad("its parts do not fit"))?;
+            .ok_or_else(|| bad("its parts contradict one another"))?;
         if entries.iter().any(|entry| bucket::slot_of(*entry).0 >= self.slots) {
-            return Err(bad("it names a slot that is not there"));
+            return Err(bad("it names a slot that is not in the fleet"));
         }
         self.seen.buckets += 1;
         self.seen.entries += entries.len() as u64;

@@ -1,4 +1,4 @@
-//! The windows an index answers from, and what a build in progress must not miss.
+//! The declared windows of an index, and the additions that a build in progress must include.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -11,57 +11,57 @@ use rocksdb::WriteBatch;
 
 use crate::Error;
 use crate::bucket;
+use crate::coverage::LeanRecord;
 use crate::geometry::{BucketKey, Geometry};
-use crate::held::LeftTo;
 use crate::records::{WindowRecord, window_family};
-use crate::rows::Rows;
-use crate::store::{Family, KeptFamily, Store};
+use crate::row_cache::RowCache;
+use crate::store::{Family, OwnedFamily, Store};
 use crate::time::{Span, Timing};
 
-/// A declared window: a column family and how hints are cut in it.
+/// A declared window: a column family and the geometry of its hints.
 pub(crate) struct Window {
     pub(crate) epoch: u32,
     pub(crate) family: String,
-    kept: KeptFamily,
+    family_handle: OwnedFamily,
     pub(crate) geometry: Geometry,
-    pub(crate) rows: Rows,
-    /// The station's time it is for, where nonces tell time.
+    pub(crate) row_cache: RowCache,
+    /// The station time that the window covers; `None` for counters.
     pub(crate) span: Option<Span>,
-    /// Slots there are in it.
+    /// The number of slots that the window covers.
     pub(crate) slots: AtomicU32,
-    /// What it lacks, if a snapshot has it.
-    pub(crate) left_to: Option<LeftTo>,
-    /// Entries it was declared with.
+    /// The hints that the window lacks, if the window is lean.
+    pub(crate) lean: Option<LeanRecord>,
+    /// The entries the window was built with.
     pub(crate) built_entries: u64,
-    /// Those, and entries added since, stale ones included.
+    /// The entries it was built with and those added since, stale ones included.
     pub(crate) entries: AtomicU64,
-    /// The first damage that a lookup met in it.
+    /// The first damage that a lookup found in the window.
     damage: OnceLock<String>,
 }
 
 impl Window {
-    /// The window of this epoch, whose family is there.
+    /// Opens the window of this epoch, whose family must exist.
     pub(crate) fn new(store: &Store, epoch: u32, record: &WindowRecord) -> Result<Self, Error> {
         let family = window_family(epoch);
         let no_bits = || Error::unsound("a window record", "no window has these bits");
         let geometry = record.geometry().ok_or_else(no_bits)?;
         Ok(Self {
             epoch,
-            kept: store.keep(&family)?,
+            family_handle: store.own_family(&family)?,
             family,
             geometry,
-            rows: Rows::new(geometry, store.row_budget()),
+            row_cache: RowCache::new(geometry, store.row_budget()),
             span: record.span(),
             slots: record.slots.get().into(),
-            left_to: record.left_to(),
+            lean: record.lean(),
             built_entries: record.entries.get(),
             entries: record.entries.get().into(),
             damage: OnceLock::new(),
         })
     }
 
-    /// Notes that a part of the window cannot be read; whether that is news. What the part
-    /// held is scanned for until the window is built again.
+    /// Records that a part of the window cannot be read; returns whether this is the first
+    /// damage. The hints of that part are scanned for until the window is rebuilt.
     pub(crate) fn note_damage(&self, why: impl FnOnce() -> String) -> bool {
         let mut is_first = false;
         self.damage.get_or_init(|| {
@@ -76,9 +76,9 @@ impl Window {
         self.damage.get().is_some()
     }
 
-    /// What is stored of it.
+    /// The window's record in the meta table.
     pub(crate) fn record(&self) -> WindowRecord {
-        let left_to = self.left_to;
+        let lean = self.lean;
         let span = self.span.clone().unwrap_or_default();
         WindowRecord {
             prefix_bits: self.geometry.prefix_bits(),
@@ -87,17 +87,17 @@ impl Window {
             slots: self.slots.load(Ordering::Relaxed).into(),
             entries: self.built_entries.into(),
             built_unix_s: SystemClock.now_unix_s().into(),
-            snapshot: left_to.map_or([0; 16], |left_to| left_to.snapshot),
-            snapshot_slots: left_to.map_or(0, |left_to| left_to.slots).into(),
-            horizon_nonces: left_to.map_or(0, |left_to| left_to.horizon_nonces).into(),
+            snapshot: lean.map_or([0; 16], |lean| lean.snapshot),
+            snapshot_slots: lean.map_or(0, |lean| lean.slots).into(),
+            horizon_nonces: lean.map_or(0, |lean| lean.horizon_nonces).into(),
             from_unix_s: span.start.into(),
             to_unix_s: span.end.into(),
         }
     }
 
-    /// The handle of its family.
-    pub(crate) fn hints(&self) -> &Family<'_> {
-        self.kept.borrow_dependent()
+    /// The handle of the window's family.
+    pub(crate) fn family_handle(&self) -> &Family<'_> {
+        self.family_handle.borrow_dependent()
     }
 
     pub(crate) fn entry_count(&self) -> u64 {
@@ -108,38 +108,39 @@ impl Window {
 /// A hint that was added to a window.
 pub(crate) type Added = (Hint, Slot);
 
-/// The declared windows: one, or none before the first provisioning; where nonces tell
-/// time one for each span, in no order. Never changed, only replaced by another list.
+/// The declared windows. An index of counters has one, or none before the first provisioning.
+/// An index of clocked nonces has one for each span, unordered. A list is never changed, only
+/// replaced.
 pub(crate) type Declared = Vec<Arc<Window>>;
 
 /// The windows of an index.
 ///
-/// Lookups take the list of the moment and no lock, so none of them waits for a window
-/// that comes or goes: a family lives on as long as a list that somebody holds names it.
-/// Whoever adds holds the windows, so that none misses an addition; the list changes
-/// while nobody does.
+/// A lookup takes the current list and no lock, so no lookup waits while a window is built or
+/// dropped. A family exists as long as any list names it. Admission holds the read guard
+/// while it adds hints, so every addition reaches every window. The list is replaced only
+/// under the write guard.
 pub(crate) struct Windows {
     declared: ArcSwap<Declared>,
     building: RwLock<Option<Building>>,
 }
 
-/// What a build must not miss.
+/// The build in progress.
 #[derive(Default)]
 pub(crate) struct Building {
-    /// What it is for, where nonces tell time.
+    /// The span of the new window; `None` for counters.
     pub(crate) span: Option<Span>,
-    /// Additions since it began to read the states: it lacks them.
-    missed: Mutex<Vec<Added>>,
+    /// Additions since the build began to read states. The new window lacks them.
+    recorded: Mutex<Vec<Added>>,
 }
 
-/// The windows as they stay while somebody adds to them.
-pub(crate) struct Adding<'a> {
+/// The windows while additions are allowed and the list cannot change.
+pub(crate) struct WindowsReadGuard<'a> {
     pub(crate) declared: Arc<Declared>,
     building: RwLockReadGuard<'a, Option<Building>>,
 }
 
-/// The windows while nobody adds to them.
-pub(crate) struct Alone<'a> {
+/// The windows while no additions are allowed and the list may change.
+pub(crate) struct WindowsWriteGuard<'a> {
     declared: &'a ArcSwap<Declared>,
     building: RwLockWriteGuard<'a, Option<Building>>,
 }
@@ -149,62 +150,62 @@ impl Windows {
         Self { declared: ArcSwap::from_pointee(declared), building: RwLock::default() }
     }
 
-    /// The windows of this moment, for a lookup.
+    /// The current list of windows, for a lookup.
     pub(crate) fn declared(&self) -> Guard<Arc<Declared>> {
         self.declared.load()
     }
 
-    /// Holds the windows as they are, for a leaf task that adds to them.
-    pub(crate) fn adding(&self) -> Adding<'_> {
+    /// Locks the windows for a leaf task that adds hints to them.
+    pub(crate) fn read(&self) -> WindowsReadGuard<'_> {
         let building = self.building.read().unwrap_or_else(PoisonError::into_inner);
-        Adding { declared: self.declared.load_full(), building }
+        WindowsReadGuard { declared: self.declared.load_full(), building }
     }
 
-    /// Waits until nobody adds, for the moments a build begins and ends.
-    pub(crate) fn alone(&self) -> Alone<'_> {
+    /// Locks the windows for the two moments at which a build begins and ends.
+    pub(crate) fn write(&self) -> WindowsWriteGuard<'_> {
         let building = self.building.write().unwrap_or_else(PoisonError::into_inner);
-        Alone { declared: &self.declared, building }
+        WindowsWriteGuard { declared: &self.declared, building }
     }
 }
 
-impl Adding<'_> {
-    /// What the window that is being built is for, if one is and nonces tell time.
+impl WindowsReadGuard<'_> {
+    /// The span of the window that is being built; `None` for counters or without a build.
     pub(crate) fn building_span(&self) -> Option<&Span> {
         self.building.as_ref()?.span.as_ref()
     }
 
-    /// Remembers additions for the build in progress, if there is one.
-    pub(crate) fn remember(&self, added: &[Added]) {
+    /// Records additions for the build in progress, if there is one.
+    pub(crate) fn record_additions(&self, added: &[Added]) {
         if let Some(building) = &*self.building {
-            let mut missed = building.missed.lock().unwrap_or_else(PoisonError::into_inner);
-            missed.extend_from_slice(added);
+            let mut recorded = building.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            recorded.extend_from_slice(added);
         }
     }
 
-    /// Takes what was remembered.
-    pub(crate) fn take_missed(&self) -> Vec<Added> {
-        take_missed(self.building.as_ref())
+    /// Takes the recorded additions.
+    pub(crate) fn take_recorded(&self) -> Vec<Added> {
+        take_recorded(self.building.as_ref())
     }
 }
 
-impl Alone<'_> {
-    /// From here on what is added is remembered for a window of `span`.
-    pub(crate) fn begin(&mut self, span: Option<Span>) {
-        *self.building = Some(Building { span, missed: Mutex::default() });
+impl WindowsWriteGuard<'_> {
+    /// Starts a build of the window of `span`: additions are recorded from here on.
+    pub(crate) fn begin_build(&mut self, span: Option<Span>) {
+        *self.building = Some(Building { span, recorded: Mutex::default() });
     }
 
-    /// Nothing is being built any longer.
-    pub(crate) fn end(&mut self) {
+    /// Ends the build.
+    pub(crate) fn end_build(&mut self) {
         *self.building = None;
     }
 
-    /// Takes what was remembered.
-    pub(crate) fn take_missed(&self) -> Vec<Added> {
-        take_missed(self.building.as_ref())
+    /// Takes the recorded additions.
+    pub(crate) fn take_recorded(&self) -> Vec<Added> {
+        take_recorded(self.building.as_ref())
     }
 
-    /// Takes the windows of these epochs out of the list, and puts `new` in; gives those
-    /// that went.
+    /// Removes the windows of these epochs from the list and adds `new`; returns the removed
+    /// windows.
     pub(crate) fn replace(&self, epochs: &[u32], new: Option<Window>) -> Declared {
         let is_replaced = |window: &Arc<Window>| epochs.contains(&window.epoch);
         let (gone, mut declared): (Declared, Declared) =
@@ -215,40 +216,40 @@ impl Alone<'_> {
     }
 }
 
-fn take_missed(building: Option<&Building>) -> Vec<Added> {
+fn take_recorded(building: Option<&Building>) -> Vec<Added> {
     building.map_or_else(Vec::new, |building| {
-        std::mem::take(&mut *building.missed.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *building.recorded.lock().unwrap_or_else(PoisonError::into_inner))
     })
 }
 
-/// The window that additions go to at `now_s`: the only one, or the present one.
-pub(crate) fn present(declared: &[Arc<Window>], now_s: u64) -> Option<usize> {
+/// The index of the present window at `now_s`. Counters have only one window.
+pub(crate) fn present_window(declared: &[Arc<Window>], now_s: u64) -> Option<usize> {
     let is_present =
         |window: &Arc<Window>| window.span.as_ref().is_none_or(|span| span.contains(&now_s));
     declared.iter().position(is_present).or((!declared.is_empty()).then_some(0))
 }
 
-/// The windows that a hint received in `times` may be in, the present one first.
-pub(crate) fn asked<'a>(
+/// The windows that may hold a hint received in `times`, the present one first.
+pub(crate) fn windows_for<'a>(
     declared: &'a [Arc<Window>],
     timing: &Timing,
     times: &RangeInclusive<u64>,
 ) -> impl Iterator<Item = &'a Arc<Window>> {
-    let (others, rest) = declared.split_at(present(declared, *times.end()).unwrap_or(0));
-    let is_asked = move |window: &&Arc<Window>| {
-        window.span.as_ref().is_none_or(|span| timing.is_asked(span, times))
+    let (others, rest) = declared.split_at(present_window(declared, *times.end()).unwrap_or(0));
+    let may_hold = move |window: &&Arc<Window>| {
+        window.span.as_ref().is_none_or(|span| timing.may_hold(span, times))
     };
-    rest.iter().chain(others).filter(is_asked)
+    rest.iter().chain(others).filter(may_hold)
 }
 
-/// The epoch after all that are declared.
+/// The epoch that follows all declared ones.
 pub(crate) fn next_epoch(declared: &[Arc<Window>]) -> u32 {
     declared.iter().map(|window| window.epoch).max().unwrap_or(0) + 1
 }
 
-/// Hints that are added to a window, by the buckets they fall into.
+/// Hints to add to a window, grouped by bucket.
 pub(crate) struct Additions {
-    /// Each bucket with the end of its merge operand.
+    /// Each bucket's key, and the end of its merge operand.
     ends: Vec<(BucketKey, usize)>,
     operands: Vec<u8>,
     count: u64,
@@ -282,14 +283,14 @@ impl Additions {
         }
     }
 
-    /// Puts them into a batch.
-    pub(crate) fn merge(&self, batch: &mut WriteBatch, window: &Window) {
-        self.each(|key, operand| batch.merge_cf(window.hints(), key, operand));
+    /// Appends the merge operands to a batch.
+    pub(crate) fn merge_into_batch(&self, batch: &mut WriteBatch, window: &Window) {
+        self.each(|key, operand| batch.merge_cf(window.family_handle(), key, operand));
     }
 
-    /// Takes them into the window's rows in memory, once their batch was written.
-    pub(crate) fn take_in(&self, window: &Window) {
-        self.each(|key, operand| window.rows.add(key, operand));
+    /// Merges the operands into the window's cached rows. Their batch must have been written.
+    pub(crate) fn merge_into_cache(&self, window: &Window) {
+        self.each(|key, operand| window.row_cache.merge(key, operand));
         window.entries.fetch_add(self.count, Ordering::Relaxed);
     }
 

@@ -104,7 +104,7 @@ impl NonceKind {
     }
 
     /// Whether a nonce encodes the time at which the device chose it.
-    pub const fn tells_time(self) -> bool {
+    pub const fn is_clocked(self) -> bool {
         !matches!(self, Self::Counter)
     }
 
@@ -145,7 +145,7 @@ impl NonceKind {
     /// The reading of the device's clock when it chose `nonce`, as a range of seconds
     /// since 1970; `None` for a counter.
     pub const fn device_time_s(self, nonce: Nonce) -> Option<Range<u64>> {
-        if !self.tells_time() {
+        if !self.is_clocked() {
             return None;
         }
         // A day is below 2³² by its type. A step is below 2³² by its kind; a larger

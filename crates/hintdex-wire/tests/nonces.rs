@@ -93,7 +93,7 @@ fn every_unit_up_to_the_last_has_nonces_of_its_own() {
         assert!(kind.first_of(kind.max_unit() + 1) > kind.max_nonce(), "{kind}");
     }
     let counter = NonceKind::Counter;
-    assert_eq!((counter.unit_of(7), counter.first_of(7), counter.tells_time()), (0, 0, false));
+    assert_eq!((counter.unit_of(7), counter.first_of(7), counter.is_clocked()), (0, 0, false));
 }
 
 proptest! {

@@ -129,7 +129,7 @@ impl Station {
     /// in runs of a window's length at most.
     fn judge_batch(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Vec<Said>, Error> {
         let Params { scheme, nonces, .. } = self.params();
-        if scheme.is_reversible() || !nonces.tells_time() {
+        if scheme.is_reversible() || !nonces.is_clocked() {
             return self.judge_run(packets, on_budget);
         }
         let mut said = Vec::with_capacity(packets.len());

@@ -30,7 +30,7 @@ impl Station {
     /// # Errors
     /// What the index says.
     pub fn foretell(&self, slots: u32) -> Result<WindowEstimate, Error> {
-        Ok(self.index.foretell(slots)?)
+        Ok(self.index.estimate(slots)?)
     }
 
     /// The hint keys of all slots, derived by whoever is first to ask.

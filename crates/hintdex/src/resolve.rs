@@ -176,7 +176,7 @@ impl Station {
             expected.start..expected.end.max(end)
         });
         let mut matches = search.confirm_all_until_found(hints);
-        if !self.params().scheme.is_reversible() && self.params().nonces.tells_time() {
+        if !self.params().scheme.is_reversible() && self.params().nonces.is_clocked() {
             // Hints that tell their nonce find a clock wherever it stands; of the others
             // the likeliest place is tried: the epoch, where it is after a new battery.
             let at_epoch = table.within(|_| 0..reach.epoch_nonces).confirm_all(hints);
@@ -203,7 +203,7 @@ impl Station {
     /// Reversible hints tell theirs.
     fn expected(&self, slot: Slot, times: &RangeInclusive<u64>, ahead_nonces: u64) -> Range<Nonce> {
         let live = self.index.expected_nonces(slot, times);
-        if self.params().nonces.tells_time() {
+        if self.params().nonces.is_clocked() {
             return live;
         }
         let first = live.start.saturating_sub(REPLAY_WINDOW_NONCES);

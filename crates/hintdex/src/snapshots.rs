@@ -74,7 +74,7 @@ impl Attached {
 
     /// Whether a hint that is received at these times may be in it.
     pub(crate) fn is_asked(&self, timing: &Timing, times: &RangeInclusive<u64>) -> bool {
-        self.span().is_empty() || timing.is_asked(self.span(), times)
+        self.span().is_empty() || timing.may_hold(self.span(), times)
     }
 
     /// Calls `found` with the index of each hint whose device the snapshot knows.
@@ -158,7 +158,7 @@ impl Snapshots {
             let others = before.iter().filter(|attached| attached.path != path);
             // The one before stays, and whichever the index leans on; of spans of time
             // those that are not past, one for each.
-            let needed = index.left_to();
+            let needed = index.lean_snapshot();
             let kept = others.enumerate().filter(|(age, attached)| {
                 if attached.span().is_empty() {
                     age + 1 < MAX_ATTACHED || Some(*attached.snapshot.id()) == needed
@@ -252,8 +252,8 @@ fn check_serves(index: &LiveIndex, params: &SnapshotParams) -> Result<(), &'stat
     if params.fleet_id != *index.id() || params.hint_scheme != index.params().scheme {
         return Err("the snapshot is of another fleet");
     }
-    let tells_time = index.params().nonces.tells_time();
-    if tells_time && is_past(&params.time_unix_s, &index.timing(), index.now_s()) {
+    let is_clocked = index.params().nonces.is_clocked();
+    if is_clocked && is_past(&params.time_unix_s, &index.timing(), index.now_s()) {
         return Err("the time it was built for has passed");
     }
     if params.slots.end > index.slot_count() {
@@ -287,7 +287,7 @@ impl Coming {
     /// none is given.
     pub(crate) fn of(index: &LiveIndex, horizon_nonces: u64, span: Option<Span>) -> Self {
         let params = index.params();
-        let span = match (params.nonces.tells_time(), span) {
+        let span = match (params.nonces.is_clocked(), span) {
             (false, _) => None,
             (true, Some(span)) => Some(span),
             (true, None) => Some(index.timing().span_at(index.now_s())),

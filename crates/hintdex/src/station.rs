@@ -179,7 +179,7 @@ impl Station {
         keys.settle(&index)?;
         let own_snapshot = dir.join(SNAPSHOT_FILE);
         let snapshots = Arc::new(Snapshots::default());
-        let left_to = index.left_to();
+        let left_to = index.lean_snapshot();
         let wanted = left_to.is_some() || (options.snapshot_at_roll && own_snapshot.exists());
         let attached = wanted.then(|| snapshots.attach(&index, &own_snapshot)).transpose();
         let is_there = left_to.is_none() || attached.as_ref().ok().copied().flatten() == left_to;
@@ -201,7 +201,7 @@ impl Station {
             scans: Scans::new(options.scan_core_share),
             folder: Arc::new(folder),
         };
-        if station.params().nonces.tells_time() {
+        if station.params().nonces.is_clocked() {
             station.upkeep().attach_spans(options.refill)?;
             if options.refill {
                 station.upkeep().run(None)?;
@@ -383,7 +383,7 @@ impl Station {
     /// clock that leapt, or a pause. Nothing but a scan would find a device without it,
     /// and that is what does when it cannot be built.
     pub(crate) fn keep_the_present(&self) {
-        if self.params().nonces.tells_time() && self.options.roll_in_background {
+        if self.params().nonces.is_clocked() && self.options.roll_in_background {
             let present = self.index.timing().span_at(self.index.now_s());
             if self.index.missing_spans().contains(&present) {
                 self.background.run_now(&self.upkeep());
@@ -402,7 +402,7 @@ impl Station {
         if !self.options.roll_in_background {
             return;
         }
-        if self.index.left_to().is_some_and(|id| self.snapshots.is_damaged(&id)) {
+        if self.index.lean_snapshot().is_some_and(|id| self.snapshots.is_damaged(&id)) {
             // The snapshot does not hold any longer what was left to it.
             let full = Upkeep { lean: false, own_snapshot: None, ..self.upkeep() };
             self.background.start(full);
@@ -414,7 +414,7 @@ impl Station {
     /// A round of upkeep by the station's options.
     pub(crate) fn upkeep(&self) -> Upkeep {
         let keeps =
-            self.options.snapshot_at_roll || self.options.lean || self.params().nonces.tells_time();
+            self.options.snapshot_at_roll || self.options.lean || self.params().nonces.is_clocked();
         Upkeep {
             index: self.index.clone(),
             snapshots: self.snapshots.clone(),

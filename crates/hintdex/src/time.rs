@@ -20,7 +20,7 @@ impl Station {
     /// nonces tell no time.
     pub fn has_window_of(&self, unix_s: u64) -> bool {
         let mut spans = self.index.spans().into_iter();
-        !self.params().nonces.tells_time() || spans.any(|(span, _)| span.contains(&unix_s))
+        !self.params().nonces.is_clocked() || spans.any(|(span, _)| span.contains(&unix_s))
     }
 
     /// Builds the windows that the station's time needs and drops those it is past, now and

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use hintdex_core::{Held, LiveIndex, Report, SnapshotId, Span, on_plain_thread};
+use hintdex_core::{LiveIndex, Report, SnapshotCoverage, SnapshotId, Span, on_plain_thread};
 
 use crate::snapshots::{Coming, Snapshots};
 use crate::{Error, RebuildOptions};
@@ -43,7 +43,7 @@ impl Upkeep {
     }
 
     fn run_alone(&self, report: Option<Report<'_>>) -> Result<(), Error> {
-        if self.index.params().nonces.tells_time() {
+        if self.index.params().nonces.is_clocked() {
             return self.keep_spans(report);
         }
         let Some(path) = &self.own_snapshot else { return Ok(self.index.roll(report)?) };
@@ -54,12 +54,12 @@ impl Upkeep {
         self.snapshots.rebuild(&self.index, &coming, path, &self.rebuild, None)?;
         let snapshot = self.snapshots.attach(&self.index, path)?;
         if self.lean {
-            let held = Held {
+            let held = SnapshotCoverage {
                 snapshot,
                 first_nonces: &coming.first_nonces(),
                 horizon_nonces: u32::try_from(self.rebuild.horizon_nonces).unwrap_or(u32::MAX),
             };
-            self.index.roll_beside(&held, report)?;
+            self.index.roll_lean(&held, report)?;
         }
         Ok(())
     }
@@ -80,7 +80,7 @@ impl Upkeep {
             match self.own_snapshot.as_ref().filter(|_| self.lean) {
                 Some(own) => {
                     let make = || self.hold_span(own, &span);
-                    self.index.open_span_beside(span.clone(), report, make)?;
+                    self.index.open_span_lean(span.clone(), report, make)?;
                 }
                 None => self.index.open_span(span, report)?,
             }

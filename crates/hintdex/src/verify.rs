@@ -22,7 +22,7 @@ impl Station {
     pub fn verify(&self, report: Option<Report<'_>>) -> Result<Verified, Error> {
         self.keys.verify_given()?;
         let mut verified = self.index.verify(report)?;
-        if self.index.left_to().is_some() {
+        if self.index.lean_snapshot().is_some() {
             let slots = (0..self.index.slot_count()).map(Slot);
             let now_s = self.index.now_s();
             let now = now_s..=now_s;

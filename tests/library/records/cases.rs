@@ -8,7 +8,7 @@ use hintdex::{
     DeviceRange, Durability, KeyOrigin, Params, Received, Station, StationOptions, Verdict,
 };
 use hintdex_core::format;
-use hintdex_core::{Held, LiveIndex, Options};
+use hintdex_core::{LiveIndex, Options, SnapshotCoverage};
 use hintdex_tests::{Devices, cases, files};
 use rocksdb::{DB, Options as RocksOptions};
 use tempfile::TempDir;
@@ -138,16 +138,16 @@ type Call = (&'static str, fn(&LiveIndex) -> Result<(), hintdex_core::Error>);
 fn beside(index: &LiveIndex, more: usize) -> Result<(), hintdex_core::Error> {
     let first_nonces = vec![Some(0); DEVICES as usize + more];
     let horizon_nonces = 4 * LOOKAHEAD;
-    let held = Held { snapshot: [7; 16], first_nonces: &first_nonces, horizon_nonces };
-    index.roll_beside(&held, None)
+    let held = SnapshotCoverage { snapshot: [7; 16], first_nonces: &first_nonces, horizon_nonces };
+    index.roll_lean(&held, None)
 }
 
 #[test]
 fn calls_that_do_not_fit_an_index_are_refused_or_leave_one_that_opens() {
     let calls: [Call; 7] = [
-        ("roll_beside", |index| beside(index, 0)),
-        ("roll_beside with a slot too many", |index| beside(index, 1)),
-        ("roll_beside with 1000 slots too many", |index| beside(index, 1000)),
+        ("roll_lean", |index| beside(index, 0)),
+        ("roll_lean with a slot too many", |index| beside(index, 1)),
+        ("roll_lean with 1000 slots too many", |index| beside(index, 1000)),
         ("open_span", |index| index.open_span(START..START + 3600, None)),
         ("open_span of an empty span", |index| index.open_span(START..START, None)),
         ("open_span of the empty span at 0", |index| index.open_span(0..0, None)),
@@ -175,7 +175,8 @@ fn calls_that_do_not_fit_an_index_are_refused_or_leave_one_that_opens() {
 fn devices_whose_given_keys_nobody_gave_are_refused_or_leave_a_fleet_that_opens() {
     for nonces in [NonceKind::Counter, minutes()] {
         let fleet = Closed::new(nonces);
-        let range = DeviceRange { origin: KeyOrigin::Given, ..DeviceRange::new(DeviceId(500), 3) };
+        let range =
+            DeviceRange { origin: KeyOrigin::Imported, ..DeviceRange::new(DeviceId(500), 3) };
         let provisioned = fleet.station().expect("it opens").provision(&[range], None);
         fleet.serves(&format!("{range:?} on {nonces}, {provisioned:?}"), &[]);
     }

@@ -136,7 +136,7 @@ impl Fleet {
         let dir = copy.path().join("fleet");
         files::copy_folder(&self.folder.path().join("fleet"), &dir);
         let clock = Arc::new(ManualClock::new(START - MADE_BEFORE_S));
-        let rolls = split.threads == 2 && !self.setting.nonces.tells_time();
+        let rolls = split.threads == 2 && !self.setting.nonces.is_clocked();
         let station = Station::open_with(&dir, &options(rolls), clock.clone()).expect("it opens");
         if self.setting.tries.is_some() {
             clock.set(START);
@@ -152,7 +152,7 @@ impl Fleet {
             now_s = last_s.max(now_s);
             clock.set(now_s);
             // What a thread of the station does else, at the same moments in every run.
-            if self.setting.nonces.tells_time() && now_s / 600 != rolled_s {
+            if self.setting.nonces.is_clocked() && now_s / 600 != rolled_s {
                 station.roll(None).expect("windows can be built");
                 rolled_s = now_s / 600;
             }

@@ -58,8 +58,8 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     };
     let mut output = io::stdout().lock();
     let nonces = station.params().nonces;
-    let behind = if nonces.tells_time() { Behind::Time } else { Behind::Ignored };
-    if nonces.tells_time()
+    let behind = if nonces.is_clocked() { Behind::Time } else { Behind::Ignored };
+    if nonces.is_clocked()
         && let Some(said) = clock_text(timeline.system_unix_s(), station.created_unix_s())
     {
         eprintln!("hintdex: {said}");
@@ -153,7 +153,7 @@ impl Decoder {
     fn time_of(&self, line: &Line) -> Option<u64> {
         let first_s = FIRST_SET_UNIX_S.min(self.station.created_unix_s());
         match line {
-            Line::Packet { at_unix_s, .. } if self.station.params().nonces.tells_time() => {
+            Line::Packet { at_unix_s, .. } if self.station.params().nonces.is_clocked() => {
                 at_unix_s.filter(|unix_s| *unix_s >= first_s)
             }
             _ => None,
@@ -252,7 +252,7 @@ impl Decoder {
 
     /// Takes in when authentic packets were received: the station's clock goes by them.
     fn follow(&mut self, times: &[u64]) {
-        if !self.station.params().nonces.tells_time() {
+        if !self.station.params().nonces.is_clocked() {
             return;
         }
         let moves = times.iter().filter(|unix_s| self.follower.hear(**unix_s)).count();

@@ -146,7 +146,7 @@ impl Summary {
             "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, {}\
              {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}",
             elapsed.as_secs_f64(),
-            if self.nonces.tells_time() { format!("{early} early, ") } else { String::new() },
+            if self.nonces.is_clocked() { format!("{early} early, ") } else { String::new() },
         );
         if self.closed_early {
             eprintln!(

@@ -1,37 +1,38 @@
-//! Judging one arrival: what becomes of its slot, and which hints that adds.
+//! The judgement of one arrival: its admission, the new state of its slot, and the nonces whose
+//! hints must be added.
 //!
-//! A slot is set to its new state only if that passes the rule of its reader.
+//! A slot is set to its new state only if the state is sound by the rule of its reader.
 
 use std::ops::Range;
 use std::sync::PoisonError;
 
 use hintdex_wire::{Freshness, Nonce, NonceKind, REPLAY_WINDOW_NONCES, ReplayWindow};
 
-use super::{Admission, Arrival, ClockMove, Reach};
+use super::request::{Admission, Arrival, Reach};
 use crate::index::LiveIndex;
 use crate::params::Params;
 use crate::records::{SlotRow, SlotState, StateRecord, Unsound};
 use crate::states::Shard;
-use crate::time::{Judged, SlotTime, Timing, in_step};
+use crate::time::{ClockMove, ClockedJudgement, ClockedSlot, Timing, in_step};
 
-/// What a judged arrival asks for.
-pub(super) struct Taken {
+/// The result of judging an arrival, and the changes that follow from it.
+pub(super) struct Judgement {
     pub(super) admission: Admission,
-    /// Whether there is a row to store.
+    /// Whether the slot's row must be stored.
     pub(super) changed: bool,
-    /// New nonces that follow from a counter.
-    pub(super) counted: Range<Nonce>,
-    /// Where the device's clock is, if its coming hints are not in the windows.
-    pub(super) elsewhere: Option<(i64, i64)>,
+    /// Nonces of a counter whose hints must be added.
+    pub(super) new_nonces: Range<Nonce>,
+    /// The offset bounds of a clock that is off step: the windows lack its coming hints.
+    pub(super) off_step: Option<(i64, i64)>,
 }
 
-impl Taken {
+impl Judgement {
     const fn refused(admission: Admission) -> Self {
-        Self { admission, changed: false, counted: 0..0, elsewhere: None }
+        Self { admission, changed: false, new_nonces: 0..0, off_step: None }
     }
 }
 
-/// Whether the nonce of an arrival is where a search for its device would have gone.
+/// Whether a search for the arrival's device would have found the arrival's nonce.
 pub(super) fn is_within(
     index: &LiveIndex,
     timing: &Timing,
@@ -39,8 +40,8 @@ pub(super) fn is_within(
     arrival: &Arrival<'_>,
     reach: Reach,
 ) -> bool {
-    let received_s = index.believed_s(arrival.received_unix_s);
-    let expected = index.params.expected(known, timing, &(received_s..=received_s));
+    let received_s = index.station_time_s(arrival.received_unix_s);
+    let expected = known.expected_nonces(&index.params, timing, &(received_s..=received_s));
     let nonce = arrival.nonce;
     if known.clock.is_some() {
         return expected.contains(&nonce) || nonce < reach.epoch_nonces;
@@ -50,35 +51,35 @@ pub(super) fn is_within(
     (first..expected.end.max(next.saturating_add(reach.ahead_nonces))).contains(&nonce)
 }
 
-/// Judges the nonce of a counter, and moves the slot at `place` on from `state`.
+/// Judges the nonce of a counter, and advances the slot at `place` from `state`.
 ///
 /// # Errors
-/// Why the new state is not sound; the slot stays as it was.
+/// Why the new state is not sound; the slot is not changed then.
 pub(super) fn judge_counter(
     params: &Params,
     shard: &mut Shard,
     place: usize,
     mut state: StateRecord,
     nonce: Nonce,
-) -> Result<Taken, Unsound> {
+) -> Result<Judgement, Unsound> {
     let mut window = state.window();
     match window.admit(nonce) {
-        Freshness::Replay => return Ok(Taken::refused(Admission::Replay)),
-        Freshness::Stale => return Ok(Taken::refused(Admission::Stale)),
+        Freshness::Replay => return Ok(Judgement::refused(Admission::Replay)),
+        Freshness::Stale => return Ok(Judgement::refused(Admission::Stale)),
         Freshness::Fresh => {}
     }
-    let live_end = params.live_end(&state, window.next().saturating_sub(1));
-    let counted = count_on(params, &mut state, &window, live_end);
+    let live_end = state.live_end(params, window.next().saturating_sub(1));
+    let new_nonces = advance_counter(params, &mut state, &window, live_end);
     state.check(params.max_nonce())?;
     shard.set_state(place, state);
-    Ok(Taken { admission: Admission::Accepted, changed: true, counted, elsewhere: None })
+    Ok(Judgement { admission: Admission::Accepted, changed: true, new_nonces, off_step: None })
 }
 
-/// Moves a state on to `window`, whose hints were live up to `live_end`, and lets the live
-/// hints reach the lookahead ahead; returns the nonces whose hints the index lacks.
+/// Advances a state to `window` and extends its live hints, which ended at `live_end`, to the
+/// lookahead. Returns the nonces whose hints the index lacks.
 ///
-/// Nothing new is made for a late packet, and less and less near the last nonce.
-fn count_on(
+/// A late packet adds no nonces, and packets near the last nonce add fewer.
+fn advance_counter(
     params: &Params,
     state: &mut StateRecord,
     window: &ReplayWindow,
@@ -90,19 +91,21 @@ fn count_on(
     live_end.max(window.next())..state.live_nonces().end
 }
 
-/// [`count_on`] where nonces tell time.
-fn count_on_clocked(
+/// [`advance_counter`] for clocked nonces.
+fn advance_clocked(
     params: &Params,
     state: &mut StateRecord,
     window: &ReplayWindow,
-    judged: Judged,
+    judged: ClockedJudgement,
 ) -> Range<Nonce> {
     match (params.nonces, judged) {
-        // Another life: no hint that was live is.
-        (NonceKind::DayCounter, Judged::Moved) => count_on(params, state, window, 0),
+        // A new session: none of the hints that were live are.
+        (NonceKind::DayCounter, ClockedJudgement::Moved) => {
+            advance_counter(params, state, window, 0)
+        }
         (NonceKind::DayCounter, _) => {
-            let live_end = params.live_end(state, window.next().saturating_sub(1));
-            count_on(params, state, window, live_end)
+            let live_end = state.live_end(params, window.next().saturating_sub(1));
+            advance_counter(params, state, window, live_end)
         }
         _ => {
             state.advance(window, 0, params.max_nonce());
@@ -111,10 +114,10 @@ fn count_on_clocked(
     }
 }
 
-/// Judges a nonce that tells time, and moves the slot at `place` on from `row`.
+/// Judges a clocked nonce, and advances the slot at `place` from `row`.
 ///
 /// # Errors
-/// Why the new row is not sound; the slot stays as it was.
+/// Why the new row is not sound; the slot is not changed then.
 pub(super) fn judge_clocked(
     index: &LiveIndex,
     timing: &Timing,
@@ -122,64 +125,65 @@ pub(super) fn judge_clocked(
     place: usize,
     mut row: SlotRow,
     arrival: &Arrival<'_>,
-) -> Result<Taken, Unsound> {
+) -> Result<Judgement, Unsound> {
     let (params, kind) = (&index.params, index.params.nonces);
-    let now_s = index.believed_s(arrival.received_unix_s);
+    let now_s = index.station_time_s(arrival.received_unix_s);
     let waited = (row.pending.len(), row.pending.last().copied());
     let SlotRow { known, past, late, pending } = &mut row;
-    let Some(record) = &mut known.clock else { return Err("it has no clock") };
+    let Some(record) = &mut known.clock else { return Err("it lacks a clock") };
     let mut window = known.state.window();
     let mut clock = record.clock();
     let before_s = clock.offsets_at(now_s, timing.max_drift_ppm);
-    let mut life_first = record.life_first.get();
-    let judged = SlotTime {
+    let mut session_first = record.session_first.get();
+    let judged = ClockedSlot {
         window: &mut window,
-        life_first: &mut life_first,
+        session_first: &mut session_first,
         clock: &mut clock,
         past,
         late,
         pending,
     }
     .judge(kind, timing, arrival.nonce, now_s);
-    let is_elsewhere = match judged {
-        Judged::Accepted { elsewhere } => elsewhere,
-        Judged::Moved => true,
+    let is_off_step = match judged {
+        ClockedJudgement::Accepted { off_step } => off_step,
+        ClockedJudgement::Moved => true,
         refused => {
             let admission = match refused {
-                Judged::Replay => Admission::Replay,
-                Judged::Early => Admission::Early,
+                ClockedJudgement::Replay => Admission::Replay,
+                ClockedJudgement::Early => Admission::Early,
                 _ => Admission::Stale,
             };
-            // A packet that waits for another is stored, too: the station may be off in between.
+            // A packet that became pending is stored: the station may stop before the second one.
             let changed = (row.pending.len(), row.pending.last().copied()) != waited;
             row.check(params)?;
             shard.set_row(place, row);
-            return Ok(Taken { changed, ..Taken::refused(admission) });
+            return Ok(Judgement { changed, ..Judgement::refused(admission) });
         }
     };
     let now_at_s = clock.offsets_at(now_s, timing.max_drift_ppm);
     record.set_clock(&clock);
-    record.life_first = life_first.into();
-    let counted = count_on_clocked(params, &mut known.state, &window, judged);
+    record.session_first = session_first.into();
+    let new_nonces = advance_clocked(params, &mut known.state, &window, judged);
     row.check(params)?;
     shard.set_row(place, row);
-    if judged == Judged::Moved {
+    if judged == ClockedJudgement::Moved {
         let moved = ClockMove {
             slot: arrival.slot,
             nonce: arrival.nonce,
             received_unix_s: now_s,
-            from_s: middle(before_s),
-            to_s: middle(now_at_s),
+            from_s: midpoint(before_s),
+            to_s: midpoint(now_at_s),
         };
         index.clock_moves.lock().unwrap_or_else(PoisonError::into_inner).push(moved);
     }
-    // A device that stays in step has its hints in every window already.
-    let stays = judged != Judged::Moved && in_step(now_at_s, timing) && in_step(before_s, timing);
-    let elsewhere = (is_elsewhere && !stays).then_some(now_at_s);
-    Ok(Taken { admission: Admission::Accepted, changed: true, counted, elsewhere })
+    // Every window already holds the hints of a device that stays in step.
+    let stays =
+        judged != ClockedJudgement::Moved && in_step(now_at_s, timing) && in_step(before_s, timing);
+    let off_step = (is_off_step && !stays).then_some(now_at_s);
+    Ok(Judgement { admission: Admission::Accepted, changed: true, new_nonces, off_step })
 }
 
-/// The middle of an interval.
-const fn middle((low_s, high_s): (i64, i64)) -> i64 {
+/// The midpoint of an interval of offsets.
+const fn midpoint((low_s, high_s): (i64, i64)) -> i64 {
     low_s.saturating_add(high_s.saturating_sub(low_s) / 2)
 }

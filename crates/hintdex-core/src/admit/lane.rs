@@ -1,4 +1,4 @@
-//! One lane of a batch: the arrivals of some shards, judged in order, written as one.
+//! One lane of a batch: the arrivals of some shards, judged in order and written in one batch.
 
 use std::ops::Range;
 
@@ -6,32 +6,32 @@ use hintdex_wire::{HintCipher, Nonce, NonceKind, Slot};
 use rocksdb::WriteBatch;
 
 use super::judge::{is_within, judge_clocked, judge_counter};
-use super::{Admission, Arrival, Request};
+use super::request::{Admission, Arrival, Request};
 use crate::Error;
 use crate::index::LiveIndex;
 use crate::records::{ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, Unsound, epoch_key, slot_key};
 use crate::states::{ShardGuard, StateTable};
 use crate::store::Family;
 use crate::time::{Span, Timing, nonces_of, units_in};
-use crate::window::{Added, Adding, Additions};
+use crate::window::{Added, Additions, WindowsReadGuard};
 
-/// One lane's work before it is written.
+/// The work of one lane before it is written.
 pub(super) struct Lane<'a> {
     index: &'a LiveIndex,
-    windows: &'a Adding<'a>,
+    windows: &'a WindowsReadGuard<'a>,
     timing: Timing,
     families: Families<'a>,
     shards: Vec<Option<ShardGuard<'a>>>,
-    /// Slots whose state moved on, each as often as it did.
+    /// Slots with a new state, once for each change.
     changed: Vec<Slot>,
-    /// Slots whose new state would not be sound, and why.
+    /// Slots whose new state would not be sound, each with the reason.
     unsound: Vec<(Slot, Unsound)>,
-    /// Hints to add, for each declared window, and for the one being built.
+    /// Hints to add to each declared window, and to the window that is being built.
     added: Vec<Vec<Added>>,
-    missed: Vec<Added>,
+    for_build: Vec<Added>,
 }
 
-/// The families a lane writes to besides its windows'.
+/// The families that a lane writes to, besides those of windows.
 struct Families<'a> {
     meta: Family<'a>,
     states: Family<'a>,
@@ -40,7 +40,7 @@ struct Families<'a> {
 impl<'a> Lane<'a> {
     pub(super) fn new(
         index: &'a LiveIndex,
-        windows: &'a Adding<'a>,
+        windows: &'a WindowsReadGuard<'a>,
         shards: Vec<Option<ShardGuard<'a>>>,
     ) -> Result<Self, Error> {
         let families = Families {
@@ -56,7 +56,7 @@ impl<'a> Lane<'a> {
             changed: Vec::new(),
             unsound: Vec::new(),
             added: vec![Vec::new(); windows.declared.len()],
-            missed: Vec::new(),
+            for_build: Vec::new(),
         })
     }
 
@@ -91,36 +91,37 @@ impl<'a> Lane<'a> {
                 judge_clocked(self.index, &self.timing, shard, place, row, arrival)
             }
         };
-        let taken = match judged {
-            Ok(taken) => taken,
+        let judgement = match judged {
+            Ok(judgement) => judgement,
             Err(why) => {
-                // A defect of ours: this device stops, the others go on. What it sent before
-                // in this batch is stored first.
+                // A defect of this program: the device goes out of service, others are not
+                // affected. Its earlier packets of this batch are stored first.
                 self.unsound.push((slot, why));
                 return Ok(Admission::OutOfService);
             }
         };
-        if taken.changed {
+        if judgement.changed {
             self.changed.push(slot);
         }
-        if !taken.counted.is_empty() {
-            self.add_counted(arrival, taken.counted);
+        if !judgement.new_nonces.is_empty() {
+            self.add_new_nonces(arrival, judgement.new_nonces);
         }
-        if let Some(offsets_s) = taken.elsewhere {
-            self.add_elsewhere(arrival, offsets_s);
+        if let Some(offsets_s) = judgement.off_step {
+            self.add_off_step(arrival, offsets_s);
         }
-        Ok(taken.admission)
+        Ok(judgement.admission)
     }
 
-    /// Adds the nonces that follow from a counter: to the window they are of. Those of a
-    /// device that is in another day go to every window that is not past.
-    fn add_counted(&mut self, arrival: &Arrival<'_>, nonces: Range<Nonce>) {
+    /// Adds the hints of a counter's new nonces to the window that covers them. If no window
+    /// covers their day, the device's clock is off, and every window that has not passed gets
+    /// the hints.
+    fn add_new_nonces(&mut self, arrival: &Arrival<'_>, nonces: Range<Nonce>) {
         let params = self.index.params;
         let cipher = HintCipher::new(params.scheme, arrival.hint_key);
         let hints: Vec<Added> =
             nonces.clone().filter_map(|nonce| Some((cipher.hint(nonce)?, arrival.slot))).collect();
-        let made_s = params.nonces.device_time_s(nonces.start).map(|made| made.start);
-        let is_of = |span: &Span| made_s.is_some_and(|made_s| span.contains(&made_s));
+        let built_s = params.nonces.device_time_s(nonces.start).map(|built| built.start);
+        let is_of = |span: &Span| built_s.is_some_and(|built_s| span.contains(&built_s));
         let spans = || self.windows.declared.iter().map(|window| window.span.as_ref());
         let building = self.windows.building_span();
         let is_in_step = spans().flatten().chain(building).any(is_of);
@@ -133,12 +134,12 @@ impl<'a> Lane<'a> {
             }
         }
         if building.is_some_and(takes) {
-            self.missed.extend_from_slice(&hints);
+            self.for_build.extend_from_slice(&hints);
         }
     }
 
-    /// Adds what is to come of a device whose clock is not where the windows have it.
-    fn add_elsewhere(&mut self, arrival: &Arrival<'_>, offsets_s: (i64, i64)) {
+    /// Adds the coming hints of a device whose clock is off step.
+    fn add_off_step(&mut self, arrival: &Arrival<'_>, offsets_s: (i64, i64)) {
         let params = self.index.params;
         let cipher = HintCipher::new(params.scheme, arrival.hint_key);
         let timing = &self.timing;
@@ -167,11 +168,11 @@ impl<'a> Lane<'a> {
             window.span.iter().for_each(|span| coming(span, added));
         }
         let building = self.windows.building_span();
-        building.into_iter().for_each(|span| coming(span, &mut self.missed));
+        building.into_iter().for_each(|span| coming(span, &mut self.for_build));
     }
 
-    /// Stores what the arrivals of the lane have changed, and takes slots out of service
-    /// whose state would not have been sound.
+    /// Writes the changes of the lane's arrivals, then takes slots out of service whose new
+    /// state would not have been sound.
     pub(super) fn write(mut self) -> Result<(), Error> {
         if !self.changed.is_empty() {
             self.store()?;
@@ -186,8 +187,8 @@ impl<'a> Lane<'a> {
 
     fn store(&mut self) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
-        // In order, so that the store finds each place from the one before, and a
-        // slot's last state alone.
+        // Slots are sorted, so that the store finds each row's place from the one before. A
+        // slot's row is written once, with its last state.
         self.changed.sort_unstable();
         self.changed.dedup();
         for slot in &self.changed {
@@ -196,7 +197,7 @@ impl<'a> Lane<'a> {
             let row =
                 shard.map(|shard| shard.encode(StateTable::place_of(*slot), &self.index.params));
             let row = row.ok_or(Error::UnknownSlot(*slot))?;
-            // In memory the states of the lane have moved on already.
+            // The states in memory are ahead of the store.
             let row =
                 row.map_err(|why| self.index.store.poison(Error::unsound("a device state", why)))?;
             batch.put_cf(&self.families.states, slot_key(*slot), row);
@@ -207,17 +208,17 @@ impl<'a> Lane<'a> {
                 continue;
             }
             let additions = Additions::new(window.geometry, added);
-            additions.merge(&mut batch, window);
+            additions.merge_into_batch(&mut batch, window);
             let counter = epoch_key(ADDED_KEY_PREFIX, window.epoch);
             batch.merge_cf(&self.families.meta, counter, additions.count().to_le_bytes());
             if window.span.is_none() {
-                self.windows.remember(added);
+                self.windows.record_additions(added);
             }
             all.push((window, additions));
         }
-        self.windows.remember(&self.missed);
+        self.windows.record_additions(&self.for_build);
         self.index.store.write(batch)?;
-        all.iter().for_each(|(window, additions)| additions.take_in(window));
+        all.iter().for_each(|(window, additions)| additions.merge_into_cache(window));
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
-//! The files of a window that is being built, in a folder beside the store's own.
+//! The files of a window that is being built, in a folder inside the store's own.
 //!
-//! A build that was cut off may go on: the files of its finished passes are taken as they
-//! are, if the build that finds them would make the same. What it would make is told by a
-//! digest of all that goes into it, in a file of its own; each finished file says in its
-//! name what it holds. A file is synced before it is given that name.
+//! An interrupted build can be resumed. The files of its finished passes are used as they are
+//! if the resumed build would write the same files. A digest of everything that determines
+//! the files, stored in a file of its own, decides that. The name of a finished file states
+//! its partitions and its entries. A file is synced before it is renamed to that name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,17 +15,17 @@ use hintdex_host::remove_folder;
 
 use crate::Error;
 
-/// What tells the files of one build from those of any other.
+/// The digest that identifies the files of one build.
 pub(crate) type PlanDigest = [u8; 32];
 
 /// The file with the digest of the plan.
 const PLAN_FILE: &str = "plan";
 
-/// Bytes that are read back at a time.
+/// The bytes that are read back at a time.
 const READ_BACK_LEN_BYTES: usize = 1 << 20;
 
-/// Reads a file from its beginning to its end: the store has the system forget what it
-/// writes.
+/// Reads a file from beginning to end, so that it is in the system's cache: the store asks the
+/// system to drop what it writes.
 pub(super) fn read_back(path: &Path) -> std::io::Result<()> {
     let mut file = fs::File::open(path)?;
     let mut buffer = vec![0; READ_BACK_LEN_BYTES];
@@ -36,21 +36,21 @@ pub(super) fn read_back(path: &Path) -> std::io::Result<()> {
 /// A folder of files to ingest.
 pub(crate) struct Drafts {
     folder: PathBuf,
-    /// By their partitions, the entries of files that an earlier build finished.
+    /// The number of entries of each file that an earlier build finished, by its partitions.
     finished: BTreeMap<(usize, usize), u64>,
 }
 
 impl Drafts {
-    /// An empty folder: nothing of another build is of use.
+    /// Creates an empty folder; removes the files of any earlier build.
     pub(crate) fn new(folder: &Path) -> Result<Self, Error> {
         remove_folder(folder)?;
-        fs::create_dir(folder).map_err(Error::io("making a folder", folder))?;
+        fs::create_dir(folder).map_err(Error::io("creating a folder", folder))?;
         Ok(Self { folder: folder.to_owned(), finished: BTreeMap::new() })
     }
 
-    /// What a build of the same plan left in the folder, or an empty one. If this build is
-    /// cut off, the next one goes on from what it leaves.
-    pub(crate) fn of_plan(folder: &Path, plan: &PlanDigest) -> Result<Self, Error> {
+    /// The files that an interrupted build of the same plan left, or an empty folder. If this
+    /// build is interrupted, the next one can be resumed from its files.
+    pub(crate) fn resume_or_empty(folder: &Path, plan: &PlanDigest) -> Result<Self, Error> {
         let path = folder.join(PLAN_FILE);
         if fs::read(&path).is_ok_and(|found| found == plan) {
             let mut drafts = Self { folder: folder.to_owned(), finished: BTreeMap::new() };
@@ -62,8 +62,8 @@ impl Drafts {
         Ok(drafts)
     }
 
-    /// Whether a build was cut off here that may go on.
-    pub(crate) fn may_go_on(folder: &Path) -> bool {
+    /// Whether the folder holds an interrupted build that can be resumed.
+    pub(crate) fn is_resumable(folder: &Path) -> bool {
         folder.join(PLAN_FILE).is_file()
     }
 
@@ -83,22 +83,22 @@ impl Drafts {
         Ok(())
     }
 
-    /// The file of a run of partitions that is there already, and its entries.
+    /// The finished file of a share of partitions, and its number of entries.
     pub(crate) fn finished(&self, share: &Range<usize>) -> Option<(PathBuf, u64)> {
         let entries = *self.finished.get(&(share.start, share.end))?;
         Some((self.path(share, entries), entries))
     }
 
-    /// The file to write a run of partitions to.
+    /// The path of the draft of a share of partitions.
     pub(crate) fn draft(&self, share: &Range<usize>) -> PathBuf {
         self.folder.join(format!("{}-{}.draft", share.start, share.end))
     }
 
-    /// Gives a file that was written, and synced, its name.
+    /// Renames the draft of a share, which must be written and synced, to its final name.
     #[expect(clippy::disallowed_methods, reason = "the store synced the file; see the module")]
     pub(crate) fn finish(&self, share: &Range<usize>, entries: u64) -> Result<PathBuf, Error> {
         let path = self.path(share, entries);
-        fs::rename(self.draft(share), &path).map_err(Error::io("naming a file", &path))?;
+        fs::rename(self.draft(share), &path).map_err(Error::io("renaming a file", &path))?;
         Ok(path)
     }
 

@@ -1,11 +1,10 @@
-//! The bulk build: all live hints of a fleet, sorted, packed, in files to ingest.
+//! The bulk build: all live hints of a fleet, sorted and packed into files to ingest.
 //!
-//! A pass makes every hint once and keeps those of its share of the radix range,
-//! as one word each: the bits of the hint below its partition, then the slot.
-//! Partitions are then sorted and packed side by side. When all words do not fit
-//! into the memory given, there are several passes, each making the hints again:
-//! on one core that is 5 ns a hint and the key's derivation a slot, less than
-//! writing and reading a spill file would cost.
+//! A pass computes every hint once and keeps the hints of its part of the radix range. Each
+//! is one word: the bits of the hint below its partition, then the slot. Partitions are then
+//! sorted and packed in parallel. If the words do not all fit into the memory, there are
+//! several passes, and each computes all hints again. On one core that costs 5 ns a hint and
+//! the derivation of the key for each slot: less than writing and reading a spill file.
 
 mod drafts;
 mod radix;
@@ -20,69 +19,71 @@ use rocksdb::SstFileWriter;
 use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
 
+use crate::Error;
 use crate::bits::mask;
 use crate::bucket::{self, Entry};
 use crate::geometry::{BucketKey, Geometry};
+use crate::progress::Progress;
 use crate::store::Tuning;
-use crate::{Error, Progress};
 
 use drafts::read_back;
 pub(crate) use drafts::{Drafts, PlanDigest};
 
-/// Partitions there are at most: by the top eight bits of a hint.
+/// The largest number of partition bits: at most the top eight bits of a hint select its
+/// partition.
 const MAX_PARTITION_BITS: u32 = 8;
 
-/// Slots a task makes the hints of.
+/// The slots whose hints one task computes.
 const SLOTS_PER_TASK: u32 = 16 << 10;
 
-/// What a hint takes in a window, about: one that fits into the memory is read back, so
-/// that its first lookups do not wait for the disk.
-const ABOUT_HINT_LEN_BYTES: u64 = 4;
+/// The approximate length of a hint in a window. A window that fits into the memory is read
+/// back after the build, so that its first lookups do not wait for the disk.
+const APPROX_HINT_LEN_BYTES: u64 = 4;
 
-/// A slot whose hints are to be in the index.
+/// A slot and the nonces whose hints a window must hold.
 pub(crate) struct LiveSlot {
     pub(crate) slot: Slot,
     pub(crate) key: KeyId,
     pub(crate) nonces: Range<Nonce>,
 }
 
-/// What is live: the states of the fleet as the builder sees them.
+/// The live slots of a fleet, as the builder reads them.
 pub(crate) trait LiveSlots: Sync {
-    /// How many slots there are.
+    /// The number of slots.
     fn slot_count(&self) -> u32;
-    /// The live ones among `slots`, in order.
+    /// The live slots among `slots`, in order.
     fn live(&self, slots: Range<u32>) -> Vec<LiveSlot>;
-    /// Whether some of their keys are not derived from the fleet's secret.
-    fn has_given_keys(&self) -> bool;
-    /// Told of a live slot whose key cannot be had. The slot is left out.
+    /// Whether some slots have imported keys.
+    fn has_imported_keys(&self) -> bool;
+    /// Handles a live slot whose key is missing. The builder leaves the slot out.
     ///
     /// # Errors
-    /// [`Error::NoSuchKey`] if a window without it is of no use.
-    fn without_key(&self, slot: &LiveSlot) -> Result<(), Error>;
+    /// [`Error::NoSuchKey`] if the window must not be built without the slot.
+    fn handle_missing_key(&self, slot: &LiveSlot) -> Result<(), Error>;
 }
 
-/// How a window is built.
-pub(crate) struct Bulk<'a> {
+/// The builder of a window's files.
+pub(crate) struct BulkBuilder<'a> {
     pub(crate) scheme: HintScheme,
     pub(crate) keys: &'a dyn KeySource,
     pub(crate) geometry: Geometry,
     pub(crate) memory_bytes: usize,
-    /// The threads that it forks on, which run nothing else: a lock is held meanwhile.
+    /// The pool that the builder forks on. It runs nothing else, because the caller holds a lock.
     pub(crate) workers: &'a ThreadPool,
     pub(crate) progress: &'a Progress<'a>,
 }
 
 /// The sorted hints of a partition.
-pub(crate) struct Sorted {
-    /// The bits of a joined value that all of them share.
+pub(crate) struct SortedPartition {
+    /// The bits of a joined value that all hints of the partition share.
     high: u64,
-    /// The other bits of each, above its slot.
+    /// The other bits of each hint's joined value, above its slot.
     words: Vec<u64>,
 }
 
-impl Sorted {
-    /// The hints whose joined values are `high` and what stands above the slot in `words`,
-    /// which are sorted.
+impl SortedPartition {
+    /// A partition whose hints share the bits `high`. Each word holds the other bits of a
+    /// joined value above the slot; `words` must be sorted.
     pub(crate) const fn new(high: u64, words: Vec<u64>) -> Self {
         Self { high, words }
     }
@@ -106,10 +107,10 @@ impl Sorted {
     }
 }
 
-impl Bulk<'_> {
-    /// Builds the files of a window and returns them with the number of entries.
+impl BulkBuilder<'_> {
+    /// Builds the files of a window; returns them and the number of entries.
     ///
-    /// The same fleet gives the same rows, whatever the memory and the threads.
+    /// The same fleet yields the same rows, whatever the memory and the number of threads.
     pub(crate) fn write_files(
         &self,
         fleet: &impl LiveSlots,
@@ -121,7 +122,7 @@ impl Bulk<'_> {
         let mut entries = 0;
         let passes = self.passes(hints);
         let slots = u64::from(fleet.slot_count());
-        self.progress.expect(slots * passes.len() as u64);
+        self.progress.set_total(slots * passes.len() as u64);
         for pass in passes {
             let shares = self.shares(&pass);
             let finished: Option<Vec<_>> =
@@ -133,7 +134,7 @@ impl Bulk<'_> {
                 }
                 None => self.write_pass(fleet, &shares, tuning, drafts)?,
             };
-            if hints.saturating_mul(ABOUT_HINT_LEN_BYTES) <= self.memory_bytes as u64 {
+            if hints.saturating_mul(APPROX_HINT_LEN_BYTES) <= self.memory_bytes as u64 {
                 let files = written.par_iter().filter(|(_, count)| *count > 0);
                 self.workers.install(|| {
                     files.try_for_each(|(path, _)| {
@@ -149,7 +150,7 @@ impl Bulk<'_> {
         Ok((files, entries))
     }
 
-    /// Builds the files of one pass, one for each share of its partitions.
+    /// Builds the files of one pass: one file for each share of its partitions.
     fn write_pass(
         &self,
         fleet: &impl LiveSlots,
@@ -159,9 +160,9 @@ impl Bulk<'_> {
     ) -> Result<Vec<(PathBuf, u64)>, Error> {
         let first = shares.first().map_or(0, |share| share.start);
         let pass = first..shares.last().map_or(first, |share| share.end);
-        let made = self.make_words(fleet, &pass)?;
+        let words = self.compute_words(fleet, &pass)?;
         let write = |share: &Range<usize>| {
-            let sorted = share.clone().map(|partition| self.sort(partition, &pass, &made));
+            let sorted = share.clone().map(|partition| self.sort(partition, &pass, &words));
             let draft = drafts.draft(share);
             match self.write_file(sorted, tuning, &draft)? {
                 0 => Ok((draft, 0)),
@@ -169,13 +170,13 @@ impl Bulk<'_> {
             }
         };
         match shares {
-            // Nothing to share.
+            // One share: the pool is not needed.
             [share] => Ok(vec![write(share)?]),
             shares => self.workers.install(|| shares.par_iter().map(write).collect()),
         }
     }
 
-    /// A digest of all that the files of a window depend on.
+    /// A digest of everything that determines the files of a window.
     pub(crate) fn plan_digest(
         &self,
         fleet: &impl LiveSlots,
@@ -192,18 +193,18 @@ impl Bulk<'_> {
         for share in self.passes(hints).iter().flat_map(|pass| self.shares(pass)) {
             digest.update([share.start, share.end].map(|end| end as u64).as_bytes());
         }
-        let has_given_keys = fleet.has_given_keys();
+        let has_imported_keys = fleet.has_imported_keys();
         let of_task = |slots: Range<u32>| -> Result<[u8; 32], Error> {
             let mut digest = Sha256::new();
             for live @ LiveSlot { slot, key, nonces } in &fleet.live(slots) {
                 let ids = [slot.0, key.device.0, key.generation.into()];
                 digest.update(ids.as_bytes());
                 digest.update([nonces.start, nonces.end].as_bytes());
-                // A key that was given may be another one by now.
-                if has_given_keys {
+                // An imported key may have been replaced since an earlier build.
+                if has_imported_keys {
                     let hint = match self.keys.hint_key(*key) {
                         Some(key) => HintCipher::new(self.scheme, &key).hint(nonces.start),
-                        None => fleet.without_key(live).map(|()| None)?,
+                        None => fleet.handle_missing_key(live).map(|()| None)?,
                     };
                     digest.update(hint.map_or(0, |hint| hint.head()).to_le_bytes());
                 }
@@ -216,23 +217,23 @@ impl Bulk<'_> {
         Ok(digest.finalize().into())
     }
 
-    /// Calls `check` with the sorted entries of every partition, in order: what
+    /// Calls `check` with the sorted entries of every partition, in order: the entries that
     /// the window must hold.
     pub(crate) fn for_each_partition(
         &self,
         fleet: &impl LiveSlots,
         hints: u64,
-        mut check: impl FnMut(&Sorted) -> Result<(), Error>,
+        mut check: impl FnMut(&SortedPartition) -> Result<(), Error>,
     ) -> Result<(), Error> {
         for pass in self.passes(hints) {
-            let made = self.make_words(fleet, &pass)?;
-            pass.clone().try_for_each(|partition| check(&self.sort(partition, &pass, &made)))?;
+            let words = self.compute_words(fleet, &pass)?;
+            pass.clone().try_for_each(|partition| check(&self.sort(partition, &pass, &words)))?;
         }
         Ok(())
     }
 
-    /// The runs of a pass's partitions that have a file each. A file a thread: few enough to
-    /// open fast, enough to share the work.
+    /// The shares of a pass: runs of partitions that become one file each. One file a thread
+    /// spreads the work, and few files open fast.
     fn shares(&self, pass: &Range<usize>) -> Vec<Range<usize>> {
         let len = pass.len().div_ceil(self.workers.current_num_threads()).max(1);
         let share = |first| first..pass.end.min(first + len);
@@ -243,10 +244,10 @@ impl Bulk<'_> {
         MAX_PARTITION_BITS.min(self.geometry.prefix_bits().into())
     }
 
-    /// Runs of partitions whose words fit into the memory together.
+    /// The passes of a build: runs of partitions whose words fit into the memory together.
     pub(crate) fn passes(&self, hints: u64) -> Vec<Range<usize>> {
         let partitions = 1usize << self.partition_bits();
-        // The words, and a third for their growth and the sorting of a partition.
+        // The words, and a third more for growing lists and for sorting a partition.
         let needed_bytes =
             usize::try_from(hints).unwrap_or(usize::MAX).saturating_mul(size_of::<u64>() * 4 / 3);
         let passes = needed_bytes.div_ceil(self.memory_bytes.max(1)).clamp(1, partitions);
@@ -257,23 +258,23 @@ impl Bulk<'_> {
             .collect()
     }
 
-    /// The hints of every live slot that fall into the partitions of `pass`: for
-    /// each task one list of words a partition.
-    fn make_words(
+    /// The words of every live slot's hints in the partitions of `pass`: for each task, one
+    /// list a partition.
+    fn compute_words(
         &self,
         fleet: &impl LiveSlots,
         pass: &Range<usize>,
     ) -> Result<Vec<Vec<Vec<u64>>>, Error> {
-        let make = |slots: Range<u32>| {
-            let made = self.make_words_of(fleet, &fleet.live(slots.clone()), pass);
+        let compute = |slots: Range<u32>| {
+            let words = self.compute_words_of(fleet, &fleet.live(slots.clone()), pass);
             self.progress.advance(slots.len() as u64);
-            made
+            words
         };
-        let tasks = tasks(fleet.slot_count()).map(make);
+        let tasks = tasks(fleet.slot_count()).map(compute);
         self.workers.install(|| tasks.collect())
     }
 
-    fn make_words_of(
+    fn compute_words_of(
         &self,
         fleet: &impl LiveSlots,
         live: &[LiveSlot],
@@ -281,13 +282,13 @@ impl Bulk<'_> {
     ) -> Result<Vec<Vec<u64>>, Error> {
         let hints: u64 = live.iter().map(|slot| slot.nonces.end - slot.nonces.start).sum();
         let expected = usize::try_from(hints >> self.partition_bits()).unwrap_or(0);
-        // Three standard deviations of room, so that a list seldom grows.
+        // Three standard deviations of spare room, so that a list rarely grows.
         let room = expected + 3 * expected.isqrt() + 4;
         let mut lists: Vec<Vec<u64>> = pass.clone().map(|_| Vec::with_capacity(room)).collect();
         let kept_bits = self.kept_bits();
         for live @ LiveSlot { slot, key, nonces } in live {
             let Some(hint_key) = self.keys.hint_key(*key) else {
-                fleet.without_key(live)?;
+                fleet.handle_missing_key(live)?;
                 continue;
             };
             let cipher = HintCipher::new(self.scheme, &hint_key);
@@ -303,22 +304,27 @@ impl Bulk<'_> {
         Ok(lists)
     }
 
-    /// Bits of a joined value below its partition: at most 32.
+    /// The bits of a joined value below its partition: at most 32.
     fn kept_bits(&self) -> u32 {
         u32::from(self.geometry.prefix_bits() + self.geometry.suffix_bits()) - self.partition_bits()
     }
 
-    fn sort(&self, partition: usize, pass: &Range<usize>, made: &[Vec<Vec<u64>>]) -> Sorted {
-        // Slots come in order within a task, and tasks in theirs.
-        let lists = made.iter().filter_map(|lists| lists.get(partition - pass.start));
+    fn sort(
+        &self,
+        partition: usize,
+        pass: &Range<usize>,
+        words: &[Vec<Vec<u64>>],
+    ) -> SortedPartition {
+        // Slots are in order within a task, and tasks are in order.
+        let lists = words.iter().filter_map(|lists| lists.get(partition - pass.start));
         let words = radix::sorted(lists.map(Vec::as_slice), self.kept_bits());
-        Sorted::new((partition as u64) << self.kept_bits(), words)
+        SortedPartition::new((partition as u64) << self.kept_bits(), words)
     }
 
-    /// Packs sorted partitions into the buckets of one file; counts the entries.
+    /// Packs sorted partitions into the buckets of one file; returns the number of entries.
     pub(crate) fn write_file(
         &self,
-        partitions: impl Iterator<Item = Sorted>,
+        partitions: impl Iterator<Item = SortedPartition>,
         tuning: &Tuning,
         path: &Path,
     ) -> Result<u64, Error> {
@@ -330,7 +336,7 @@ impl Bulk<'_> {
         for sorted in partitions {
             sorted.each_bucket(self.geometry, |key, entries| {
                 if count == 0 {
-                    writer.open(path).map_err(failed("making a file to ingest"))?;
+                    writer.open(path).map_err(failed("creating a file to ingest"))?;
                 }
                 packed.clear();
                 bucket::encode(entries, self.geometry.suffix_bits().into(), &mut packed);
@@ -346,7 +352,7 @@ impl Bulk<'_> {
     }
 }
 
-/// The runs of slots that tasks make the hints of, in order.
+/// The runs of slots whose hints the tasks compute, in order.
 fn tasks(slots: u32) -> impl IndexedParallelIterator<Item = Range<u32>> {
     (0..slots.div_ceil(SLOTS_PER_TASK)).into_par_iter().map(move |task| {
         let first = task * SLOTS_PER_TASK;

@@ -1,27 +1,27 @@
-//! Sorting the words of a partition: by radix, from the lowest digit up.
+//! The radix sort of a partition's words, from the lowest digit up.
 //!
-//! Words come in the order of slots, and every pass keeps the order of equal digits, so
-//! only the bits of the hint are sorted by: two or three passes of eleven bits, each a few
-//! nanoseconds a word in the second level of cache, where comparing takes twenty.
+//! Words arrive in the order of slots, and every pass keeps the order of equal digits. So only
+//! the bits of the hint are sorted by: two or three passes of eleven bits. Each pass takes a
+//! few nanoseconds a word in the second level of cache; a comparison sort takes twenty.
 
-/// Bits sorted by in a pass: a table of places for them stays in the first level of cache.
+/// The bits of a digit: a table of offsets for them stays in the first level of cache.
 const DIGIT_BITS: u32 = 11;
 const DIGITS: usize = 1 << DIGIT_BITS;
 
-/// Words that are too few for tables of places.
-const FEW: usize = 1 << 10;
+/// Below this many words, a comparison sort is faster than filling the tables of offsets.
+const MIN_RADIX_LEN_WORDS: usize = 1 << 10;
 
-/// The place of the next word of each digit.
-type Places = [u32; DIGITS];
+/// For each digit, the offset of its next word.
+type Offsets = [u32; DIGITS];
 
-/// The words of all lists, one list behind the other, stably sorted by `key_bits` ≤ 32 bits
-/// from bit 32 on; all bits above are zero.
+/// The words of all lists, concatenated and stably sorted by the `key_bits` ≤ 32 bits from bit
+/// 32 on; all bits above must be zero.
 pub(super) fn sorted<'a>(
     lists: impl Iterator<Item = &'a [u64]> + Clone,
     key_bits: u32,
 ) -> Vec<u64> {
     let len = lists.clone().map(<[u64]>::len).sum();
-    if len < FEW {
+    if len < MIN_RADIX_LEN_WORDS {
         let mut few = lists.flatten().copied().collect::<Vec<u64>>();
         few.sort_by_key(|word| word >> 32);
         return few;
@@ -29,24 +29,24 @@ pub(super) fn sorted<'a>(
     let mut tables = vec![[0; DIGITS]; key_bits.div_ceil(DIGIT_BITS) as usize];
     for word in lists.clone().flatten() {
         for (table, number) in tables.iter_mut().zip(0..) {
-            *place_of(table, *word, number) += 1;
+            *offset_of(table, *word, number) += 1;
         }
     }
-    let mut tables = tables.into_iter().map(places_of_counts).zip(0..);
-    let Some((places, number)) = tables.next() else { return lists.flatten().copied().collect() };
+    let mut tables = tables.into_iter().map(offsets_of_counts).zip(0..);
+    let Some((offsets, number)) = tables.next() else { return lists.flatten().copied().collect() };
     let mut words = vec![0; len];
-    scatter(lists, places, number, &mut words);
+    scatter(lists, offsets, number, &mut words);
     let mut other = Vec::new();
-    for (places, number) in tables {
+    for (offsets, number) in tables {
         other.resize(len, 0);
-        scatter(std::iter::once(words.as_slice()), places, number, &mut other);
+        scatter(std::iter::once(words.as_slice()), offsets, number, &mut other);
         std::mem::swap(&mut words, &mut other);
     }
     words
 }
 
-/// How often each digit is there, made into where its words begin.
-fn places_of_counts(mut counts: Places) -> Places {
+/// Turns the count of each digit into the offset of its first word.
+fn offsets_of_counts(mut counts: Offsets) -> Offsets {
     let mut next = 0;
     for count in &mut counts {
         next += std::mem::replace(count, next);
@@ -54,30 +54,30 @@ fn places_of_counts(mut counts: Places) -> Places {
     counts
 }
 
-/// The place of the digit with this number of a word.
+/// The table entry of a word's digit; `number` counts digits from the lowest.
 #[expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "a remainder is less than the length"
 )]
-const fn place_of(places: &mut Places, word: u64, number: u32) -> &mut u32 {
-    &mut places[(word >> (32 + number * DIGIT_BITS)) as usize % DIGITS]
+const fn offset_of(offsets: &mut Offsets, word: u64, number: u32) -> &mut u32 {
+    &mut offsets[(word >> (32 + number * DIGIT_BITS)) as usize % DIGITS]
 }
 
-/// Puts every word to the place of its digit.
+/// Moves every word to the offset of its digit.
 fn scatter<'a>(
     lists: impl Iterator<Item = &'a [u64]>,
-    mut places: Places,
+    mut offsets: Offsets,
     number: u32,
     sorted: &mut [u64],
 ) {
     for list in lists {
         for word in list {
-            let place = place_of(&mut places, *word, number);
-            if let Some(at) = sorted.get_mut(*place as usize) {
+            let offset = offset_of(&mut offsets, *word, number);
+            if let Some(at) = sorted.get_mut(*offset as usize) {
                 *at = *word;
             }
-            *place += 1;
+            *offset += 1;
         }
     }
 }
@@ -92,7 +92,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(60))]
 
         #[test]
-        fn it_is_a_stable_sort(
+        fn radix_sort_is_a_stable_sort(
             key_bits in 0u32..=32,
             seeds in prop::collection::vec((any::<u64>(), 0usize..3000), 0..6),
         ) {

@@ -1,13 +1,13 @@
-//! A run of slots.
+//! The record of a run of slots.
 
 use hintdex_wire::DeviceId;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Field, layout};
+use super::layout::{Field, layout};
 use crate::fleet::{DeviceRange, Extent, KeyOrigin};
 
-/// A run of slots, under its first slot, big-endian.
+/// A run of slots. Its key is the first slot, big-endian.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct ExtentRecord {
@@ -20,11 +20,11 @@ pub(crate) struct ExtentRecord {
 }
 
 impl ExtentRecord {
-    /// The range; `None` if no version wrote it.
+    /// The range; `None` if no version writes such a record.
     pub(crate) fn range(&self) -> Option<DeviceRange> {
         let origin = match (self.key_origin, self.reserved) {
             (0, 0) => KeyOrigin::Derived,
-            (1, 0) => KeyOrigin::Given,
+            (1, 0) => KeyOrigin::Imported,
             _ => return None,
         };
         Some(DeviceRange {
@@ -45,7 +45,7 @@ impl From<&Extent> for ExtentRecord {
             generation: generation.into(),
             key_origin: match origin {
                 KeyOrigin::Derived => 0,
-                KeyOrigin::Given => 1,
+                KeyOrigin::Imported => 1,
             },
             reserved: 0,
             provisioned_unix_s: extent.provisioned_unix_s.into(),

@@ -1,19 +1,19 @@
-//! What an index is for, as its one meta record says.
+//! The meta record: the parameters of an index.
 
 use hintdex_wire::{CheckValue, HintScheme, NonceKind};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Field, Unsound, layout};
+use super::layout::{Field, Unsound, layout};
 use crate::params::{MAX_LOOKAHEAD, Params};
 use crate::time::Timing;
 
-/// What a [`Meta`] record begins with.
+/// The first bytes of a [`Meta`] record.
 pub(crate) const MAGIC: [u8; 8] = *b"hintdex\0";
-/// The format this version writes and reads.
+/// The format version that this program reads and writes.
 pub(crate) const FORMAT_VERSION: u16 = 1;
 
-/// What an index is for, written once at its creation.
+/// The parameters of an index, written once at its creation.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct Meta {
@@ -37,12 +37,12 @@ impl Meta {
     /// Why the record is not sound.
     pub(crate) fn parse(&self) -> Result<(Params, Timing), Unsound> {
         if self.magic != MAGIC || self.version.get() != FORMAT_VERSION || self.reserved != [0; 4] {
-            return Err("it has a version or reserved bytes that no version wrote");
+            return Err("it has a version or reserved bytes that no version writes");
         }
         let scheme = HintScheme::from_number(self.hint_scheme).ok_or("unknown hint scheme")?;
         let nonces = NonceKind::from_number(self.nonce_kind, self.nonce_unit_s.get())
             .filter(|nonces| scheme.for_nonces(*nonces) == Some(scheme))
-            .ok_or("unknown nonce kind, or its hints have no room for these nonces")?;
+            .ok_or("unknown nonce kind, or its hints are too short for these nonces")?;
         let lookahead = self.lookahead.get();
         if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
             return Err("its lookahead is out of range");
@@ -52,7 +52,7 @@ impl Meta {
     }
 }
 
-/// The timing that an index was made with; all zero where nonces tell no time.
+/// The time parameters given at creation; all zero for counters.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
@@ -67,7 +67,7 @@ pub(crate) struct TimingRecord {
 
 impl TimingRecord {
     pub(crate) fn of(kind: NonceKind, timing: &Timing) -> Self {
-        if !kind.tells_time() {
+        if !kind.is_clocked() {
             return Self::new_zeroed();
         }
         Self {
@@ -79,9 +79,9 @@ impl TimingRecord {
         }
     }
 
-    /// The timing of nonces of `kind`; `None` if the record is not sound.
+    /// The time parameters for nonces of `kind`; `None` if the record is not sound.
     fn timing(&self, kind: NonceKind) -> Option<Timing> {
-        if !kind.tells_time() {
+        if !kind.is_clocked() {
             return (*self == Self::new_zeroed()).then(|| Timing::of(kind));
         }
         let timing = Timing {

@@ -1,17 +1,19 @@
-//! The row of a slot: its state, and where nonces tell time its clock and what follows.
+//! The row of a slot: its state, and for clocked nonces its clock and the records behind it.
 
-use hintdex_wire::ReplayWindow;
+use hintdex_wire::{NonceKind, ReplayWindow};
 use smallvec::SmallVec;
 use zerocopy::little_endian::{I32, I64, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::state::is_seen_sound;
-use super::{Field, StateRecord, Unsound, layout};
+use super::layout::{Field, Unsound, layout};
+use super::state::{StateRecord, is_seen_sound};
 use crate::params::Params;
-use crate::time::{Anchor, DeviceClock, Life, MAX_PAST_LIVES, MAX_PENDING, Pending, late_unit};
+use crate::time::{
+    Anchor, DeviceClock, MAX_PAST_SESSIONS, MAX_PENDING, Pending, Session, late_unit,
+};
 
-/// The clock of a slot, behind its [`StateRecord`] where nonces tell time; a
-/// [`LifeRecord`] for each past life follows, then a [`LateRecord`] if there is one, then
+/// The clock of a slot, behind its [`StateRecord`]; present for clocked nonces. Then follow a
+/// [`SessionRecord`] for each past session, a [`LateRecord`] if there is one, and
 /// [`PendingRecord`]s.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
@@ -21,23 +23,23 @@ pub(crate) struct ClockRecord {
     pub(crate) heard_unix_s: U64,
     pub(crate) offset_low_s: I64,
     pub(crate) offset_width_s: U32,
-    /// The older observation: 0 for none, else its age when the slot was heard, plus one.
+    /// The age of the older observation when the slot was last heard, plus one; 0 for none.
     pub(crate) anchor_age_s: U32,
-    /// Its lowest offset beside `offset_low_s`.
+    /// The older observation's lowest offset, less `offset_low_s`.
     pub(crate) anchor_low_s: I32,
     pub(crate) anchor_width_s: U32,
-    pub(crate) life_first: U64,
+    pub(crate) session_first: U64,
 }
 
-/// Nonces of a slot that are spent.
+/// The spent nonces of a past session.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct LifeRecord {
+struct SessionRecord {
     first: U64,
     end: U64,
 }
 
-/// The replay window of the unit of time before the present one.
+/// The late window: the replay window of the unit before the present one.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct LateRecord {
@@ -45,7 +47,7 @@ struct LateRecord {
     seen: U64,
 }
 
-/// A packet of a slot that waits for another that agrees with it.
+/// A packet of a slot that waits for a second one that agrees.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct PendingRecord {
@@ -54,7 +56,7 @@ struct PendingRecord {
 }
 
 impl ClockRecord {
-    /// The clock of a slot that was not heard since it was provisioned.
+    /// The clock of a slot that has sent nothing since it was provisioned.
     pub(crate) fn fresh(provisioned_unix_s: u64) -> Self {
         let mut record = Self::new_zeroed();
         record.heard_unix_s = provisioned_unix_s.into();
@@ -73,7 +75,7 @@ impl ClockRecord {
         DeviceClock { heard_s, low_s, high_s, anchor }
     }
 
-    /// Stores a clock. An older observation that does not fit beside it is forgotten.
+    /// Stores a clock. An older observation that is out of the fields' range is dropped.
     pub(crate) fn set_clock(&mut self, clock: &DeviceClock) {
         let width = |low_s: i64, high_s: i64| u32::try_from(high_s.saturating_sub(low_s)).ok();
         self.heard_unix_s = clock.heard_s.into();
@@ -95,29 +97,40 @@ impl ClockRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotState {
     pub(crate) state: StateRecord,
-    /// `None` where nonces tell no time.
+    /// `None` for counters.
     pub(crate) clock: Option<ClockRecord>,
 }
 
-/// The bytes of a slot's row: without past lives and pending packets they need no
+/// The bytes of a slot's row. A row without past sessions and pending packets needs no
 /// allocation.
 pub(crate) type Row = SmallVec<[u8; 96]>;
 
-/// All that is stored of a slot.
+/// The whole row of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SlotRow {
     pub(crate) known: SlotState,
-    /// The nonces that the device spent before its clock jumped, in the order of nonces.
-    pub(crate) past: Vec<Life>,
-    /// The replay window of the unit of time before the present one, while packets of
-    /// that unit may still come.
+    /// The past sessions, in the order of nonces.
+    pub(crate) past: Vec<Session>,
+    /// The late window, while packets of the unit before the present one may arrive.
     pub(crate) late: Option<ReplayWindow>,
-    /// Packets that wait for one that agrees, the oldest first.
+    /// Packets that wait for a second one that agrees, the oldest first.
     pub(crate) pending: Vec<Pending>,
 }
 
+impl SlotState {
+    /// The state of a slot that was provisioned at `unix_s`, in seconds since 1970, and has
+    /// sent nothing yet.
+    pub(crate) fn fresh(params: &Params, unix_s: u64) -> Self {
+        // The live hints of time steps follow from the clock alone.
+        let lookahead =
+            if matches!(params.nonces, NonceKind::Step(_)) { 0 } else { params.lookahead };
+        let clock = params.nonces.is_clocked().then(|| ClockRecord::fresh(unix_s));
+        Self { state: StateRecord::fresh(lookahead), clock }
+    }
+}
+
 impl SlotRow {
-    /// The row of a slot of which only state and clock are known.
+    /// The row of a slot without past sessions, late window and pending packets.
     pub(crate) const fn of(known: SlotState) -> Self {
         Self { known, past: Vec::new(), late: None, pending: Vec::new() }
     }
@@ -129,17 +142,17 @@ impl SlotRow {
     pub(crate) fn read(bytes: &[u8], params: &Params) -> Result<Self, Unsound> {
         const SHORT: Unsound = "it ends too early";
         let (mut state, rest) = StateRecord::read_from_prefix(bytes).map_err(|_| SHORT)?;
-        let (lives, lates) = state.counts();
+        let (sessions, lates) = state.counts();
         state.set_counts(0, 0);
-        if !params.nonces.tells_time() {
-            if !rest.is_empty() || (lives, lates) != (0, 0) {
-                return Err("it has a clock, and nonces of this index tell no time");
+        if !params.nonces.is_clocked() {
+            if !rest.is_empty() || (sessions, lates) != (0, 0) {
+                return Err("it has a clock, and the nonces of this index are counters");
             }
             let row = Self::of(SlotState { state, clock: None });
             return row.check(params).map(|()| row);
         }
         let (clock, rest) = ClockRecord::read_from_prefix(rest).map_err(|_| SHORT)?;
-        let past = <[LifeRecord]>::ref_from_prefix_with_elems(rest, lives.into());
+        let past = <[SessionRecord]>::ref_from_prefix_with_elems(rest, sessions.into());
         let (past, rest) = past.map_err(|_| SHORT)?;
         let late = <[LateRecord]>::ref_from_prefix_with_elems(rest, lates.into());
         let (late, rest) = late.map_err(|_| SHORT)?;
@@ -156,7 +169,7 @@ impl SlotRow {
         };
         let row = Self {
             known: SlotState { state, clock: Some(clock) },
-            past: past.iter().map(|life| life.first.get()..life.end.get()).collect(),
+            past: past.iter().map(|session| session.first.get()..session.end.get()).collect(),
             late: late.first().map(window),
             pending: pending.iter().map(wait).collect(),
         };
@@ -166,18 +179,18 @@ impl SlotRow {
     /// The bytes of the row.
     ///
     /// # Errors
-    /// Why the row is not sound: a reader would refuse it.
+    /// Why the row is not sound: a reader would reject it.
     pub(crate) fn write(&self, params: &Params) -> Result<Row, Unsound> {
         self.check(params)?;
         let SlotState { mut state, clock } = self.known;
-        let lives = u8::try_from(self.past.len()).map_err(|_| TOO_MANY_LIVES)?;
-        state.set_counts(lives, self.late.is_some().into());
+        let sessions = u8::try_from(self.past.len()).map_err(|_| TOO_MANY_SESSIONS)?;
+        state.set_counts(sessions, self.late.is_some().into());
         let mut row = Row::from_slice(state.as_bytes());
         if let Some(clock) = clock {
             row.extend_from_slice(clock.as_bytes());
         }
-        for life in &self.past {
-            let record = LifeRecord { first: life.start.into(), end: life.end.into() };
+        for session in &self.past {
+            let record = SessionRecord { first: session.start.into(), end: session.end.into() };
             row.extend_from_slice(record.as_bytes());
         }
         if let Some(late) = &self.late {
@@ -192,7 +205,7 @@ impl SlotRow {
         Ok(row)
     }
 
-    /// Whether a slot of an index with these parameters can have this row.
+    /// Checks that a slot of an index with these parameters can have this row.
     ///
     /// # Errors
     /// Why the row is not sound.
@@ -200,46 +213,48 @@ impl SlotRow {
         let max_nonce = params.max_nonce();
         let SlotState { state, clock } = &self.known;
         state.check(max_nonce)?;
-        if clock.is_some() != params.nonces.tells_time() {
-            return Err("it has no clock, or has one and nonces tell no time");
+        if clock.is_some() != params.nonces.is_clocked() {
+            return Err("it lacks a clock, or has one and nonces are counters");
         }
-        if clock.is_some_and(|clock| clock.life_first.get() > state.next_nonce()) {
-            return Err("its present life begins behind its end");
+        if clock.is_some_and(|clock| clock.session_first.get() > state.next_nonce()) {
+            return Err("its present session begins behind its end");
         }
-        if self.past.len() > MAX_PAST_LIVES || self.pending.len() > MAX_PENDING {
-            return Err(TOO_MANY_LIVES);
+        if self.past.len() > MAX_PAST_SESSIONS || self.pending.len() > MAX_PENDING {
+            return Err(TOO_MANY_SESSIONS);
         }
         let ends_in_range =
-            |life: &Life| !life.is_empty() && life.end <= max_nonce.saturating_add(1);
-        if !self.past.iter().all(ends_in_range) || !self.past.is_sorted_by_key(|life| life.start) {
-            return Err("its past lives are empty, out of order or past the last nonce");
+            |session: &Session| !session.is_empty() && session.end <= max_nonce.saturating_add(1);
+        if !self.past.iter().all(ends_in_range)
+            || !self.past.is_sorted_by_key(|session| session.start)
+        {
+            return Err("its past sessions are empty, out of order or past the last nonce");
         }
         if self.pending.iter().any(|pending| pending.nonce > max_nonce) {
-            return Err("a packet that waits has a nonce past the last one");
+            return Err("a pending packet has a nonce past the last one");
         }
         self.late.map_or(Ok(()), |late| self.check_late(&late, params))
     }
 
-    /// Whether `late` can be the replay window of the unit before the present one.
+    /// Checks that `late` can be the replay window of the unit before the present one.
     fn check_late(&self, late: &ReplayWindow, params: &Params) -> Result<(), Unsound> {
         let Some(unit) = late_unit(params.nonces, self.known.state.next_nonce()) else {
             return Err("it has a late record without a unit before the present one");
         };
         let nonces = params.nonces.first_of(unit)..params.nonces.first_of(unit.saturating_add(1));
-        let taken = late.next().checked_sub(nonces.start);
+        let nonce_count = late.next().checked_sub(nonces.start);
         let is_sound = late.next() <= nonces.end
-            && taken.is_some_and(|taken| is_seen_sound(taken, late.seen()));
+            && nonce_count.is_some_and(|nonce_count| is_seen_sound(nonce_count, late.seen()));
         if is_sound { Ok(()) } else { Err("its late record contradicts itself") }
     }
 }
 
-const TOO_MANY_LIVES: Unsound = "it has too many past lives or packets that wait";
+const TOO_MANY_SESSIONS: Unsound = "it has too many past sessions or pending packets";
 
 pub(super) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     vec![
         layout!("clock", ClockRecord: heard_unix_s, offset_low_s, offset_width_s, anchor_age_s,
-            anchor_low_s, anchor_width_s, life_first),
-        layout!("life", LifeRecord: first, end),
+            anchor_low_s, anchor_width_s, session_first),
+        layout!("session", SessionRecord: first, end),
         layout!("late", LateRecord: next_nonce, seen),
         layout!("pending", PendingRecord: nonce, received_unix_s),
     ]

@@ -1,7 +1,7 @@
-//! The state of a slot.
+//! The state record of a slot.
 //!
-//! Fields are private: a state changes by the calls below, each of which keeps the rule
-//! of [`check`](StateRecord::check), so a state that is not sound cannot be made.
+//! Fields are private. A state changes only by the functions below, each of which keeps the
+//! rule of [`check`](StateRecord::check), so every state is sound.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use hintdex_wire::{Nonce, ReplayWindow};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Field, Unsound, layout};
-use crate::held::LeftTo;
+use super::layout::{Field, Unsound, layout};
+use crate::coverage::LeanRecord;
 
-/// The state of a slot, under the slot, big-endian. A slot that was never heard has no
+/// The state of a slot. Its key is the slot, big-endian. A slot that was never heard has no
 /// row: its state is [`StateRecord::fresh`].
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
@@ -23,9 +23,9 @@ pub(crate) struct StateRecord {
     seen: U64,
     hints_ahead: U32,
     flags: u8,
-    /// How many life records are in the row; 0 in memory.
-    past_lives: u8,
-    /// How many late records are in the row, 0 or 1; 0 in memory.
+    /// The number of session records in the row; 0 in memory.
+    past_sessions: u8,
+    /// The number of late records in the row, 0 or 1; 0 in memory.
     late_units: u8,
     reserved: u8,
 }
@@ -33,8 +33,8 @@ pub(crate) struct StateRecord {
 /// The flag of a retired slot.
 const RETIRED: u8 = 1;
 
-/// The flag, in memory only, of a slot that is out of service. No row with the flag is
-/// sound, so it cannot be stored.
+/// The flag of a slot that is out of service; in memory only. A row with the flag is not
+/// sound, so it is never stored.
 const OUT_OF_SERVICE: u8 = 1 << 7;
 
 impl StateRecord {
@@ -45,19 +45,19 @@ impl StateRecord {
             seen: 0.into(),
             hints_ahead: lookahead.into(),
             flags: 0,
-            past_lives: 0,
+            past_sessions: 0,
             late_units: 0,
             reserved: 0,
         }
     }
 
-    /// Whether a slot whose nonces end with `max_nonce` can be in this state.
+    /// Checks that a slot whose last nonce is `max_nonce` can have this state.
     ///
     /// # Errors
     /// Why the state is not sound.
     pub(crate) const fn check(&self, max_nonce: Nonce) -> Result<(), Unsound> {
         if self.flags & !RETIRED != 0 || self.reserved != 0 {
-            return Err("it has flags or reserved bytes that no version wrote");
+            return Err("it has flags or reserved bytes that no version writes");
         }
         let (next, seen) = (self.next_nonce.get(), self.seen.get());
         if !is_seen_sound(next, seen) {
@@ -74,7 +74,7 @@ impl StateRecord {
         self.next_nonce.get()
     }
 
-    /// How many nonces from the next one on have their hints in the index.
+    /// The number of live hints.
     pub(crate) const fn hints_ahead(&self) -> u32 {
         self.hints_ahead.get()
     }
@@ -89,15 +89,14 @@ impl StateRecord {
         next..next.saturating_add(self.hints_ahead.get() as u64)
     }
 
-    /// Moves the state on to `window`, with the hints up to `live_end` live, as far as
-    /// there are nonces.
+    /// Advances the state to `window`, with hints live up to `live_end` or the last nonce.
     pub(crate) fn advance(&mut self, window: &ReplayWindow, live_end: Nonce, max_nonce: Nonce) {
         self.next_nonce = window.next().into();
         self.seen = window.seen().into();
         self.set_live_end(live_end, max_nonce);
     }
 
-    /// Lets the live hints reach to `end` at least, as far as there are nonces.
+    /// Extends the live hints to `end` at least, or to the last nonce.
     pub(crate) fn reach(&mut self, end: Nonce, max_nonce: Nonce) {
         self.set_live_end(end.max(self.live_nonces().end), max_nonce);
     }
@@ -107,18 +106,18 @@ impl StateRecord {
         self.hints_ahead = u32::try_from(ahead).unwrap_or(u32::MAX).into();
     }
 
-    /// Cuts the live hints to what a window and the snapshot beside it may hold.
+    /// Limits the live hints to those that the windows and the snapshot of a lean window can
+    /// hold.
     ///
-    /// A row was written when its hints reached so far, and a later window may reach
-    /// less far. It never reaches further than its window, because a window that
-    /// leaves hints to a snapshot is only followed by one that does not, or by one
-    /// with as long a horizon.
-    pub(crate) fn cut(&mut self, lookahead: u32, left_to: Option<&LeftTo>) {
-        let most = left_to.map_or(lookahead, |left_to| left_to.horizon_nonces.max(lookahead));
+    /// The row may have been written beside an earlier window that held more hints. It was
+    /// never written beside one that held fewer: a lean window is only replaced by a full one,
+    /// or by a lean one with at least as long a horizon.
+    pub(crate) fn cut(&mut self, lookahead: u32, lean: Option<&LeanRecord>) {
+        let most = lean.map_or(lookahead, |lean| lean.horizon_nonces.max(lookahead));
         self.hints_ahead = self.hints_ahead.get().min(most).into();
     }
 
-    /// Retires the slot, also one that is out of service.
+    /// Retires the slot, even if it is out of service.
     pub(crate) const fn retire(&mut self) {
         self.flags = RETIRED;
     }
@@ -136,34 +135,34 @@ impl StateRecord {
         self.flags & OUT_OF_SERVICE != 0
     }
 
-    /// Whether packets of the slot may be accepted: its hints are live.
+    /// Whether packets of the slot may be accepted, which is when its hints are live.
     pub(crate) const fn is_in_service(&self) -> bool {
         self.flags == 0
     }
 
-    /// Notes how many records of each kind stand behind the state in its row.
-    pub(super) const fn set_counts(&mut self, past_lives: u8, late_units: u8) {
-        self.past_lives = past_lives;
+    /// Sets the numbers of records behind the state in its row.
+    pub(super) const fn set_counts(&mut self, past_sessions: u8, late_units: u8) {
+        self.past_sessions = past_sessions;
         self.late_units = late_units;
     }
 
-    /// How many life records and late records the row has.
+    /// The numbers of session records and late records in the row.
     pub(super) const fn counts(&self) -> (u8, u8) {
-        (self.past_lives, self.late_units)
+        (self.past_sessions, self.late_units)
     }
 }
 
-/// Whether `seen` can be the bitmap of a replay window that begins `taken` nonces before its
-/// next one: the highest accepted nonce is seen, and no nonce before the first is.
-pub(super) const fn is_seen_sound(taken: u64, seen: u64) -> bool {
-    match taken {
+/// Whether `seen` can be the bitmap of a replay window over `nonce_count` nonces: the highest accepted
+/// nonce is marked, and no nonce before the first is.
+pub(super) const fn is_seen_sound(nonce_count: u64, seen: u64) -> bool {
+    match nonce_count {
         0 => seen == 0,
-        1..64 => seen & 1 == 1 && seen >> taken == 0,
+        1..64 => seen & 1 == 1 && seen >> nonce_count == 0,
         _ => seen & 1 == 1,
     }
 }
 
 pub(super) fn layout() -> (&'static str, Vec<Field>) {
-    layout!("state", StateRecord: next_nonce, seen, hints_ahead, flags, past_lives, late_units,
+    layout!("state", StateRecord: next_nonce, seen, hints_ahead, flags, past_sessions, late_units,
         reserved)
 }

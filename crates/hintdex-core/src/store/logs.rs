@@ -1,16 +1,16 @@
-//! A look at RocksDB's logs, the manifest among them, before RocksDB reads them.
+//! A check of RocksDB's logs, including the manifest, before RocksDB reads them.
 //!
-//! RocksDB checks what is in the records of a log and their checksums. Two kinds of damage
-//! to a record's header pass by that, because they look like the end of a log that a crash
-//! cut off:
+//! RocksDB checks the payloads of a log's records by checksums. Two kinds of damage to a
+//! record's header pass that check, because they look like the end of a log that a crash cut
+//! off:
 //!
-//! - A type of a recycled log's record. Nothing here recycles logs, yet RocksDB 11 takes such
-//!   a record for an old one and the log for ended there, or its reader goes round for ever.
-//! - A length that reaches past the end of the file. Whatever stands behind that header is
-//!   left out: acknowledged states, or files of the store.
+//! - The type of a recycled log's record. This store recycles no logs. Even so, RocksDB 11
+//!   takes such a record for an old one that ends the log, or its reader never returns.
+//! - A length that reaches past the end of the file. RocksDB ignores everything behind that
+//!   header: acknowledged states, or files of the store.
 //!
-//! Both are refused here. The end of a log that really was cut off is none of them: then no
-//! part of what is there has the record's checksum.
+//! This module rejects both. It accepts a log that was really cut off: there, no prefix of the
+//! last payload has the record's checksum.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -18,24 +18,25 @@ use std::path::Path;
 
 use crate::Error;
 
-/// Records do not cross the ends of blocks.
+/// The length of a block. No record crosses the end of one.
 const BLOCK_LEN_BYTES: usize = 32 << 10;
-/// Checksum (4), length (2, little-endian), type (1).
+/// The length of a header: checksum (4), length (2, little-endian), type (1).
 const HEADER_LEN_BYTES: usize = 7;
-/// Whole, first, middle and last parts of a record; 0 is room that was not used.
+/// The highest type of a record: whole, first, middle and last part are 1 to 4. Type 0 is
+/// unused room.
 const LAST_TYPE: u8 = 4;
 
-/// Refuses a store whose manifest or write-ahead logs have a header that is damaged so that
-/// RocksDB would not notice.
+/// Rejects a store whose manifest or write-ahead logs have a damaged header that RocksDB would
+/// not report.
 pub(super) fn check(folder: &Path) -> Result<(), Error> {
     check_all(folder, false)
 }
 
-/// The log that RocksDB refused without naming it: the first with a record whose checksum
-/// is wrong. Reads all logs byte by byte, 5 ns each.
+/// Finds the log that RocksDB rejected without naming it: the first log with a record whose
+/// checksum is wrong. Reads all logs byte by byte, 5 ns each.
 ///
 /// # Errors
-/// The damage.
+/// The damage, with file and offset.
 pub(super) fn locate_damage(folder: &Path) -> Result<(), Error> {
     check_all(folder, true)
 }
@@ -44,7 +45,7 @@ fn check_all(folder: &Path, with_checksums: bool) -> Result<(), Error> {
     let current = folder.join("CURRENT");
     let name = fs::read(&current).map_err(Error::io("reading a file", &current))?;
     let manifest = folder.join(String::from_utf8_lossy(&name).trim_end());
-    // A name that is none is RocksDB's to refuse.
+    // RocksDB reports a name that is not a manifest's.
     if manifest.is_file() {
         check_log(&manifest, with_checksums)?;
     }
@@ -61,7 +62,7 @@ fn check_all(folder: &Path, with_checksums: bool) -> Result<(), Error> {
 fn check_log(path: &Path, with_checksums: bool) -> Result<(), Error> {
     let reading = || Error::io("reading a log", path);
     let mut file = match File::open(path) {
-        // Another process has the store open, which the store's own lock tells.
+        // Another process has the store open and removed the log; the store's lock reports that.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         opened => opened.map_err(reading())?,
     };
@@ -85,28 +86,28 @@ fn check_log(path: &Path, with_checksums: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where a header of a block is damaged, as far as lengths can be followed, and how; with
-/// checksums also where a record is.
+/// The offset and the kind of a block's first damaged header, as far as lengths can be
+/// followed; with checksums also of a damaged record.
 fn damage(block: &[u8], is_last: bool, with_checksums: bool) -> Option<(usize, &'static str)> {
     let mut at = 0;
     while let Some([a, b, c, d, low, high, kind]) =
         block.get(at..).and_then(<[u8]>::first_chunk::<HEADER_LEN_BYTES>)
     {
         if *kind > LAST_TYPE {
-            return Some((at, "is of no type"));
+            return Some((at, "has an unknown type"));
         }
         if (*kind, *low, *high) == (0, 0, 0) {
-            // Room that was not used: RocksDB takes the rest of the block for that, too.
+            // Unused room: RocksDB, too, skips the rest of the block.
             return None;
         }
         let payload = at + HEADER_LEN_BYTES;
         let end = payload + usize::from(u16::from_le_bytes([*low, *high]));
         if end > block.len() {
-            // Within the file RocksDB reports that.
+            // RocksDB reports such a length unless it passes the end of the file.
             let there = block.get(payload..).unwrap_or_default();
             let is_whole =
                 is_last && has_prefix(there, *kind, u32::from_le_bytes([*a, *b, *c, *d]));
-            return is_whole.then_some((at, "is longer than the file, and was not"));
+            return is_whole.then_some((at, "has a damaged length, past the end of the file"));
         }
         let masked = u32::from_le_bytes([*a, *b, *c, *d]);
         let there = block.get(payload..end).unwrap_or_default();
@@ -124,8 +125,8 @@ fn has_checksum(payload: &[u8], kind: u8, masked: u32) -> bool {
     !crc == unmasked(masked)
 }
 
-/// Whether some part of `bytes` from their beginning has this masked checksum in a record
-/// of this type.
+/// Whether some prefix of `bytes` has this masked checksum as the payload of a record of this
+/// type.
 fn has_prefix(bytes: &[u8], kind: u8, masked: u32) -> bool {
     let checksum = unmasked(masked);
     let mut crc = step(u32::MAX, kind);
@@ -136,8 +137,8 @@ fn has_prefix(bytes: &[u8], kind: u8, masked: u32) -> bool {
     }) || !crc == checksum
 }
 
-/// What RocksDB adds to a checksum that it has rotated, so that checksums of checksums do
-/// not agree by themselves.
+/// The number that RocksDB adds to a rotated checksum, so that a checksum over checksums is
+/// not degenerate.
 const MASK_DELTA: u32 = 0xa282_ead8;
 
 /// The checksum behind a masked one.
@@ -145,7 +146,7 @@ const fn unmasked(masked: u32) -> u32 {
     masked.wrapping_sub(MASK_DELTA).rotate_right(17)
 }
 
-/// One byte of a CRC-32C (Castagnoli), of which a log has few kilobytes to look at here.
+/// One byte of a CRC-32C (Castagnoli), bit by bit: this module reads only kilobytes of a log.
 const fn step(crc: u32, byte: u8) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     let mut crc = crc ^ byte as u32;
@@ -183,10 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn every_bit_of_a_header_that_hides_records_is_noticed() {
+    fn every_header_flip_that_hides_records_is_detected() {
         let log = [record(1, &[7; 100]), record(1, &[8; 300]), record(1, b"the last")].concat();
         assert_eq!(damage(&log, true, false), None);
-        let mut noticed = 0;
+        let mut detected = 0;
         for start in [0, 107, 414] {
             for bit in 32..56 {
                 let mut damaged = log.clone();
@@ -195,17 +196,18 @@ mod tests {
                 let len_bytes = usize::from(u16::from_le_bytes([header[4], header[5]]));
                 let hides =
                     header[6] > LAST_TYPE || start + HEADER_LEN_BYTES + len_bytes > log.len();
-                // Other lengths are followed to where no record is, or RocksDB reports them.
-                let is_noticed = damage(&damaged, true, false).is_some();
-                assert!(is_noticed || !hides, "bit {bit} at {start}");
-                noticed += u32::from(hides);
+                // A flip to another length leads to bytes that are no header, or RocksDB
+                // reports it.
+                let is_detected = damage(&damaged, true, false).is_some();
+                assert!(is_detected || !hides, "bit {bit} at {start}");
+                detected += u32::from(hides);
             }
         }
-        assert!(noticed > 30, "{noticed}");
+        assert!(detected > 30, "{detected}");
     }
 
     #[test]
-    fn every_bit_of_a_record_is_located() {
+    fn every_flipped_bit_of_a_record_is_located() {
         let log = [record(1, &[7; 40]), record(1, &[8; 20])].concat();
         for bit in 0..log.len() * 8 {
             let mut damaged = log.clone();
@@ -215,12 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_cut_off_is_sound() {
+    fn a_truncated_log_is_sound() {
         let log = [record(2, &[7; 100]), record(4, &[8; 300])].concat();
         for len_bytes in 0..log.len() {
             assert_eq!(damage(&log[..len_bytes], true, true), None, "{len_bytes}");
         }
-        // And one that ends with room that was not used, or with a page that was never written.
+        // So is a log that ends in unused room, or in a page that was never written.
         assert_eq!(damage(&[&log[..], &[0; 100]].concat(), true, true), None);
         assert_eq!(damage(&[&log[..], &[0; 100], &[0xee; 300]].concat(), true, true), None);
     }

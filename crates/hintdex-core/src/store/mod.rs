@@ -1,11 +1,13 @@
 //! RocksDB as this index uses it: families, tuning, and one rule for failures.
 //!
-//! After a failed write or sync nobody knows what reached the disk: a second
-//! fsync may report success for pages the first one dropped (Rebello et al.,
-//! "Can Applications Recover from fsync Failures?", ATC 2020), and RocksDB takes
-//! writes again by itself once space returns. So the store keeps its own flag:
-//! the first failure poisons it, and everything is refused until it is reopened.
+//! After a failed write or sync it is unknown what reached the disk. A second fsync may report
+//! success for pages that the first one dropped (Rebello et al., "Can Applications Recover
+//! from fsync Failures?", ATC 2020), and RocksDB accepts writes again once space returns. So
+//! the store keeps its own flag: the first failure poisons the store, which then refuses
+//! everything until it is reopened.
 
+mod damage_mark;
+mod database;
 mod logs;
 mod opening;
 mod tuning;
@@ -15,44 +17,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rocksdb::{
-    BoundColumnFamily, DBPinnableSlice, DBWithThreadMode, ErrorKind, IngestExternalFileOptions,
-    MultiThreaded, ReadOptions, WriteBatch, WriteOptions,
+    DBPinnableSlice, ErrorKind, IngestExternalFileOptions, ReadOptions, WriteBatch, WriteOptions,
 };
 
-use crate::rows::RowBudget;
-use crate::{Durability, Error};
+use crate::Error;
+use crate::options::Durability;
+use crate::row_cache::RowBudget;
 
+use database::family;
+pub(crate) use database::{Db, Family, OwnedFamily};
 pub(crate) use tuning::Tuning;
 
-/// RocksDB with families that can be made and dropped while it is shared.
-pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
-/// A family's handle.
-pub(crate) type Family<'a> = Arc<BoundColumnFamily<'a>>;
-
-self_cell::self_cell!(
-    /// A family's handle with the database it is of: looking it up by name costs a
-    /// lock, a search and four atomic counts, a fortieth of a lookup.
-    pub(crate) struct KeptFamily {
-        owner: Arc<Db>,
-        #[covariant]
-        dependent: Family,
-    }
-);
-
-fn family<'a>(db: &'a Db, name: &str) -> Result<Family<'a>, Error> {
-    db.cf_handle(name)
-        .ok_or_else(|| Error::corrupted("the store", format!("its family {name} is missing")))
-}
-
-/// An open database and whether it can still be trusted.
+/// An open database, and whether it is poisoned.
 pub(crate) struct Store {
     db: Arc<Db>,
     path: PathBuf,
     tuning: Tuning,
     read: ReadOptions,
-    read_to_keep: ReadOptions,
+    read_uncached: ReadOptions,
     durability: Durability,
-    /// Batches handed to the log so far, and how many of them a sync covered.
+    /// The number of batches in the log, and how many of them a sync covers.
     written: AtomicU64,
     synced: AtomicU64,
     poison: OnceLock<String>,
@@ -71,7 +55,7 @@ impl Store {
         &self.db
     }
 
-    /// Refuses once a write has failed.
+    /// Returns an error once a write has failed.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.poison.get() {
             None => Ok(()),
@@ -79,24 +63,28 @@ impl Store {
         }
     }
 
-    /// Passes a result on; a failure poisons the store.
-    fn guard<T>(&self, doing: &'static str, result: Result<T, rocksdb::Error>) -> Result<T, Error> {
+    /// Returns `result`; an error poisons the store.
+    fn poison_on_error<T>(
+        &self,
+        doing: &'static str,
+        result: Result<T, rocksdb::Error>,
+    ) -> Result<T, Error> {
         result.map_err(|source| {
             if source.kind() == ErrorKind::Corruption {
-                // A compaction met a table that cannot be read, and the store takes no
-                // writes any longer. Without the mark the next opening may end like this one.
-                let _ = opening::mark_damaged(&self.path, source.as_ref());
+                // A compaction met an unreadable table, and RocksDB takes no more writes.
+                // Without the mark, the next opening would end in the same way.
+                let _ = damage_mark::write(&self.path, source.as_ref());
             }
             let error = Error::Store { doing, source };
-            // Another thread may have been first: either cause is one.
+            // If another thread set the cause first, that cause stays.
             let _ = self.poison.set(error.to_string());
             error
         })
     }
 
-    /// Refuses everything from now on, for an error that left memory ahead of the store.
+    /// Poisons the store after an error that left memory ahead of it.
     pub(crate) fn poison(&self, error: Error) -> Error {
-        // Another thread may have been first: either cause is one.
+        // If another thread set the cause first, that cause stays.
         let _ = self.poison.set(error.to_string());
         error
     }
@@ -105,17 +93,17 @@ impl Store {
         family(&self.db, name)
     }
 
-    /// A family's handle, to be kept while lookups come.
-    pub(crate) fn keep(&self, name: &str) -> Result<KeptFamily, Error> {
-        KeptFamily::try_new(self.db.clone(), |db| family(db, name))
+    /// A family's handle that is kept for many lookups.
+    pub(crate) fn own_family(&self, name: &str) -> Result<OwnedFamily, Error> {
+        OwnedFamily::try_new(self.db.clone(), |db| family(db, name))
     }
 
-    /// The families on disk. Only sure while nobody makes or drops one.
+    /// The families on disk. No family may be created or dropped meanwhile.
     pub(crate) fn family_names(&self) -> Result<Vec<String>, Error> {
-        opening::family_names(&self.path)
+        database::family_names(&self.path)
     }
 
-    /// One row of a family, pinned in the cache where it lies there whole.
+    /// A row of a family, pinned in the block cache if it is whole in one block.
     pub(crate) fn get(
         &self,
         family: &Family<'_>,
@@ -126,18 +114,18 @@ impl Store {
             .map_err(Error::store("reading the database"))
     }
 
-    /// One row of a family, for somebody who keeps it: the cache stays as it is.
-    pub(crate) fn get_to_keep(
+    /// A row of a family that the caller caches: the block cache is not filled.
+    pub(crate) fn get_uncached(
         &self,
         family: &Family<'_>,
         key: &[u8],
     ) -> Result<Option<Vec<u8>>, Error> {
         self.db
-            .get_cf_opt(family, key, &self.read_to_keep)
+            .get_cf_opt(family, key, &self.read_uncached)
             .map_err(Error::store("reading the database"))
     }
 
-    /// Several rows of a family whose keys are sorted, each or why it cannot be read.
+    /// Several rows of a family, whose keys must be sorted; each is a row or its error.
     pub(crate) fn get_sorted<'a, K: AsRef<[u8]> + 'a>(
         &self,
         family: &Family<'_>,
@@ -147,32 +135,32 @@ impl Store {
         rows.into_iter().map(|row| row.map_err(Error::store("reading the database"))).collect()
     }
 
-    /// Hands a batch to the log and the memtables: it survives the process.
+    /// Writes a batch to the log and the memtables: it survives the process.
     pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
         self.check()?;
-        self.guard("writing to the log", self.db.write(batch))?;
-        // Counted once it is in the log: a sync that begins before covers it or not.
+        self.poison_on_error("writing to the log", self.db.write(batch))?;
+        // Counted after the write, so that a sync that covers the count covers the batch.
         self.written.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
-    /// Writes a batch so that it survives the machine, whatever the durability.
+    /// Writes and syncs a batch, whatever the durability: it survives the machine.
     pub(crate) fn write_synced(&self, batch: WriteBatch) -> Result<(), Error> {
         self.check()?;
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.guard("writing to the log", self.db.write_opt(batch, &options))
+        self.poison_on_error("writing to the log", self.db.write_opt(batch, &options))
     }
 
-    /// Makes every batch written so far as durable as the user asked for.
+    /// Makes every batch written so far as durable as the options ask.
     ///
-    /// Batches of other threads are included, so that a verdict that rests on
-    /// another thread's write is not given out before that write is safe.
-    pub(crate) fn settle(&self) -> Result<(), Error> {
+    /// This includes the batches of other threads: no verdict that depends on another thread's
+    /// write is returned before that write is durable.
+    pub(crate) fn sync_log(&self) -> Result<(), Error> {
         self.check()?;
         let written = self.written.load(Ordering::Acquire);
         if self.durability == Durability::Sync && self.synced.load(Ordering::Acquire) < written {
-            self.guard("syncing the log", self.db.flush_wal(true))?;
+            self.poison_on_error("syncing the log", self.db.flush_wal(true))?;
             self.synced.fetch_max(written, Ordering::AcqRel);
         }
         self.check()
@@ -180,15 +168,18 @@ impl Store {
 
     pub(crate) fn create_window(&self, name: &str) -> Result<(), Error> {
         self.check()?;
-        self.guard("making a column family", self.db.create_cf(name, &self.tuning.window()))
+        self.poison_on_error(
+            "creating a column family",
+            self.db.create_cf(name, &self.tuning.window()),
+        )
     }
 
     pub(crate) fn drop_window(&self, name: &str) -> Result<(), Error> {
         self.check()?;
-        self.guard("dropping a column family", self.db.drop_cf(name))
+        self.poison_on_error("dropping a column family", self.db.drop_cf(name))
     }
 
-    /// Takes finished, disjoint files into a family.
+    /// Ingests finished files with disjoint key ranges into a family.
     pub(crate) fn ingest(&self, name: &str, files: Vec<PathBuf>) -> Result<(), Error> {
         self.check()?;
         if files.is_empty() {
@@ -197,18 +188,33 @@ impl Store {
         let family = self.family(name)?;
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
-        self.guard(
+        self.poison_on_error(
             "ingesting files",
             self.db.ingest_external_file_cf_opts(&family, &options, files),
         )
     }
 
-    /// Bytes of rows in memory and of the block cache now, write buffers included.
+    /// Whether windows were dropped for damage, and no window was declared since.
+    pub(crate) fn has_damage_mark(&self) -> bool {
+        damage_mark::exists(&self.path)
+    }
+
+    /// Writes the damage mark before windows are dropped for damage.
+    pub(crate) fn set_damage_mark(&self, why: &str) -> Result<(), Error> {
+        damage_mark::write(&self.path, why)
+    }
+
+    /// Removes the damage mark after a window was declared.
+    pub(crate) fn remove_damage_mark(&self) -> Result<(), Error> {
+        damage_mark::remove(&self.path)
+    }
+
+    /// Memory of cached rows and of the block cache, write buffers included.
     pub(crate) fn cache_usage_bytes(&self) -> usize {
         self.tuning.used_bytes()
     }
 
-    /// What rows in memory may take.
+    /// The memory budget of the row caches.
     pub(crate) const fn row_budget(&self) -> &Arc<RowBudget> {
         self.tuning.rows()
     }

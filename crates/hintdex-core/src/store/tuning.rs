@@ -1,4 +1,4 @@
-//! The options of RocksDB, and how they share the memory.
+//! The options of RocksDB, and the division of the memory.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use rocksdb::{
 use crate::bucket;
 use crate::geometry::Geometry;
 use crate::records::{META_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX};
-use crate::rows::RowBudget;
+use crate::row_cache::RowBudget;
 
-/// A block of the store holds about 25 buckets: large enough that its place in
-/// the index of blocks and in the cache costs under 1 %.
+/// The length of a block, about 25 buckets: its entries in the index of blocks and in the cache
+/// cost under 1 %.
 const BLOCK_LEN_BYTES: usize = 16 << 10;
 
-/// A write buffer grows by so much. By default it is an eighth of the buffer: pieces
-/// of a megabyte, whose gaps the allocator fills badly once they are freed.
+/// The step by which a write buffer grows. The default is an eighth of the buffer: pieces of a
+/// megabyte, whose gaps the allocator fills badly once they are freed.
 const ARENA_BLOCK_LEN_BYTES: usize = 64 << 10;
 
-/// The memory of one index: rows, cache and write buffers, and the options that follow.
+/// The memory of one index (row caches, block cache, write buffers), and RocksDB's options.
 pub(crate) struct Tuning {
     rows: Arc<RowBudget>,
     cache: Cache,
@@ -30,9 +30,9 @@ pub(crate) struct Tuning {
 }
 
 impl Tuning {
-    /// Shares `memory_bytes` between rows in memory, the block cache, and the write
-    /// buffers, which are charged to that. Some stays for what the store takes beside
-    /// them: buffers of compactions, and what the allocator cannot give back.
+    /// Divides `memory_bytes` between the row caches and the block cache, to which the write
+    /// buffers are charged. The rest is for the store's other memory: buffers of compactions,
+    /// and memory that the allocator cannot return.
     pub(crate) fn new(memory_bytes: usize) -> Self {
         let rows = Arc::new(RowBudget::new(memory_bytes / 4));
         let cache_len_bytes = memory_bytes / 8 * 3;
@@ -46,18 +46,18 @@ impl Tuning {
         Self { rows, cache, cache_len_bytes, buffers, buffer_len_bytes }
     }
 
-    /// What rows in memory and the block cache will hold of a window of so many bytes.
-    pub(crate) fn held_bytes(&self, geometry: Geometry, bytes: u64) -> u64 {
-        let (in_rows, rest) = self.rows.foretell(geometry, bytes);
+    /// The bytes that the row cache and the block cache will hold of a window of this length.
+    pub(crate) fn cached_bytes(&self, geometry: Geometry, bytes: u64) -> u64 {
+        let (in_rows, rest) = self.rows.estimate(geometry, bytes);
         in_rows + rest.min(self.cache_len_bytes as u64)
     }
 
-    /// What rows in memory may take.
+    /// The memory budget of the row caches.
     pub(super) const fn rows(&self) -> &Arc<RowBudget> {
         &self.rows
     }
 
-    /// Bytes of rows in memory and of the block cache now, write buffers included.
+    /// Memory of cached rows and of the block cache, write buffers included.
     pub(super) fn used_bytes(&self) -> usize {
         self.rows.used_bytes() + self.cache.get_usage()
     }
@@ -67,18 +67,18 @@ impl Tuning {
         let mut options = RocksOptions::default();
         options.create_if_missing(create);
         options.set_error_if_exists(create);
-        // The default mode opens short after damage in the middle of the log,
-        // and a forgotten state is an accepted replay.
+        // RocksDB's default mode ignores the log behind damage in its middle, and a lost state
+        // is an accepted replay.
         options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         options.set_track_and_verify_wals_in_manifest(true);
         options.set_write_buffer_manager(&self.buffers);
         options.set_max_total_wal_size(4 * self.buffer_len_bytes as u64);
         options.set_max_background_jobs(2);
-        // One lane's rows at a time: they come in order, and each is then found from
-        // the one before. (The states' vector takes no other way.)
+        // One lane's rows at a time: they are sorted, so each is found from the one before.
+        // (The vector memtable of states allows nothing else.)
         options.set_allow_concurrent_memtable_write(false);
         options.set_keep_log_file_num(2);
-        // What it does every day is not worth a line, nor a thread that counts it.
+        // Routine events need no log line, and no thread that counts them.
         options.set_log_level(LogLevel::Warn);
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
@@ -105,9 +105,9 @@ impl Tuning {
 
     /// Options of a window's family, also for the files ingested into it.
     pub(crate) fn window(&self) -> RocksOptions {
-        // Buckets share no prefix worth coding, so every key stands whole. Its place in a
-        // block is found by a small table of hashes: halving would touch a line of memory
-        // for each of its five steps.
+        // Bucket keys share too few bits to code prefixes, so every key is stored whole. A
+        // small hash table finds a key in a block; a binary search would read five cache
+        // lines.
         let mut blocks = BlockBasedOptions::default();
         blocks.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         let mut options = self.family_of(&mut blocks, 1);
@@ -118,8 +118,8 @@ impl Tuning {
     fn states(&self) -> RocksOptions {
         let mut options = self.family(16);
         options.set_compression_type(DBCompressionType::Lz4);
-        // Rows of states are a log: nobody reads them back before the index is opened
-        // again, so they are sorted when they are flushed and not before.
+        // Rows of states are a log: they are not read before the index is opened again. So
+        // they are sorted when they are flushed, not before.
         options.set_memtable_factory(MemtableFactory::Vector);
         options
     }
@@ -130,7 +130,7 @@ impl Tuning {
         options
     }
 
-    /// Options of the family called `family`.
+    /// Options of the family with this name.
     pub(super) fn by_name(&self, family: &str) -> RocksOptions {
         match family {
             META_FAMILY => self.meta(),

@@ -79,7 +79,7 @@ impl KeyImport<'_> {
     pub fn provision(self, report: Option<Report<'_>>) -> Result<Range<Slot>, Error> {
         let Self { station, mut appended, distinct, _alone } = self;
         let devices = appended.keys()?.into_iter().map(|key| key.device);
-        let ranges = DeviceRange::covering(devices, KeyOrigin::Given);
+        let ranges = DeviceRange::covering(devices, KeyOrigin::Imported);
         let FleetKeys { given, .. } = station.keys.as_ref();
         let before = given.load_full();
         let after = appended.finish()?;

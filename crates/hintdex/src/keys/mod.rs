@@ -53,7 +53,7 @@ impl FleetKeys {
     /// [`Error::KeysMissing`] if the file is gone, or holds fewer keys than the index has
     /// devices whose keys were given.
     pub(crate) fn settle(&self, index: &LiveIndex) -> Result<(), Error> {
-        let (ranges, given) = (index.given(), self.given.load_full());
+        let (ranges, given) = (index.imported_ranges(), self.given.load_full());
         if ranges.is_empty() && given.is_empty() {
             return Ok(());
         }
@@ -82,7 +82,7 @@ impl FleetKeys {
     pub(crate) fn check_given(&self, ranges: &[DeviceRange]) -> Result<(), Error> {
         let given = self.given.load();
         let lacks =
-            |range: &&DeviceRange| range.origin == KeyOrigin::Given && !given.has_all(range);
+            |range: &&DeviceRange| range.origin == KeyOrigin::Imported && !given.has_all(range);
         let Some(range) = ranges.iter().find(lacks) else { return Ok(()) };
         let (first, last) = (range.first, range.last());
         Err(Error::KeysMissing { path: given.path().into(), first, last })

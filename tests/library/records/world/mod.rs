@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hintdex::ManualClock;
 use hintdex::wire::{DeviceId, HintKey, KeyId, KeySource, MasterKey, Nonce, NonceKind, Slot};
 use hintdex::{DeviceRange, Durability, Params, RebuildOptions, Received, Station, StationOptions};
-use hintdex_core::{Arrival, Held, LiveIndex, Options};
+use hintdex_core::{Arrival, LiveIndex, Options, SnapshotCoverage};
 use hintdex_tests::{Devices, files};
 use tempfile::TempDir;
 
@@ -129,7 +129,7 @@ impl World {
             Step::KeepSpans | Step::DropPassed | Step::OpenSpan(..) | Step::CloseSpan(..) => {
                 self.turn_spans(step)
             }
-            Step::RollBeside(held) => self.roll_beside(*held),
+            Step::RollBeside(held) => self.roll_lean(*held),
         }
     }
 
@@ -149,7 +149,7 @@ impl World {
         Ok(())
     }
 
-    fn roll_beside(&mut self, held: HeldAs) -> Result<(), String> {
+    fn roll_lean(&mut self, held: HeldAs) -> Result<(), String> {
         let (lookahead, max_nonce) = (self.params.lookahead, self.params.max_nonce());
         let collide = !self.params.scheme.is_reversible();
         let index = self.as_index()?;
@@ -182,8 +182,9 @@ impl World {
             Runs::PastTheLast if collide => {}
             Runs::PastTheLast => first_nonces.fill(Some(u64::MAX)),
         }
-        let held = Held { snapshot: [7; 16], first_nonces: &first_nonces, horizon_nonces };
-        let _ = index.roll_beside(&held, None);
+        let held =
+            SnapshotCoverage { snapshot: [7; 16], first_nonces: &first_nonces, horizon_nonces };
+        let _ = index.roll_lean(&held, None);
         Ok(())
     }
 
@@ -191,7 +192,7 @@ impl World {
         let span = self.span(span.0, span.1);
         let path = self.folder.path().join("other.hdx");
         let station = self.as_station()?;
-        let span = Some((span.start, span.end)).filter(|_| station.params().nonces.tells_time());
+        let span = Some((span.start, span.end)).filter(|_| station.params().nonces.is_clocked());
         let horizon_nonces = horizon_nonces.into();
         let options = RebuildOptions { span, horizon_nonces, ..RebuildOptions::default() };
         if station.rebuild(&path, &options, None).is_ok() {

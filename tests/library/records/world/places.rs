@@ -27,7 +27,7 @@ impl World {
 
     /// Whether a packet costs a try for each nonce that its device's clock may show.
     pub(super) const fn tries_nonces(&self) -> bool {
-        self.params.nonces.tells_time() && !self.params.scheme.is_reversible()
+        self.params.nonces.is_clocked() && !self.params.scheme.is_reversible()
     }
 
     fn any_moment(&self, moment: Moment, nonce: Nonce) -> u64 {

@@ -1,0 +1,75 @@
+//! The input and the result of an admission.
+
+use hintdex_wire::{HintKey, Nonce, Slot};
+
+/// A packet whose tag has verified, for admission.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    /// The slot whose packet it is.
+    pub slot: Slot,
+    /// The packet's nonce.
+    pub nonce: Nonce,
+    /// The slot's hint key, for the coming hints.
+    pub hint_key: &'a HintKey,
+    /// The time of reception, in seconds since 1970; ignored for counters.
+    pub received_unix_s: u64,
+}
+
+/// The distance within which a truncated hint is searched for around its device's expected
+/// nonce.
+///
+/// The packets of a batch are searched for together, before any of them is admitted. So the
+/// search may reach further than it would for one packet after another. Admission knows the
+/// device's state at each packet's turn, and limits the packet to this reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// For counters: nonces ahead of the next one, or of the live hints if those reach further.
+    /// Behind the next nonce, the reach is the length of the replay window.
+    pub ahead_nonces: u64,
+    /// For clocked nonces: nonces from 0 on, which are searched besides those of the packet's
+    /// time.
+    pub epoch_nonces: u64,
+}
+
+/// The request of an arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Admit the arrival, whatever its nonce.
+    Admit,
+    /// Admit the arrival if its nonce is within this reach.
+    AdmitWithin(Reach),
+    /// Report whether the nonce is within this reach, and change nothing: the tag did not verify.
+    Probe(Reach),
+}
+
+impl Request {
+    /// The reach that limits the arrival.
+    pub(crate) const fn reach(self) -> Option<Reach> {
+        match self {
+            Self::Admit => None,
+            Self::AdmitWithin(reach) | Self::Probe(reach) => Some(reach),
+        }
+    }
+}
+
+/// The result of an arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// The nonce is fresh: the new state and the coming hints are durable.
+    Accepted,
+    /// The nonce was accepted before.
+    Replay,
+    /// The nonce is below the replay window, or behind the times that the device's clock
+    /// allows, or in a past session.
+    Stale,
+    /// The nonce is ahead of the times that the device's clock allows.
+    Early,
+    /// The nonce is further from the expected one than the [`Reach`] allows.
+    OutOfReach,
+    /// The nonce of a [probe](Request::Probe) is within its reach.
+    InReach,
+    /// The slot was retired.
+    Retired,
+    /// The slot is out of service: its stored state is not sound, or its key is missing.
+    OutOfService,
+}

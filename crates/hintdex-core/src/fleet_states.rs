@@ -1,0 +1,141 @@
+//! The live slots of a fleet, as the bulk builder reads them.
+
+use std::ops::Range;
+
+use hintdex_wire::Nonce;
+
+use crate::Error;
+use crate::bulk::{LiveSlot, LiveSlots};
+use crate::coverage::SnapshotCoverage;
+use crate::fleet::Fleet;
+use crate::params::Params;
+use crate::records::SlotState;
+use crate::states::StateTable;
+use crate::time::{Span, Timing, may_be_in_step, nonces_of, units_in};
+
+/// Seconds at either end of a clock's interval that a window is not required to cover: a drift
+/// that was learned after the build may let the interval grow by that much more.
+const SLACK_S: i64 = 30;
+
+/// The slots whose states are copied and counted at a time.
+const SLOTS_AT_ONCE: u32 = 16 << 10;
+
+/// The live slots of a fleet, by their states. A slot without a state is about to be
+/// provisioned.
+pub(crate) struct FleetStates<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) states: &'a StateTable,
+    pub(crate) params: Params,
+    pub(crate) timing: Timing,
+    /// The station time of the window; `None` for counters.
+    pub(crate) span: Option<Span>,
+    /// The part of the span that is still to come, if only that part is wanted: then only the
+    /// nonces that a window is certain to hold are live.
+    pub(crate) rest: Option<Span>,
+    /// The time at which slots without a state are provisioned.
+    pub(crate) now_s: u64,
+    /// The nonces that the window need not hold.
+    pub(crate) coverage: Option<&'a SnapshotCoverage<'a>>,
+}
+
+impl FleetStates<'_> {
+    /// The number of live hints. With a coverage, an upper bound of those that must be built.
+    pub(crate) fn count_hints(&self) -> u64 {
+        if self.span.is_some() {
+            return self.count_each();
+        }
+        let known = self.states.totals();
+        let new = u64::from(self.fleet.slot_count()).saturating_sub(known.slots);
+        known.hints + new * u64::from(self.params.lookahead)
+    }
+
+    fn count_each(&self) -> u64 {
+        let slots = self.fleet.slot_count();
+        let mut hints = 0;
+        for first in (0..slots).step_by(SLOTS_AT_ONCE as usize) {
+            let run = first..slots.min(first.saturating_add(SLOTS_AT_ONCE));
+            for state in self.known(run).filter(|known| known.state.is_in_service()) {
+                self.each_live(&state, |nonces| hints += nonces.end - nonces.start);
+            }
+        }
+        hints
+    }
+
+    /// The states of `slots`.
+    fn known(&self, slots: Range<u32>) -> impl Iterator<Item = SlotState> {
+        let count = slots.len();
+        let fresh = std::iter::repeat(SlotState::fresh(&self.params, self.now_s));
+        self.states.copy(slots).into_iter().chain(fresh).take(count)
+    }
+
+    fn each_live(&self, slot: &SlotState, mut each: impl FnMut(Range<Nonce>)) {
+        let window = self.span.as_ref().map(|span| (span, &self.timing));
+        let kind = self.params.nonces;
+        let Some((rest, clock)) = self.rest.as_ref().zip(slot.clock) else {
+            return slot.each_live(&self.params, window, each);
+        };
+        // Clocks of receivers differ. A device that was heard later than now has used the
+        // nonces before that time.
+        let clock = clock.clock();
+        let rest = &(rest.start.max(clock.heard_s).min(rest.end)..rest.end);
+        if rest.is_empty() {
+            return;
+        }
+        let offsets_s = clock.offsets_at(rest.start, self.timing.max_drift_ppm);
+        let midpoint_s = offsets_s.0 + (offsets_s.1 - offsets_s.0) / 2;
+        let offsets_s =
+            ((offsets_s.0 + SLACK_S).min(midpoint_s), (offsets_s.1 - SLACK_S).max(midpoint_s));
+        let nonces_in = |span, offsets_s| nonces_of(kind, &units_in(kind, span, offsets_s, (0, 0)));
+        let mut needed = nonces_in(rest, offsets_s);
+        // Whether a device that may be in step was in step at the build is unknown. Only nonces
+        // that both cases hold are guaranteed.
+        if may_be_in_step(offsets_s, &self.timing) {
+            let of_span = self.span.as_ref().map_or(0..0, |span| nonces_in(span, (0, 0)));
+            needed = needed.start.max(of_span.start)..needed.end.min(of_span.end);
+        }
+        slot.each_live(&self.params, window, |live| {
+            let both = live.start.max(needed.start)..live.end.min(needed.end);
+            if !both.is_empty() {
+                each(both);
+            }
+        });
+    }
+}
+
+impl LiveSlots for FleetStates<'_> {
+    fn slot_count(&self) -> u32 {
+        self.fleet.slot_count()
+    }
+
+    fn has_imported_keys(&self) -> bool {
+        self.fleet.imported_ranges().next().is_some()
+    }
+
+    /// Takes a device of the fleet out of service. Fails for a device that is about to be
+    /// provisioned.
+    fn handle_missing_key(&self, LiveSlot { slot, key, .. }: &LiveSlot) -> Result<(), Error> {
+        let mut shard = self.states.shard(StateTable::shard_of(*slot));
+        match shard.as_mut().filter(|shard| shard.has(StateTable::place_of(*slot))) {
+            None => Err(Error::NoSuchKey(*key)),
+            Some(shard) => {
+                self.states.put_out_of_service(shard, *slot, "its key is missing or damaged");
+                Ok(())
+            }
+        }
+    }
+
+    fn live(&self, slots: Range<u32>) -> Vec<LiveSlot> {
+        let mut all = Vec::with_capacity(slots.len());
+        for ((slot, key), known) in self.fleet.keys(slots.clone()).zip(self.known(slots)) {
+            if !known.state.is_in_service() {
+                continue;
+            }
+            let covered_end = self.coverage.map_or(0, |coverage| coverage.end_of(slot));
+            self.each_live(&known, |live| {
+                let nonces = live.start.max(covered_end).min(live.end)..live.end;
+                all.push(LiveSlot { slot, key, nonces });
+            });
+        }
+        all
+    }
+}

@@ -1,0 +1,37 @@
+//! The options that a caller chooses each time it opens an index.
+
+use crate::time::TimingOptions;
+
+/// What the state of an accepted packet survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The machine: every batch is synced before its verdicts are returned.
+    #[default]
+    Sync,
+    /// The process, not the machine.
+    ProcessCrash,
+}
+
+/// How an index is run; chosen at every opening.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The memory of the row cache, the block cache and the write buffers together, in bytes.
+    /// A roll takes as much again. The index also holds 24 bytes for each slot, or 64 with
+    /// clocked nonces, and 28 for each run of ids.
+    pub memory_bytes: usize,
+    /// What the state of an accepted packet survives.
+    pub durability: Durability,
+    /// The time parameters of clocked nonces. Those given at creation are stored; those given
+    /// at an opening replace the stored ones until the index is closed.
+    pub timing: TimingOptions,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 256 << 20,
+            durability: Durability::Sync,
+            timing: TimingOptions::default(),
+        }
+    }
+}

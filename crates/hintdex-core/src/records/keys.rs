@@ -1,0 +1,42 @@
+//! The names of the families, and the keys of their rows.
+
+use hintdex_wire::Slot;
+
+/// The families of every store.
+pub(crate) const META_FAMILY: &str = "default";
+pub(crate) const SLOTS_FAMILY: &str = "slots";
+pub(crate) const STATES_FAMILY: &str = "states";
+/// The prefix of a window family's name; the window's epoch in hex follows.
+pub(crate) const WINDOW_FAMILY_PREFIX: &str = "hints-";
+
+/// The key of the one [`Meta`](super::Meta) record.
+pub(crate) const META_KEY: &[u8] = b"meta";
+/// The key prefix of [`WindowRecord`](super::WindowRecord)s; the epoch follows, big-endian.
+pub(crate) const WINDOW_KEY_PREFIX: &[u8] = b"window:";
+/// The key prefix of the counters of entries added since a window was built; the epoch follows.
+pub(crate) const ADDED_KEY_PREFIX: &[u8] = b"added:";
+
+/// The key of a slot's row.
+pub(crate) const fn slot_key(slot: Slot) -> [u8; 4] {
+    slot.0.to_be_bytes()
+}
+
+/// The slot of a row's key; `None` if the key is not a slot's.
+pub(crate) fn slot_of_key(key: &[u8]) -> Option<Slot> {
+    Some(Slot(u32::from_be_bytes(key.try_into().ok()?)))
+}
+
+/// The key of an epoch's row.
+pub(crate) fn epoch_key(prefix: &[u8], epoch: u32) -> Vec<u8> {
+    [prefix, &epoch.to_be_bytes()].concat()
+}
+
+/// The name of the family of an epoch's window.
+pub(crate) fn window_family(epoch: u32) -> String {
+    format!("{WINDOW_FAMILY_PREFIX}{epoch:08x}")
+}
+
+/// The epoch of a window family's name; `None` for other families.
+pub(crate) fn epoch_of_family(name: &str) -> Option<u32> {
+    u32::from_str_radix(name.strip_prefix(WINDOW_FAMILY_PREFIX)?, 16).ok()
+}
