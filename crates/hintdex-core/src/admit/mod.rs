@@ -217,3 +217,7 @@ fn place(admissions: &mut [Admission], done: Vec<(usize, Admission)>) {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod judge_tests;

@@ -92,3 +92,11 @@ pub(crate) fn window_family(epoch: u32) -> String {
 pub(crate) fn epoch_of_family(name: &str) -> Option<u32> {
     u32::from_str_radix(name.strip_prefix(WINDOW_FAMILY_PREFIX)?, 16).ok()
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+mod tests;

@@ -184,6 +184,10 @@ pub(crate) const fn nonces_of(kind: NonceKind, units: &Range<u64>) -> Range<Nonc
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod edge_tests;
+
+#[cfg(test)]
 mod tests {
     use hintdex_wire::StepLen;
 
