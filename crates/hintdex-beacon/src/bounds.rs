@@ -243,6 +243,7 @@ mod tests {
         assert_eq!(b.intersection(&a, DRIFT), None);
         let either = ClockBounds { least_us: -US_PER_S, most_us: 51 * US_PER_S, heard_unix_s: 100 };
         assert_eq!(a.hull(&b, DRIFT), either);
+        assert_eq!(b.hull(&a, DRIFT), either);
         assert!(a.agree(&ClockBounds::measured(2, 100), DRIFT));
     }
 

@@ -1,8 +1,8 @@
 //! A golden file with some bytes changed and its checks made right: lookups
 //! give slots of the snapshot, the same from every kernel, alone or in batches.
 //!
-//! Input: the encoding, the number of changes, five bytes a change (place, value),
-//! and heads of eight bytes.
+//! Input: the number of the golden file, the number of changes, five bytes a change
+//! (place, value), and heads of eight bytes.
 #![no_main]
 
 #[path = "../../../crates/hintdex-snapshot/tests/support/repair.rs"]
@@ -12,15 +12,30 @@ use hintdex_snapshot::{CandidateBatch, Kernel, ManifestKey, Snapshot};
 use hintdex_wire::{Hint, HintScheme};
 use libfuzzer_sys::fuzz_target;
 
-const GOLDEN: [&[u8]; 3] = [
-    include_bytes!("../../../crates/hintdex-snapshot/tests/golden/v1-ribbon.hdx"),
-    include_bytes!("../../../crates/hintdex-snapshot/tests/golden/v1-dense.hdx"),
-    include_bytes!("../../../crates/hintdex-snapshot/tests/golden/v1-sorted.hdx"),
+macro_rules! golden {
+    ($name:literal) => {
+        include_bytes!(concat!("../../../crates/hintdex-snapshot/tests/golden/", $name, ".hdx"))
+    };
+}
+
+const GOLDEN: [&[u8]; 12] = [
+    golden!("v1-ribbon"),
+    golden!("v1-dense"),
+    golden!("v1-sorted"),
+    golden!("v1-ribbon-4-byte"),
+    golden!("v1-dense-4-byte"),
+    golden!("v1-sorted-4-byte"),
+    golden!("v1-ribbon-shared"),
+    golden!("v1-dense-shared"),
+    golden!("v1-sorted-shared"),
+    golden!("v1-ribbon-wide"),
+    golden!("v1-dense-wide"),
+    golden!("v1-sorted-wide"),
 ];
 
 fuzz_target!(|input: &[u8]| {
-    let [encoding, changes, rest @ ..] = input else { return };
-    let mut bytes = GOLDEN[usize::from(*encoding) % GOLDEN.len()].to_vec();
+    let [golden, changes, rest @ ..] = input else { return };
+    let mut bytes = GOLDEN[usize::from(*golden) % GOLDEN.len()].to_vec();
     let (changes, rest) = rest.split_at(rest.len().min(5 * usize::from(changes % 16)));
     for change in changes.as_chunks::<5>().0 {
         let [a, b, c, d, value] = *change;

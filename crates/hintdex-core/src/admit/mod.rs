@@ -135,3 +135,7 @@ fn store_admissions(admissions: &mut [Admission], done: Vec<(usize, Admission)>)
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod judge_tests;

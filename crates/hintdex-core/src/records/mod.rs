@@ -33,3 +33,11 @@ pub(crate) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     all.extend(slot::layouts());
     all
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+mod tests;

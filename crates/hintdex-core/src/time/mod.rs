@@ -22,3 +22,7 @@ pub(crate) use session::{
 };
 pub use timing::{Span, Timing, TimingOptions};
 pub(crate) use units::{in_step, may_be_in_step, nonces_of, units_in, units_of_window};
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod edge_tests;

@@ -51,7 +51,7 @@ pub(crate) fn units_of_window(
 const MAX_SPANS_ASIDE: u64 = 4;
 
 /// An interval of offsets, limited to [`MAX_SPANS_ASIDE`].
-fn narrowed((low_s, high_s): (i64, i64), span: &Span) -> (i64, i64) {
+pub(super) fn narrowed((low_s, high_s): (i64, i64), span: &Span) -> (i64, i64) {
     let aside_s = (span.end - span.start).saturating_mul(MAX_SPANS_ASIDE);
     let aside_s = i64::try_from(aside_s).unwrap_or(i64::MAX);
     let midpoint_s = low_s.saturating_add(high_s.saturating_sub(low_s) / 2);
