@@ -94,7 +94,7 @@ fn a_hint_that_was_scanned_for_in_vain_is_not_scanned_for_again_until_devices_ar
         assert_eq!(verdict, Verdict::Unknown(Unknown::NoDevice));
     }
     let stats = fleet.station().scan_stats();
-    assert_eq!((stats.passes, stats.hints, stats.remembered), (1, 1, 99));
+    assert_eq!((stats.passes, stats.hints, stats.cache_hits), (1, 1, 99));
     assert_eq!(stats.tries, u64::from(DEVICES));
     let more = DeviceRange::new(DeviceId(DEVICES), 10);
     fleet.station().provision(&[more], None).expect("ids are free");
