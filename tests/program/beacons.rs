@@ -118,7 +118,7 @@ fn headers_and_objects_that_lack_something_are_told() {
         ("eddystone-eid", "id,id,key\n", &["column id occurs twice"]),
         ("gaen", "id,key\n", &["no column start_interval", "gaen needs id,key,start_interval"]),
         ("gaen", "id,irk\n", &["unknown column \"irk\""]),
-        ("ble-rpa", "id,irk,key\n", &["column key is there twice"]),
+        ("ble-rpa", "id,irk,key\n", &["column key occurs twice"]),
         ("ble-rpa", "{\"id\":1}\n{", &["line 1", "no column key", "1 more line is bad"]),
         ("ble-rpa", "{\"id\":[1],\"irk\":\"\"}", &["line 1", "not a JSON object"]),
         ("gaen", "{\"id\":1,\"key\":\"ab\",\"start_interval\":-5}", &["2 hex digits"]),
