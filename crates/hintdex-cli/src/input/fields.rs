@@ -37,7 +37,7 @@ mod tests {
         for line in ["ab 17", "ab,17", "ab;17", "ab\t17", "  ab, 17\r", "ab  17"] {
             assert_eq!(split_fields(line.as_bytes()), (&b"ab"[..], &b"17"[..]), "{line:?}");
         }
-        for line in ["ab", " ab\r", "ab,", "ab ; "] {
+        for line in ["ab", " ab\r", "ab,", "ab; "] {
             assert_eq!(split_fields(line.as_bytes()), (&b"ab"[..], &b""[..]), "{line:?}");
         }
         assert_eq!(split_fields(b"ab 17 18"), (&b"ab"[..], &b"17 18"[..]));
