@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use hintdex::wire::{DeviceId, HintCipher, HintKey, HintScheme, Slot};
 use hintdex::{
     DeviceRange, Error, IndexError, KeyImport, KeyOrigin, KeyPart, RebuildOptions, Station,
-    StationOptions, Verdict, device_keys_format as format,
+    StationOptions, Unknown, Verdict, device_keys_format as format,
 };
 use hintdex_tests::devices::{own_keys, own_packet};
 use hintdex_tests::{Devices, Random};
@@ -358,6 +358,39 @@ fn every_flipped_bit_of_the_file_is_told_by_verify_or_at_opening() {
     }
     let station = reopen(&mut fleet).expect("it opens");
     station.verify(None).expect("all holds");
+}
+
+/// The live index names the device of a packet whose sealed key is damaged, although no key
+/// can confirm the hint: the reason of `unknown` is that this device is out of service.
+#[test]
+fn a_packet_of_a_device_with_a_damaged_key_reports_the_device_out_of_service() {
+    let mut fleet = fleet();
+    import(fleet.station(), &IDS).expect("free ids");
+    fleet.station().retire(DeviceId(8)).expect("device 8 exists");
+    fleet.close();
+    let len = |fields: &[(&str, usize, usize)]| fields.iter().map(|(.., width)| width).sum();
+    let (header, record): (usize, usize) = (len(&format::header()), len(&format::record()));
+    let file = key_file(&fleet);
+    let mut bytes = fs::read(&file).expect("it is there");
+    // The records are in the order of the import, and the second device is 7.
+    bytes[header + record + record - 1] ^= 1;
+    fs::write(&file, bytes).expect("it can be written");
+    let station = reopen(&mut fleet).expect("one damaged key does not refuse the fleet");
+    assert_eq!(station.out_of_service().len(), 1);
+    let reason = |packet: &[u8]| match station.decode(packet).expect("a sound index") {
+        Verdict::Unknown(why) => why,
+        other => panic!("{other:?}"),
+    };
+    for nonce in [0, 1, 0] {
+        let expected = Unknown::OutOfService { device: DeviceId(7) };
+        assert_eq!(reason(&own_packet(7, nonce)), expected, "nonce {nonce}");
+    }
+    // The index does not hold a hint beyond the lookahead, a retired device is not out of
+    // service, and a foreign hint names no device.
+    assert_eq!(reason(&own_packet(7, 500)), Unknown::NoDevice);
+    assert_eq!(reason(&own_packet(8, 0)), Unknown::NoDevice);
+    assert_eq!(reason(&[0x5a; 40]), Unknown::NoDevice);
+    are_heard(&station, &[900, 9, u32::MAX, 0, 500_000], 0);
 }
 
 #[test]

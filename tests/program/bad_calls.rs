@@ -158,7 +158,7 @@ fn another_master_key_is_refused_and_changes_nothing() {
         "--master-key".as_ref(),
         other.as_ref(),
     ];
-    run(args).refused(2, &["another master key"]);
+    run(args).refused(2, &["master.key", "not the given one"]);
     all_devices_are_there(&fleet, 0);
 }
 

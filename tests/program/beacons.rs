@@ -99,7 +99,7 @@ fn bad_keys_are_named_by_their_line_and_nothing_is_imported() {
         (format!("{good}8,{OTHER_KEY},3\n"), &["line 3", "3 values", "4 columns"]),
         (format!("{good}{}\n", "x".repeat(9999)), &["line 3", "longer than 4096"]),
         ("a,b\nc\n8,ab,3,5\n".to_owned(), &["line 2", "2 values", "2 more lines are bad"]),
-        (String::new(), &["no beacons in it"]),
+        (String::new(), &["holds no beacon"]),
     ] {
         let beacons = Beacons::new();
         let outcome = beacons.import("eddystone-eid", &eddystone(&rows));
@@ -115,10 +115,10 @@ fn headers_and_objects_that_lack_something_are_told() {
     for (scheme, keys, words) in [
         ("eddystone-eid", "id,key,clock_offset_s\n1,2,3\n", ["line 1", "no column k;"].as_slice()),
         ("eddystone-eid", "id,key,k,clock_offset_s,colour\n", &["unknown column \"colour\""]),
-        ("eddystone-eid", "id,id,key\n", &["column id is there twice"]),
+        ("eddystone-eid", "id,id,key\n", &["column id occurs twice"]),
         ("gaen", "id,key\n", &["no column start_interval", "gaen needs id,key,start_interval"]),
         ("gaen", "id,irk\n", &["unknown column \"irk\""]),
-        ("ble-rpa", "id,irk,key\n", &["column key is there twice"]),
+        ("ble-rpa", "id,irk,key\n", &["column key occurs twice"]),
         ("ble-rpa", "{\"id\":1}\n{", &["line 1", "no column key", "1 more line is bad"]),
         ("ble-rpa", "{\"id\":[1],\"irk\":\"\"}", &["line 1", "not a JSON object"]),
         ("gaen", "{\"id\":1,\"key\":\"ab\",\"start_interval\":-5}", &["2 hex digits"]),
@@ -196,7 +196,9 @@ fn every_line_is_answered_in_its_order() {
         assert_eq!(said[at]["device"], Value::Null);
     }
     let summary = beacons.call("identify", &[], heard).stderr;
-    assert!(summary.contains("4 identified, 2 of nobody") && summary.contains("6 malformed"));
+    assert!(
+        summary.contains("4 identified, 2 of no known beacon") && summary.contains("6 malformed")
+    );
 }
 
 #[test]
@@ -242,7 +244,7 @@ fn lines_of_years_to_come_are_refused() {
     beacons.import("eddystone-eid", &eddystone(&row_of_eid(7))).done();
     let base = ["identify".as_ref(), "--beacons".as_ref(), beacons.folder.as_os_str()];
     let outcome = run_with(command(base), format!("{EID} 9999-01-01T00:00:00Z\n")).done();
-    let why = "malformed: the time behind it is more than a year ahead";
+    let why = "malformed: the time after it is more than a year ahead";
     assert!(outcome.stdout.contains(why), "{}", outcome.stdout);
 }
 

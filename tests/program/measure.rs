@@ -201,7 +201,7 @@ fn the_page_is_whole_in_a_browser() {
 fn bad_calls_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     run(["measure", "--devices", "10"]).refused(2, &["--devices"]);
-    run(["measure", "--hint", "aes128-trunc:4"]).refused(2, &["tell their nonce"]);
+    run(["measure", "--hint", "aes128-trunc:4"]).refused(2, &["reversible hints"]);
     let missing = folder.path().join("peers.json");
     let peers = ["measure", "--peers", missing.to_str().expect("text")];
     run(peers).refused(1, &["peers.json", "reading"]);

@@ -81,7 +81,7 @@ fn ids_may_be_scattered_and_come_in_one_call() {
         ("1,2,1", &["--ids", "id 1", "twice"]),
         ("9-8", &["--ids", "not above"]),
         ("x", &["--ids"]),
-        ("0-4294967295", &["--ids", "every slot"]),
+        ("0-4294967295", &["--ids", "number of slots"]),
     ] {
         provision(&fleet, &["--ids", ids]).refused(2, words);
     }

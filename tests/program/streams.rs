@@ -58,7 +58,7 @@ fn where_nonces_tell_time_the_fault_of_each_time_is_named() {
 }
 
 #[test]
-fn input_without_a_packet_is_an_error_that_says_what_its_first_line_looks_like() {
+fn input_without_a_packet_is_an_error_that_names_the_shape_of_its_first_line() {
     let (_folder, fleet) = fleet_of_cases(&[]);
     let packet = TIME_FORMS.split(' ').next().expect("a packet");
     let (shorter, pairs) = (&packet[1..], packet.as_bytes().chunks(2));
@@ -74,7 +74,7 @@ fn input_without_a_packet_is_an_error_that_says_what_its_first_line_looks_like()
         ("9KAjWb4zsVa0MyuH6ONQtg1h2w==".to_owned(), "base64"),
         (packet[..40].to_owned(), "20 bytes, the shortest packet has 24"),
         (String::new(), "0 bytes long, it is empty"),
-        ("\u{1}\u{2}".to_owned(), "no text"),
+        ("\u{1}\u{2}".to_owned(), "not text"),
         ("00".repeat(100_000), "200000 bytes long"),
     ] {
         let length = format!("{} byte", line.len());
@@ -91,12 +91,12 @@ fn input_without_a_packet_is_an_error_that_says_what_its_first_line_looks_like()
     // One packet, wherever it stands, and the rest is bad lines as before.
     let outcome = decode(&fleet, &[], format!("{{}}\n{packet}\nsecond\n")).done();
     assert!(outcome.stderr.contains("1 accepted") && outcome.stderr.contains("2 malformed"));
-    // A packet of nobody is one, too.
+    // A packet of an unknown device is a packet.
     decode(&fleet, &[], "00".repeat(24)).done();
 }
 
 #[test]
-fn packets_that_wait_for_a_scan_are_told_although_nothing_more_comes() {
+fn the_verdicts_on_waiting_packets_come_without_further_input() {
     const DEVICES: u32 = 100_000;
     let folder = tempfile::tempdir().expect("a folder");
     let fleet = folder.path().join("fleet");

@@ -1,8 +1,8 @@
-//! `hintdex estimate`: what a fleet will need, before it is built.
+//! `hintdex estimate`: the bytes, time and memory of a fleet before it is built.
 //!
-//! Bytes come from the geometry of the index and of the snapshot, each with a sample
-//! of it really packed; times from the same samples on this machine, now; memory
-//! from a small fleet in a process of its own, whose parts grow with the devices.
+//! Bytes follow from the geometry of index and snapshot, with a sample of each packed for
+//! real. Times follow from the same samples, measured on this machine. Memory follows from a
+//! small fleet that a process of its own serves, scaled to the number of devices.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -16,18 +16,19 @@ use serde_json::{Value, json};
 
 use crate::args::{EstimateArgs, RunArgs, What};
 use crate::failure::Failure;
-use crate::measure::{Fleet, Memory, Taker};
+use crate::measure::{Fleet, Memory, Runner};
 
-/// Devices tried a lookup, unless told otherwise.
+/// Devices tried for a lookup, without `--tries` or `--bits`.
 const DEFAULT_TRIES: u32 = 32;
 
-/// Hints of the small fleet that stands for the large one.
+/// The hints of the small fleet.
 const SAMPLE_LEN_HINTS: u32 = 1 << 16;
 
-/// How often it is served: what the allocator keeps differs from run to run.
+/// The number of processes that serve the small fleet: their memory differs with the
+/// allocator.
 const SAMPLE_RUNS: u8 = 3;
 
-/// How long keys and hints are made to learn what they cost.
+/// How long key derivation, and hint computation, are measured.
 const CALIBRATION: Duration = Duration::from_millis(60);
 
 pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
@@ -40,7 +41,7 @@ pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
         hint: args.hint.name(),
     };
     let sample = Sample::take(&fleet, args, run)?;
-    let window = sample.station.foretell(args.devices)?;
+    let window = sample.station.estimate(args.devices)?;
     let live = live(&sample, &window, args, run);
     let snapshot = snapshot(&sample, args, run)?;
     let memory = memory(&sample, args, window.memory_bytes)?;
@@ -62,15 +63,15 @@ pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A small fleet, and what things cost on this machine.
+/// A small fleet, and costs on this machine.
 struct Sample {
     station: Station,
     stats: Stats,
-    /// What a process that serves it takes in memory.
+    /// The memory of a process that serves the fleet.
     served: Memory,
     key_s: f64,
     hint_s: f64,
-    /// What provisioning takes that is no work: syncs.
+    /// The fixed time of provisioning: syncs.
     fixed_s: f64,
 }
 
@@ -84,24 +85,24 @@ impl Sample {
         let fixed_s = started.elapsed().as_secs_f64();
         let stats = station.stats()?;
         station.warm_up()?;
-        // One process at a time has an index open.
+        // The next process can open the index only after this one has closed it.
         drop(station);
         let bar = indicatif::ProgressBar::hidden();
-        let served = Taker::new(run, SAMPLE_RUNS, 1, &bar)?;
+        let served = Runner::new(run, SAMPLE_RUNS, 1, &bar)?;
         let served = served.several(What::Station, fleet, &[])?.middle_resident().memory;
         let station = Station::open(&fleet.path, &options)?;
         let (key_s, hint_s) = costs(station.key_source().as_ref(), args);
         Ok(Self { station, stats, served, key_s, hint_s, fixed_s })
     }
 
-    /// Every hint of the fleet made `passes` times, on all threads.
-    fn making_s(&self, args: &EstimateArgs, passes: u64) -> f64 {
+    /// Core time to compute every hint of the fleet `passes` times, in seconds.
+    fn computing_s(&self, args: &EstimateArgs, passes: u64) -> f64 {
         let device_s = self.key_s + self.hint_s * f64::from(args.lookahead);
         passes as f64 * f64::from(args.devices) * device_s
     }
 }
 
-/// What deriving a key and making a hint takes, on one thread.
+/// The time to derive a key and to compute a hint, on one thread, in seconds.
 fn costs(keys: &dyn KeySource, args: &EstimateArgs) -> (f64, f64) {
     let key = |id: u32| keys.hint_key(KeyId::first(DeviceId(id)));
     let key_s = cost(&|id| u64::from(black_box(key(id)).is_some()));
@@ -118,7 +119,7 @@ fn costs(keys: &dyn KeySource, args: &EstimateArgs) -> (f64, f64) {
     (key_s, hint_s)
 }
 
-/// Seconds a call.
+/// The time of one call, in seconds.
 fn cost(work: &dyn Fn(u32) -> u64) -> f64 {
     let (started, mut calls) = (Instant::now(), 0);
     while started.elapsed() < CALIBRATION {
@@ -153,13 +154,13 @@ impl Part {
     }
 }
 
-/// The live index: the window by its geometry, all else as the small fleet has it.
+/// The live index: the window by its geometry, the other sections as in the small fleet.
 fn live(sample: &Sample, window: &WindowEstimate, args: &EstimateArgs, run: &RunArgs) -> Part {
     let others = sample.stats.sections.iter().filter(|section| section.name != "hints");
     let others = others.map(|section| (section.name, section.disk_bytes));
     let sections: Vec<_> = std::iter::once(("hints", window.bytes)).chain(others).collect();
     let packing_s = window.sample_took.as_secs_f64() / window.sampled_hints.max(1) as f64;
-    let work_s = sample.making_s(args, window.passes) + packing_s * window.hints as f64;
+    let work_s = sample.computing_s(args, window.passes) + packing_s * window.hints as f64;
     let more = json!({
         "prefix_bits": window.prefix_bits,
         "suffix_bits": window.suffix_bits,
@@ -174,7 +175,7 @@ fn live(sample: &Sample, window: &WindowEstimate, args: &EstimateArgs, run: &Run
     }
 }
 
-/// The snapshot: one of its shards built, the others like it.
+/// The snapshot: one shard is built, and the others are assumed equal.
 fn snapshot(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part, Failure> {
     let dial =
         args.bits.map_or_else(|| Dial::Tries(args.tries.unwrap_or(DEFAULT_TRIES)), Dial::Bits);
@@ -198,12 +199,12 @@ fn snapshot(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part,
     let started = Instant::now();
     let estimate = shard.build().map_err(refused)?;
     let shard_s = started.elapsed().as_secs_f64() * estimate.shards as f64;
-    let making_s = sample.making_s(args, passes as u64);
+    let computing_s = sample.computing_s(args, passes as u64);
     let section = |section: &Section| (section.name, section.bytes);
     Ok(Part {
         bytes: estimate.bytes,
         sections: estimate.sections.iter().map(section).collect(),
-        build_s: (making_s + shard_s) / threads(),
+        build_s: (computing_s + shard_s) / threads(),
         more: json!({
             "encoding": args.encoding.name(),
             "tries": params.tries(),
@@ -213,7 +214,7 @@ fn snapshot(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part,
     })
 }
 
-/// What a station that serves the fleet will take, once it has touched everything.
+/// The memory of a station that serves the fleet and has read everything it holds.
 fn memory(sample: &Sample, args: &EstimateArgs, cache_bytes: u64) -> Result<Value, Failure> {
     let (stats, served) = (&sample.stats, &sample.served);
     sample.station.warm_up()?;
@@ -236,7 +237,7 @@ fn threads() -> f64 {
     rayon::current_num_threads() as f64
 }
 
-/// The same in words.
+/// The estimate as a table.
 fn to_table(object: &Value) -> String {
     let number = |path: &str| object.pointer(path).and_then(Value::as_f64).unwrap_or_default();
     let bytes = |path: &str| {

@@ -1,4 +1,4 @@
-//! How the program ends when it cannot do what it was asked.
+//! Failures: one line on standard error, and an exit code.
 
 use std::fmt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use hintdex::Error;
 
-/// One line for standard error, and an exit code.
+/// The message and the kind of a failure.
 #[derive(Debug)]
 pub struct Failure {
     message: String,
@@ -27,7 +27,7 @@ impl Failure {
         Self { message: message.into(), kind: Kind::Usage }
     }
 
-    /// Reading or writing a file went wrong.
+    /// An operation on a file failed.
     pub fn io(doing: &str, path: &Path, error: &std::io::Error) -> Self {
         Self { message: format!("{}: {doing} failed: {error}", path.display()), kind: Kind::Data }
     }
@@ -37,7 +37,7 @@ impl Failure {
         Self { message: format!("{}: {error}", path.display()), kind: Kind::Data }
     }
 
-    /// The same failure, with more to say.
+    /// The same failure with more text.
     pub fn and(self, more: &str) -> Self {
         Self { message: format!("{}; {more}", self.message), ..self }
     }
@@ -52,7 +52,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The store's messages may have several lines; ours have one.
+        // Messages of the store may have several lines; the program prints one.
         f.write_str(&self.message.replace('\n', " "))
     }
 }

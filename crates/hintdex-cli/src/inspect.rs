@@ -6,9 +6,10 @@ use hintdex::snapshot::{self, Snapshot};
 use hintdex::{Durability, Section, Station, Stats, Timing};
 use serde_json::json;
 
-use crate::args::{InspectArgs, RunArgs, time_text};
+use crate::args::{InspectArgs, RunArgs};
 use crate::failure::Failure;
 use crate::open;
+use crate::unix_time::time_text;
 
 pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
     if args.path.is_file() {
@@ -17,7 +18,7 @@ pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open::station(&args.path, Durability::ProcessCrash, run)?;
     let stats = station.stats()?;
     let text = if args.json { to_json(&stats, &station) } else { to_table(&stats, &station) };
-    // A reader that closed the pipe wanted no more.
+    // A reader that has closed the pipe needs no more.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
 }
@@ -78,21 +79,21 @@ fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
         text += &row(("the file", stats.bytes));
         text
     };
-    // A reader that closed the pipe wanted no more.
+    // A reader that has closed the pipe needs no more.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
 }
 
-/// Bits of the index's files a hint they hold; 0 for an index without one.
+/// The bits of the index's files for each hint they hold; 0 for an index without hints.
 fn bits_per_hint(stats: &Stats) -> f64 {
-    match hints_held(stats) {
+    match hints_in_index(stats) {
         0 => 0.0,
         hints => stats.section_bytes("hints") as f64 * 8.0 / hints as f64,
     }
 }
 
-/// The live hints; of a window that leaves most to a snapshot, its entries.
-const fn hints_held(stats: &Stats) -> u64 {
+/// The hints in the index: all live hints, or the entries of a lean window.
+const fn hints_in_index(stats: &Stats) -> u64 {
     if stats.lean_snapshot.is_some() { stats.entries } else { stats.hints }
 }
 
@@ -139,7 +140,7 @@ fn timing_json(timing: Timing) -> serde_json::Value {
     })
 }
 
-/// How the index goes with time and its windows, in words; nothing where nonces tell none.
+/// The timing and the windows of an index with clocked nonces; empty for counter nonces.
 fn time(stats: &Stats) -> String {
     let Some(timing) = stats.timing else { return String::new() };
     let mut text = format!(
@@ -153,7 +154,7 @@ fn time(stats: &Stats) -> String {
 }
 
 fn to_table(stats: &Stats, station: &Station) -> String {
-    let per_hint = |bytes: u64| bytes as f64 / hints_held(stats).max(1) as f64;
+    let per_hint = |bytes: u64| bytes as f64 / hints_in_index(stats).max(1) as f64;
     let mut text = format!(
         "live index {}\n\
          hints             {} of {} bytes, {} ahead of each device\n\

@@ -1,4 +1,4 @@
-//! The program `hintdex`: a fleet's index from the command line.
+//! The program `hintdex`: fleets and beacons from the command line.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -10,14 +10,14 @@ mod input;
 mod inspect;
 mod measure;
 mod open;
+mod output;
 mod progress;
 mod provision;
 mod rebuild;
 mod resolve;
 mod roll;
-mod rows;
-mod secret_input;
 mod timeline;
+mod unix_time;
 mod verify;
 
 use std::process::ExitCode;
@@ -26,18 +26,17 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use rustix::fs::Mode;
 
-use crate::args::{Args, Command, RunArgs};
-use crate::beacons::args::BeaconCommand;
+use crate::args::{Args, BeaconCommand, Command, RunArgs};
 use crate::failure::Failure;
-use crate::secret_input::shown;
+use crate::input::shown;
 
 fn main() -> ExitCode {
-    // A defect of ours is one line, too; what was acknowledged is on disk.
+    // A panic prints one line as well. Acknowledged packets are on disk.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, |at| format!(" at {at}"));
         eprintln!("hintdex: internal error{place}; nothing acknowledged is lost; please report it");
     }));
-    // RocksDB and the plotter make files with the umask: those of a fleet are its owner's.
+    // RocksDB and the plotter create files with the umask; a fleet's files are private.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     match parse().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,8 +47,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the command line. What is wrong with it is said in one line; help and
-/// version are printed as they are.
+/// Reads the command line. A fault in it is reported in one line; help and version are
+/// printed as they are.
 fn parse() -> Result<Args, Failure> {
     Args::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp
@@ -59,8 +58,8 @@ fn parse() -> Result<Args, Failure> {
     })
 }
 
-/// What is wrong with a command line. A value in it may be a key that somebody gave in the
-/// wrong place, so only short values are quoted.
+/// The fault in a command line. A value may be a key that the user gave in the wrong place,
+/// so only short values are quoted.
 fn wrong_call(mut error: clap::Error) -> String {
     let text_of = |error: &clap::Error, kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -68,7 +67,7 @@ fn wrong_call(mut error: clap::Error) -> String {
     };
     let argument = text_of(&error, ContextKind::InvalidArg).unwrap_or_default();
     let value = text_of(&error, ContextKind::InvalidValue).unwrap_or_default();
-    // Of an option that is known the message has the name as the help has it.
+    // The name of a known option is quoted as in the help.
     let is_known = error.kind() != ErrorKind::UnknownArgument;
     if error.kind() == ErrorKind::ValueValidation {
         let reason = std::error::Error::source(&error).map(ToString::to_string);
@@ -82,22 +81,22 @@ fn wrong_call(mut error: clap::Error) -> String {
         let is_name =
             |text: &String| kind == ContextKind::InvalidArg && (is_known || is_option_name(text));
         if let Some(text) = text_of(&error, kind).filter(|text| !is_name(text)) {
-            // The text of the message has quotes of its own.
+            // The message adds quotes of its own.
             let text = shown(&text).trim_matches('"').to_owned();
             error.insert(kind, ContextValue::String(text));
         }
     }
     let text = error.to_string();
-    // What is wrong is the first paragraph; usage and hints follow it.
-    let what = text.split("\n\n").next().unwrap_or_default();
-    let words: Vec<_> = what.trim_start_matches("error:").split_ascii_whitespace().collect();
+    // The first paragraph is the fault; usage and hints follow.
+    let fault = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<_> = fault.trim_start_matches("error:").split_ascii_whitespace().collect();
     words.join(" ")
 }
 
 /// Whether a word has the form of an option, which no spelling of a key has.
 fn is_option_name(word: &str) -> bool {
-    let is_of_it = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
-    word.len() <= 24 && word.strip_prefix("--").is_some_and(|name| name.bytes().all(is_of_it))
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    word.len() <= 24 && word.strip_prefix("--").is_some_and(|name| name.bytes().all(is_allowed))
 }
 
 fn run(args: Args) -> Result<(), Failure> {

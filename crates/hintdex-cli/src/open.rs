@@ -1,4 +1,4 @@
-//! Opening what a command works on, and warning of files that others can read.
+//! Opening fleets, and notes about files that other users can read.
 
 use std::path::Path;
 
@@ -24,14 +24,14 @@ pub fn write_notes(station: &Station) {
     }
 }
 
-/// Warns of a file or a folder that other users of the machine can read.
+/// Warns if other users of the machine can read a file or a folder.
 pub fn warn_if_exposed(path: &Path) {
     if let Some(exposed) = Exposed::find(path) {
         eprintln!("hintdex: note: {exposed}");
     }
 }
 
-/// Warns of a folder of beacons, and of the files in it, that other users can read.
+/// Warns of a folder, and of each file in it, that other users of the machine can read.
 pub fn warn_if_exposed_in(folder: &Path) {
     for exposed in Exposed::find_in(folder) {
         eprintln!("hintdex: note: {exposed}");

@@ -1,8 +1,8 @@
-//! Progress bars: on a terminal, and nothing of the kind when piped.
+//! Progress bars, shown on a terminal only.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar that counts `what`, with rate and time left.
+/// A bar that counts `what`, with the rate and the time left.
 pub fn bar(doing: &'static str, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);
     let template =
@@ -13,7 +13,7 @@ pub fn bar(doing: &'static str, what: &str) -> ProgressBar {
     bar.with_message(doing)
 }
 
-/// A bar that counts the bytes that were read of a file.
+/// A bar that counts the bytes read from a file.
 pub fn bytes(doing: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(0);
     let template = "{msg} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
@@ -23,7 +23,7 @@ pub fn bytes(doing: &'static str) -> ProgressBar {
     bar.with_message(doing)
 }
 
-/// A reporter for the library that moves `bar`.
+/// A callback for the library that moves `bar`.
 pub fn reporter(bar: &ProgressBar) -> impl Fn(u64, u64) + Sync + '_ {
     |done, total| {
         bar.set_length(total);

@@ -12,8 +12,8 @@ use crate::progress;
 
 const DEFAULT_TRIES: u32 = 32;
 
-/// The longest time a snapshot is built for.
-const MOST_SPAN_S: u64 = 366 * 86_400;
+/// The longest span of a snapshot, in seconds.
+const MAX_SPAN_S: u64 = 366 * 86_400;
 
 pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
     let dial = match (args.bits, args.tries) {
@@ -29,17 +29,17 @@ pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
         ..RebuildOptions::default()
     };
     if options.span.is_some_and(|(from, to)| from >= to) {
-        return Err(Failure::usage("--from: it must be before --to"));
+        return Err(Failure::usage("--from: give a time before --to"));
     }
     let started = Instant::now();
     let station = open::station(&args.index, Durability::ProcessCrash, run)?;
     if options.span.is_some() && !station.params().nonces.is_clocked() {
         return Err(Failure::usage(
-            "--from: the nonces of this fleet tell no time; give --horizon",
+            "--from: this fleet has counter nonces; give --horizon instead",
         ));
     }
-    if options.span.is_some_and(|(from, to)| to.saturating_sub(from) > MOST_SPAN_S) {
-        return Err(Failure::usage("--to: a snapshot is for a year at most; build several"));
+    if options.span.is_some_and(|(from, to)| to.saturating_sub(from) > MAX_SPAN_S) {
+        return Err(Failure::usage("--to: a snapshot spans a year at most; build several"));
     }
     let bar = progress::bar("rebuilding", "hints");
     let built = station.rebuild(&args.out, &options, Some(&progress::reporter(&bar)))?;

@@ -1,15 +1,15 @@
 //! `hintdex resolve`
 
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 
 use hintdex::Durability;
 use hintdex::wire::Hint;
 
 use crate::args::{ResolveArgs, RunArgs};
 use crate::failure::Failure;
+use crate::input::shown;
 use crate::open;
-use crate::secret_input::shown;
+use crate::output::write_out;
 
 pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open::station(&args.index, Durability::ProcessCrash, run)?;
@@ -18,9 +18,9 @@ pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
     let parse = |(number, text): (usize, &String)| {
         let bytes = hex::decode(text).ok().filter(|bytes| bytes.len() == scheme.len_bytes());
         bytes.and_then(|bytes| Hint::read(scheme, &bytes)).ok_or_else(|| {
-            // It may be a key.
+            // The text may be a key.
             Failure::usage(format!(
-                "HINT_HEX {number}, {}, is no hint: {scheme} hints are {} hex digits",
+                "HINT_HEX {number}, {}, is not a hint: {scheme} hints are {} hex digits",
                 shown(text),
                 2 * scheme.len_bytes()
             ))
@@ -39,10 +39,6 @@ pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
             text.push('\n');
         }
     }
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::io("writing answers", Path::new("standard output"), &error))
-        }
-        _ => Ok(()),
-    }
+    // A reader that has closed the pipe needs no more answers.
+    write_out(&mut io::stdout(), &text).map(|_| ())
 }

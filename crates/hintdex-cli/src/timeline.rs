@@ -1,10 +1,11 @@
-//! The station's clock: the system's, moved to where authentic packets are.
+//! The station clock: the system clock, moved to the times of authentic packets.
 //!
-//! Two clocks are wrong in the field all the time, and a recording is of another time than
-//! the present. So the station's clock is the system's plus an offset, which follows the
-//! times of reception of packets whose tag was verified, after they were decoded. Whoever
-//! sends lines and has no key moves nothing. Each packet is judged by its own time in any
-//! case: the clock decides only which windows are there, and so who is found without a scan.
+//! In the field, system clocks and receivers' clocks are often wrong, and a recording is of
+//! another time than the present. So the station clock is the system clock plus an offset,
+//! which follows the times of reception of authentic packets after they were decoded. A
+//! sender without a key moves nothing. Each packet is judged by its own time in any case. The
+//! station clock decides only which windows exist, and so which devices are found without a
+//! scan.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -12,23 +13,23 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use hintdex::Timing;
 use hintdex::{Clock, FIRST_SET_UNIX_S};
 
-/// Authentic packets in a row that agree before the clock leaves the system's, leaps ahead
-/// or comes back to the system's: one receiver with a wrong clock is not enough.
+/// How many authentic packets in a row must agree before the clock leaves the system clock,
+/// leaps ahead, or returns to the system clock. One receiver with a wrong clock is not enough.
 const PACKETS_TO_LEAP: usize = 3;
 
-/// The same before it is set back, once authentic packets were followed. Windows are built
-/// for where the clock goes, at the cost of thousands of scans: lines that are out of order
-/// are not worth them.
+/// How many must agree before the clock moves back, after packets were followed. Each move
+/// builds windows at the cost of thousands of scans, so lines out of order must not cause it.
 const PACKETS_TO_GO_BACK: usize = 256;
 
-/// An offset that is worth a word to the user, in seconds.
+/// The least offset that is reported to the user, in seconds.
 const FAR_S: u64 = 86_400;
 
-/// A clock that shows the system's time and an offset to it.
+/// A clock that shows the system clock plus an offset.
 pub struct Timeline {
     system: Arc<dyn Clock>,
     offset_s: AtomicI64,
-    /// Whether the offset is to a clock that nobody had set: it ends when somebody does.
+    /// Whether the offset was taken while the system clock was not set. It ends when the
+    /// system clock is set.
     is_of_unset: AtomicBool,
 }
 
@@ -38,23 +39,23 @@ impl Timeline {
         Self { system, offset_s, is_of_unset }
     }
 
-    /// What the system's clock shows; nothing if nobody has set it.
+    /// The time of the system clock; `None` if it was never set.
     pub fn system_unix_s(&self) -> Option<u64> {
         Some(self.system.now_unix_s()).filter(|unix_s| *unix_s >= FIRST_SET_UNIX_S)
     }
 
-    /// Whether the clock goes by packets, and not by the system's clock.
+    /// Whether the clock has left the system clock.
     pub fn is_moved(&self) -> bool {
         self.offset_s_at(self.system.now_unix_s()) != 0
     }
 
-    /// The offset while the system's clock shows `system_s`.
+    /// The offset while the system clock shows `system_s`.
     fn offset_s_at(&self, system_s: u64) -> i64 {
         let has_ended = system_s >= FIRST_SET_UNIX_S && self.is_of_unset.load(Ordering::Acquire);
         if has_ended { 0 } else { self.offset_s.load(Ordering::Acquire) }
     }
 
-    /// Lets the clock show `unix_s` now; the system's time if that is `near_s` from it.
+    /// Sets the clock to `unix_s`, or to the system clock if that is within `near_s` of it.
     fn set(&self, unix_s: u64, near_s: u64) {
         let system_s = self.system.now_unix_s();
         let is_near = unix_s.abs_diff(system_s) <= near_s;
@@ -72,84 +73,84 @@ impl Clock for Timeline {
     }
 }
 
-/// Where authentic packets would have the clock go, other than where it is.
+/// The direction in which authentic packets would move the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Move {
     Ahead,
     Back,
-    ToTheSystem,
+    ToSystem,
 }
 
-/// Moves a [`Timeline`] with the packets that are decoded.
+/// Moves a [`Timeline`] to the times of decoded packets.
 pub struct Follower {
     timeline: Arc<Timeline>,
-    /// Times this close are of one moment, in seconds.
+    /// Times within this distance count as equal, in seconds.
     near_s: u64,
-    /// How far the packets of one recording may be apart, in seconds.
+    /// How far consecutive packets of one recording may be apart, in seconds.
     span_s: u64,
-    /// Where the last packets would go, how many of them agree, and the last one's time.
-    wish: Option<(Way, usize, u64)>,
-    /// Whether any packet was followed: before that there is nothing to go back from.
+    /// The move that the last packets agree on, how many agree, and the time of the last.
+    pending: Option<(Move, usize, u64)>,
+    /// Whether any packet was followed. Before that, a move back needs few packets.
     has_begun: bool,
-    /// Whether the user knows that the clock is far from the system's.
-    has_told: bool,
+    /// Whether the distance from the system clock was reported.
+    has_reported: bool,
 }
 
 impl Follower {
     pub fn new(timeline: Arc<Timeline>, timing: &Timing) -> Self {
         let near_s = timing.before_s.min(timing.after_s).into();
         let span_s = timing.span_s.into();
-        Self { timeline, near_s, span_s, wish: None, has_begun: false, has_told: false }
+        Self { timeline, near_s, span_s, pending: None, has_begun: false, has_reported: false }
     }
 
-    /// Takes in that an authentic packet was received at `unix_s`. Returns whether the clock
-    /// was moved by that.
+    /// Records that an authentic packet was received at `unix_s`. Returns whether this moved
+    /// the clock.
     pub fn hear(&mut self, unix_s: u64) -> bool {
-        let Some(way) = self.way_to(unix_s) else {
-            (self.wish, self.has_begun) = (None, true);
+        let Some(direction) = self.move_to(unix_s) else {
+            (self.pending, self.has_begun) = (None, true);
             return false;
         };
-        let agreed = match self.wish {
+        let agreed = match self.pending {
             Some((before, count, at_s))
-                if before == way && at_s.abs_diff(unix_s) <= self.span_s =>
+                if before == direction && at_s.abs_diff(unix_s) <= self.span_s =>
             {
                 count + 1
             }
             _ => 1,
         };
-        let enough = match way {
-            Way::Back if self.has_begun => PACKETS_TO_GO_BACK,
-            Way::Ahead if self.is_followed(unix_s) => 1,
+        let enough = match direction {
+            Move::Back if self.has_begun => PACKETS_TO_GO_BACK,
+            Move::Ahead if self.is_followed(unix_s) => 1,
             _ => PACKETS_TO_LEAP,
         };
         if agreed < enough {
-            self.wish = Some((way, agreed, unix_s));
+            self.pending = Some((direction, agreed, unix_s));
             return false;
         }
-        (self.wish, self.has_begun) = (None, true);
+        (self.pending, self.has_begun) = (None, true);
         self.timeline.set(unix_s, self.near_s);
         true
     }
 
-    /// Where the clock would have to go for a packet of `unix_s`, if anywhere.
-    fn way_to(&self, unix_s: u64) -> Option<Way> {
+    /// The direction in which a packet of `unix_s` would move the clock, if it would.
+    fn move_to(&self, unix_s: u64) -> Option<Move> {
         let now_s = self.timeline.now_unix_s();
         let is_moved = self.timeline.is_moved();
         if is_moved && self.is_near_system(unix_s) {
-            return Some(if self.is_followed(unix_s) { Way::Ahead } else { Way::ToTheSystem });
+            return Some(if self.is_followed(unix_s) { Move::Ahead } else { Move::ToSystem });
         }
-        // Time that packets are followed through goes on with each; the system's by itself.
+        // A clock that follows packets moves on with each; the system clock moves by itself.
         let ahead_s = if is_moved { now_s } else { now_s.saturating_add(self.near_s) };
         if unix_s > ahead_s {
-            Some(Way::Ahead)
+            Some(Move::Ahead)
         } else if unix_s.saturating_add(self.near_s) < now_s {
-            Some(Way::Back)
+            Some(Move::Back)
         } else {
             None
         }
     }
 
-    /// Whether a packet is the next of those that the clock goes by already.
+    /// Whether a packet continues the packets that the clock follows already.
     fn is_followed(&self, unix_s: u64) -> bool {
         let now_s = self.timeline.now_unix_s();
         self.timeline.is_moved() && (now_s..=now_s.saturating_add(self.span_s)).contains(&unix_s)
@@ -160,31 +161,31 @@ impl Follower {
         system_s.is_some_and(|system_s| system_s.abs_diff(unix_s) <= self.near_s)
     }
 
-    /// Says once how far the clock is from the system's, if packets have brought it far away:
-    /// seconds, and whether it is ahead.
+    /// The distance from the system clock in seconds, and whether the clock is ahead of it, if
+    /// the distance is large. Returned once.
     pub fn take_distance(&mut self) -> Option<(u64, bool)> {
         let (now_s, system_s) = (self.timeline.now_unix_s(), self.timeline.system.now_unix_s());
         let distance_s = now_s.abs_diff(system_s);
-        let is_news = distance_s > FAR_S && !self.has_told;
-        self.has_told = distance_s > FAR_S;
-        is_news.then_some((distance_s, now_s > system_s))
+        let is_new = distance_s > FAR_S && !self.has_reported;
+        self.has_reported = distance_s > FAR_S;
+        is_new.then_some((distance_s, now_s > system_s))
     }
 }
 
-/// When a line is of.
+/// The time of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamp {
-    /// None: it is no packet.
+    /// Any time: the line is no packet.
     Any,
-    /// The present: it carries no time.
+    /// The present: the line carries no time.
     Present,
-    /// The time it carries.
+    /// The time that the line carries.
     At(u64),
 }
 
-/// Divides items into runs that one moment of the clock serves, each with that: none of a run
-/// is more than `tolerance_s` from the first, and none carries a time where the first does
-/// not. What is of no time goes with what stands around it.
+/// Divides items into runs, each of which one reading of the clock serves, and returns each
+/// run with its time. All times of a run are within `tolerance_s` of the first, and a run
+/// holds either times or the present, not both. Items of any time join the run around them.
 pub fn runs<T>(items: &[T], tolerance_s: u64, stamp: impl Fn(&T) -> Stamp) -> Vec<(Stamp, &[T])> {
     let mut runs = Vec::new();
     let mut rest = items;
@@ -197,9 +198,9 @@ pub fn runs<T>(items: &[T], tolerance_s: u64, stamp: impl Fn(&T) -> Stamp) -> Ve
             (first, other) => first == other,
         };
         let end = rest.iter().position(|item| !is_near(item)).unwrap_or(rest.len());
-        let (run, behind) = rest.split_at(end);
+        let (run, later) = rest.split_at(end);
         runs.push((first, run));
-        rest = behind;
+        rest = later;
     }
     runs
 }
@@ -214,7 +215,7 @@ mod tests {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 3600;
     const YEAR: u64 = 365 * 86_400;
-    /// What the system's clock shows.
+    /// The time of the system clock.
     const NOW: u64 = 1_795_392_000;
 
     struct World {
@@ -232,7 +233,7 @@ mod tests {
             Self { system, timeline, follower }
         }
 
-        /// Where the clock is after so many authentic packets of a moment.
+        /// The time of the clock after this many authentic packets of one time.
         fn hear(&mut self, unix_s: u64, packets: usize) -> u64 {
             (0..packets).for_each(|_| {
                 let _ = self.follower.hear(unix_s);
@@ -242,21 +243,21 @@ mod tests {
     }
 
     #[test]
-    fn live_packets_leave_the_systems_clock_alone() {
+    fn live_packets_leave_the_clock_at_the_system_clock() {
         let mut world = World::new(NOW);
         for unix_s in [NOW, NOW - 3, NOW - MINUTE, NOW + MINUTE] {
             assert_eq!(world.hear(unix_s, 10), NOW);
         }
         world.system.set(NOW + 300);
-        assert_eq!(world.timeline.now_unix_s(), NOW + 300, "time goes on in silence");
-        // One receiver that is wrong, among others that are not, moves nothing.
+        assert_eq!(world.timeline.now_unix_s(), NOW + 300, "time goes on without packets");
+        // One receiver with a wrong clock, among others that are right, moves nothing.
         for unix_s in [NOW + YEAR, NOW + 300 + HOUR / 2, NOW - YEAR, 0, u64::MAX] {
             for _ in 0..1000 {
                 assert_eq!(world.hear(unix_s, 2), NOW + 300);
                 assert_eq!(world.hear(NOW + 299, 1), NOW + 300);
             }
         }
-        // Three in a row do, and three of the system's time bring the clock back.
+        // Three in a row do, and three of the system clock's time move the clock back.
         assert_eq!(world.hear(NOW + YEAR, 3), NOW + YEAR);
         assert_eq!(world.hear(NOW + 300, 2), NOW + YEAR);
         assert_eq!(world.hear(NOW + 300, 1), NOW + 300);
@@ -278,19 +279,19 @@ mod tests {
         let month = NOW - 30 * 24 * HOUR;
         assert_eq!((world.hear(month, 2), world.hear(month + 1, 1)), (NOW, month + 1));
         assert_eq!(world.follower.take_distance(), Some((30 * 24 * HOUR - 1, false)));
-        assert_eq!(world.follower.take_distance(), None, "told once");
-        // On with each packet, over gaps of up to a window at once.
+        assert_eq!(world.follower.take_distance(), None, "reported once");
+        // The clock moves with each packet, over gaps of up to a window.
         for next in [month + 2, month + MINUTE, month + 50 * MINUTE, month + 100 * MINUTE] {
             assert_eq!(world.hear(next, 1), next);
         }
         let here = month + 100 * MINUTE;
-        // A gap of a day, and lines that are out of order.
+        // A gap of a day, and lines out of order, need several packets.
         assert_eq!(world.hear(here + 24 * HOUR, 2), here);
         assert_eq!(world.hear(here - 2 * HOUR, PACKETS_TO_GO_BACK - 1), here);
         assert_eq!(world.hear(here - MINUTE, 1), here);
         assert_eq!(world.hear(here - 2 * HOUR, PACKETS_TO_GO_BACK), here - 2 * HOUR);
         assert_eq!(world.hear(here + 24 * HOUR, 3), here + 24 * HOUR);
-        // It goes on with the system's clock, and ends where that is.
+        // It runs on with the system clock, and returns to it.
         world.system.set(NOW + 10);
         assert_eq!(world.timeline.now_unix_s(), here + 24 * HOUR + 10);
         (here + 24 * HOUR..NOW).step_by(1800).for_each(|unix_s| {
@@ -308,9 +309,9 @@ mod tests {
         assert_eq!(world.follower.take_distance(), Some((NOW - 100, true)));
         world.system.set(160);
         assert_eq!(world.timeline.now_unix_s(), NOW + MINUTE);
-        // What the system's clock shows is no witness.
+        // The time of a clock that was never set proves nothing.
         assert_eq!(world.hear(160, 100), NOW + MINUTE);
-        // The network sets it: what was learned of the unset one is of no use.
+        // The network sets the system clock: the offset to the unset clock ends.
         world.system.set(NOW + 120);
         assert_eq!(world.timeline.now_unix_s(), NOW + 120);
         assert!(!world.timeline.is_moved());

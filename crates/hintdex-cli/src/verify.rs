@@ -33,8 +33,8 @@ fn verify_snapshot(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
     let snapshot = snapshot.map_err(|error| Failure::data(&args.path, &error))?;
     open::warn_if_exposed(&args.path);
     snapshot.verify().map_err(|error| Failure::data(&args.path, &error))?;
-    let said = match &args.index {
-        None => "not authenticated: give --index DIR for that",
+    let origin = match &args.index {
+        None => "not authenticated: give --index DIR to authenticate it",
         Some(index) => {
             let station = open::station(index, Durability::ProcessCrash, run)?;
             station.attach(&args.path)?;
@@ -42,7 +42,7 @@ fn verify_snapshot(args: &VerifyArgs, run: &RunArgs) -> Result<(), Failure> {
         }
     };
     println!(
-        "{}: sound: {} hints, every block; {said}",
+        "{}: sound: {} hints, every block; {origin}",
         args.path.display(),
         snapshot.stats().hints
     );

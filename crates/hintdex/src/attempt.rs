@@ -1,28 +1,20 @@
 //! The attempt to open one packet: candidates in, at most one authentic sender out.
 //!
-//! A candidate is a slot that may have made the packet's hint; only the tag decides. While
-//! no tag verifies, further sources are asked for candidates, so that a packet is condemned
-//! only when all sources were asked. The exception are hints that no second device has but
-//! once in 2^64: there the first candidate is the only one.
+//! A candidate is a slot whose key may have made the packet's hint; only the tag decides.
+//! While no tag verifies, further sources are asked for candidates, so a packet is forged
+//! only after every source was asked. The exception are hints with 64 check bits or more: a
+//! second device has the same hint once in 2^64, so the first candidate is the only one.
 
 use hintdex_scan::KeyTable;
-use hintdex_wire::{HintKey, HintScheme, KeySource, Packet};
+use hintdex_wire::{DeviceId, HintKey, HintScheme, KeySource, Packet};
 
-use crate::{Found, Resolved};
+use crate::resolved::{Resolved, ResolvedSlots, is_certain};
 
-/// Devices whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a
-/// forger, and the cost of a flood of hints that many devices share.
+/// Candidates whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a forger,
+/// and the bound limits the cost of a flood of hints that many devices share.
 pub(crate) const MAX_CANDIDATES: usize = 16;
 
-/// Check bits from which on a hint names its device alone.
-const CERTAIN_CHECK_BITS: u32 = 64;
-
-/// Whether a hint of this scheme names one device and no other.
-pub(crate) fn is_certain(scheme: HintScheme) -> bool {
-    scheme.is_reversible() && scheme.check_bits() >= CERTAIN_CHECK_BITS
-}
-
-/// What opening packets takes.
+/// The keys with which packets are opened.
 #[derive(Clone, Copy)]
 pub(crate) struct Opener<'a> {
     pub(crate) keys: &'a dyn KeySource,
@@ -36,28 +28,31 @@ pub(crate) struct Authentic {
     pub(crate) payload: Vec<u8>,
 }
 
-/// How an attempt has ended, or that it has not.
+/// The state of an attempt.
 pub(crate) enum Outcome {
     /// No tag has verified yet.
     Open,
     /// A tag has verified.
     Authentic(Authentic),
-    /// More devices may have made the hint than are tried.
+    /// The packet has more candidates than are tried.
     Crowded,
-    /// The only device that may have sent the packet has no key any longer.
+    /// The only device that can have sent the packet has no packet key any longer.
     KeyMissing(Resolved),
 }
 
 /// The attempt to open one packet.
 pub(crate) struct Attempt {
     /// The candidates whose tag was tried.
-    tried: Found,
+    tried: ResolvedSlots,
     pub(crate) outcome: Outcome,
+    /// A device without a usable hint key that the live index names for the hint: its key
+    /// can neither confirm nor reject the hint.
+    pub(crate) keyless: Option<DeviceId>,
 }
 
 impl Attempt {
     pub(crate) fn new() -> Self {
-        Self { tried: Found::new(), outcome: Outcome::Open }
+        Self { tried: ResolvedSlots::new(), outcome: Outcome::Open, keyless: None }
     }
 
     /// Whether a tag was tried.
@@ -88,8 +83,13 @@ impl Attempt {
     }
 
     /// Tries the tag of `packet` under the key of each candidate that was not tried yet.
-    pub(crate) fn offer(&mut self, opener: Opener<'_>, packet: &Packet<'_>, found: &[Resolved]) {
-        for candidate in found {
+    pub(crate) fn try_candidates(
+        &mut self,
+        opener: Opener<'_>,
+        packet: &Packet<'_>,
+        candidates: &[Resolved],
+    ) {
+        for candidate in candidates {
             let is_same =
                 |tried: &Resolved| (tried.slot, tried.nonce) == (candidate.slot, candidate.nonce);
             if matches!(self.outcome, Outcome::Authentic(_)) || self.tried.iter().any(is_same) {
@@ -107,7 +107,7 @@ impl Attempt {
             };
             let Some(authentic) = key.verify(packet) else { continue };
             let mut payload = vec![0; packet.payload_len_bytes()];
-            // The buffer has the payload's length, so it is always filled.
+            // The buffer has the length of the payload, so decryption always fills it.
             let _ = authentic.decrypt(candidate.nonce, &mut payload);
             let opened = Authentic { resolved: *candidate, hint_key, payload };
             self.outcome = Outcome::Authentic(opened);

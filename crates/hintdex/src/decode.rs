@@ -1,46 +1,38 @@
 //! Decoding: from packets to verdicts.
 
 use hintdex_core::{Admission, Arrival, Reach, Request};
-use hintdex_wire::{Hint, HintKey, Packet, PacketError};
+use hintdex_wire::{Hint, HintKey, Packet, PacketError, Slot};
 use rayon::prelude::*;
 
 use crate::attempt::{Attempt, Authentic, Opener, Outcome};
-use crate::hunt::Hunt;
+use crate::open_packets::OpenPackets;
 use crate::resolve::HINTS_PER_TASK;
-use crate::waiting::Ticket;
-use crate::{Error, Malformed, Params, Resolved, Source, Station, Unknown, Verdict};
-
-/// A packet and when it was received, in seconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received<'a> {
-    /// The packet.
-    pub packet: &'a [u8],
-    /// When it was received. Only looked at where nonces tell time.
-    pub at_unix_s: u64,
-}
+use crate::scan_queue::Ticket;
+use crate::{Error, Malformed, Params, Received, Resolved, Source, Station, Unknown, Verdict};
 
 impl Station {
-    /// What is to be said of one packet. If that is [`Verdict::Accepted`], its
-    /// nonce is taken, durably, before this returns.
+    /// The verdict on one packet. For [`Verdict::Accepted`], the nonce is recorded as used,
+    /// as durably as [`StationOptions`](crate::StationOptions) ask, before this returns.
     ///
     /// Takes about 10 µs; [`decode_batch`](Self::decode_batch) takes less a packet.
     ///
     /// # Errors
-    /// What the index says. The packet is not accepted then, and after a failed
-    /// write the station has to be opened again.
+    /// [`Error::Index`]. The packet is then not accepted. After a failed write the station
+    /// refuses everything until the fleet is opened again.
     pub fn decode(&self, packet: &[u8]) -> Result<Verdict, Error> {
         let verdicts = self.decode_batch(&[packet])?;
-        // One packet, one verdict.
+        // A batch of one packet yields one verdict.
         Ok(verdicts.into_iter().next().unwrap_or(Verdict::Unknown(Unknown::NoDevice)))
     }
 
-    /// What is to be said of each packet, as if they came one by one in this
-    /// order. The fast path: lookups, tags and writes are shared between threads,
-    /// and one sync covers the batch.
+    /// The verdict on each packet, as if the packets were decoded one by one in this order.
+    ///
+    /// This is the fast path: all threads share lookups, tags and writes, and one sync
+    /// covers the batch.
     ///
     /// # Errors
-    /// What the index says. Some packets of the batch may have been accepted
-    /// then, and the station has to be opened again.
+    /// [`Error::Index`]. Some packets of the batch may then have been accepted, and the
+    /// fleet must be opened again.
     pub fn decode_batch<P: AsRef<[u8]> + Sync>(
         &self,
         packets: &[P],
@@ -51,39 +43,39 @@ impl Station {
         self.decode_received(&received)
     }
 
-    /// [`decode_batch`](Self::decode_batch) of packets that were received not now but
-    /// each at its time, by the station's clock or not long before: the windows of
-    /// that time must still be there.
+    /// [`decode_batch`](Self::decode_batch) of packets with their times of reception. Each
+    /// time is by the station's clock and recent: packets are looked up in the windows of
+    /// their time, and without such a window they are scanned for.
     ///
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
     pub fn decode_received(&self, packets: &[Received<'_>]) -> Result<Vec<Verdict>, Error> {
-        let said = self.judge_batch(packets, self.scans.is_bounded())?;
-        let verdict = |(received, said): (&Received<'_>, Said)| match said {
-            Said::Verdict(verdict) => verdict,
-            Said::Waits(hint) => {
-                Verdict::Unknown(Unknown::ScanBudget { ticket: self.scans.wait(hint, received) })
+        let outcomes = self.judge_batch(packets, self.scans.is_bounded())?;
+        let verdict = |(received, outcome): (&Received<'_>, BatchOutcome)| match outcome {
+            BatchOutcome::Verdict(verdict) => verdict,
+            BatchOutcome::NeedsScan(hint) => {
+                let ticket = self.scans.enqueue(hint, received);
+                Verdict::Unknown(Unknown::ScanBudget { ticket })
             }
         };
-        Ok(packets.iter().zip(said).map(verdict).collect())
+        Ok(packets.iter().zip(outcomes).map(verdict).collect())
     }
 
-    /// Decodes packets that waited for a scan, the newest first, as far as the
-    /// budget allows one now; each ticket with the verdict at last. After a
-    /// flood the newest are the likeliest to be somebody's.
+    /// Decodes packets that wait for a scan, the newest first, as far as the budget allows
+    /// scans now. Returns each ticket with its verdict. The newest packets come first because
+    /// after a flood they are the likeliest to be from devices of the fleet.
     ///
-    /// For the moments in which no packet comes in. About 10 ms of passes over all
-    /// devices.
+    /// Call this while no packet comes in. Takes about 10 ms of passes over all devices.
     ///
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
     pub fn scan_waiting(&self) -> Result<Vec<(Ticket, Verdict)>, Error> {
-        let most_hints = self.scans.hints_allowed(self.index.slot_count() as usize);
-        self.judge_waiting(most_hints, self.scans.is_bounded())
+        let max_hints = self.scans.hints_allowed(self.index.slot_count() as usize);
+        self.judge_waiting(max_hints, self.scans.is_bounded())
     }
 
-    /// Decodes every packet that waits for a scan, whatever the budget says: for the
-    /// end, when nothing is left that could be kept waiting.
+    /// Decodes every packet that waits for a scan, without a budget: for the end of the
+    /// input, when a scan delays no further packet.
     ///
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
@@ -92,59 +84,67 @@ impl Station {
     }
 
     /// Whether the packet with this ticket still waits for a scan: it has no verdict yet, and
-    /// newer packets have not taken its room.
+    /// newer packets have not pushed it out.
     pub fn is_waiting(&self, ticket: Ticket) -> bool {
         self.scans.is_waiting(ticket)
     }
 
     fn judge_waiting(
         &self,
-        most_hints: usize,
+        max_hints: usize,
         on_budget: bool,
     ) -> Result<Vec<(Ticket, Verdict)>, Error> {
-        let waited = self.scans.take_waiting(most_hints);
-        if waited.is_empty() {
+        let queued = self.scans.take_queued(max_hints);
+        if queued.is_empty() {
             self.roll_if_due();
             return Ok(Vec::new());
         }
-        let received = received_each(&waited, |waited| Received {
-            packet: &waited.packet,
-            at_unix_s: waited.at_unix_s,
+        let received = received_each(&queued, |queued| Received {
+            packet: &queued.packet,
+            at_unix_s: queued.at_unix_s,
         });
-        let said = self.judge_batch(&received, on_budget)?;
-        let mut verdicts = Vec::with_capacity(waited.len());
-        for (waited, said) in waited.into_iter().zip(said) {
-            match said {
-                Said::Verdict(verdict) => verdicts.push((waited.ticket, verdict)),
-                Said::Waits(hint) => self.scans.wait_on(hint, waited),
+        let outcomes = self.judge_batch(&received, on_budget)?;
+        let mut verdicts = Vec::with_capacity(queued.len());
+        for (queued, outcome) in queued.into_iter().zip(outcomes) {
+            match outcome {
+                BatchOutcome::Verdict(verdict) => verdicts.push((queued.ticket, verdict)),
+                BatchOutcome::NeedsScan(hint) => self.scans.requeue(hint, queued),
             }
         }
         Ok(verdicts)
     }
 
-    /// Decodes a batch, its scans on a budget or not.
+    /// Decodes a batch, with or without a budget for its scans.
     ///
-    /// A clock that a hint does not tell is searched for in all of the time that the packets
-    /// at hand were received in, and anybody may name any time. So such packets are decoded
-    /// in runs of a window's length at most.
-    fn judge_batch(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Vec<Said>, Error> {
+    /// With truncated hints and clocked nonces, a scan tries the nonces of the whole time in
+    /// which the packets were received, and any sender of lines can name any time. So such
+    /// packets are decoded in runs that cover one window's length at most.
+    fn judge_batch(
+        &self,
+        packets: &[Received<'_>],
+        on_budget: bool,
+    ) -> Result<Vec<BatchOutcome>, Error> {
         let Params { scheme, nonces, .. } = self.params();
         if scheme.is_reversible() || !nonces.is_clocked() {
             return self.judge_run(packets, on_budget);
         }
-        let mut said = Vec::with_capacity(packets.len());
+        let mut outcomes = Vec::with_capacity(packets.len());
         let mut rest = packets;
         while !rest.is_empty() {
-            let (run, behind) = rest.split_at(run_len(rest, self.timing().span_s.into()));
-            said.extend(self.judge_run(run, on_budget)?);
-            rest = behind;
+            let (run, later) = rest.split_at(run_len(rest, self.timing().span_s.into()));
+            outcomes.extend(self.judge_run(run, on_budget)?);
+            rest = later;
         }
-        Ok(said)
+        Ok(outcomes)
     }
 
-    /// Decodes packets that are searched for together.
-    fn judge_run(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Vec<Said>, Error> {
-        self.keep_the_present();
+    /// Decodes packets that are resolved together.
+    fn judge_run(
+        &self,
+        packets: &[Received<'_>],
+        on_budget: bool,
+    ) -> Result<Vec<BatchOutcome>, Error> {
+        self.ensure_present_window();
         let scheme = self.params().scheme;
         let parsed: Vec<_> =
             packets.iter().map(|received| Packet::parse(scheme, received.packet)).collect();
@@ -152,35 +152,36 @@ impl Station {
         let times: Vec<u64> = times.map(|(received, _)| received.at_unix_s).collect();
         let whole: Vec<Packet<'_>> =
             parsed.iter().filter_map(|packet| packet.as_ref().ok().copied()).collect();
-        let generation = self.scans.generation();
+        let key_generation = self.scans.key_generation();
         let table = self.table()?;
         let opener = Opener { keys: self.key_source().as_ref(), table: &table };
         let mut attempts = self.attempt_known(opener, &whole, &times)?;
-        let refused = {
-            let hunt = Hunt::new(self, opener, &whole, &times, &mut attempts, generation);
-            hunt.run(on_budget)
-        };
-        let mut said = self.admit(attempts, &times)?;
+        let open = OpenPackets::new(self, opener, &whole, &times, &mut attempts, key_generation);
+        let refused = open.resolve(on_budget);
+        self.find_keyless(opener, &whole, &times, &mut attempts)?;
+        let mut outcomes = self.admit(attempts, &times)?;
         for at in refused {
-            // Nothing was admitted for it: it was not authentic under any key tried.
-            if let Some((said, packet)) = said.get_mut(at).zip(whole.get(at)) {
-                *said = Said::Waits(*packet.hint());
+            // Such a packet was authentic under no key that was tried, so nothing was
+            // admitted for it.
+            if let Some((outcome, packet)) = outcomes.get_mut(at).zip(whole.get(at)) {
+                *outcome = BatchOutcome::NeedsScan(*packet.hint());
             }
         }
-        let mut said = said.into_iter();
+        let mut outcomes = outcomes.into_iter();
+        let no_device = || BatchOutcome::Verdict(Verdict::Unknown(Unknown::NoDevice));
         let of_packet = |packet: Result<Packet<'_>, PacketError>| match packet {
-            Ok(_) => said.next().unwrap_or(Said::Verdict(Verdict::Unknown(Unknown::NoDevice))),
+            Ok(_) => outcomes.next().unwrap_or_else(no_device),
             Err(PacketError { len_bytes, least_bytes }) => {
                 let why = Malformed::TooShort { len_bytes, least_bytes };
-                Said::Verdict(Verdict::Malformed(why))
+                BatchOutcome::Verdict(Verdict::Malformed(why))
             }
         };
-        let said = parsed.into_iter().map(of_packet).collect();
+        let outcomes = parsed.into_iter().map(of_packet).collect();
         self.roll_if_due();
-        Ok(said)
+        Ok(outcomes)
     }
 
-    /// Tries to open packets by what snapshots and live index know, on all threads.
+    /// Tries to open packets by the candidates of snapshots and live index, on all threads.
     fn attempt_known(
         &self,
         opener: Opener<'_>,
@@ -197,7 +198,7 @@ impl Station {
             self.ask_known(opener.table, &hints, &asked_s, |at, found| {
                 let pair = packets.get(at).zip(attempts.get_mut(at));
                 pair.is_none_or(|(packet, attempt)| {
-                    attempt.offer(opener, packet, &found);
+                    attempt.try_candidates(opener, packet, &found);
                     !attempt.is_open(scheme)
                 })
             })
@@ -205,13 +206,44 @@ impl Station {
         Ok(attempts)
     }
 
-    /// Judges the nonces of the authentic packets, in order, and says of the others why they
-    /// are not.
+    /// Notes devices without a usable hint key that the live index names for packets which
+    /// no source resolved. The index holds the hints of such a device until the next roll,
+    /// and the missing key can neither confirm nor reject them.
     ///
-    /// Where hints do not tell their nonce, the packets of a batch were searched for further
-    /// than each of them would be at its turn. So a candidate whose tag did not verify is
-    /// asked about, too: a packet is forged only if its hint was a device's then.
-    fn admit(&self, attempts: Vec<Attempt>, times: &[u64]) -> Result<Vec<Said>, Error> {
+    /// Costs a second lookup of these packets' hints, and nothing while no device is out of
+    /// service.
+    fn find_keyless(
+        &self,
+        opener: Opener<'_>,
+        packets: &[Packet<'_>],
+        times: &[u64],
+        attempts: &mut [Attempt],
+    ) -> Result<(), Error> {
+        if self.index.out_of_service().is_empty() {
+            return Ok(());
+        }
+        let is_keyless = |slot: &&Slot| {
+            self.index.is_out_of_service(**slot) && opener.table.key(**slot).is_none()
+        };
+        for ((packet, received_unix_s), attempt) in packets.iter().zip(times).zip(attempts) {
+            if !matches!(attempt.outcome, Outcome::Open) || attempt.was_tried() {
+                continue;
+            }
+            let received = *received_unix_s..=*received_unix_s;
+            let candidates = self.index.candidates_received(&[*packet.hint()], &received)?;
+            let keyless = candidates.iter().flatten().find(is_keyless);
+            attempt.keyless = keyless.and_then(|slot| self.device(*slot));
+        }
+        Ok(())
+    }
+
+    /// Judges the nonces of the authentic packets, in input order, and returns the verdict on
+    /// each packet.
+    ///
+    /// With truncated hints, the packets of a batch are searched for further ahead than each
+    /// packet would be at its turn. So admission is asked about candidates whose tag did not
+    /// verify, too: a packet is forged only if a device could have made its hint at its turn.
+    fn admit(&self, attempts: Vec<Attempt>, times: &[u64]) -> Result<Vec<BatchOutcome>, Error> {
         let (mut arrivals, mut requests, no_key) = (Vec::new(), Vec::new(), NO_KEY);
         for (attempt, received_unix_s) in attempts.iter().zip(times) {
             let received_unix_s = *received_unix_s;
@@ -229,11 +261,12 @@ impl Station {
             }
         }
         let mut admissions = self.index.admit_requests(&arrivals, &requests)?.into_iter();
-        let said = |attempt| Said::Verdict(self.verdict(attempt, &mut admissions));
-        Ok(attempts.into_iter().map(said).collect())
+        let outcome = |attempt| BatchOutcome::Verdict(self.verdict(attempt, &mut admissions));
+        Ok(attempts.into_iter().map(outcome).collect())
     }
 
-    /// The verdict on an attempt, with the admissions that are its own at the head of all.
+    /// The verdict on an attempt. Takes the admissions of this attempt from the front of
+    /// `admissions`.
     fn verdict(
         &self,
         attempt: Attempt,
@@ -261,9 +294,14 @@ impl Station {
             }
             Outcome::Open => {
                 let mut probed = admissions.take(probes);
-                let in_reach = probed.by_ref().filter(|said| *said == Admission::InReach).count();
+                let is_in_reach = |admission: &Admission| *admission == Admission::InReach;
+                let in_reach = probed.by_ref().filter(is_in_reach).count();
                 let is_forged = if is_probed { in_reach > 0 } else { was_tried };
-                if is_forged { Verdict::Forged } else { Verdict::Unknown(Unknown::NoDevice) }
+                match attempt.keyless {
+                    _ if is_forged => Verdict::Forged,
+                    Some(device) => Verdict::Unknown(Unknown::OutOfService { device }),
+                    None => Verdict::Unknown(Unknown::NoDevice),
+                }
             }
             Outcome::KeyMissing(Resolved { key, .. }) => {
                 Verdict::Unknown(Unknown::OutOfService { device: key.device })
@@ -275,13 +313,15 @@ impl Station {
         }
     }
 
-    /// Whether the candidates of an attempt have to be within reach at the packet's turn.
+    /// Whether admission is asked if the candidates of an attempt are within reach at the
+    /// packet's turn.
     fn is_probed(&self, attempt: &Attempt) -> bool {
         matches!(attempt.outcome, Outcome::Open) && !self.params().scheme.is_reversible()
     }
 
-    /// How far from where its device is expected a packet may be that this source found:
-    /// anywhere if its hint tells its nonce. A snapshot knows hints further ahead.
+    /// How far from the expected nonce of its device a packet may be that this source
+    /// resolved. `None` for reversible hints, which have no bound. A snapshot holds hints
+    /// further ahead than the index.
     fn reach_of(&self, source: Source) -> Option<Reach> {
         if self.params().scheme.is_reversible() {
             return None;
@@ -294,10 +334,10 @@ impl Station {
     }
 }
 
-/// The key of a probe, under which nothing is made.
+/// Stands in for the hint key of a probe, for which no hints are computed.
 const NO_KEY: HintKey = HintKey::from_bytes([0; 16]);
 
-/// How many packets from the first on were received within `span_s` of one another.
+/// How many packets, from the first on, were received within `span_s` of one another.
 fn run_len(packets: &[Received<'_>], span_s: u64) -> usize {
     let (mut first_s, mut last_s) = (u64::MAX, 0);
     let mut is_near = |received: &Received<'_>| {
@@ -308,14 +348,14 @@ fn run_len(packets: &[Received<'_>], span_s: u64) -> usize {
     packets.iter().take_while(|received| is_near(received)).count()
 }
 
-/// What is said of a packet.
-enum Said {
+/// The outcome for one packet of a batch.
+enum BatchOutcome {
     Verdict(Verdict),
-    /// Nothing yet: its hint has to be scanned for, and the budget is spent.
-    Waits(Hint),
+    /// No verdict yet: this hint must be scanned for, and the budget is spent.
+    NeedsScan(Hint),
 }
 
-/// Packets as they were received.
+/// The packets of a batch with their times of reception.
 fn received_each<'a, P>(
     packets: &'a [P],
     received: impl Fn(&'a P) -> Received<'a>,
@@ -377,15 +417,17 @@ mod tests {
         index.provision(&[DeviceRange::new(DeviceId(0), 20)], None).expect("ids are free");
         let of_fleet = FleetKeys::open(folder.path(), MasterKey::new(&[7; 32]));
         let of_fleet = of_fleet.expect("there is no file");
-        let owned = crate::folder::FleetFolder::open(folder.path()).expect("nobody has it");
+        let owned = crate::folder::FleetFolder::open(folder.path()).expect("no process owns it");
         let station =
-            Station::with(folder.path(), owned, index, of_fleet, &options).expect("it opens");
-        let senders = |device| station.decode(&packet(&keys, device)).expect("it decodes");
-        let tried: Vec<Verdict> = (0..20).map(senders).collect();
-        let accepted = tried.iter().filter(|said| matches!(said, Verdict::Accepted { .. })).count();
+            Station::assemble(folder.path(), owned, index, of_fleet, &options).expect("it opens");
+        let decode = |device| station.decode(&packet(&keys, device)).expect("it decodes");
+        let tried: Vec<Verdict> = (0..20).map(decode).collect();
+        let is_accepted = |verdict: &&Verdict| matches!(verdict, Verdict::Accepted { .. });
+        let accepted = tried.iter().filter(is_accepted).count();
         let crowded = Verdict::Unknown(Unknown::TooManyCandidates);
         assert_eq!(accepted, MAX_CANDIDATES);
-        assert_eq!(tried.iter().filter(|said| **said == crowded).count(), 20 - MAX_CANDIDATES);
+        let is_crowded = |verdict: &&Verdict| **verdict == crowded;
+        assert_eq!(tried.iter().filter(is_crowded).count(), 20 - MAX_CANDIDATES);
         assert_eq!(station.scan_stats().crowded, 20 - MAX_CANDIDATES as u64);
     }
 }

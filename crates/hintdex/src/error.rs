@@ -1,4 +1,4 @@
-//! What can go wrong at a station.
+//! The errors of a station.
 
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
@@ -7,106 +7,106 @@ use hintdex_host::FileError;
 use hintdex_snapshot::{BuildError, OpenError};
 use hintdex_wire::{DeviceId, Slot};
 
-use crate::KeyPart;
+use crate::keys::KeyPart;
 
-/// Why a station did not do what it was asked.
+/// Why a call of a station failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The index refused or failed; its message says what to do.
+    /// The index refused the call or failed. Its message states the remedy.
     Index(hintdex_core::Error),
-    /// A file holds no master key. Write 64 hex digits into it.
+    /// A file holds no master key. A master key is 64 hex digits.
     KeyFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         why: &'static str,
     },
-    /// The path that was given for the master key cannot be opened. Give the path of a file,
-    /// not the key itself. What was given may be a key, so the path is described, not kept.
+    /// The path given for the master key cannot be opened. Give the path of a file, not the
+    /// key itself. The text may be a key, so the error describes the path and does not hold it.
     NoKeyFile {
-        /// The folder of the path, if there is such a folder.
+        /// The folder of the path, if it exists.
         folder: Option<PathBuf>,
         /// The length of the path in characters.
         len_chars: usize,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A file holds no device keys that can be used. Restore it from a backup.
+    /// The file of device keys cannot be used. Restore it from a backup.
     DeviceKeys {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         why: &'static str,
     },
-    /// Keys that were given for devices of the fleet are gone or damaged. Restore the file
-    /// from a backup.
+    /// Imported keys of devices of the fleet are missing or damaged. Restore the file from a
+    /// backup.
     KeysMissing {
-        /// The file that should hold them.
+        /// The file that should hold the keys.
         path: PathBuf,
-        /// The first such device, or the first of the run in which there is one.
+        /// The first such device, or the first of the run of ids that holds such a device.
         first: DeviceId,
-        /// The last.
+        /// The last device of that run.
         last: DeviceId,
     },
-    /// Keys are being imported. End that import first.
+    /// Another import of keys is in progress. Finish it first.
     ImportInProgress,
-    /// A device is in an import twice. Take one of them out.
+    /// A device occurs twice in an import. Remove one of the two.
     DeviceTwice {
-        /// Which device.
+        /// The device.
         device: DeviceId,
     },
     /// A key of a device in an import is all zeros. Give the device a random key.
     ZeroKey {
-        /// Which device.
+        /// The device.
         device: DeviceId,
-        /// Which of its keys.
+        /// The part of the device's keys.
         part: KeyPart,
     },
-    /// A key of a device in an import is also another key: of the same device, of another
-    /// one in the import, or of one that was imported before. Give each device keys of its own.
+    /// A key of an import occurs twice: in one device, in two devices of the import, or in a
+    /// device that was imported before. Give each device keys of its own.
     SharedKey {
-        /// Where the second of the two stands in the import: how many devices were added before.
+        /// The place of the second device in the import: how many devices precede it.
         number: u64,
-        /// Whose it is.
+        /// The second device.
         device: DeviceId,
-        /// Which of its keys.
+        /// The part of the device's keys.
         part: KeyPart,
-        /// Whose the first is.
+        /// The first device with the key.
         other: DeviceId,
-        /// Which of its keys.
+        /// The part of its keys.
         other_part: KeyPart,
-        /// How many devices behind this one share keys, too.
+        /// How many later devices share keys as well.
         more: u64,
     },
-    /// The master key given differs from the one kept beside the index.
+    /// The given master key differs from the key of the fleet.
     OtherMasterKey {
-        /// The one beside the index.
+        /// The file of the fleet's key.
         path: PathBuf,
     },
-    /// The parameters asked for are not those the index was made with.
+    /// The given parameters differ from those of the index.
     OtherParams {
-        /// What the index has.
+        /// The parameters of the index.
         has: hintdex_core::Params,
     },
-    /// A file is no snapshot that can be used; its message says what to do.
+    /// A snapshot cannot be used. The message of `source` states the remedy.
     Snapshot {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         source: OpenError,
     },
-    /// A snapshot is sound and cannot serve this fleet. Rebuild it.
+    /// A sound snapshot cannot serve this fleet. Rebuild it.
     SnapshotRefused {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Why the snapshot cannot serve the fleet.
         why: &'static str,
     },
-    /// A hint that is live is neither in the window nor in the snapshot it is left
-    /// to. Nothing is lost: roll, and it is there again.
+    /// A live hint is in neither the lean window nor its snapshot. No packet is lost: a scan
+    /// finds the device, and a roll adds the hint.
     NotHeld {
-        /// Whose hint it is.
+        /// The slot of the hint.
         slot: Slot,
     },
     /// No snapshot was built.
@@ -127,7 +127,7 @@ impl Error {
             Self::ZeroKey { .. } | Self::SharedKey { .. } => false,
             Self::SnapshotRefused { .. } | Self::Rebuild(BuildError::Params { .. }) => true,
             Self::Snapshot { source, .. } => matches!(source, OpenError::WrongKey),
-            // The path that was given is no regular file.
+            // The given path is not a regular file.
             Self::Rebuild(BuildError::File(error)) => error.kind() == io::ErrorKind::InvalidInput,
             Self::NotHeld { .. } | Self::Rebuild(_) | Self::File(_) => false,
             Self::Index(error) => !matches!(
@@ -145,7 +145,7 @@ impl Error {
         }
     }
 
-    /// That `path`, which somebody gave for the master key, cannot be opened.
+    /// The error for a `path` that was given for the master key and cannot be opened.
     pub(crate) fn no_key_file(path: &Path, source: io::Error) -> Self {
         let folder = path.parent().filter(|folder| folder.is_dir()).map(Path::to_owned);
         Self::NoKeyFile { folder, len_chars: path.to_string_lossy().chars().count(), source }
@@ -192,10 +192,10 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::ImportInProgress => {
-                f.write_str("keys are being imported already; wait for the end of that import")
+                f.write_str("another import of keys is in progress; wait until it ends")
             }
             Self::DeviceTwice { device } => {
-                write!(f, "device {device} is there twice; take one of the two out")
+                write!(f, "device {device} occurs twice; remove one of the two")
             }
             Self::ZeroKey { device, part } => write!(
                 f,
@@ -207,21 +207,21 @@ impl fmt::Display for Error {
             ),
             Self::OtherMasterKey { path } => write!(
                 f,
-                "{}: the index has another master key than the one given; leave the key out or give this one",
+                "{}: the fleet has this master key, not the given one; give this key or none",
                 path.display()
             ),
             Self::OtherParams { has } => write!(
                 f,
-                "the index was made with hints {}, nonces {} and lookahead {}; leave these options out or give the same",
+                "the index was created with hints {}, nonces {} and lookahead {}; omit these options or repeat these values",
                 has.scheme, has.nonces, has.lookahead
             ),
             Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),
             Self::SnapshotRefused { path, why } => {
-                write!(f, "{}: {why}; make a new one with rebuild", path.display())
+                write!(f, "{}: {why}; build a new snapshot with hintdex rebuild", path.display())
             }
             Self::NotHeld { slot } => write!(
                 f,
-                "a hint of slot {} is neither in the index nor in its snapshot; hintdex roll puts it back",
+                "a hint of slot {} is neither in the index nor in its snapshot; hintdex roll adds it",
                 slot.0
             ),
             Self::Rebuild(error) => fmt::Display::fmt(error, f),

@@ -1,4 +1,4 @@
-//! The layers of a station, for those who measure them: read and nothing else.
+//! The layers of a station, one by one, for programs that measure them. Read-only.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use hintdex_wire::Hint;
 use crate::{Error, Station};
 
 impl Station {
-    /// The slots the live index alone names for a hint, each to be confirmed.
+    /// The slots that the live index names for a hint. No key has confirmed them.
     ///
     /// # Errors
-    /// What the index says.
+    /// [`Error::Index`].
     pub fn live_candidates(&self, hint: &Hint) -> Result<Candidates, Error> {
         Ok(self.index.candidates(hint)?)
     }
@@ -20,23 +20,23 @@ impl Station {
     /// [`live_candidates`](Self::live_candidates) of many hints, on this thread.
     ///
     /// # Errors
-    /// What the index says.
+    /// [`Error::Index`].
     pub fn live_candidates_batch(&self, hints: &[Hint]) -> Result<Vec<Candidates>, Error> {
         Ok(self.index.candidates_batch(hints)?)
     }
 
-    /// What the live index would take if the fleet had `slots` slots.
+    /// Estimates the bytes of the live index for a fleet of `slots` slots.
     ///
     /// # Errors
-    /// What the index says.
-    pub fn foretell(&self, slots: u32) -> Result<WindowEstimate, Error> {
+    /// [`Error::Index`].
+    pub fn estimate(&self, slots: u32) -> Result<WindowEstimate, Error> {
         Ok(self.index.estimate(slots)?)
     }
 
-    /// The hint keys of all slots, derived by whoever is first to ask.
+    /// The hint keys of all slots. The first call derives them.
     ///
     /// # Errors
-    /// What the index says: a key that the source does not have.
+    /// [`Error::Index`] if the key source lacks a key.
     pub fn key_table(&self) -> Result<Arc<KeyTable>, Error> {
         self.table()
     }

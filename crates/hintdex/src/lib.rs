@@ -1,8 +1,8 @@
 //! Packet in, verdict out: what a base station embeds.
 //!
-//! A [`Station`] is a fleet's live index, its keys, and the last resort: it finds
-//! the device behind a packet's hint, verifies the packet's tag, judges its nonce
-//! and makes the acceptance durable before it hands the payload out.
+//! A [`Station`] is the live index, the snapshots and the keys of a fleet. It resolves the
+//! hint of a packet to a device, verifies the tag, judges the nonce, and makes the acceptance
+//! durable before it returns the payload.
 //!
 //! ```
 //! use hintdex::{DeviceRange, Params, Source, Station, StationOptions, Verdict};
@@ -15,7 +15,7 @@
 //! let station = Station::create(&dir, None, params, &StationOptions::default())?;
 //! station.provision(&[DeviceRange::new(DeviceId(0), 1000)], None)?;
 //!
-//! // What device 42 sends (its keys were burnt in at the factory).
+//! // In the field: device 42 seals a packet under the keys that the factory gave it.
 //! let keys = station.key_source();
 //! let id = KeyId::first(DeviceId(42));
 //! let (hint_key, packet_key) = (keys.hint_key(id).unwrap(), keys.packet_key(id).unwrap());
@@ -24,7 +24,7 @@
 //!     .seal(b"21.5 C", &mut packet)
 //!     .unwrap();
 //!
-//! // Every day: packets in, verdicts out, from as many threads as there are.
+//! // At the station: packets in, verdicts out, from any number of threads.
 //! match station.decode(&packet[..len])? {
 //!     Verdict::Accepted { device, nonce, payload, source } => {
 //!         assert_eq!((device, nonce), (DeviceId(42), 7));
@@ -38,28 +38,31 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
-mod budget;
 mod decode;
 mod error;
 mod folder;
-mod hunt;
 mod keys;
 mod layers;
+mod maintenance;
+mod open_packets;
 mod options;
+mod provision;
+mod received;
 mod resolve;
-mod scanned;
+mod resolved;
+mod roll;
+mod scan_cache;
+mod scan_queue;
 mod scans;
 mod snapshots;
 mod station;
 mod time;
-mod upkeep;
+mod token_bucket;
 mod verdict;
 mod verify;
-mod waiting;
 
-pub use decode::Received;
 pub use error::Error;
-/// What the index says; [`Error::Index`] has one.
+/// The errors of the index, which [`Error::Index`] carries.
 pub use hintdex_core::Error as IndexError;
 pub use hintdex_core::{
     ClockMove, DeviceRange, Durability, KeyOrigin, Params, Report, Section, Span, Stats, Timing,
@@ -70,16 +73,19 @@ pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemCloc
 pub use keys::format as device_keys_format;
 pub use keys::{KeyImport, KeyPart};
 pub use options::StationOptions;
-pub use resolve::{Found, Resolved};
+pub use received::Received;
+pub use resolved::{Resolved, ResolvedSlots};
+pub use scan_queue::Ticket;
 pub use scans::ScanStats;
 pub use snapshots::RebuildOptions;
+#[doc(hidden)]
+pub use snapshots::{MIN_GROUP_LEN_SLOTS, confirm_candidates};
 pub use station::Station;
 pub use verdict::{Malformed, Source, Unknown, Verdict};
-pub use waiting::Ticket;
 
-/// Static files of hints: their encodings, dials and readers.
+/// Snapshots: their encodings, parameters and readers.
 pub use hintdex_snapshot as snapshot;
-/// The bytes on the air: ids, keys, packets.
+/// Ids, keys and packets: the bytes on the air.
 pub use hintdex_wire as wire;
 
 /// The example in the README, compiled and run.

@@ -1,34 +1,34 @@
-//! How a station runs.
+//! The options of a station.
 
 use hintdex_core::{Durability, Options, TimingOptions};
 
 /// How a station runs.
 #[derive(Clone, Copy, Debug)]
 pub struct StationOptions {
-    /// What the index's rows in memory, block cache and write buffers may take together, in
-    /// bytes; a roll takes as much again. Beside it a station holds 40 bytes a device, 80
-    /// where nonces tell time, 12 more of each that brings its keys, and 28 for each run of ids.
+    /// The memory for rows, block cache and write buffers of the index together, in bytes. A
+    /// roll takes as much again. Beside it a station holds 40 bytes a device (80 with clocked
+    /// nonces), 12 more for each device with imported keys, and 28 for each run of ids.
     pub memory_bytes: usize,
-    /// When an accepted packet is safe.
+    /// Which crashes an accepted packet survives.
     pub durability: Durability,
-    /// Whether a thread of the station rolls the index on when half of it is stale.
+    /// Whether a thread of the station rolls the index when half of it is stale.
     pub roll_in_background: bool,
-    /// Whether that thread then builds a snapshot, too, and the station asks it
-    /// first; one that is there is attached at opening.
+    /// Whether that thread then builds a snapshot as well, which the station asks first. An
+    /// existing snapshot is attached at opening.
     pub snapshot_at_roll: bool,
-    /// Whether the index leaves to that snapshot what it holds, from the next roll
-    /// on: a third fewer bytes in all, and nothing to add for most packets.
+    /// Whether windows are lean from the next roll on: they lack the hints that the
+    /// station's own snapshot holds. This takes a third fewer bytes in all, and most
+    /// packets add nothing to the index.
     pub lean: bool,
-    /// Whether an index that was left lean and whose snapshot is gone fills itself
-    /// again at opening, at the cost of a roll. Else what the snapshot held is
-    /// scanned for.
+    /// Whether a lean index whose snapshot is missing is refilled at opening, at the cost of
+    /// a roll. Otherwise the hints that the snapshot held are scanned for.
     pub refill: bool,
-    /// The share of one core that scans of all devices may take, so that a flood
-    /// of garbage cannot starve packets that are known. When it is spent, packets
-    /// that nobody knows are told `unknown` for now and wait for
-    /// [`scan_waiting`](Station::scan_waiting). Infinite for no bound.
+    /// The share of one core that scans of all devices may take, so that a flood of garbage
+    /// cannot starve packets that the index resolves. When the share is spent, packets with
+    /// unknown hints are `unknown` for now and wait for
+    /// [`scan_waiting`](crate::Station::scan_waiting). Infinite for no bound.
     pub scan_core_share: f64,
-    /// How windows go with time, where nonces tell it.
+    /// The lengths and tolerances of windows of time, with clocked nonces.
     pub timing: TimingOptions,
 }
 

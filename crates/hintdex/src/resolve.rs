@@ -1,70 +1,47 @@
-//! Resolving: from hints to the devices that made them.
+//! Resolution: from hints to the devices that made them.
 
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
 
 use hintdex_core::Reach;
 use hintdex_scan::{KeyTable, Match};
-use hintdex_wire::{DeviceId, Hint, KeyId, Nonce, REPLAY_WINDOW_NONCES, Slot};
+use hintdex_wire::{Hint, Nonce, REPLAY_WINDOW_NONCES, Slot};
 use rayon::prelude::*;
-use smallvec::SmallVec;
 
-use crate::attempt::is_certain;
+use crate::resolved::{Resolved, ResolvedSlots, is_certain};
 use crate::{Error, Source, Station};
 
-/// Hints a task looks up together.
+/// Hints that one task looks up together.
 pub(crate) const HINTS_PER_TASK: usize = 256;
 
-/// How many lookaheads ahead of a device a scan for truncated hints reaches. They
-/// do not tell their nonce, so each that is to be found costs a block a device.
+/// How many lookaheads ahead of a device a scan for truncated hints reaches. A truncated
+/// hint is found by computing it, so each nonce in reach costs one cipher block a device.
 const SCAN_LOOKAHEADS: u64 = 16;
 
-/// Steps after a clock's epoch in which a truncated hint is looked for there.
+/// How many nonces from a clock's epoch on a scan for truncated hints tries, in case the
+/// clock has restarted.
 const EPOCH_NONCES: Nonce = 256;
 
-/// A hint's device, confirmed by its key. Only a tag proves more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// The slot of the key that made the hint.
-    pub slot: Slot,
-    /// Whose key it is, and which.
-    pub key: KeyId,
-    /// The nonce the hint was made from.
-    pub nonce: Nonce,
-    /// Who knew.
-    pub source: Source,
-}
-
-/// The devices that made a hint: almost always one, and then without an allocation.
-pub type Found = SmallVec<[Resolved; 1]>;
-
-/// By slot, the next nonce of devices that a batch will have moved on.
-pub(crate) type Ahead = HashMap<Slot, Nonce>;
-
-impl Resolved {
-    /// Whose hint it is.
-    pub const fn device(&self) -> DeviceId {
-        self.key.device
-    }
-}
+/// By slot, the next nonces of devices that a batch will have moved.
+pub(crate) type NextNonces = HashMap<Slot, Nonce>;
 
 impl Station {
-    /// The devices that made `hints`: for each hint every one whose key confirms
-    /// it, which with 16-byte hints is one or none.
+    /// The devices that made `hints`: for each hint, every device whose key confirms the
+    /// hint. With 16-byte hints that is one device or none.
     ///
-    /// Snapshots are asked first, then the live index. Hints they do not know are
-    /// scanned for together, over all devices and on all threads, whatever the
-    /// budget says: 2 to 60 ns a device by what the processor has, less for
-    /// further ones. Truncated hints are found from 64 nonces behind a device to
-    /// 16 lookaheads ahead of it.
+    /// Snapshots are asked first, then the live index. Hints that neither resolves are
+    /// scanned for together, over all devices, on all threads and without a budget. A scan
+    /// for the first hint costs 2 to 60 ns a device, depending on the processor's
+    /// instructions, and less for each further hint. Truncated hints are found from 64
+    /// nonces behind a device to 16 lookaheads ahead of it.
     ///
     /// # Errors
-    /// What the index says.
-    pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<Found>, Error> {
+    /// [`Error::Index`] if the index fails.
+    pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<ResolvedSlots>, Error> {
         let table = self.table()?;
         let now_s = self.index.now_s();
         let times = now_s..=now_s;
-        let mut resolved = vec![Found::new(); hints.len()];
+        let mut resolved = vec![ResolvedSlots::new(); hints.len()];
         let tasks = hints.par_chunks(HINTS_PER_TASK).zip(resolved.par_chunks_mut(HINTS_PER_TASK));
         tasks.try_for_each(|(hints, places)| self.look_up(&table, hints, &times, places))?;
         for first in (0..hints.len()).step_by(HINTS_PER_TASK) {
@@ -73,24 +50,24 @@ impl Station {
             let places: Vec<usize> = run.filter(open).collect();
             let unknown: Vec<Hint> =
                 places.iter().filter_map(|at| hints.get(*at).copied()).collect();
-            let found = self.scan(&table, &unknown, &times, &Ahead::new());
+            let found = self.scan(&table, &unknown, &times, &NextNonces::new());
             for (at, matches) in places.iter().zip(found) {
                 if let Some(place) = resolved.get_mut(*at) {
-                    self.name_each(&matches, Source::Scan, place);
+                    self.add_matches(&matches, Source::Scan, place);
                 }
             }
         }
         Ok(resolved)
     }
 
-    /// Looks up what snapshots and live index know of `hints`, on this thread, and adds it
-    /// to their places.
+    /// Looks `hints` up in the snapshots and the live index, on this thread, and adds the
+    /// devices found to the places of their hints.
     pub(crate) fn look_up(
         &self,
         table: &KeyTable,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
-        places: &mut [Found],
+        places: &mut [ResolvedSlots],
     ) -> Result<(), Error> {
         let is_certain = is_certain(self.params().scheme);
         self.ask_known(table, hints, times, |at, found| {
@@ -107,14 +84,16 @@ impl Station {
     }
 
     /// Asks the snapshots, the newest first, and then the live index for the devices that
-    /// made `hints`, on this thread. `settle` is given the index of each hint and what the
-    /// source found; a hint that it settles, by returning true, no other source is asked for.
+    /// made `hints`, on this thread.
+    ///
+    /// `is_done` receives the index of each hint and the devices that the source found. If
+    /// it returns true, no further source is asked for that hint.
     pub(crate) fn ask_known(
         &self,
         table: &KeyTable,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
-        mut settle: impl FnMut(usize, Found) -> bool,
+        mut is_done: impl FnMut(usize, ResolvedSlots) -> bool,
     ) -> Result<(), Error> {
         let mut open: Vec<usize> = (0..hints.len()).collect();
         let timing = self.index.timing();
@@ -122,28 +101,28 @@ impl Station {
         for attached in attached.iter().filter(|attached| attached.is_asked(&timing, times)) {
             let horizon_nonces = attached.snapshot.params().horizon_nonces;
             let search = table.within(|slot| self.expected(slot, times, horizon_nonces));
-            let mut found = vec![Found::new(); open.len()];
+            let mut found = vec![ResolvedSlots::new(); open.len()];
             attached.confirm(&search, &at_places(hints, &open), |index, matched| {
-                self.name(matched, Source::Snapshot, found.get_mut(index));
+                self.add_match(matched, Source::Snapshot, found.get_mut(index));
             });
-            settle_open(&mut open, found, &mut settle);
+            keep_open(&mut open, found, &mut is_done);
         }
         if open.is_empty() {
             return Ok(());
         }
         let found = self.ask_live(table, &at_places(hints, &open), times)?;
-        settle_open(&mut open, found, &mut settle);
+        keep_open(&mut open, found, &mut is_done);
         Ok(())
     }
 
-    /// What the live index knows of `hints`.
+    /// The devices that the live index finds for each of `hints`.
     fn ask_live(
         &self,
         table: &KeyTable,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
-    ) -> Result<Vec<Found>, Error> {
-        let mut places = vec![Found::new(); hints.len()];
+    ) -> Result<Vec<ResolvedSlots>, Error> {
+        let mut places = vec![ResolvedSlots::new(); hints.len()];
         let candidates = self.index.candidates_received(hints, times)?;
         let named = candidates.iter().zip(hints).enumerate();
         let (owners, pairs): (Vec<usize>, Vec<(Slot, Hint)>) = named
@@ -154,31 +133,32 @@ impl Station {
         let search = table.within(|slot| self.expected(slot, times, 0));
         search.confirm_each(&pairs, |pair, found| {
             let owner = owners.get(pair).copied();
-            self.name(found, Source::Index, owner.and_then(|owner| places.get_mut(owner)));
+            self.add_match(found, Source::Index, owner.and_then(|owner| places.get_mut(owner)));
         });
         Ok(places)
     }
 
-    /// The slots whose keys made `hints`, which were received in `times`, by trying all of
-    /// them; of devices in `ahead` as if these nonces were their next ones. No budget is
-    /// asked.
+    /// Tries every key for `hints`, which were received in `times`, and returns the slots
+    /// whose keys made each hint. For devices in `next_nonces`, the search starts from that
+    /// nonce as well. Does not consult the budget.
     pub(crate) fn scan(
         &self,
         table: &KeyTable,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
-        ahead: &Ahead,
+        next_nonces: &NextNonces,
     ) -> Vec<Vec<Match>> {
         let reach = self.reach();
         let search = table.within(|slot| {
             let expected = self.expected(slot, times, reach.ahead_nonces);
-            let end = ahead.get(&slot).map_or(0, |next| next.saturating_add(reach.ahead_nonces));
+            let next = next_nonces.get(&slot);
+            let end = next.map_or(0, |next| next.saturating_add(reach.ahead_nonces));
             expected.start..expected.end.max(end)
         });
         let mut matches = search.confirm_all_until_found(hints);
         if !self.params().scheme.is_reversible() && self.params().nonces.is_clocked() {
-            // Hints that tell their nonce find a clock wherever it stands; of the others
-            // the likeliest place is tried: the epoch, where it is after a new battery.
+            // A reversible hint finds a clock wherever it stands. For truncated hints the
+            // likeliest place is tried: the epoch, where a clock is after a new battery.
             let at_epoch = table.within(|_| 0..reach.epoch_nonces).confirm_all(hints);
             for (found, more) in matches.iter_mut().zip(at_epoch) {
                 more.into_iter().for_each(|matched| {
@@ -191,16 +171,15 @@ impl Station {
         matches
     }
 
-    /// How far a scan reaches that is made for hints which do not tell their nonce.
+    /// How far a scan for truncated hints reaches.
     pub(crate) fn reach(&self) -> Reach {
         let ahead_nonces = u64::from(self.params().lookahead) * SCAN_LOOKAHEADS;
         Reach { ahead_nonces, epoch_nonces: EPOCH_NONCES }
     }
 
-    /// The nonces that a truncated hint of `slot` may have been made from: those
-    /// the replay window remembers, the live ones, and as many as somebody else
-    /// looks ahead; where nonces tell time, those of the time it was received at.
-    /// Reversible hints tell theirs.
+    /// The nonces from which a truncated hint of `slot` may have been computed: those of the
+    /// replay window, the live ones, and `ahead_nonces` further ones. With clocked nonces,
+    /// those of the time of reception. Not needed for reversible hints.
     fn expected(&self, slot: Slot, times: &RangeInclusive<u64>, ahead_nonces: u64) -> Range<Nonce> {
         let live = self.index.expected_nonces(slot, times);
         if self.params().nonces.is_clocked() {
@@ -210,8 +189,8 @@ impl Station {
         first..live.end.max(live.start.saturating_add(ahead_nonces))
     }
 
-    /// Notes a match in the place of its hint.
-    fn name(&self, found: Match, source: Source, place: Option<&mut Found>) {
+    /// Adds a match to the place of its hint, once.
+    fn add_match(&self, found: Match, source: Source, place: Option<&mut ResolvedSlots>) {
         let Match { slot, nonce } = found;
         if let Some((place, key)) = place.zip(self.index.key(slot)) {
             let known = place.iter().any(|other| (other.slot, other.nonce) == (slot, nonce));
@@ -221,9 +200,9 @@ impl Station {
         }
     }
 
-    /// Notes all matches of a hint.
-    pub(crate) fn name_each(&self, matches: &[Match], source: Source, place: &mut Found) {
-        matches.iter().for_each(|matched| self.name(*matched, source, Some(place)));
+    /// Adds all matches of a hint to its place.
+    pub(crate) fn add_matches(&self, matches: &[Match], source: Source, place: &mut ResolvedSlots) {
+        matches.iter().for_each(|matched| self.add_match(*matched, source, Some(place)));
     }
 }
 
@@ -232,13 +211,13 @@ fn at_places(hints: &[Hint], places: &[usize]) -> Vec<Hint> {
     places.iter().filter_map(|at| hints.get(*at).copied()).collect()
 }
 
-/// Gives `settle` what was found of each open hint, and keeps those open that it does not
-/// settle.
-fn settle_open(
+/// Passes the devices found for each open hint to `is_done`, and keeps the hints open for
+/// which it returns false.
+fn keep_open(
     open: &mut Vec<usize>,
-    found: Vec<Found>,
-    settle: &mut impl FnMut(usize, Found) -> bool,
+    found: Vec<ResolvedSlots>,
+    is_done: &mut impl FnMut(usize, ResolvedSlots) -> bool,
 ) {
     let mut found = found.into_iter();
-    open.retain(|at| found.next().is_none_or(|found| !settle(*at, found)));
+    open.retain(|at| found.next().is_none_or(|found| !is_done(*at, found)));
 }

@@ -1,4 +1,4 @@
-//! Full scans: what they may cost, what waits for them, and what they found not long ago.
+//! Full scans: their budget, the packets that wait for them, and the cache of their results.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,19 +7,19 @@ use hintdex_scan::Match;
 use hintdex_wire::Hint;
 
 use crate::Received;
-use crate::budget::Budget;
-use crate::scanned::{Matches, Scanned};
-use crate::waiting::{Ticket, Waited, Waiting};
+use crate::scan_cache::{Matches, ScanCache};
+use crate::scan_queue::{QueuedPacket, ScanQueue, Ticket};
+use crate::token_bucket::TokenBucket;
 
-/// Hints a pass over all devices looks for together: enough that a device's key
-/// schedule does not show, few enough that what one of them tells can spare the
-/// search for others.
+/// Hints that one pass over all devices searches for together. With this many, the cost of
+/// a device's key schedule hardly shows; with more, fewer searches are saved by following
+/// the devices that a pass finds.
 pub(crate) const MAX_HINTS_PER_PASS: usize = 32;
 
-/// How long passes may keep the packets of their batch waiting, under a budget.
+/// How long passes may delay the packets of their batch under a budget.
 pub(crate) const PASS_TIME: Duration = Duration::from_millis(10);
 
-/// Devices that one thread tries before another takes part.
+/// Devices that one thread tries before a further thread takes part.
 const DEVICES_PER_TASK: usize = 1 << 14;
 
 /// What scans did and cost since the station was opened.
@@ -30,19 +30,19 @@ pub struct ScanStats {
     pub passes: u64,
     /// Hints that were scanned for.
     pub hints: u64,
-    /// Of them, those that are a device's.
+    /// Of these hints, those that a device made.
     pub found: u64,
-    /// Devices tried, once for each hint of a pass.
+    /// Devices tried, counted once for each hint of a pass.
     pub tries: u64,
-    /// Core time all of this took.
+    /// Core time of all passes.
     pub core_time: Duration,
-    /// Packets whose hint was not scanned for because it had been before.
-    pub remembered: u64,
+    /// Packets whose hint was in the scan cache, so that no scan was needed.
+    pub cache_hits: u64,
     /// Times that a hint was not scanned for because the budget was spent.
     pub refused: u64,
-    /// Packets that waited in vain: newer ones took their room.
+    /// Packets that were dropped from the queue, because newer packets took their room.
     pub dropped: u64,
-    /// Packets that wait now.
+    /// Packets that wait for a scan now.
     pub waiting: u64,
     /// Packets with more candidates than were tried.
     pub crowded: u64,
@@ -56,58 +56,57 @@ pub(crate) struct Scans {
 
 #[derive(Debug)]
 struct Inner {
-    budget: Budget,
-    scanned: Scanned,
-    waiting: Waiting,
+    budget: TokenBucket,
+    cache: ScanCache,
+    queue: ScanQueue,
     stats: ScanStats,
-    /// How often keys have come or gone.
-    generation: u64,
+    /// How often keys were added or removed.
+    key_generation: u64,
 }
 
 impl Scans {
-    /// Scans that may take a share of one core; infinite for no bound.
+    /// Scans that may take a share of one core; an infinite share removes the bound.
     pub(crate) fn new(core_share: f64) -> Self {
         let inner = Inner {
-            budget: Budget::new(core_share, Instant::now()),
-            scanned: Scanned::default(),
-            waiting: Waiting::default(),
+            budget: TokenBucket::new(core_share, Instant::now()),
+            cache: ScanCache::default(),
+            queue: ScanQueue::default(),
             stats: ScanStats::default(),
-            generation: 0,
+            key_generation: 0,
         };
         Self { inner: Mutex::new(inner) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A count may be lost with a thread that panicked, and nothing else.
+        // A thread that panicked can have lost a count and nothing else.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which keys there are now: what is found under others is not cached.
-    pub(crate) fn generation(&self) -> u64 {
-        self.lock().generation
+    /// The generation of the present keys. A result under an older generation is not cached.
+    pub(crate) fn key_generation(&self) -> u64 {
+        self.lock().key_generation
     }
 
-    /// What a scan not long ago found of `hint`, which `packets` packets have; nothing if
-    /// there was none.
+    /// The cached result for `hint`, which `packets` packets carry; `None` without an entry.
     pub(crate) fn cached(&self, hint: &Hint, packets: usize) -> Option<Matches> {
         let mut inner = self.lock();
-        let cached = inner.scanned.get(hint).cloned();
-        inner.stats.remembered += if cached.is_some() { packets as u64 } else { 0 };
+        let cached = inner.cache.get(hint).cloned();
+        inner.stats.cache_hits += if cached.is_some() { packets as u64 } else { 0 };
         cached
     }
 
-    /// How many hints the next pass over `devices` may look for; 0 when the
-    /// budget is spent.
+    /// How many hints the next pass over `devices` may search for; 0 when the budget is
+    /// spent.
     pub(crate) fn hints_allowed(&self, devices: usize) -> usize {
         let mut inner = self.lock();
-        if !inner.budget.may_scan(Instant::now()) {
+        if !inner.budget.has_credit(Instant::now()) {
             return 0;
         }
         if inner.stats.tries == 0 {
-            // What a try costs, one hint tells.
+            // One hint is enough to measure the cost of a try.
             return 1;
         }
-        // What a try has cost so far says how many fit into a pass.
+        // The measured cost of a try bounds how many hints fit into a pass.
         let threads = rayon::current_num_threads() as u128;
         let tries = PASS_TIME.as_nanos() * threads * u128::from(inner.stats.tries)
             / inner.stats.core_time.as_nanos().max(1);
@@ -115,15 +114,15 @@ impl Scans {
         usize::try_from(hints).unwrap_or(usize::MAX).clamp(1, MAX_HINTS_PER_PASS)
     }
 
-    /// Whether scans are bounded, so that a batch may not be kept waiting by them.
+    /// Whether scans are bounded, so that they may not delay a batch.
     pub(crate) fn is_bounded(&self) -> bool {
         self.lock().budget.is_bounded()
     }
 
-    /// Charges a pass and caches what it found.
-    pub(crate) fn passed(&self, pass: &Pass<'_>) {
+    /// Charges a pass to the budget and caches its results.
+    pub(crate) fn record(&self, pass: &Pass<'_>) {
         let mut inner = self.lock();
-        // A small fleet keeps one thread busy, a large one all.
+        // A small fleet occupies one thread, a large fleet all threads.
         let tasks = pass.devices.div_ceil(DEVICES_PER_TASK).max(1);
         let threads = rayon::current_num_threads().min(tasks);
         let core_time = pass.took * u32::try_from(threads).unwrap_or(1);
@@ -134,66 +133,67 @@ impl Scans {
         inner.stats.tries += (pass.hints.len() * pass.devices) as u64;
         for (hint, found) in pass.hints.iter().zip(pass.found) {
             inner.stats.found += u64::from(!found.is_empty());
-            if pass.is_cached && pass.generation == inner.generation {
-                inner.scanned.insert(*hint, found.iter().copied().collect());
+            if pass.is_cached && pass.key_generation == inner.key_generation {
+                inner.cache.insert(*hint, found.iter().copied().collect());
             }
         }
     }
 
-    /// Lets a packet wait whose hint the budget did not allow a scan for.
-    pub(crate) fn wait(&self, hint: Hint, received: &Received<'_>) -> Ticket {
+    /// Queues a packet for whose hint the budget allowed no scan.
+    pub(crate) fn enqueue(&self, hint: Hint, received: &Received<'_>) -> Ticket {
         let mut inner = self.lock();
         inner.stats.refused += 1;
-        let ticket = inner.waiting.issue();
+        let ticket = inner.queue.issue_ticket();
         let (packet, at_unix_s) = (received.packet.to_vec(), received.at_unix_s);
-        let dropped = inner.waiting.push(hint, Waited { ticket, packet, at_unix_s });
+        let dropped = inner.queue.push(hint, QueuedPacket { ticket, packet, at_unix_s });
         inner.stats.dropped += dropped as u64;
         ticket
     }
 
-    /// Lets a packet that was refused once more wait on.
-    pub(crate) fn wait_on(&self, hint: Hint, waited: Waited) {
+    /// Returns a packet to the queue that was refused once more.
+    pub(crate) fn requeue(&self, hint: Hint, queued: QueuedPacket) {
         let mut inner = self.lock();
-        let dropped = inner.waiting.push(hint, waited);
+        let dropped = inner.queue.push(hint, queued);
         inner.stats.dropped += dropped as u64;
     }
 
-    /// Takes packets that waited: those of the newest hints.
-    pub(crate) fn take_waiting(&self, most_hints: usize) -> Vec<Waited> {
-        self.lock().waiting.take(most_hints)
+    /// Removes the packets of the newest hints from the queue, of at most `max_hints` hints.
+    pub(crate) fn take_queued(&self, max_hints: usize) -> Vec<QueuedPacket> {
+        self.lock().queue.take(max_hints)
     }
 
     /// Whether the packet with this ticket waits.
     pub(crate) fn is_waiting(&self, ticket: Ticket) -> bool {
-        self.lock().waiting.has(ticket)
+        self.lock().queue.contains(ticket)
     }
 
+    /// Counts a packet with more candidates than were tried.
     pub(crate) fn count_crowded(&self) {
         self.lock().stats.crowded += 1;
     }
 
-    /// Forgets what scans found: it may be otherwise by now.
-    pub(crate) fn forget(&self) {
+    /// Empties the scan cache: keys were added or removed.
+    pub(crate) fn invalidate_cache(&self) {
         let mut inner = self.lock();
-        inner.generation += 1;
-        inner.scanned.clear();
+        inner.key_generation += 1;
+        inner.cache.clear();
     }
 
     pub(crate) fn stats(&self) -> ScanStats {
         let inner = self.lock();
-        ScanStats { waiting: inner.waiting.len() as u64, ..inner.stats }
+        ScanStats { waiting: inner.queue.len() as u64, ..inner.stats }
     }
 }
 
-/// One pass over all devices.
+/// One pass over all devices, and its results.
 pub(crate) struct Pass<'a> {
     pub(crate) hints: &'a [Hint],
-    /// By hint, the slots whose keys made it.
+    /// For each hint, the slots whose keys made it.
     pub(crate) found: &'a [Vec<Match>],
-    /// Whether another scan would find the same, as long as the keys are the same.
+    /// Whether a further scan under the same keys would return the same.
     pub(crate) is_cached: bool,
-    /// The [generation](Scans::generation) of the keys that were tried.
-    pub(crate) generation: u64,
+    /// The [generation](Scans::key_generation) of the keys that were tried.
+    pub(crate) key_generation: u64,
     pub(crate) devices: usize,
     pub(crate) took: Duration,
 }

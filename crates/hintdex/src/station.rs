@@ -1,11 +1,10 @@
-//! A station: the fleet's folder, opened.
+//! A station: the folder of a fleet, opened.
 
 use std::fmt;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use hintdex_core::{ClockMove, DeviceRange, LiveIndex, Params, Report, Stats};
+use hintdex_core::{ClockMove, LiveIndex, Params, Report, Stats};
 use hintdex_host::{Clock, Exposed, SystemClock};
 use hintdex_scan::KeyTable;
 use hintdex_snapshot::{BuildReport, ManifestKey, OpenError, Snapshot};
@@ -13,54 +12,54 @@ use hintdex_wire::{DeviceId, KeySource, MasterKey, Slot};
 
 use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, master_file};
+use crate::maintenance::{MaintenancePass, MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::{ScanStats, Scans};
-use crate::snapshots::{Coming, Snapshots};
-use crate::upkeep::{Background, Roller, Upkeep};
+use crate::snapshots::{ComingHints, Snapshots, rebuild};
 use crate::{Error, RebuildOptions};
 
 /// The live index, inside a fleet's folder.
 const INDEX_FOLDER: &str = "index";
 /// The master key, inside a fleet's folder.
 const KEY_FILE: &str = "master.key";
-/// The snapshot a station builds for itself, inside a fleet's folder.
+/// The station's own snapshot, inside a fleet's folder.
 const SNAPSHOT_FILE: &str = "snapshot.hdx";
-/// How many lookaheads that snapshot reaches ahead: it costs half as much a hint
-/// as the live index, and few devices run past it before the next roll.
+/// How many lookaheads the station's own snapshot reaches ahead. A hint costs half as much
+/// there as in the live index, and few devices run past four lookaheads before a roll.
 const SNAPSHOT_LOOKAHEADS: u32 = 4;
 
-/// A fleet's folder, opened: packets in, verdicts out. Shared between threads as it is.
+/// The folder of a fleet, opened: packets in, verdicts out. Threads share a station by
+/// reference.
 ///
 /// See the [crate documentation](crate) for an example.
 pub struct Station {
     pub(crate) index: Arc<LiveIndex>,
     pub(crate) keys: Arc<FleetKeys>,
-    /// The hint keys of all slots, once somebody asked for them.
+    /// The hint keys of all slots; `None` until they are first needed.
     pub(crate) table: RwLock<Option<Arc<KeyTable>>>,
     pub(crate) snapshots: Arc<Snapshots>,
-    /// Why the station's own snapshot was not attached at opening, if it was not.
+    /// Why the station's own snapshot was not attached at opening, if it was rejected.
     refused: Option<Error>,
     own_snapshot: PathBuf,
-    options: StationOptions,
-    pub(crate) background: Background,
-    roller: Roller,
-    /// Files of the fleet that others can read, until they are reported.
+    pub(crate) options: StationOptions,
+    pub(crate) maintenance: MaintenanceThread,
+    window_timer: WindowTimer,
+    /// Files of the fleet that other users can read, until they are reported.
     exposed: Mutex<Vec<Exposed>>,
     pub(crate) scans: Scans,
-    /// Ours until everything above is closed.
+    /// The lock of the folder. Declared last, so that it is released after all else is closed.
     folder: Arc<FleetFolder>,
 }
 
 impl Station {
-    /// Makes a fleet without devices in the folder `dir`.
+    /// Creates a fleet without devices in the folder `dir`.
     ///
-    /// `master_key` names a file of 64 hex digits, which is copied into the
-    /// folder; without it a new key is made there, readable by its owner alone.
+    /// `master_key` names a file of 64 hex digits, which is copied into the folder. Without
+    /// it, a new random key is generated there, readable by its owner alone.
     ///
     /// # Errors
-    /// [`Error::KeyFile`], [`Error::OtherMasterKey`], or what the index or the
-    /// file system says. There may be a folder with a master key then; making the
-    /// fleet again goes on from it.
+    /// [`Error::KeyFile`], [`Error::OtherMasterKey`], [`Error::Index`] or [`Error::File`].
+    /// A folder with a master key may then exist; the same call continues from it.
     pub fn create(
         dir: &Path,
         master_key: Option<&Path>,
@@ -70,7 +69,7 @@ impl Station {
         Self::create_with(dir, master_key, params, options, Arc::new(SystemClock))
     }
 
-    /// [`create`](Self::create) by another clock than the system's.
+    /// [`create`](Self::create) with a clock other than the system's.
     ///
     /// # Errors
     /// Those of [`create`](Self::create).
@@ -82,37 +81,38 @@ impl Station {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         params.check()?;
-        let given = master_key.map(master_file::read_given).transpose()?;
+        let given = master_key.map(master_file::read_from_user).transpose()?;
         let folder = FleetFolder::open_or_create(dir)?;
         let index = dir.join(INDEX_FOLDER);
         if index.exists() {
             return Err(hintdex_core::Error::AlreadyAnIndex { path: dir.to_owned() }.into());
         }
-        let kept = dir.join(KEY_FILE);
-        if !kept.exists() {
-            let new = || master_file::generate(&kept);
-            master_file::write(&kept, &given.clone().map_or_else(new, Ok)?)?;
+        // The file exists if an earlier call was interrupted.
+        let key_file = dir.join(KEY_FILE);
+        if !key_file.exists() {
+            let new = || master_file::generate(&key_file);
+            master_file::write(&key_file, &given.clone().map_or_else(new, Ok)?)?;
         }
-        let secret = master_file::settle(&kept)?;
-        check_same(given.as_ref(), &secret, &kept)?;
+        let secret = master_file::sync_and_read(&key_file)?;
+        check_same(given.as_ref(), &secret, &key_file)?;
         let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
         let index =
             LiveIndex::create_with(&index, keys.clone(), params, &options.of_index(), clock)?;
-        Self::with(dir, folder, index, keys, options)
+        Self::assemble(dir, folder, index, keys, options)
     }
 
     /// Opens the fleet in the folder `dir`.
     ///
-    /// Reads every state, about 0.2 s a million devices. The hint keys are derived
-    /// when the first packet comes, or by [`warm_up`](Self::warm_up).
+    /// Reads every state, about 0.2 s a million devices. The hint keys are derived with the
+    /// first packet, or by [`warm_up`](Self::warm_up).
     ///
     /// # Errors
-    /// [`Error::KeyFile`], or what the index says.
+    /// [`Error::KeyFile`], [`Error::KeysMissing`], [`Error::Index`] or [`Error::File`].
     pub fn open(dir: &Path, options: &StationOptions) -> Result<Self, Error> {
         Self::open_with(dir, options, Arc::new(SystemClock))
     }
 
-    /// [`open`](Self::open) by another clock than the system's.
+    /// [`open`](Self::open) with a clock other than the system's.
     ///
     /// # Errors
     /// Those of [`open`](Self::open).
@@ -122,7 +122,7 @@ impl Station {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         let index = dir.join(INDEX_FOLDER);
-        // No lock is made in a folder that is somebody else's.
+        // Checked first: no lock file is created in a folder that holds no fleet.
         if !LiveIndex::exists(&index) {
             return Err(hintdex_core::Error::NotAnIndex { path: dir.to_owned() }.into());
         }
@@ -130,15 +130,15 @@ impl Station {
         let secret = master_file::read(&dir.join(KEY_FILE))?;
         let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
         let index = LiveIndex::open_with(&index, keys.clone(), &options.of_index(), clock)?;
-        Self::with(dir, folder, index, keys, options)
+        Self::assemble(dir, folder, index, keys, options)
     }
 
-    /// Removes the index of a fleet that has no device, and leaves its keys: for whoever
-    /// made it and could not fill it. Nothing is removed of a fleet with devices, or whose
-    /// index is [poisoned](Self::is_poisoned) and may have devices.
+    /// Removes the index of a fleet without devices and leaves its keys, for a caller that
+    /// created the fleet and could not provision it. Removes nothing if the fleet has
+    /// devices, or if the index is [poisoned](Self::is_poisoned) and may have devices.
     ///
     /// # Errors
-    /// What the file system says.
+    /// [`Error::File`].
     pub fn discard_empty(self) -> Result<(), Error> {
         if self.is_poisoned() || self.index.slot_count() > 0 {
             return Ok(());
@@ -149,41 +149,45 @@ impl Station {
         folder.remove(&index)
     }
 
-    /// Whether a write or a sync has failed, so that nobody knows what reached the disk. The
-    /// station refuses everything from then on; opening the fleet again tells what is there.
+    /// Whether a write or a sync has failed, so that the state on disk is not known. The
+    /// station then refuses everything until the fleet is opened again.
     pub fn is_poisoned(&self) -> bool {
         self.index.is_poisoned()
     }
 
-    /// Whether there is a fleet in the folder `dir`.
+    /// Whether the folder `dir` holds a fleet.
     pub fn exists(dir: &Path) -> bool {
         dir.join(INDEX_FOLDER).is_dir()
     }
 
-    /// Checks that the master key in the file `path` is the one kept in `dir`.
+    /// Checks that the master key in the file `path` is the key of the fleet in `dir`.
     ///
     /// # Errors
-    /// [`Error::KeyFile`] if either is none, [`Error::OtherMasterKey`] if they differ.
+    /// [`Error::KeyFile`] if either file holds no key, [`Error::OtherMasterKey`] if the keys
+    /// differ.
     pub fn check_master_key(dir: &Path, path: &Path) -> Result<(), Error> {
-        let kept = dir.join(KEY_FILE);
-        check_same(Some(&master_file::read_given(path)?), &master_file::read(&kept)?, &kept)
+        let key_file = dir.join(KEY_FILE);
+        let given = master_file::read_from_user(path)?;
+        check_same(Some(&given), &master_file::read(&key_file)?, &key_file)
     }
 
-    pub(crate) fn with(
+    /// The station of an index that was created or opened: attaches the station's own
+    /// snapshot, builds missing windows if the options ask for it, and starts the window timer.
+    pub(crate) fn assemble(
         dir: &Path,
         folder: FleetFolder,
         index: LiveIndex,
         keys: Arc<FleetKeys>,
         options: &StationOptions,
     ) -> Result<Self, Error> {
-        keys.settle(&index)?;
+        keys.reconcile(&index)?;
         let own_snapshot = dir.join(SNAPSHOT_FILE);
         let snapshots = Arc::new(Snapshots::default());
         let left_to = index.lean_snapshot();
-        let wanted = left_to.is_some() || (options.snapshot_at_roll && own_snapshot.exists());
-        let attached = wanted.then(|| snapshots.attach(&index, &own_snapshot)).transpose();
-        let is_there = left_to.is_none() || attached.as_ref().ok().copied().flatten() == left_to;
-        if options.refill && (!is_there || index.lacks_window()) {
+        let is_used = left_to.is_some() || (options.snapshot_at_roll && own_snapshot.exists());
+        let attached = is_used.then(|| snapshots.attach(&index, &own_snapshot)).transpose();
+        let is_whole = left_to.is_none() || attached.as_ref().ok().copied().flatten() == left_to;
+        if options.refill && (!is_whole || index.lacks_window()) {
             index.roll(None)?;
         }
         let refused = attached.err();
@@ -195,40 +199,42 @@ impl Station {
             refused,
             own_snapshot,
             options: *options,
-            background: Background::default(),
-            roller: Roller::default(),
+            maintenance: MaintenanceThread::default(),
+            window_timer: WindowTimer::default(),
             exposed: Mutex::new(Exposed::find_in(dir)),
             scans: Scans::new(options.scan_core_share),
             folder: Arc::new(folder),
         };
         if station.params().nonces.is_clocked() {
-            station.upkeep().attach_spans(options.refill)?;
+            station.maintenance_pass().attach_spans(options.refill)?;
             if options.refill {
-                station.upkeep().run(None)?;
+                station.maintenance_pass().run(None)?;
             }
             if options.roll_in_background {
-                station.roller.start(station.upkeep(), &station.background)?;
+                station.window_timer.start(station.maintenance_pass(), &station.maintenance)?;
             }
         }
         Ok(station)
     }
 
-    /// Asks the snapshot in the file `path` first from now on. Two are asked at
-    /// most: this one and the one before. No lookup waits for the change.
+    /// Attaches the snapshot in the file `path`: lookups ask it first from now on. At most two
+    /// snapshots are asked, this one and its predecessor. No lookup waits for the change.
     ///
-    /// Reads the file into memory of the station's own, so whatever happens to the file
-    /// afterwards, lookups go on. Costs its length in memory and the reading of it.
+    /// Copies the file into memory, so a later change of the file does not affect lookups.
+    /// Costs the length of the file in memory, and the time to read it.
     ///
     /// # Errors
-    /// [`Error::Snapshot`] if the file is none, is damaged, or another fleet's;
+    /// [`Error::Snapshot`] if the file is no snapshot, is damaged, or is of another fleet;
     /// [`Error::SnapshotRefused`] if it is older than a change of keys.
     pub fn attach(&self, path: &Path) -> Result<(), Error> {
         self.attach_by(path, |path, key| Snapshot::open_in_memory(path, key))
     }
 
-    /// [`attach`](Self::attach) for whoever promises that nobody writes into the file or
-    /// truncates it while the station is open: other files may be *renamed* over it. Maps
-    /// the file, so that processes share its pages. Broken, the promise ends the process.
+    /// [`attach`](Self::attach) that maps the file, so that processes share its pages.
+    ///
+    /// The caller promises that no process writes into the file or truncates it while the
+    /// station is open; *renaming* another file over it is allowed. If the promise is
+    /// broken, a lookup can end the process with a bus error.
     ///
     /// # Errors
     /// Those of [`attach`](Self::attach).
@@ -250,21 +256,22 @@ impl Station {
         self.exposed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The files of the attached snapshots, the newest first.
+    /// The paths of the attached snapshots, the newest first.
     pub fn snapshots(&self) -> Vec<PathBuf> {
         self.snapshots.paths()
     }
 
-    /// Why the station's own snapshot was not attached at opening, if it was there
-    /// and was not. The live index answers in its place; the next roll mends it.
+    /// Why the station's own snapshot was rejected at opening, if there is one and it was.
+    /// The live index answers in its place, and the next roll builds a new snapshot.
     pub const fn refused_snapshot(&self) -> Option<&Error> {
         self.refused.as_ref()
     }
 
-    /// Builds a snapshot of what is coming from every device and publishes it as
-    /// `path`, whole or not at all; attached decoders keep the file they have.
+    /// Builds a snapshot of the coming hints of every device and publishes it as `path`,
+    /// whole or not at all. Stations that have attached an earlier file of that name keep it.
     ///
-    /// Costs the making of every hint and about 0.1 µs for each; `report` counts hints.
+    /// Costs the computation of every hint and about 0.1 µs more for each. `report` counts
+    /// hints.
     ///
     /// # Errors
     /// [`Error::Rebuild`].
@@ -275,57 +282,12 @@ impl Station {
         report: Option<Report<'_>>,
     ) -> Result<BuildReport, Error> {
         let span = options.span.map(|(from, to)| from..to);
-        let coming = Coming::of(&self.index, options.horizon_nonces, span);
-        self.snapshots.rebuild(&self.index, &coming, path, options, report)
+        let coming = ComingHints::of(&self.index, options.horizon_nonces, span);
+        rebuild(&self.index, &coming, path, options, report)
     }
 
-    /// Adds devices. All of them are added or none. `report` counts slots.
-    ///
-    /// # Errors
-    /// What the index says: ids that are there already, or past the last one.
-    pub fn provision(
-        &self,
-        ranges: &[DeviceRange],
-        report: Option<Report<'_>>,
-    ) -> Result<Range<Slot>, Error> {
-        self.keys.check_given(ranges)?;
-        let slots = self.index.provision(ranges, report)?;
-        self.extend_table()?;
-        self.scans.forget();
-        Ok(slots)
-    }
-
-    /// Retires a device: from now on its packets are unknown.
-    ///
-    /// # Errors
-    /// What the index says: no such device.
-    pub fn retire(&self, device: DeviceId) -> Result<(), Error> {
-        let slots = self.index.retire(device)?;
-        if let Some(table) = &mut *self.table.write().unwrap_or_else(PoisonError::into_inner) {
-            slots.into_iter().for_each(|slot| Arc::make_mut(table).retire(slot));
-        }
-        self.scans.forget();
-        Ok(())
-    }
-
-    /// Does now what the station does in the background when half of its index is
-    /// stale: builds the next window and drops the stale one, and builds and
-    /// attaches its own snapshot, as far as its options say so.
-    ///
-    /// # Errors
-    /// What the index says, or [`Error::Rebuild`].
-    pub fn roll(&self, report: Option<Report<'_>>) -> Result<(), Error> {
-        self.upkeep().run(report)
-    }
-
-    /// Why the last roll in the background failed, if it did; told once. What was
-    /// there before still answers.
-    pub fn take_upkeep_failure(&self) -> Option<Error> {
-        self.background.take_failure()
-    }
-
-    /// Takes the notes since the last call, one line each: damage found in the index and how
-    /// it was mended, and files of the fleet that other users of the machine can read.
+    /// The notes since the last call, one line each: damage found in the index and how it
+    /// was repaired, and files of the fleet that other users of the machine can read.
     pub fn take_notes(&self) -> Vec<String> {
         let exposed = std::mem::take(&mut *self.lock_exposed());
         let exposed = exposed.into_iter().map(|exposed| exposed.to_string());
@@ -333,21 +295,21 @@ impl Station {
     }
 
     /// The devices that are out of service, each with the reason: their stored state or
-    /// their key is damaged, and nothing they send is accepted. All others go on.
+    /// their key is damaged, and their packets are not accepted. All other devices go on.
     pub fn out_of_service(&self) -> Vec<(DeviceId, &'static str)> {
         let slots = self.index.out_of_service().into_iter();
         slots.map(|(key, why)| (key.device, why)).collect()
     }
 
-    /// The device whose key stands at `slot`.
+    /// The device whose key has the number `slot`.
     pub fn device(&self, slot: Slot) -> Option<DeviceId> {
         self.index.key(slot).map(|key| key.device)
     }
 
-    /// What the index holds and what it costs.
+    /// The contents of the index, and its bytes on disk and in memory.
     ///
     /// # Errors
-    /// What the index says.
+    /// [`Error::Index`].
     pub fn stats(&self) -> Result<Stats, Error> {
         Ok(self.index.stats()?)
     }
@@ -357,7 +319,7 @@ impl Station {
         self.scans.stats()
     }
 
-    /// What the fleet's index is for.
+    /// The parameters of the fleet's index.
     pub fn params(&self) -> Params {
         self.index.params()
     }
@@ -367,55 +329,23 @@ impl Station {
         self.index.now_s()
     }
 
-    /// Where the fleet's keys come from.
+    /// The source of the fleet's keys.
     pub fn key_source(&self) -> &Arc<dyn KeySource> {
         self.index.key_source()
     }
 
-    /// The devices whose clocks jumped, and were moved by two packets that agree, since
-    /// this was asked last.
+    /// The devices whose clocks jumped since the last call: two packets that agree have moved
+    /// each of them.
     pub fn take_clock_moves(&self) -> Vec<(DeviceId, ClockMove)> {
         let moves = self.index.take_clock_moves().into_iter();
         moves.filter_map(|moved| Some((self.index.key(moved.slot)?.device, moved))).collect()
     }
 
-    /// Builds the present window, where nonces tell time and it is not there: after a
-    /// clock that leapt, or a pause. Nothing but a scan would find a device without it,
-    /// and that is what does when it cannot be built.
-    pub(crate) fn keep_the_present(&self) {
-        if self.params().nonces.is_clocked() && self.options.roll_in_background {
-            let present = self.index.timing().span_at(self.index.now_s());
-            if self.index.missing_spans().contains(&present) {
-                self.background.run_now(&self.upkeep());
-            }
-        }
-    }
-
-    /// Whether a window of time is left to a snapshot that is damaged.
-    fn has_damaged_span(&self) -> bool {
-        let spans = self.index.spans().into_iter();
-        spans.filter_map(|(_, left_to)| left_to).any(|id| self.snapshots.is_damaged(&id))
-    }
-
-    /// Starts upkeep in the background if it is due and not running.
-    pub(crate) fn roll_if_due(&self) {
-        if !self.options.roll_in_background {
-            return;
-        }
-        if self.index.lean_snapshot().is_some_and(|id| self.snapshots.is_damaged(&id)) {
-            // The snapshot does not hold any longer what was left to it.
-            let full = Upkeep { lean: false, own_snapshot: None, ..self.upkeep() };
-            self.background.start(full);
-        } else if self.index.needs_roll() || self.index.is_span_due() || self.has_damaged_span() {
-            self.background.start(self.upkeep());
-        }
-    }
-
-    /// A round of upkeep by the station's options.
-    pub(crate) fn upkeep(&self) -> Upkeep {
+    /// A maintenance pass with the station's options.
+    pub(crate) fn maintenance_pass(&self) -> MaintenancePass {
         let keeps =
             self.options.snapshot_at_roll || self.options.lean || self.params().nonces.is_clocked();
-        Upkeep {
+        MaintenancePass {
             index: self.index.clone(),
             snapshots: self.snapshots.clone(),
             own_snapshot: keeps.then(|| self.own_snapshot.clone()),
@@ -425,16 +355,16 @@ impl Station {
                 ..RebuildOptions::default()
             },
             lean: self.options.lean,
-            alone: self.background.alone.clone(),
+            alone: self.maintenance.alone.clone(),
         }
     }
 }
 
 impl Drop for Station {
-    /// Waits for a roll in the background, which would otherwise be lost.
+    /// Waits for a roll in the background, whose work would otherwise be lost.
     fn drop(&mut self) {
-        self.roller.stop();
-        self.background.wait();
+        self.window_timer.stop();
+        self.maintenance.wait();
     }
 }
 
@@ -444,15 +374,16 @@ impl fmt::Debug for Station {
     }
 }
 
+/// Checks that a given master key, if any, is the key in the file `path`.
 fn check_same(
     given: Option<&master_file::Secret>,
-    kept: &master_file::Secret,
+    stored: &master_file::Secret,
     path: &Path,
 ) -> Result<(), Error> {
-    // Whoever can give a key here can read the one beside the index, too: there
-    // is nothing to learn from how long this takes.
+    // The caller can read the key beside the index, so the duration of this comparison
+    // reveals nothing.
     match given {
-        Some(given) if given != kept => Err(Error::OtherMasterKey { path: path.to_owned() }),
+        Some(given) if given != stored => Err(Error::OtherMasterKey { path: path.to_owned() }),
         _ => Ok(()),
     }
 }

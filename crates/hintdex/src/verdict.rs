@@ -1,4 +1,4 @@
-//! What a station says of a packet.
+//! Verdicts: the result of decoding for one packet.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use hintdex_wire::{DeviceId, Nonce};
 
 use crate::Ticket;
 
-/// Who knew the device behind a hint.
+/// Where a hint was resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
@@ -19,7 +19,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Its name in the program's output.
+    /// The name of the source in the program's output.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot",
@@ -29,98 +29,100 @@ impl Source {
     }
 }
 
-/// What a station says of a packet.
+/// The verdict on one packet.
 ///
-/// Of a packet whose tag does not verify nothing is said but that.
+/// The verdict on a packet whose tag does not verify names neither device nor nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Authentic and new. Its state is durable, to the degree the user chose.
+    /// Authentic and new. The device's new state is as durable as the options ask.
     Accepted {
-        /// Who sent it.
+        /// The device that sent the packet.
         device: DeviceId,
-        /// Under which nonce.
+        /// The nonce of the packet.
         nonce: Nonce,
-        /// What it says.
+        /// The decrypted payload.
         payload: Vec<u8>,
-        /// Who knew the device.
+        /// Where the hint was resolved.
         source: Source,
     },
-    /// Authentic, and accepted before.
+    /// Authentic, and this nonce was accepted before.
     Replay {
-        /// Who sent it.
+        /// The device that sent the packet.
         device: DeviceId,
-        /// Under which nonce.
+        /// The nonce of the packet.
         nonce: Nonce,
-        /// Who knew the device.
+        /// Where the hint was resolved.
         source: Source,
     },
-    /// Authentic, and older than the replay window remembers; or made at a time that the
-    /// device's clock should be past.
+    /// Authentic, and below the replay window; with clocked nonces, made at a time that the
+    /// device's clock must have passed.
     Stale {
-        /// Who sent it.
+        /// The device that sent the packet.
         device: DeviceId,
-        /// Under which nonce.
+        /// The nonce of the packet.
         nonce: Nonce,
-        /// Who knew the device.
+        /// Where the hint was resolved.
         source: Source,
     },
-    /// Authentic, and made at a time that the device's clock should not have reached. A
-    /// second packet that agrees with it is accepted and moves the device.
+    /// Authentic, and made at a time that the device's clock cannot have reached. A second
+    /// packet that agrees with it is accepted and moves the device's clock.
     Early {
-        /// Who sent it.
+        /// The device that sent the packet.
         device: DeviceId,
-        /// Under which nonce.
+        /// The nonce of the packet.
         nonce: Nonce,
-        /// Who knew the device.
+        /// Where the hint was resolved.
         source: Source,
     },
-    /// Its hint is a device's, its tag is not.
+    /// A device of the fleet has the hint, and the tag does not verify.
     Forged,
-    /// No device of the fleet is known to have made its hint.
+    /// No device of the fleet is known to have made the hint.
     Unknown(Unknown),
-    /// It is no packet.
+    /// The bytes are no packet.
     Malformed(Malformed),
 }
 
-/// Why no device is known.
+/// Why a packet is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unknown {
-    /// No device of the fleet made the hint: all were tried.
+    /// No device of the fleet made the hint: every key was tried.
     NoDevice,
-    /// Neither snapshot nor index knows it, and the budget for scans is spent. The
-    /// packet waits for [`scan_waiting`](crate::Station::scan_waiting), which returns its
-    /// verdict with this ticket.
+    /// Neither snapshot nor index resolves the hint, and the scan budget is spent. The packet
+    /// waits for [`scan_waiting`](crate::Station::scan_waiting), which returns its verdict
+    /// with this ticket.
     ScanBudget {
-        /// Names the packet.
+        /// Names the packet that waits.
         ticket: Ticket,
     },
-    /// The device that sent it is out of service: its stored state is damaged, or its key.
+    /// The device that sent the packet is out of service: its stored state or its key is
+    /// damaged. With a damaged hint key the hint cannot be confirmed, and the device is the
+    /// one that the live index names for the hint.
     OutOfService {
-        /// Which device.
+        /// The device.
         device: DeviceId,
     },
-    /// More devices may have made the hint than are tried for one packet, and the
-    /// tag verified under none of those that were.
+    /// The hint has more candidates than are tried for one packet, and the tag verified
+    /// under none of those that were tried.
     TooManyCandidates,
 }
 
-/// Why something is no packet.
+/// Why bytes are no packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Malformed {
     /// Too short for a hint and a tag.
     TooShort {
-        /// How long it is.
+        /// The length, in bytes.
         len_bytes: usize,
-        /// How long the shortest packet is.
+        /// The length of the shortest packet, in bytes.
         least_bytes: usize,
     },
 }
 
 impl Verdict {
-    /// Its name in the program's output.
+    /// The name of the verdict in the program's output.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
@@ -133,7 +135,7 @@ impl Verdict {
         }
     }
 
-    /// Why it is not accepted, in a few words; empty if it is.
+    /// Why the packet is not accepted, in a few words; empty for an accepted packet.
     pub fn reason(&self) -> String {
         match self {
             Self::Accepted { .. } => String::new(),

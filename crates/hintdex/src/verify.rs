@@ -1,4 +1,4 @@
-//! Verification of a fleet's folder.
+//! Verification of a fleet.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -7,20 +7,20 @@ use hintdex_wire::{Hint, HintCipher, Nonce, Slot};
 use rayon::prelude::*;
 
 use crate::resolve::HINTS_PER_TASK;
-use crate::{Error, Found, Station};
+use crate::{Error, ResolvedSlots, Station};
 
-/// Hints that are made and looked up together.
+/// Hints that are computed and looked up together.
 const HINTS_AT_ONCE: usize = 1 << 16;
 
 impl Station {
-    /// Checks every key that was given and the whole index against keys and states; of a
-    /// lean one, too, that every live hint is in it or in its snapshot, at 1 to 2 µs each. `report`
-    /// counts slots.
+    /// Unseals every imported key, and checks the whole index against keys and states. If the
+    /// index is lean, also looks up every live hint in it and in its snapshot, at 1 to 2 µs
+    /// each. `report` counts slots.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first fault: [`Error::KeysMissing`], [`Error::Index`] or [`Error::NotHeld`].
     pub fn verify(&self, report: Option<Report<'_>>) -> Result<Verified, Error> {
-        self.keys.verify_given()?;
+        self.keys.verify_imported()?;
         let mut verified = self.index.verify(report)?;
         if self.index.lean_snapshot().is_some() {
             let slots = (0..self.index.slot_count()).map(Slot);
@@ -30,7 +30,7 @@ impl Station {
             verified.hints = self.verify_live(live, &now, report)?;
         }
         for (span, left_to) in self.index.spans() {
-            // One that has passed is asked no longer, and its snapshot is not attached.
+            // The snapshot of a window that has passed is not attached: no lookup needs it.
             if left_to.is_some() && span.end > self.index.now_s() {
                 let live = self.index.coming_nonces(0, Some(&span));
                 verified.hints += self.verify_live(live, &(span.start..=span.end - 1), report)?;
@@ -65,11 +65,11 @@ impl Station {
         Ok(count + hints.len() as u64)
     }
 
-    /// Checks that snapshot or window know each of these hints of its slot.
+    /// Checks that a snapshot or a window holds each of these hints for its slot.
     fn check_known(&self, live: &[(Slot, Hint)], times: &RangeInclusive<u64>) -> Result<(), Error> {
         let hints: Vec<Hint> = live.iter().map(|(_, hint)| *hint).collect();
         let table = self.table()?;
-        let mut found = vec![Found::new(); hints.len()];
+        let mut found = vec![ResolvedSlots::new(); hints.len()];
         let tasks = hints.par_chunks(HINTS_PER_TASK).zip(found.par_chunks_mut(HINTS_PER_TASK));
         tasks.try_for_each(|(hints, places)| self.look_up(&table, hints, times, places))?;
         for ((slot, _), found) in live.iter().zip(&found) {

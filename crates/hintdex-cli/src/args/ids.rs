@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// One id, or the first and the last of several, like `70000-79999`.
+/// One id, or a range of ids like `70000-79999` with its first and last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IdRange {
     pub first: u32,

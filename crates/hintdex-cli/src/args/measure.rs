@@ -1,4 +1,4 @@
-//! The command line of what measures and foretells.
+//! The command lines of `measure` and `estimate`.
 
 use std::path::PathBuf;
 
@@ -6,42 +6,42 @@ use clap::{Args as ClapArgs, ValueEnum};
 use hintdex::snapshot::Encoding;
 use hintdex::wire::HintScheme;
 
-use super::{parse_encoding, parse_scheme};
+use super::values::{parse_encoding, parse_reversible, parse_scheme};
 
 #[derive(Debug, ClapArgs)]
 pub struct MeasureArgs {
-    /// How many devices the fleet has
+    /// The number of devices of the measured fleet
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=1_000_000_000))]
     pub devices: u32,
-    /// Hints of each device
+    /// How many coming hints of each device are indexed
     #[arg(long, value_name = "W", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub lookahead: u32,
-    /// How hints are computed: those that tell their nonce, aes128 or speck64
+    /// The hint scheme: aes128 or speck64, as only reversible hints are measured
     #[arg(long, value_name = "SCHEME", default_value = "aes128", value_parser = parse_reversible)]
     pub hint: HintScheme,
-    /// The folder of the report; made if it is not there. The fleets are made in it, too,
-    /// and removed at the end
+    /// The folder of the report; created if it does not exist. The measured fleets are created
+    /// in it, too, and removed at the end
     #[arg(long, value_name = "DIR", default_value = "report")]
     pub out: PathBuf,
-    /// Fewer positions of the dial and fewer runs
+    /// Measure fewer snapshots, in fewer and shorter runs
     #[arg(long)]
     pub quick: bool,
-    /// Fresh processes each figure is taken in [default: 3, with --quick 2]
+    /// The number of fresh processes for each figure [default: 3, with --quick 2]
     #[arg(long, value_name = "RUNS", value_parser = clap::value_parser!(u8).range(1..=99))]
     pub runs: Option<u8>,
-    /// Sizes of the growth curves, in devices [default: powers of ten up to --devices]
+    /// The sizes of the growth curves, in devices [default: powers of ten up to --devices]
     #[arg(long, value_name = "N,N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1000..=1_000_000_000))]
     pub growth: Option<Vec<u32>>,
-    /// The growth curves alone
+    /// Measure the growth curves alone
     #[arg(long)]
     pub growth_only: bool,
     /// Figures of peers to show, as `make compare` writes them [default:
-    /// docs/results/compare.json, if it is there]
+    /// docs/results/compare.json, if that file exists]
     #[arg(long, value_name = "FILE")]
     pub peers: Option<PathBuf>,
 }
 
-/// What a fresh process takes: for `measure` alone, which runs it.
+/// One measurement in a fresh process. Only `measure` and `estimate` start it.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct TakeArgs {
     #[arg(value_enum)]
@@ -60,65 +60,59 @@ pub struct TakeArgs {
     pub encoding: Encoding,
     #[arg(long, default_value_t = 32)]
     pub tries: u32,
-    /// The nonce of the first packets that are decoded.
+    /// The nonce of the first packet of each device.
     #[arg(long, default_value_t = 0)]
     pub nonce: u64,
     /// How long each kind of lookup is measured, in milliseconds.
     #[arg(long, default_value_t = 100)]
     pub each_ms: u64,
-    /// First lookups only, of files that are not in the page cache.
+    /// Measure the first lookups only, in files that are not in the page cache.
     #[arg(long)]
     pub cold: bool,
 }
 
-/// What there is to take.
+/// What one process measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
-    /// A fleet provisioned
+    /// Provisioning a fleet
     Provision,
-    /// The next window built
+    /// Building the next window
     Roll,
-    /// A snapshot built
+    /// Building a snapshot
     Rebuild,
     /// Lookups in the live index
     Live,
     /// Lookups in a snapshot
     Snapshot,
-    /// Hints looked for under every key
+    /// Scans for hints under every key
     Scan,
-    /// A station with everything it holds
+    /// The memory of a whole station
     Station,
-    /// Packets decoded
+    /// Decoding packets
     Decode,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct EstimateArgs {
-    /// How many devices the fleet will have
+    /// The number of devices of the fleet
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub devices: u32,
-    /// Hints of each device in the index, and in the snapshot
+    /// How many coming hints of each device the index holds, and the snapshot
     #[arg(long, value_name = "W", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
     pub lookahead: u32,
-    /// Bits a hint of the snapshot
+    /// Bits a hint of the snapshot, 1 to 32
     #[arg(long, value_name = "R", conflicts_with = "tries", value_parser = clap::value_parser!(u8).range(1..=32))]
     pub bits: Option<u8>,
-    /// Devices tried a lookup in the snapshot [default: 32]
+    /// Devices tried for a lookup in the snapshot [default: 32]
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..))]
     pub tries: Option<u32>,
-    /// How hints are computed: aes128, speck64, or aes128-trunc:4 to :12
+    /// The hint scheme: aes128, speck64, or aes128-trunc:4 to aes128-trunc:12
     #[arg(long, value_name = "SCHEME", default_value = "aes128", value_parser = parse_scheme)]
     pub hint: HintScheme,
     /// How the snapshot stores hints: ribbon, dense or sorted
     #[arg(long, value_name = "ENCODING", default_value = "ribbon", value_parser = parse_encoding)]
     pub encoding: Encoding,
-    /// One JSON object instead of a table
+    /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
-}
-
-fn parse_reversible(name: &str) -> Result<HintScheme, String> {
-    let scheme = parse_scheme(name)?;
-    let refused = || "measure knows hints that tell their nonce: aes128 and speck64".into();
-    scheme.is_reversible().then_some(scheme).ok_or_else(refused)
 }

@@ -1,41 +1,38 @@
-//! Times and spans of time on the command line.
+//! The options of windows of time.
 
-use std::fmt;
 use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use hintdex::TimingOptions;
-use hintdex::wire::NonceKind;
 use hintdex::{Clock, ManualClock, SystemClock};
 
-/// The last moment that is read: near the end of the year 9999, where calendars stop.
-const LAST_UNIX_S: u64 = 253_402_207_200;
+use crate::unix_time::{parse_duration, parse_time};
 
 /// How far the time of a line may be ahead of the clock, in seconds.
-const MOST_AHEAD_S: u64 = 366 * 86_400;
+const MAX_AHEAD_S: u64 = 366 * 86_400;
 
-/// How windows go with time, where nonces or identifiers tell it. An index keeps what it
-/// was provisioned with; another command goes by what it is given itself.
+/// The options of windows of time, for clocked nonces and identifiers. An index stores the
+/// values that it was created with; another command uses its own values for its own run.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Where nonces or identifiers tell time")]
+#[command(next_help_heading = "Options for clocked nonces and identifiers")]
 pub struct TimeArgs {
-    /// The length of a window, like 90s, 15m, 1h or 1d [default: what the index was made
-    /// with, and that is 60 steps, 1h at least, or a day]
+    /// The length of a window: seconds, or like 90s, 15m, 1h or 1d [default: the value of the
+    /// index; when it is created 60 steps, at least 1h, or 1d for day-counter]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_span)]
     pub span: Option<u32>,
-    /// How long before it begins a window is built [default: a sixth of the span]
+    /// How long before its beginning a window is built [default: a sixth of the span]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub lead: Option<u32>,
-    /// How far behind its time a nonce may be [default: a step; 1h for days]
+    /// How far a nonce may be behind its time [default: a step; 1h for day-counter]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub before: Option<u32>,
-    /// How far ahead of its time a nonce may be [default: a step; 1h for days]
+    /// How far a nonce may be ahead of its time [default: a step; 1h for day-counter]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub after: Option<u32>,
-    /// The most that a device's clock drifts, in millionths [default: 150]
+    /// The largest drift of a device's clock, in ppm [default: 150]
     #[arg(long, global = true, value_name = "PPM", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub max_drift: Option<u32>,
-    /// Take this for the present, a UNIX time or RFC 3339, and not what the system's clock shows
+    /// The present, a unix time or RFC 3339 [default: the system clock]
     #[arg(long, global = true, value_name = "T", value_parser = parse_time)]
     pub now: Option<u64>,
 }
@@ -51,16 +48,16 @@ impl TimeArgs {
         }
     }
 
-    /// The latest time a line may carry while the clock shows `now_s`: no receiver is a year
-    /// ahead, and windows would be built for what such a line says.
+    /// The latest time that a line may carry while the clock shows `now_s`. No receiver is a
+    /// year ahead, and windows would be built for the time of such a line.
     pub fn latest_unix_s(&self, now_s: u64) -> u64 {
         match self.now {
             Some(_) => u64::MAX,
-            None => now_s.saturating_add(MOST_AHEAD_S),
+            None => now_s.saturating_add(MAX_AHEAD_S),
         }
     }
 
-    /// The clock to go by.
+    /// The system clock, or a clock that shows the time of `--now`.
     pub fn clock(&self) -> Arc<dyn Clock> {
         match self.now {
             Some(unix_s) => Arc::new(ManualClock::new(unix_s)),
@@ -69,222 +66,10 @@ impl TimeArgs {
     }
 }
 
-pub fn parse_nonces(name: &str) -> Result<NonceKind, String> {
-    let known = "this version knows counter, day-counter, and step:SECONDS with 1 to 86400 seconds";
-    NonceKind::from_name(name).ok_or_else(|| known.into())
-}
-
-/// Reads a span of time: a number and one of s, m, h, d; seconds without a unit.
-pub fn parse_duration(text: &str) -> Result<u32, String> {
-    let bad =
-        || "a time is a whole number with s, m, h or d behind it, like 1h, 365d at most".to_owned();
-    let (digits, unit_s) = match text.chars().last() {
-        Some('s') => (text.strip_suffix('s'), 1),
-        Some('m') => (text.strip_suffix('m'), 60),
-        Some('h') => (text.strip_suffix('h'), 3600),
-        Some('d') => (text.strip_suffix('d'), 86_400),
-        _ => (Some(text), 1),
-    };
-    let number: Option<u32> = digits.and_then(|digits| digits.parse().ok());
-    let seconds = number.and_then(|number| number.checked_mul(unit_s));
-    seconds.filter(|seconds| *seconds <= 365 * 86_400).ok_or_else(bad)
-}
-
-/// The length of a window: one of no time would never begin.
+/// Reads the length of a window, which is not 0: such a window would never begin.
 fn parse_span(text: &str) -> Result<u32, String> {
     parse_duration(text).and_then(|span_s| match span_s {
         0 => Err("a window is 1 second long at least, like 1h".into()),
         _ => Ok(span_s),
     })
-}
-
-/// Why a text is no moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadTime {
-    /// A date and a time of day that may be of any place.
-    NoZone,
-    /// As many digits as milliseconds, microseconds or nanoseconds have.
-    NotSeconds,
-    Quoted,
-    /// A moment, and more behind it.
-    MoreBehind,
-    Before1970,
-    /// Behind the last moment that is read.
-    PastTheLast,
-    Other,
-}
-
-impl fmt::Display for BadTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoZone => "is a time without a time zone: add Z, or an offset like +01:00",
-            Self::NotSeconds => {
-                "is no time in seconds: it has as many digits as milliseconds, or less, have"
-            }
-            Self::Quoted => "is no time: it is in quotation marks; leave them out",
-            Self::MoreBehind => "is more than a time: end the line behind the time",
-            Self::Before1970 => "is no time: it is before 1970, as of a clock that was never set",
-            Self::PastTheLast => "is no time: it is past the year 9999",
-            Self::Other => "is no time: give seconds since 1970, or 2026-11-23T07:00:00Z",
-        })
-    }
-}
-
-/// Digits of milliseconds, microseconds and nanoseconds since 1970, from 2001 to 2286.
-const DIGITS_OF_FRACTIONS: [usize; 3] = [13, 16, 19];
-
-/// Longer texts are not looked into for what they are instead of a time.
-const MAX_TEXT_LEN_BYTES: usize = 128;
-
-/// Reads a moment: seconds since 1970, with a fraction that is dropped, or RFC 3339 like
-/// `2026-11-23T07:00:00.5+01:00`. None before 1970 and past the year 9999.
-pub fn read_time(text: &str) -> Result<u64, BadTime> {
-    let unix_s = read_alone(text);
-    if unix_s != Err(BadTime::Other) || text.len() > MAX_TEXT_LEN_BYTES {
-        return unix_s;
-    }
-    if text.starts_with(['"', '\'']) {
-        return Err(BadTime::Quoted);
-    }
-    // Date and time of day may have a space between them: the longest part that is a time
-    // or nearly one says what is wrong with the whole.
-    let ends = text.char_indices().filter(|(_, c)| matches!(c, ' ' | '\t' | ',' | ';')).rev();
-    let parts = ends.filter_map(|(end, _)| text.get(..end)).map(str::trim_ascii_end);
-    let mut known = parts.map(read_alone).filter(|read| *read != Err(BadTime::Other));
-    Err(known.next().map_or(BadTime::Other, |read| read.err().unwrap_or(BadTime::MoreBehind)))
-}
-
-/// Reads a moment with nothing behind it.
-fn read_alone(text: &str) -> Result<u64, BadTime> {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    if let Some(unsigned) = whole.strip_prefix('-') {
-        // What is nearer to 0 is a signal's strength.
-        let is_moment = is_number(unsigned) && unsigned.len() > 6;
-        return Err(if is_moment { BadTime::Before1970 } else { BadTime::Other });
-    }
-    let unix_s = if is_number(whole) && is_number(fraction) {
-        if DIGITS_OF_FRACTIONS.contains(&whole.len()) {
-            return Err(BadTime::NotSeconds);
-        }
-        whole.parse().map_err(|_| BadTime::PastTheLast)?
-    } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        u64::try_from(time.as_second()).map_err(|_| BadTime::Before1970)?
-    } else if text.parse::<jiff::civil::DateTime>().is_ok() {
-        return Err(BadTime::NoZone);
-    } else {
-        return Err(BadTime::Other);
-    };
-    if unix_s > LAST_UNIX_S { Err(BadTime::PastTheLast) } else { Ok(unix_s) }
-}
-
-/// Reads a moment of the command line.
-pub fn parse_time(text: &str) -> Result<u64, String> {
-    read_time(text).map_err(|why| format!("{text:?} {why}"))
-}
-
-/// A moment, given in seconds since 1970, as RFC 3339 has it; as it is past the year 9999.
-pub fn time_text(unix_s: u64) -> String {
-    let time =
-        i64::try_from(unix_s).ok().and_then(|unix_s| jiff::Timestamp::from_second(unix_s).ok());
-    time.map_or_else(|| unix_s.to_string(), |time| time.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{BadTime, parse_duration, parse_time, read_time, time_text};
-
-    #[test]
-    fn times_have_units_and_moments_two_forms() {
-        assert_eq!(parse_duration("90"), Ok(90));
-        assert_eq!(parse_duration("15m"), Ok(900));
-        assert_eq!(parse_duration("1d"), Ok(86_400));
-        for bad in ["", "h", "-1h", "1.5h", "1w", "366d", "99999999999d"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
-        assert_eq!(parse_time("1795392000"), Ok(1_795_392_000));
-        assert_eq!(parse_time("2026-11-23T00:00:00Z"), Ok(1_795_392_000));
-        assert_eq!(time_text(1_795_392_000), "2026-11-23T00:00:00Z");
-        // The 32-bit day's end is past the last year that has four digits.
-        assert_eq!(time_text(u64::from(u32::MAX) * 86_400), "371085174288000");
-        for bad in ["", "now", "-1", "2026-13-01T00:00:00Z", "1969-12-31T23:59:59Z"] {
-            assert!(parse_time(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn times_are_unix_seconds_or_rfc_3339() {
-        for (text, unix_s) in [
-            ("0", 0),
-            ("1764000123", 1_764_000_123),
-            ("1764000123.75", 1_764_000_123),
-            ("1970-01-01T00:00:00Z", 0),
-            ("2000-02-29T23:59:59z", 951_868_799),
-            ("2026-11-23T07:00:00Z", 1_795_417_200),
-            ("2026-11-23T08:00:00.123+01:00", 1_795_417_200),
-            ("2026-11-23t01:30:00-05:30", 1_795_417_200),
-            ("9999-12-30T22:00:00Z", 253_402_207_200),
-            // The examples of RFC 3339, section 5.8.
-            ("1985-04-12T23:20:50.52Z", 482_196_050),
-            ("1996-12-19T16:39:57-08:00", 851_042_397),
-            // A leap second is the one before it: UNIX time has none.
-            ("1990-12-31T23:59:60Z", 662_687_999),
-        ] {
-            assert_eq!(parse_time(text), Ok(unix_s), "{text}");
-        }
-    }
-
-    #[test]
-    fn other_texts_are_no_times() {
-        for text in [
-            "",
-            "-1",
-            "abc",
-            "1.",
-            "1.x",
-            ".",
-            "253402207201",
-            "99999999999999999999",
-            "1969-12-31T23:59:59Z",
-            "2026-02-29T00:00:00Z",
-            "2026-13-01T00:00:00Z",
-            "2026-11-23T24:00:00Z",
-            "2026-11-23T07:00:00",
-            "2026-11-23T07:00:00.Z",
-            "2026-11-23T07:00:00+1:00",
-            "2026-11-23T07:00:00é",
-            "2026-11-23",
-            "10000-01-01T00:00:00Z",
-            "2026-1123T07:00:00Z",
-        ] {
-            assert!(parse_time(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_nearly_a_time_is_named() {
-        for (text, why) in [
-            ("2026-11-23 07:00:00", BadTime::NoZone),
-            ("2026-11-23T07:00:00", BadTime::NoZone),
-            ("2026-11-23T07:00:00.25 -97", BadTime::NoZone),
-            ("1795392000123", BadTime::NotSeconds),
-            ("1795392000123456", BadTime::NotSeconds),
-            ("1795392000123456789", BadTime::NotSeconds),
-            ("1795392000123 -97", BadTime::NotSeconds),
-            ("\"2026-11-23T07:00:00Z\"", BadTime::Quoted),
-            ("'1795392000'", BadTime::Quoted),
-            ("2026-11-23T07:00:00Z -97", BadTime::MoreBehind),
-            ("2026-11-23 07:00:00Z,-97,868100000", BadTime::MoreBehind),
-            ("1795392000 -97", BadTime::MoreBehind),
-            ("0001-01-01T00:00:00Z", BadTime::Before1970),
-            ("-62135596800", BadTime::Before1970),
-            ("999999999999", BadTime::PastTheLast),
-            ("soon", BadTime::Other),
-            ("-", BadTime::Other),
-            ("-97 868100000", BadTime::Other),
-            ("é", BadTime::Other),
-        ] {
-            assert_eq!(read_time(text), Err(why), "{text}");
-        }
-    }
 }

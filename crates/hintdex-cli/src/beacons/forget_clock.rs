@@ -3,8 +3,7 @@
 use hintdex_beacon::wire::DeviceId;
 use hintdex_beacon::{Options, Resolver};
 
-use super::args::ForgetClockArgs;
-use crate::args::RunArgs;
+use crate::args::{ForgetClockArgs, RunArgs};
 use crate::failure::Failure;
 use crate::open;
 

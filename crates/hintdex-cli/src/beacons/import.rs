@@ -2,31 +2,30 @@
 
 use hintdex_beacon::Import;
 
-use super::args::ImportKeysArgs;
-use super::rows;
-use crate::args::RunArgs;
+use super::registrations::{registration, table};
+use crate::args::{ImportKeysArgs, RunArgs};
 use crate::failure::Failure;
-use crate::rows::{BadLines, Rows};
-use crate::secret_input::open;
+use crate::input::{BadLines, InputRecords, open_secret};
 
 pub fn run(args: &ImportKeysArgs, run: &RunArgs) -> Result<(), Failure> {
     let now = run.time.clock().now_unix_s();
-    let mut rows = Rows::new(open(&args.file)?, rows::table(args.scheme), args.format);
+    let input = open_secret(&args.file)?;
+    let mut records = InputRecords::new(input, table(args.scheme), args.format);
     let mut import = Import::open(&args.beacons, now)?;
     let mut bad = BadLines::default();
     loop {
-        let row = rows.next_row(|cells| rows::registration(cells, args.scheme, now));
-        let row = row.map_err(|error| Failure::io("reading keys", &args.file, &error))?;
-        match row {
+        let record = records.next_record(|fields| registration(fields, args.scheme, now));
+        let record = record.map_err(|error| Failure::io("reading keys", &args.file, &error))?;
+        match record {
             None => break,
             Some(Ok(registration)) => {
                 if let Err(refusal) = import.add(&registration) {
-                    bad.add(rows.line_number(), &refusal);
+                    bad.add(records.line_number(), &refusal);
                 }
             }
-            Some(Err(row)) => bad.add(rows.line_number(), &row),
+            Some(Err(why)) => bad.add(records.line_number(), &why),
         }
-        if rows.lacks_header() {
+        if records.lacks_header() {
             break;
         }
     }
@@ -35,7 +34,7 @@ pub fn run(args: &ImportKeysArgs, run: &RunArgs) -> Result<(), Failure> {
     }
     let added = import.added();
     if added == 0 {
-        return Err(Failure::data(&args.file, &"no beacons in it; nothing was imported"));
+        return Err(Failure::data(&args.file, &"the file holds no beacon; nothing was imported"));
     }
     let all = import.publish()?;
     println!(

@@ -1,7 +1,8 @@
-//! Beacons: identifiers that carry no payload, registered and resolved.
+//! Beacons: registering them, and resolving their identifiers.
 
-pub mod args;
+mod answers;
 pub mod forget_clock;
 pub mod identify;
 pub mod import;
-mod rows;
+mod registrations;
+mod sightings;

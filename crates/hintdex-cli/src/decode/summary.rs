@@ -1,4 +1,4 @@
-//! What was said, counted, and each verdict as a line of JSON.
+//! Verdicts: each as a line of JSON, and all of them counted.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use hintdex::wire::{Nonce, NonceKind};
 use hintdex::{Source, Verdict};
 
-use crate::args::time_text;
 use crate::input::BadLine;
+use crate::unix_time::time_text;
 
-/// Counts what was said, and says it.
+/// Writes verdicts, and counts them by kind and source.
 #[derive(Default)]
 pub struct Summary {
-    /// How the fleet's nonces are made: whether they tell a time.
+    /// The kind of the fleet's nonces: clocked nonces yield a time.
     nonces: NonceKind,
-    /// Lines that were taken.
+    /// Lines of input that were read.
     pub lines: u64,
     accepted: u64,
     replay: u64,
@@ -26,30 +26,30 @@ pub struct Summary {
     by_snapshot: u64,
     by_index: u64,
     by_scan: u64,
-    /// Whether the reader of the verdicts went away.
+    /// Whether the reader closed the output.
     pub closed_early: bool,
-    /// Why the first line that is malformed is.
+    /// Why the first malformed line is no packet.
     first_reason: Option<String>,
 }
 
 impl Summary {
-    /// The summary of a fleet's packets before the first.
+    /// The summary before the first line.
     pub fn new(nonces: NonceKind) -> Self {
         Self { nonces, ..Self::default() }
     }
 
-    /// Counts the verdict of the present line and appends its line of JSON.
+    /// Counts the verdict on the present line and appends its line of JSON.
     pub fn verdict(&mut self, verdict: &Verdict, out: &mut String) {
-        self.say(self.lines, verdict, "", out);
+        self.write(self.lines, verdict, "", out);
     }
 
-    /// The same of a line that was told `unknown` until a scan was allowed.
+    /// Replaces the verdict `unknown` of a line whose packet waited for a scan.
     pub fn late(&mut self, line: u64, verdict: &Verdict, out: &mut String) {
         self.unknown -= 1;
-        self.say(line, verdict, r#","late":true"#, out);
+        self.write(line, verdict, r#","late":true"#, out);
     }
 
-    fn say(&mut self, line: u64, verdict: &Verdict, more: &str, out: &mut String) {
+    fn write(&mut self, line: u64, verdict: &Verdict, more: &str, out: &mut String) {
         let name = verdict.name();
         *self.count(verdict) += 1;
         if matches!(verdict, Verdict::Malformed(_)) {
@@ -86,7 +86,7 @@ impl Summary {
                 verdict.reason()
             ),
         };
-        // Writing to a string does not fail.
+        // Writing to a string never fails.
         let _ = written;
     }
 
@@ -94,13 +94,13 @@ impl Summary {
     pub fn bad_line(&mut self, why: BadLine, out: &mut String) {
         self.malformed += 1;
         self.first_reason.get_or_insert_with(|| why.to_string());
-        // Writing to a string does not fail.
+        // Writing to a string never fails.
         let _ =
             writeln!(out, r#"{{"line":{},"verdict":"malformed","reason":"{why}"}}"#, self.lines);
     }
 
-    /// Why the first line is no packet, if none of the lines was one: then the input is
-    /// something else than packets.
+    /// Why the first line is no packet, if no line was a packet: the input is then not packets
+    /// at all.
     pub fn nothing_was_a_packet(&self) -> Option<&str> {
         let is_none = self.lines > 0 && self.malformed == self.lines && !self.closed_early;
         self.first_reason.as_deref().filter(|_| is_none)
@@ -150,7 +150,7 @@ impl Summary {
         );
         if self.closed_early {
             eprintln!(
-                "hintdex: the output was closed by its reader; packets up to line {lines} were taken, \
+                "hintdex: the reader closed the output; packets up to line {lines} were taken, \
                  the rest of the input was not read"
             );
         }

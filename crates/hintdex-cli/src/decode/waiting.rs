@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use hintdex::{Station, Ticket};
 
-/// Lines that are kept before those are looked for whose packet waits no longer: more
-/// packets than a station lets wait.
-const MOST_WAITING_LINES: usize = 1 << 17;
+/// Lines that are stored before those are removed whose packet waits no longer. More than the
+/// packets that a station queues.
+const MAX_WAITING_LINES: usize = 1 << 17;
 
-/// How long the input is waited for while packets wait for a scan, before the scan's
-/// budget is asked again: so long after one was told, then twice as long each time.
-const LEAST_PATIENCE: Duration = Duration::from_millis(10);
-const MOST_PATIENCE: Duration = Duration::from_millis(320);
+/// How long to wait for input while packets wait for a scan, before the scan budget is
+/// consulted again. The least time follows a verdict; each further wait is twice as long.
+const MIN_TIMEOUT: Duration = Duration::from_millis(10);
+const MAX_TIMEOUT: Duration = Duration::from_millis(320);
 
 /// A line whose packet waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitingLine {
-    /// Its number.
+    /// The number of the line.
     pub line: u64,
-    /// When the packet was received, in seconds since 1970, if that is known.
+    /// The packet's time of reception in seconds since 1970, if it is known.
     pub at_unix_s: Option<u64>,
 }
 
@@ -27,35 +27,35 @@ pub struct WaitingLine {
 #[derive(Debug)]
 pub struct WaitingLines {
     lines: HashMap<Ticket, WaitingLine>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Default for WaitingLines {
     fn default() -> Self {
-        Self { lines: HashMap::new(), patience: LEAST_PATIENCE }
+        Self { lines: HashMap::new(), timeout: MIN_TIMEOUT }
     }
 }
 
 impl WaitingLines {
-    /// Notes the line whose packet waits at `station` with this ticket.
+    /// Stores the line whose packet waits at `station` with this ticket.
     pub fn push(&mut self, station: &Station, ticket: Ticket, line: WaitingLine) {
-        if self.lines.len() >= MOST_WAITING_LINES {
+        if self.lines.len() >= MAX_WAITING_LINES {
             self.lines.retain(|ticket, _| station.is_waiting(*ticket));
         }
         self.lines.insert(ticket, line);
-        self.patience = LEAST_PATIENCE;
+        self.timeout = MIN_TIMEOUT;
     }
 
-    /// Takes the line of a packet that waited.
+    /// Removes and returns the line of a packet.
     pub fn take(&mut self, ticket: Ticket) -> Option<WaitingLine> {
         self.lines.remove(&ticket)
     }
 
-    /// How long to wait for more lines before the next look at those that wait, of which
-    /// the last told `told`.
-    pub fn patience(&mut self, told: usize) -> Duration {
-        let patience = if told > 0 { LEAST_PATIENCE } else { self.patience };
-        self.patience = (2 * patience).min(MOST_PATIENCE);
-        patience
+    /// How long to wait for more lines before the next scan for waiting packets. The last
+    /// scan returned `late_verdicts` verdicts.
+    pub fn timeout(&mut self, late_verdicts: usize) -> Duration {
+        let timeout = if late_verdicts > 0 { MIN_TIMEOUT } else { self.timeout };
+        self.timeout = (2 * timeout).min(MAX_TIMEOUT);
+        timeout
     }
 }

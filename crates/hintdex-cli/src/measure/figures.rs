@@ -1,6 +1,6 @@
-//! What is measured: the figures, as they stand in `results.json`.
+//! The figures of a report, as `results.json` stores them.
 //!
-//! Units are at the end of each name. A [`Spread`] is over fresh processes.
+//! Each name ends with its unit. A [`Spread`] is over fresh processes.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::machine::Machine;
 use super::memory::Memory;
 
-/// Everything one call of `hintdex measure` found out.
+/// The figures of one call of `hintdex measure`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub program: String,
@@ -17,17 +17,17 @@ pub struct Report {
     pub taken_unix_s: u64,
     pub machine: Machine,
     pub workload: Workload,
-    /// Nanoseconds one key takes in a search of all of them: what a try costs at least.
+    /// Nanoseconds a key in a search of all keys: the least cost of a try.
     pub ns_per_try: f64,
-    /// Every form a hint can be found in.
+    /// Every form of the index.
     pub forms: Vec<Form>,
     pub station: Option<Station>,
-    /// The same at several sizes, the smallest first.
+    /// Figures at several sizes, the smallest first.
     pub growth: Vec<Size>,
     pub peers: Vec<Peer>,
 }
 
-/// What was measured with.
+/// The fleet and the settings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Workload {
     pub devices: u32,
@@ -36,13 +36,13 @@ pub struct Workload {
     pub hint_scheme: String,
     pub memory_bytes: u64,
     pub threads: usize,
-    /// Fresh processes a figure was taken in.
+    /// The number of fresh processes for each figure.
     pub runs: u8,
-    /// How files were taken out of the page cache for what is called cold.
+    /// How files were evicted from the page cache for cold figures.
     pub cold_by: String,
 }
 
-/// Least, middle and greatest of several fresh processes.
+/// The minimum, median and maximum over several fresh processes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub min: f64,
@@ -51,7 +51,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of `values`; all zeros if there are none.
+    /// The spread of `values`; all zeros without values.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -61,25 +61,26 @@ impl Spread {
     }
 }
 
-/// A form: the live index, an encoding at a position of its dial, or no index at all.
+/// A form: the live index, an encoding of snapshots with a number of tries, or no index.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Form {
     pub name: String,
     pub kind: Kind,
-    /// Devices tried a lookup.
+    /// Devices tried for a lookup.
     pub tries: u32,
     pub hints: u64,
-    /// The lengths of its files.
+    /// The length of all files of the form.
     pub bytes: u64,
     pub bytes_per_hint: f64,
     pub bits_per_hint: f64,
-    /// log2(devices / tries): what any index takes that leaves so many tries.
+    /// log2(devices / tries): the least bits a hint of an index that leaves this many tries and
+    /// treats hints as opaque random strings.
     pub bound_bits_per_hint: f64,
     /// Disk bytes by section.
     pub sections: BTreeMap<String, u64>,
-    /// Processor time of a hint turned into a confirmed device, one at a time.
+    /// Processor time from a hint to a confirmed device, one hint at a time.
     pub ns_per_lookup: Spread,
-    /// The same by the wall.
+    /// The same in wall time.
     pub wall_ns_per_lookup: Spread,
     /// Processor time in batches of 256.
     pub batch_ns_per_lookup: Spread,
@@ -88,7 +89,7 @@ pub struct Form {
     pub build: Option<Build>,
 }
 
-/// What kind of form it is.
+/// The kind of a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -103,7 +104,7 @@ impl Kind {
     /// Every kind, in the order of the legend.
     pub const ALL: [Self; 5] = [Self::Live, Self::Ribbon, Self::Dense, Self::Sorted, Self::Scan];
 
-    /// What it is called on the page.
+    /// The name of the kind on the page.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Live => "live index",
@@ -115,16 +116,16 @@ impl Kind {
     }
 }
 
-/// First lookups after the files were taken out of the page cache.
+/// First lookups after the files were evicted from the page cache.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Cold {
     pub open_ms: Spread,
     pub first_lookup_us: Spread,
-    /// What the process read from the disk: more than nothing, or it was not cold.
+    /// The bytes that the process read from the disk. If this is 0, the lookups were not cold.
     pub read_bytes: Spread,
 }
 
-/// What building took.
+/// The time and memory of a build.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Build {
     pub wall_s: f64,
@@ -132,18 +133,18 @@ pub struct Build {
     pub peak_resident_bytes: u64,
 }
 
-/// A station with everything it holds, and packets through it.
+/// A whole station: its memory, and packets through it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Station {
     pub memory: Memory,
     pub resolve_ns_per_hint: Spread,
-    /// Processor time of an accepted packet on one thread, and wall time on all.
+    /// Processor time of an accepted packet on one thread, and wall time on all threads.
     pub decode_cpu_ns_per_packet: Spread,
     pub decode_wall_ns_per_packet: Spread,
     pub decode_threads: usize,
 }
 
-/// The same fleet at one size.
+/// The figures of the fleet at one size.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Size {
     pub devices: u32,
@@ -151,7 +152,7 @@ pub struct Size {
     pub live: Point,
     /// A ribbon of 32 tries.
     pub ribbon: Point,
-    /// Processor time a hint of building the next window of the live index.
+    /// Processor time a hint for building the next window of the live index.
     pub roll_cpu_ns_per_hint: f64,
 }
 
@@ -167,7 +168,7 @@ pub struct Point {
     pub resident_bytes: u64,
 }
 
-/// What `make compare` found, as far as it is shown here.
+/// The figures of `make compare`, as far as the report shows them.
 #[derive(Debug, Deserialize)]
 pub struct Comparison {
     rows: Vec<Compared>,
@@ -175,21 +176,22 @@ pub struct Comparison {
 
 #[derive(Debug, Deserialize)]
 struct Compared {
-    /// Whether its lookups end with the device that made the hint.
+    /// Whether a lookup ends with the confirmed device of the hint.
     confirmed: bool,
     #[serde(flatten)]
     row: Peer,
 }
 
 impl Comparison {
-    /// The peers, each until its device is confirmed; ours are measured here.
+    /// The peers whose lookups confirm the device. Forms of hintdex are left out: this report
+    /// measures them.
     pub fn peers(self) -> Vec<Peer> {
         let is_peer = |compared: &Compared| compared.confirmed && compared.row.kind != "ours";
         self.rows.into_iter().filter(is_peer).map(|compared| compared.row).collect()
     }
 }
 
-/// A peer, measured by somebody else.
+/// A peer, measured by `make compare`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Peer {
     pub name: String,
@@ -203,7 +205,7 @@ mod tests {
     use super::{Comparison, Spread};
 
     #[test]
-    fn the_comparison_that_is_kept_can_be_shown() {
+    fn the_stored_comparison_can_be_read() {
         let kept = include_str!("../../../../docs/results/compare.json");
         let comparison: Result<Comparison, _> = serde_json::from_str(kept);
         let peers = comparison.map(Comparison::peers).unwrap_or_default();
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spread_has_a_middle() {
+    fn a_spread_has_minimum_median_and_maximum() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { min: 1.0, median: 2.0, max: 3.0 });
         assert_eq!(Spread::of([4.0]), Spread { min: 4.0, median: 4.0, max: 4.0 });
         assert_eq!(Spread::of([]), Spread { min: 0.0, median: 0.0, max: 0.0 });

@@ -1,25 +1,25 @@
-//! The forms a hint can be found in: the live index, every encoding at every
-//! position of its dial, and no index at all.
+//! Measuring every form of an index: the live index, each encoding of snapshots at each
+//! number of tries, and no index at all.
 
 use hintdex::snapshot::Encoding;
 
 use super::figures::{Build, Cold, Form, Kind, Spread, Station};
-use super::take::Taken;
-use super::taker::{Fleet, Runs, Taker, cold_runs};
+use super::runner::{Fleet, Runner, Runs, cold_runs};
+use super::take::Measurement;
 use crate::args::{MeasureArgs, What};
 use crate::failure::Failure;
 
-/// Hints of a fleet from which on only some positions of the dial are measured.
+/// Above this number of hints, only some numbers of tries are measured.
 const MANY_HINTS: u64 = 64 << 20;
 
-/// Encodings that decode whole buckets are of no use with more tries than this.
+/// Encodings that decode whole buckets are useless with more tries than this.
 const MAX_BUCKET_TRIES: u32 = 4096;
 
 /// The snapshots to build: encodings and tries.
 pub struct Plan(Vec<(Encoding, u32)>);
 
 impl Plan {
-    /// Every position of the dial, or some of them in a hurry.
+    /// Every number of tries, or some of them for `--quick` and for large fleets.
     pub fn new(args: &MeasureArgs) -> Self {
         let most_bits = u32::BITS - (args.devices - 1).leading_zeros();
         let hints = u64::from(args.devices) * u64::from(args.lookahead);
@@ -35,14 +35,14 @@ impl Plan {
         });
         let useful = |(encoding, tries): &(Encoding, u32)| match encoding {
             Encoding::Ribbon => true,
-            // With one try a bucket would be empty as often as not.
+            // With one try, many buckets would be empty.
             Encoding::Dense => (2..=MAX_BUCKET_TRIES).contains(tries),
             _ => *tries <= MAX_BUCKET_TRIES,
         };
         Self(all.filter(useful).collect())
     }
 
-    /// How many processes [`take`] and [`take_station`] start.
+    /// The number of processes that [`measure`] and [`measure_station`] start.
     pub fn processes(&self, runs: u8) -> u64 {
         let (runs, cold) = (u64::from(runs), u64::from(cold_runs(runs)));
         let snapshots = self.0.len() as u64 * (1 + runs + cold);
@@ -50,33 +50,33 @@ impl Plan {
     }
 }
 
-/// How many devices so many bits leave to try.
+/// The number of devices to try that `bits` value bits leave.
 fn tries(devices: u32, bits: u32) -> u32 {
     let groups = 1_u64 << bits.min(63);
     u32::try_from(u64::from(devices).div_ceil(groups)).unwrap_or(u32::MAX)
 }
 
-/// Builds each form of the fleet and looks hints up in it.
-pub fn take(
-    taker: &Taker<'_>,
+/// Builds each form of the fleet and measures lookups in it.
+pub fn measure(
+    runner: &Runner<'_>,
     fleet: &Fleet,
     plan: &Plan,
-    provisioned: &Taken,
+    provisioned: &Measurement,
 ) -> Result<Vec<Form>, Failure> {
-    let scan = taker.several(What::Scan, fleet, &[])?;
+    let scan = runner.several(What::Scan, fleet, &[])?;
     let mut forms = vec![Form {
         hints: fleet.hints(),
         ..form(Kind::Scan, &fleet.devices.to_string(), fleet, &scan, None, None)
     }];
-    let live = taker.several(What::Live, fleet, &[])?;
-    let cold = taker.cold(What::Live, fleet, &fleet.path.join("index"))?;
+    let live = runner.several(What::Live, fleet, &[])?;
+    let cold = runner.cold(What::Live, fleet, &fleet.path.join("index"))?;
     let build = build(provisioned);
     forms.push(form(Kind::Live, "", fleet, &live, Some(cold), Some(build)));
     for (encoding, tries) in &plan.0 {
         let (name, tries) = (encoding.name(), tries.to_string());
-        let built = taker.once(What::Rebuild, fleet, &["--encoding", name, "--tries", &tries])?;
-        let warm = taker.several(What::Snapshot, fleet, &[])?;
-        let cold = taker.cold(What::Snapshot, fleet, &fleet.snapshot())?;
+        let built = runner.once(What::Rebuild, fleet, &["--encoding", name, "--tries", &tries])?;
+        let warm = runner.several(What::Snapshot, fleet, &[])?;
+        let cold = runner.cold(What::Snapshot, fleet, &fleet.snapshot())?;
         let kind = match encoding {
             Encoding::Dense => Kind::Dense,
             Encoding::Sorted => Kind::Sorted,
@@ -87,35 +87,35 @@ pub fn take(
     Ok(forms)
 }
 
-/// A station with everything it holds, and packets through it.
-pub fn take_station(taker: &Taker<'_>, fleet: &Fleet) -> Result<Station, Failure> {
-    let held = taker.several(What::Station, fleet, &[])?;
-    // A packet can be accepted once: every run sends the next ones.
+/// Measures a whole station: its memory, and packets through it.
+pub fn measure_station(runner: &Runner<'_>, fleet: &Fleet) -> Result<Station, Failure> {
+    let held = runner.several(What::Station, fleet, &[])?;
+    // A packet is accepted once, so each run sends the next nonces.
     let decode =
-        |run: u8| taker.once(What::Decode, fleet, &["--nonce", &(2 * u32::from(run)).to_string()]);
-    let decoded: Vec<Taken> = (0..taker.runs).map(decode).collect::<Result<_, _>>()?;
-    let spread = |figure: fn(&Taken) -> f64| Spread::of(decoded.iter().map(figure));
+        |run: u8| runner.once(What::Decode, fleet, &["--nonce", &(2 * u32::from(run)).to_string()]);
+    let decoded: Vec<Measurement> = (0..runner.runs).map(decode).collect::<Result<_, _>>()?;
+    let spread = |figure: fn(&Measurement) -> f64| Spread::of(decoded.iter().map(figure));
     Ok(Station {
         memory: held.any().memory,
-        resolve_ns_per_hint: held.spread(|taken| taken.cpu_ns),
-        decode_cpu_ns_per_packet: spread(|taken| taken.cpu_ns),
-        decode_wall_ns_per_packet: spread(|taken| taken.batch_wall_ns),
+        resolve_ns_per_hint: held.spread(|measured| measured.cpu_ns),
+        decode_cpu_ns_per_packet: spread(|measured| measured.cpu_ns),
+        decode_wall_ns_per_packet: spread(|measured| measured.batch_wall_ns),
         decode_threads: rayon::current_num_threads(),
     })
 }
 
-/// What one key takes in a search of all of them.
+/// The time of one try in a search of all keys, in nanoseconds.
 pub fn ns_per_try(forms: &[Form]) -> f64 {
     let scan = forms.iter().find(|form| form.kind == Kind::Scan);
     scan.map_or(0.0, |scan| scan.ns_per_lookup.median / f64::from(scan.tries.max(1)))
 }
 
-/// What building took.
-pub fn build(taken: &Taken) -> Build {
+/// The time and memory of a build.
+pub fn build(measured: &Measurement) -> Build {
     Build {
-        wall_s: taken.wall_s,
-        cpu_ns_per_hint: taken.cpu_s * 1e9 / taken.hints.max(1) as f64,
-        peak_resident_bytes: taken.memory.peak_resident_bytes,
+        wall_s: measured.wall_s,
+        cpu_ns_per_hint: measured.cpu_s * 1e9 / measured.hints.max(1) as f64,
+        peak_resident_bytes: measured.memory.peak_resident_bytes,
     }
 }
 
@@ -144,13 +144,13 @@ fn form(
         bits_per_hint: bytes_per_hint * 8.0,
         bound_bits_per_hint: (f64::from(fleet.devices) / f64::from(any.tries.max(1))).log2(),
         sections: any.sections,
-        ns_per_lookup: warm.spread(|taken| taken.cpu_ns),
-        wall_ns_per_lookup: warm.spread(|taken| taken.wall_ns),
-        batch_ns_per_lookup: warm.spread(|taken| taken.batch_cpu_ns),
+        ns_per_lookup: warm.spread(|measured| measured.cpu_ns),
+        wall_ns_per_lookup: warm.spread(|measured| measured.wall_ns),
+        batch_ns_per_lookup: warm.spread(|measured| measured.batch_cpu_ns),
         cold: cold.map(|cold| Cold {
-            open_ms: cold.spread(|taken| taken.open_ms),
-            first_lookup_us: cold.spread(|taken| taken.first_lookup_us),
-            read_bytes: cold.spread(|taken| taken.read_bytes as f64),
+            open_ms: cold.spread(|measured| measured.open_ms),
+            first_lookup_us: cold.spread(|measured| measured.first_lookup_us),
+            read_bytes: cold.spread(|measured| measured.read_bytes as f64),
         }),
         memory: any.memory,
         build,

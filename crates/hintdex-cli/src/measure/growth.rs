@@ -1,19 +1,19 @@
-//! The growth curves: the same fleet at several sizes.
+//! Measuring growth: the same fleet at several sizes.
 
 use super::figures::{Point, Size};
 use super::forms::build;
-use super::take::Taken;
-use super::taker::{Fleet, Runs, Taker};
+use super::runner::{Fleet, Runner, Runs};
+use super::take::Measurement;
 use crate::args::{MeasureArgs, What};
 use crate::failure::Failure;
 
-/// The smallest fleet of the curves, unless another is asked for.
-const LEAST_DEVICES: u32 = 10_000;
+/// The smallest fleet of the curves, without `--growth`.
+const MIN_DEVICES: u32 = 10_000;
 
-/// The sizes that were asked for, or powers of ten up to `--devices`.
+/// The sizes of `--growth`, or powers of ten up to `--devices`.
 pub fn sizes(args: &MeasureArgs) -> Vec<u32> {
     let mut sizes = args.growth.clone().unwrap_or_else(|| {
-        let decades = std::iter::successors(Some(LEAST_DEVICES), |size| size.checked_mul(10));
+        let decades = std::iter::successors(Some(MIN_DEVICES), |size| size.checked_mul(10));
         decades.take_while(|size| *size < args.devices).chain([args.devices]).collect()
     });
     sizes.sort_unstable();
@@ -21,18 +21,18 @@ pub fn sizes(args: &MeasureArgs) -> Vec<u32> {
     sizes
 }
 
-/// How many processes [`take`] starts for so many sizes.
+/// The number of processes that [`measure`] starts for these sizes.
 pub fn processes(sizes: &[u32], runs: u8) -> u64 {
     sizes.len() as u64 * (3 + 2 * u64::from(runs))
 }
 
-/// Builds a fleet of one size and looks hints up in it.
-pub fn take(taker: &Taker<'_>, fleet: &Fleet) -> Result<Size, Failure> {
-    let provisioned = taker.once(What::Provision, fleet, &[])?;
-    let live = taker.several(What::Live, fleet, &[])?;
-    let built = taker.once(What::Rebuild, fleet, &["--encoding", "ribbon", "--tries", "32"])?;
-    let ribbon = taker.several(What::Snapshot, fleet, &[])?;
-    let rolled = taker.once(What::Roll, fleet, &[])?;
+/// Builds a fleet of one size and measures lookups in it.
+pub fn measure(runner: &Runner<'_>, fleet: &Fleet) -> Result<Size, Failure> {
+    let provisioned = runner.once(What::Provision, fleet, &[])?;
+    let live = runner.several(What::Live, fleet, &[])?;
+    let built = runner.once(What::Rebuild, fleet, &["--encoding", "ribbon", "--tries", "32"])?;
+    let ribbon = runner.several(What::Snapshot, fleet, &[])?;
+    let rolled = runner.once(What::Roll, fleet, &[])?;
     Ok(Size {
         devices: fleet.devices,
         hints: fleet.hints(),
@@ -42,13 +42,13 @@ pub fn take(taker: &Taker<'_>, fleet: &Fleet) -> Result<Size, Failure> {
     })
 }
 
-fn point(built: &Taken, looked_up: &Runs) -> Point {
+fn point(built: &Measurement, looked_up: &Runs) -> Point {
     let any = looked_up.any();
     let build = build(built);
     Point {
         bytes_per_hint: any.bytes as f64 / any.hints.max(1) as f64,
-        ns_per_lookup: looked_up.spread(|taken| taken.cpu_ns),
-        batch_ns_per_lookup: looked_up.spread(|taken| taken.batch_cpu_ns),
+        ns_per_lookup: looked_up.spread(|measured| measured.cpu_ns),
+        batch_ns_per_lookup: looked_up.spread(|measured| measured.batch_cpu_ns),
         build_cpu_ns_per_hint: build.cpu_ns_per_hint,
         build_wall_s: build.wall_s,
         build_peak_resident_bytes: build.peak_resident_bytes,

@@ -1,4 +1,4 @@
-//! Where figures were taken.
+//! The machine on which figures were measured.
 
 use std::fs;
 
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 pub struct Machine {
     pub cpu: String,
     pub cores: usize,
-    /// Instructions that matter here and that it has.
+    /// The relevant instruction sets that the processor has.
     pub instructions: Vec<String>,
     pub memory_bytes: u64,
     pub kernel: String,
-    /// Processes that wanted a core, averaged over the minute before.
+    /// The load average of the last minute.
     pub load: f64,
 }
 
-/// Instructions that decide how fast keys are derived and tried.
+/// The instruction sets that determine how fast keys are derived and tried.
 const INSTRUCTIONS: [&str; 5] = ["aes", "avx2", "vaes", "avx512f", "sha_ni"];
 
 impl Machine {
-    /// This one.
+    /// This machine.
     pub fn describe() -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let flags = field(&cpu, "flags").unwrap_or_default();
@@ -46,7 +46,7 @@ impl Machine {
         }
     }
 
-    /// In one line.
+    /// The description in one line.
     pub fn line(&self) -> String {
         format!(
             "{}, {} cores, {:.0} GiB, {}, Linux {}, load {:.1}",

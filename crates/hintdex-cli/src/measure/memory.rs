@@ -1,9 +1,8 @@
-//! What this process takes in memory, by the system's own accounting.
+//! The memory of this process, by the system's accounting.
 //!
-//! `/proc/self/status` has the resident size and its peak (proc(5)),
-//! `smaps_rollup` what of it is private and shared, and `smaps` what of the mapping
-//! of one file is resident. Only the block cache, which lies within the anonymous
-//! memory, is the store's own count.
+//! `/proc/self/status` has the resident size and its peak (proc(5)), `smaps_rollup` the
+//! proportional size, and `smaps` the resident part of one mapped file. Only the block cache,
+//! a part of the anonymous memory, is the store's own count.
 
 use std::fs;
 use std::io;
@@ -18,19 +17,19 @@ use super::machine::field;
 /// Bytes by kind.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
-    /// Resident when the process began, before anything was opened.
+    /// Resident when the process began, before it opened anything.
     pub before_bytes: u64,
     /// Resident now (`VmRSS`).
     pub resident_bytes: u64,
-    /// The most that ever was (`VmHWM`).
+    /// The peak of the resident size (`VmHWM`).
     pub peak_resident_bytes: u64,
-    /// Of it anonymous: heap, stacks, and what is copied (`RssAnon`).
+    /// The anonymous part: heap, stacks and copied pages (`RssAnon`).
     pub anonymous_bytes: u64,
-    /// Of it pages of files, the program's own among them (`RssFile`).
+    /// The part that maps files, including the program itself (`RssFile`).
     pub file_bytes: u64,
-    /// Resident, pages that others map too by their share (`Pss`).
+    /// The resident size with shared pages divided among their processes (`Pss`).
     pub proportional_bytes: u64,
-    /// The mapping of the snapshot, and what of it is resident.
+    /// The mapping of the snapshot, and its resident part.
     pub mapped_bytes: u64,
     pub mapped_resident_bytes: u64,
     /// The block cache and the write buffers, by the store's count.
@@ -38,10 +37,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of this process now; `mapped` is the file whose mapping is told apart.
+    /// The memory of this process now. `mapped` is the file whose mapping is counted by itself.
     ///
     /// # Errors
-    /// When `/proc` has no such files: then nothing is known.
+    /// `/proc` does not have these files.
     pub fn now(before_bytes: u64, mapped: Option<&Path>) -> io::Result<Self> {
         let status = fs::read_to_string("/proc/self/status")?;
         let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
@@ -63,7 +62,7 @@ impl Memory {
     }
 }
 
-/// What is resident of this process now.
+/// The resident size of this process now.
 pub fn resident_bytes() -> u64 {
     fs::read_to_string("/proc/self/status").map_or(0, |status| kib_of(&status, "VmRSS"))
 }
@@ -73,24 +72,24 @@ pub fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
-/// Bytes this process had read from a disk (`read_bytes` of `/proc/self/io`).
+/// The bytes that were read from a disk for this process (`read_bytes` of `/proc/self/io`).
 pub fn read_from_disk_bytes() -> u64 {
     let text = fs::read_to_string("/proc/self/io").unwrap_or_default();
     field(&text, "read_bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or_default()
 }
 
-/// A value of so many kB, in bytes.
+/// A value in kB, converted to bytes.
 fn kib_of(text: &str, name: &str) -> u64 {
     let kib = field(text, name).and_then(|value| value.trim_end_matches(" kB").parse().ok());
     kib.map_or(0, |kib: u64| kib << 10)
 }
 
-/// The bytes that are mapped of `path`, and those of them that are resident.
+/// The mapped bytes of `path`, and how many of them are resident.
 fn mapping(smaps: &str, path: &Path) -> (u64, u64) {
     let name = path.to_string_lossy();
     let (mut inside, mut sums) = (false, (0, 0));
     for line in smaps.lines() {
-        // A mapping begins with its addresses; what follows is `name: value`.
+        // The first line of a mapping has its addresses; the others are `name: value`.
         let is_head = line.split(' ').next().is_some_and(|first| first.contains('-'));
         inside = if is_head { line.ends_with(name.as_ref()) } else { inside };
         if inside && !is_head {

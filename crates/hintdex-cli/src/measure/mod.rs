@@ -1,20 +1,21 @@
 //! `hintdex measure`: every figure on this machine, in one page.
 //!
-//! A fleet is made in the report's folder and every form of its index is built and
-//! looked up in, each figure in a fresh process ([`taker`] starts them, [`take`] is
-//! what they do). The figures ([`figures`]) become `results.json` and, by [`page`],
-//! `index.html`.
+//! The command provisions a fleet in the folder of the report, builds every form of its
+//! index, and measures lookups. Each figure is from fresh processes: [`runner`] starts them,
+//! [`take`] measures in them. The figures ([`figures`]) become `results.json`, and [`page`]
+//! writes them to `index.html`.
 
 mod figures;
 mod forms;
 mod growth;
+mod labels;
 mod machine;
 mod memory;
 mod page;
 mod plots;
+mod runner;
 mod table;
 pub mod take;
-mod taker;
 
 use std::fs;
 use std::path::Path;
@@ -27,46 +28,47 @@ use tempfile::TempDir;
 use self::figures::{Comparison, Peer, Report, Workload};
 use self::forms::Plan;
 use self::machine::Machine;
-use self::taker::COLD_BY;
+use self::runner::COLD_BY;
 use crate::args::{MeasureArgs, RunArgs, What};
 use crate::failure::Failure;
 
 pub use self::memory::Memory;
-pub use self::taker::{Fleet, Taker};
+pub use self::runner::{Fleet, Runner};
 
-/// Where figures of peers are, if nobody says.
+/// The file of peers' figures, without `--peers`.
 const PEERS_FILE: &str = "docs/results/compare.json";
 
-/// Runs of each figure, and how long a kind of lookup is measured in each.
+/// The number of processes for each figure, and how long each process measures one kind of
+/// lookup, in milliseconds.
 const RUNS: (u8, u64) = (3, 150);
 const QUICK_RUNS: (u8, u64) = (2, 60);
 
 pub fn run(args: &MeasureArgs, run: &RunArgs) -> Result<(), Failure> {
     let peers = peers(args)?;
-    fs::create_dir_all(&args.out).map_err(|error| Failure::io("making", &args.out, &error))?;
+    fs::create_dir_all(&args.out).map_err(|error| Failure::io("creating", &args.out, &error))?;
     let (runs, each_ms) = if args.quick { QUICK_RUNS } else { RUNS };
     let runs = args.runs.unwrap_or(runs);
     let machine = Machine::describe();
     let plan = Plan::new(args);
     let sizes = growth::sizes(args);
     let bar = bar(plan.processes(runs) + growth::processes(&sizes, runs));
-    let taker = Taker::new(run, runs, each_ms, &bar)?;
+    let runner = Runner::new(run, runs, each_ms, &bar)?;
 
     let folder = tempfile::Builder::new().prefix(".fleets-").tempdir_in(&args.out);
-    let folder = folder.map_err(|error| Failure::io("making a folder", &args.out, &error))?;
+    let folder = folder.map_err(|error| Failure::io("creating a folder", &args.out, &error))?;
     let (mut forms, mut station, mut ns_per_try) = (Vec::new(), None, 0.0);
     if !args.growth_only {
         let fleet = fleet(&folder, args, args.devices);
-        let provisioned = taker.once(What::Provision, &fleet, &[])?;
-        forms = forms::take(&taker, &fleet, &plan, &provisioned)?;
+        let provisioned = runner.once(What::Provision, &fleet, &[])?;
+        forms = forms::measure(&runner, &fleet, &plan, &provisioned)?;
         ns_per_try = forms::ns_per_try(&forms);
-        station = Some(forms::take_station(&taker, &fleet)?);
+        station = Some(forms::measure_station(&runner, &fleet)?);
         remove(&fleet)?;
     }
     let mut growth = Vec::new();
     for devices in sizes {
         let fleet = fleet(&folder, args, devices);
-        growth.push(growth::take(&taker, &fleet)?);
+        growth.push(growth::measure(&runner, &fleet)?);
         remove(&fleet)?;
     }
     bar.finish_and_clear();
@@ -85,7 +87,7 @@ pub fn run(args: &MeasureArgs, run: &RunArgs) -> Result<(), Failure> {
     write(&report, &args.out)
 }
 
-/// Writes both files, and the table to standard output.
+/// Writes both files, and prints the table.
 fn write(report: &Report, folder: &Path) -> Result<(), Failure> {
     let results = serde_json::to_string_pretty(report)
         .map_err(|error| Failure::usage(format!("the results cannot be written: {error}")))?;
@@ -108,7 +110,7 @@ fn fleet(folder: &TempDir, args: &MeasureArgs, devices: u32) -> Fleet {
     }
 }
 
-/// Removes a fleet that was measured: the next one may need its room.
+/// Removes a measured fleet, to make room for the next.
 fn remove(fleet: &Fleet) -> Result<(), Failure> {
     let removed = fs::remove_dir_all(&fleet.path);
     let _ = fs::remove_file(fleet.snapshot());
@@ -128,13 +130,13 @@ fn workload(args: &MeasureArgs, run: &RunArgs, runs: u8) -> Workload {
     }
 }
 
-/// The call as it can be made again.
+/// The command line, so that the call can be repeated.
 fn command() -> String {
     let words = std::env::args().skip(1);
     std::iter::once("hintdex".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// Peers from the file that was named, or from the usual one if it is there.
+/// The peers of `--peers`, or of the usual file if it exists.
 fn peers(args: &MeasureArgs) -> Result<Vec<Peer>, Failure> {
     let usual = Path::new(PEERS_FILE);
     let path = match &args.peers {

@@ -1,4 +1,4 @@
-//! The page: one file that needs no other, no network and no script.
+//! The page: one file without further files, network or scripts.
 
 use std::error::Error;
 
@@ -13,7 +13,7 @@ const STYLE: &str = include_str!("page.css");
 /// The page of a report.
 ///
 /// # Errors
-/// What a plot says that cannot be drawn.
+/// The error of a plot that cannot be drawn.
 pub fn html(report: &Report) -> Result<String, String> {
     body(report).map_err(|error| format!("the page cannot be drawn: {error}")).map(|body| {
         format!(
@@ -45,17 +45,17 @@ fn body(report: &Report) -> Result<String, Box<dyn Error>> {
     if !report.forms.is_empty() {
         text += "<h2>Every form</h2>\n";
         text += &rows("forms", &table::forms(report));
-        text += "<h2>Memory</h2>\n<p>By the system's own accounting \
+        text += "<h2>Memory</h2>\n<p>By the system's accounting \
                  (<code>/proc/self/status</code>, <code>smaps</code>) of a process that holds \
-                 nothing else than the keys, 16 bytes a device, and this form; only the block \
-                 cache is the store's own count, and lies within the anonymous memory.</p>\n";
+                 the keys, 16 bytes a device, and this form only. The block cache is the \
+                 store's own count, and is a part of the anonymous memory.</p>\n";
         text += &rows("memory", &table::memory(report));
     }
     text += &how(report);
     Ok(text)
 }
 
-/// What there is to remember.
+/// The main figures.
 fn tiles(report: &Report) -> String {
     let tile = |what: &str, size: String, cost: String| {
         let (what, size, cost) = (escape(what), escape(&size), escape(&cost));
@@ -87,26 +87,27 @@ fn mebibytes(bytes: u64) -> String {
 fn frontier(report: &Report) -> Result<String, Box<dyn Error>> {
     let legend = Kind::ALL.map(|kind| (kind.name(), plots::colour(kind)));
     let mut text = String::from("<h2>Space against time</h2>\n");
-    let said = format!(
+    let caption = format!(
         "One hint at a time, warm, on one thread: from a hint to a device that its key \
-         confirmed. Each point is a form, from least to greatest of its runs. The line in ink \
-         is the bound: <i>c</i> tries leave log<sub>2</sub>(devices / <i>c</i>) bits that any \
-         index must hold, and trying a key in a search of all costs {}. Left of it there is \
-         nothing.",
+         confirmed. Each point is a form, with a line from the minimum to the maximum of its \
+         runs. The black or white line is a bound: if a lookup leaves <i>c</i> tries, the index \
+         holds at least log<sub>2</sub>(devices / <i>c</i>) bits a hint, and one try in a search \
+         of all keys costs {}. The bound holds for indexes that treat hints as opaque random \
+         strings.",
         escape(&time(report.ns_per_try))
     );
     let single = plots::frontier(report, |form| form.ns_per_lookup)?;
-    text += &figure("frontier", &single, &legend, &said);
-    let said = "The same in batches of 256 (without an index, of 32), so that waits for memory \
-                overlap. A search of every key then tries it against the whole batch, which is \
-                how it gets below the line, drawn for one hint at a time.";
+    text += &figure("frontier", &single, &legend, &caption);
+    let caption = "The same in batches of 256 (without an index, of 32), so that waits for memory \
+                   overlap. A search of every key tries each key against the whole batch, so it \
+                   falls below the line, which is drawn for one hint at a time.";
     let batch = plots::frontier(report, |form| form.batch_ns_per_lookup)?;
-    text += &figure("frontier-batch", &batch, &legend, said);
+    text += &figure("frontier-batch", &batch, &legend, caption);
     if !report.peers.is_empty() {
         let legend: Vec<_> = legend.into_iter().chain([("peers", PEER_COLOUR)]).collect();
-        let said = "Every form that stores anything, beside peers as somebody measured them \
-                    (<code>--peers</code>), by factors on both axes.";
-        text += &figure("peers", &plots::peers(report)?, &legend, said);
+        let caption = "Every form that stores anything, beside the peers of <code>--peers</code>, \
+                       which were measured elsewhere. Both axes are logarithmic.";
+        text += &figure("peers", &plots::peers(report)?, &legend, caption);
     }
     Ok(text)
 }
@@ -125,9 +126,10 @@ fn growth(report: &Report) -> Result<String, Box<dyn Error>> {
                     curve("ribbon, 32 tries", ribbon, |size| just(size.ribbon.bytes_per_hint)),
                 ],
             },
-            "Bytes a hint. A ribbon of 32 tries stores the number of a group of 32 devices: one \
-              bit more, an eighth of a byte, whenever the fleet doubles; the live index the same \
-              for its slots. Small files pay for headers.",
+            "Bytes a hint. A ribbon of 32 tries stores the number of a group of 32 devices, so a \
+              hint takes one bit more, an eighth of a byte, whenever the fleet doubles. The live \
+              index grows the same way with its slot numbers. In small files, headers take a \
+              visible share.",
         ),
         (
             "growth-lookup",
@@ -139,9 +141,9 @@ fn growth(report: &Report) -> Result<String, Box<dyn Error>> {
                     curve("ribbon, 32 tries", ribbon, |size| size.ribbon.ns_per_lookup),
                 ],
             },
-            "A lookup, one at a time. It bends upward where keys (16 bytes a device) and rows no \
-              longer lie in the processor's caches, and again where an index is larger than \
-              <code>--memory</code> or a file larger than the page cache.",
+            "A lookup, one at a time. It gets slower where keys (16 bytes a device) and rows \
+              exceed the processor's caches, and again where an index exceeds \
+              <code>--memory</code> or a file exceeds the page cache.",
         ),
         (
             "growth-build",
@@ -158,33 +160,33 @@ fn growth(report: &Report) -> Result<String, Box<dyn Error>> {
                     }),
                 ],
             },
-            "Processor time of building a hint. It bends upward where all hints do not fit \
-              into <code>--memory</code> at once: every further pass derives each device's key and \
-              makes each hint again.",
+            "Processor time of building, a hint. It rises where the hints exceed \
+              <code>--memory</code>: each further pass derives every key and computes every hint \
+              again.",
         ),
     ];
     let mut text = String::from("<h2>Growth</h2>\n");
-    for (id, growth, said) in &plots {
+    for (id, growth, caption) in &plots {
         let legend: Vec<_> = growth.curves.iter().map(|curve| (curve.name, curve.colour)).collect();
-        text += &figure(id, &plots::growth(report, growth)?, &legend, said);
+        text += &figure(id, &plots::growth(report, growth)?, &legend, caption);
     }
     text += &rows("growth", &table::growth(report));
     Ok(text)
 }
 
-/// A figure that was taken once.
+/// A figure that was measured once.
 const fn just(value: f64) -> Spread {
     Spread { min: value, median: value, max: value }
 }
 
-fn figure(id: &str, svg: &str, legend: &[(&str, RGBColor)], said: &str) -> String {
+fn figure(id: &str, svg: &str, legend: &[(&str, RGBColor)], caption: &str) -> String {
     let entry = |(name, RGBColor(red, green, blue)): &(&str, RGBColor)| {
         format!("<li><i style=\"background:#{red:02x}{green:02x}{blue:02x}\"></i>{name}</li>")
     };
     let legend: String = legend.iter().map(entry).collect();
     format!(
         "<figure id=\"{id}\">\n<ul class=\"legend\">{legend}</ul>\n{svg}\n\
-         <figcaption>{said}</figcaption>\n</figure>\n"
+         <figcaption>{caption}</figcaption>\n</figure>\n"
     )
 }
 
@@ -203,16 +205,16 @@ fn rows(id: &str, table: &Table) -> String {
     )
 }
 
-/// Where it was measured, how, and how to do it again.
+/// The machine, the method, and the command to repeat the measurement.
 fn how(report: &Report) -> String {
     let seconds = report.taken_unix_s;
     format!(
         "<h2>How</h2>\n<p>{}. {}, taken {} s after 1970 by</p>\n<pre>{}</pre>\n\
-         <p>Times are processor time unless they say <i>cold</i> or <i>by the wall</i>; the \
-         middle of {} fresh processes, and in parentheses the least and the greatest. Warm: \
-         the same 131,072 random live hints again and again. Cold: the first 64 lookups after \
-         the files were taken out of the page cache by {}. Every figure stands in \
-         <code>results.json</code> beside this page.</p>\n",
+         <p>Times are processor time unless marked <i>cold</i> or <i>wall time</i>: the \
+         median of {} fresh processes, and in parentheses the minimum and the maximum. Warm: \
+         131,072 random live hints, looked up repeatedly. Cold: the first 64 lookups after \
+         the files were evicted from the page cache by {}. The file <code>results.json</code> \
+         beside this page holds every figure.</p>\n",
         escape(&report.machine.line()),
         escape(&report.program),
         seconds,

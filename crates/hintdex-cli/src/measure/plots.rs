@@ -1,8 +1,8 @@
-//! The plots of the page, as SVG that stands in it.
+//! The plots of the page, as SVG within the page.
 //!
-//! Ink is drawn in black and gridlines in grey, which the page's style turns into
-//! what is readable in light and in dark. Each point is a circle with its figures as
-//! data attributes and a title that a pointer shows.
+//! Text and lines are black and gridlines grey; the style of the page changes black for dark
+//! themes. Each point is a circle with its figures as data attributes, and with a title that
+//! browsers show under the pointer.
 
 use std::error::Error;
 use std::ops::Range;
@@ -13,16 +13,17 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::figures::{Form, Kind, Report, Size, Spread};
+use super::labels::{self, Area, Placed};
 use super::table::{quantity, time};
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-/// A drawing's own units; the page scales it to its width.
+/// The size of a drawing in its own units. The page scales it to its width.
 const SIZE: (u32, u32) = (560, 410);
 const TEXT: (&str, i32) = ("sans-serif", 16);
 
-/// What a curve or a cloud of points is drawn in: readable on white and on black.
+/// The colour of a kind of forms: readable on white and on black.
 pub const fn colour(kind: Kind) -> RGBColor {
     match kind {
         Kind::Live => RGBColor(0xd9, 0x48, 0x2b),
@@ -33,10 +34,10 @@ pub const fn colour(kind: Kind) -> RGBColor {
     }
 }
 
-/// Peers have no line and no filling.
+/// The colour of peers, which are drawn as rings without a line between them.
 pub const PEER_COLOUR: RGBColor = RGBColor(0x80, 0x80, 0x80);
 
-/// A point: where it is and what is said of it.
+/// A point and its name.
 struct Mark {
     x: f64,
     y: Spread,
@@ -45,7 +46,7 @@ struct Mark {
     name: String,
 }
 
-/// Bits a hint against nanoseconds a lookup: every form, and the bound.
+/// Plots bits a hint against nanoseconds a lookup: every form, and the bound.
 pub fn frontier(report: &Report, ns: fn(&Form) -> Spread) -> Result<String, Box<dyn Error>> {
     let marks: Vec<Mark> =
         report.forms.iter().map(|form| mark_of(form, form.bits_per_hint, ns(form))).collect();
@@ -76,8 +77,8 @@ pub fn frontier(report: &Report, ns: fn(&Form) -> Spread) -> Result<String, Box<
     Ok(with_data(&drawn, "bits", &marks))
 }
 
-/// Bytes a hint against nanoseconds a lookup, the peers among our forms that store
-/// anything: by factors, since peers take many times as much.
+/// Plots bytes a hint against nanoseconds a lookup: the peers, and the forms that store
+/// anything. Both axes are logarithmic, because peers take many times the bytes.
 pub fn peers(report: &Report) -> Result<String, Box<dyn Error>> {
     let stored = report.forms.iter().filter(|form| form.bytes > 0);
     let of_form = stored.map(|form| mark_of(form, form.bytes_per_hint, form.ns_per_lookup));
@@ -90,7 +91,6 @@ pub fn peers(report: &Report) -> Result<String, Box<dyn Error>> {
     });
     let marks: Vec<Mark> = of_form.chain(of_peer).collect();
     let bytes = range(marks.iter().map(|mark| mark.x));
-    let middle = (bytes.start * bytes.end).sqrt();
     let times = range(marks.iter().flat_map(|mark| [mark.y.min, mark.y.max]));
     let drawn = draw(|area| {
         let mut chart = ChartBuilder::on(area)
@@ -104,23 +104,42 @@ pub fn peers(report: &Report) -> Result<String, Box<dyn Error>> {
         mesh(&mut chart, &labels, &|bytes| format!("{bytes}"), &|ns| time(*ns))?;
         chart.draw_series(marks.iter().map(spread_of))?;
         chart.draw_series(marks.iter().map(point_of))?;
-        chart.draw_series(marks.iter().filter(|mark| mark.is_peer).map(|mark| {
-            // Beside the point, on the side where there is room.
-            let side = if mark.x > middle { HPos::Right } else { HPos::Left };
-            let style = TEXT.into_font().color(&BLACK).pos(Pos::new(side, VPos::Bottom));
-            Text::new(mark.name.clone(), (mark.x, mark.y.median), style)
-        }))?;
-        Ok(())
+        let pixel = |mark: &Mark| chart.backend_coord(&(mark.x, mark.y.median));
+        let points: Vec<(i32, i32)> = marks.iter().map(pixel).collect();
+        let (x, y) = chart.plotting_area().get_pixel_range();
+        draw_labels(area, &marks, &points, &Area { x, y })
     })?;
     Ok(with_data(&drawn, "bytes", &marks))
+}
+
+/// Writes the name of each peer beside its point.
+fn draw_labels(area: &Canvas<'_>, marks: &[Mark], points: &[(i32, i32)], bounds: &Area) -> Drawn {
+    let peers = marks.iter().zip(points).filter(|(mark, _)| mark.is_peer);
+    let labelled: Vec<((i32, i32), &str)> =
+        peers.map(|(mark, point)| (*point, mark.name.as_str())).collect();
+    let style = (TEXT.0, labels::TEXT_SIZE).into_font().color(&BLACK);
+    for ((point, name), placed) in labelled.iter().zip(labels::place(&labelled, points, bounds)) {
+        let Placed { area: Area { x, y }, leader } = placed;
+        if let Some(end) = leader {
+            area.draw(&PathElement::new(vec![*point, end], PEER_COLOUR.stroke_width(1)))?;
+        }
+        // Text grows from the side of its point, so an estimate of its width that is too large
+        // leaves no gap there.
+        let (side, x) =
+            if x.start >= point.0 { (HPos::Left, x.start) } else { (HPos::Right, x.end) };
+        let style = style.pos(Pos::new(side, VPos::Center));
+        area.draw(&Text::new((*name).to_owned(), (x, i32::midpoint(y.start, y.end)), style))?;
+    }
+    Ok(())
 }
 
 fn mark_of(form: &Form, x: f64, y: Spread) -> Mark {
     Mark { x, y, colour: colour(form.kind), is_peer: false, name: form.name.clone() }
 }
 
-/// What no index can pass: so many tries leave log2(devices / tries) bits to store,
-/// and cost what trying keys costs, however little the rest is.
+/// The bound for an index that treats hints as opaque random strings: if a lookup leaves a
+/// number of tries, the index stores log2(devices / tries) bits a hint, and the lookup costs
+/// at least the tries.
 fn bound(report: &Report) -> Vec<(f64, f64)> {
     let devices = f64::from(report.workload.devices.max(1));
     let steps = 4 * u32::BITS;
@@ -135,15 +154,15 @@ pub struct Curve {
     pub value: fn(&Size) -> Spread,
 }
 
-/// Something against the number of devices.
+/// Curves of one quantity against the number of devices.
 pub struct Growth {
     pub what: &'static str,
-    /// Whether the values are times, of all magnitudes, rather than bytes.
+    /// Whether the values are times, drawn on a logarithmic axis, rather than bytes.
     pub are_times: bool,
     pub curves: Vec<Curve>,
 }
 
-/// The curves of `growth` over the sizes of `report`.
+/// Plots the curves of `growth` over the sizes of `report`.
 pub fn growth(report: &Report, growth: &Growth) -> Result<String, Box<dyn Error>> {
     let marks: Vec<Mark> = growth.curves.iter().flat_map(|curve| marks_of(report, curve)).collect();
     let devices = range(report.growth.iter().map(|size| f64::from(size.devices)));
@@ -203,7 +222,7 @@ where
     Ok(())
 }
 
-/// What stands beside the axes.
+/// The labels of the axes.
 struct Labels<'a> {
     x: &'a str,
     y: &'a str,
@@ -236,7 +255,7 @@ where
     Ok(())
 }
 
-/// From the least to the greatest of a mark's runs.
+/// The line from the minimum to the maximum of a mark's runs.
 fn spread_of(mark: &Mark) -> PathElement<(f64, f64)> {
     let ends = vec![(mark.x, mark.y.min), (mark.x, mark.y.max)];
     PathElement::new(ends, mark.colour.stroke_width(1))
@@ -247,9 +266,9 @@ fn point_of(mark: &Mark) -> Circle<(f64, f64), i32> {
     Circle::new((mark.x, mark.y.median), 4, style)
 }
 
-/// Runs `on` over an empty drawing and returns what it drew, without what a page
-/// has no use for.
-fn draw(on: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, Box<dyn Error>> {
+/// Runs `on` on an empty drawing and returns the drawing as SVG. The fixed size is removed,
+/// so that the page can scale it.
+fn draw(on: impl FnOnce(&Canvas<'_>) -> Drawn) -> Result<String, Box<dyn Error>> {
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
@@ -260,7 +279,7 @@ fn draw(on: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, Box<dyn Error>> {
     Ok(text.replacen(&size, "role=\"img\" ", 1))
 }
 
-/// Writes the figures of `marks` into the circles, which are in the same order.
+/// Adds the figures of `marks` to the circles, which are in the same order.
 fn with_data(svg: &str, x_name: &str, marks: &[Mark]) -> String {
     let mut parts = svg.split("<circle ");
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -268,19 +287,19 @@ fn with_data(svg: &str, x_name: &str, marks: &[Mark]) -> String {
         let (circle, rest) = part.split_once("/>").unwrap_or((part, ""));
         let (name, x, ns) = (escape(&mark.name), mark.x, mark.y.median);
         let figures = format!("data-name=\"{name}\" data-{x_name}=\"{x:.4}\" data-y=\"{ns:.4}\"");
-        let said = format!("{name}: {x:.4} {x_name}, {ns:.4}");
-        text += &format!("<circle {figures} {circle}><title>{said}</title></circle>{rest}");
+        let title = format!("{name}: {x:.4} {x_name}, {ns:.4}");
+        text += &format!("<circle {figures} {circle}><title>{title}</title></circle>{rest}");
     }
     text
 }
 
-/// The same text, where markup may stand.
+/// A text with the characters of markup escaped.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// From below the least to above the greatest of `values`, with room around them; by
-/// whole powers of ten where they are close, since an axis is labelled at those.
+/// The range of an axis for `values`, with room around them. If the values are close, it ends
+/// at powers of ten, because the axis is labelled there.
 fn range(values: impl IntoIterator<Item = f64>) -> Range<f64> {
     let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
     for value in values.into_iter().filter(|value| *value > 0.0) {

@@ -1,4 +1,4 @@
-//! The tables: what is printed at the end, and the rows of the page.
+//! The tables, as Markdown for the terminal and as rows of the page.
 
 use std::fmt::Write;
 
@@ -6,13 +6,13 @@ use super::figures::{Form, Report, Size, Spread};
 
 const MIB: f64 = (1 << 20) as f64;
 
-/// A table: its heads, and the rows below them; the first column is text.
+/// A table: its heads, and the rows below them. The first column is text.
 pub struct Table {
     pub heads: &'static [&'static str],
     pub rows: Vec<Vec<String>>,
 }
 
-/// Every form: what it takes and what it costs.
+/// The bytes and times of every form.
 pub fn forms(report: &Report) -> Table {
     let heads = &[
         "form",
@@ -43,7 +43,7 @@ pub fn forms(report: &Report) -> Table {
     Table { heads, rows: report.forms.iter().map(row).collect() }
 }
 
-/// What each form takes in memory, by the system's accounting.
+/// The memory of each form, by the system's accounting.
 pub fn memory(report: &Report) -> Table {
     let heads = &[
         "process",
@@ -72,7 +72,7 @@ pub fn memory(report: &Report) -> Table {
     Table { heads, rows: forms.chain(station).collect() }
 }
 
-/// The same at several sizes.
+/// The figures at several sizes.
 pub fn growth(report: &Report) -> Table {
     let heads = &[
         "devices",
@@ -103,7 +103,7 @@ pub fn growth(report: &Report) -> Table {
     Table { heads, rows: report.growth.iter().map(row).collect() }
 }
 
-/// All of it as Markdown.
+/// All tables as Markdown.
 pub fn markdown(report: &Report) -> String {
     let mut text = format!("{}\n\n", workload(report));
     for table in [forms(report), growth(report)] {
@@ -124,7 +124,7 @@ pub fn markdown(report: &Report) -> String {
     if let Some(station) = &report.station {
         let _ = writeln!(
             text,
-            "A packet: {} on one thread, {} by the wall on {}; a whole station: {} resident.",
+            "A packet: {} on one thread, {} of wall time on {} threads; a whole station: {} resident.",
             spread(station.decode_cpu_ns_per_packet),
             time(station.decode_wall_ns_per_packet.median),
             station.decode_threads,
@@ -135,7 +135,7 @@ pub fn markdown(report: &Report) -> String {
     text
 }
 
-/// What was measured, in a line.
+/// The fleet and the settings, in one line.
 pub fn workload(report: &Report) -> String {
     let work = &report.workload;
     format!(
@@ -149,12 +149,12 @@ pub fn workload(report: &Report) -> String {
     )
 }
 
-/// The middle, and between which it lay.
+/// The median, with minimum and maximum in parentheses.
 pub fn spread(spread: Spread) -> String {
     format!("{} ({}–{})", time(spread.median), time(spread.min), time(spread.max))
 }
 
-/// Nanoseconds, in the unit that fits.
+/// Nanoseconds, in a fitting unit.
 pub fn time(ns: f64) -> String {
     let (value, unit) = match ns {
         _ if ns < 999.5 => (ns, "ns"),
@@ -165,7 +165,7 @@ pub fn time(ns: f64) -> String {
     format!("{} {unit}", three_digits(value))
 }
 
-/// A number of things: 20 k, 1.5 M.
+/// A count, like 20 k or 1.5 M.
 pub fn quantity(value: f64) -> String {
     let (value, unit) = match value {
         _ if value < 999.5 => (value, ""),
@@ -176,7 +176,7 @@ pub fn quantity(value: f64) -> String {
     format!("{}{unit}", three_digits(value))
 }
 
-/// Three digits at least, and no zeros behind the point.
+/// At least three digits, without zeros at the end of the fraction.
 fn three_digits(value: f64) -> String {
     let digits = match value {
         _ if value < 9.995 => format!("{value:.2}"),

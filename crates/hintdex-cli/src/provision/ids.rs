@@ -1,4 +1,4 @@
-//! Which devices: a run of ids, or several.
+//! The ids of the devices to add.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use hintdex::{DeviceRange, Station};
 use crate::args::{IdRange, ProvisionArgs};
 use crate::failure::Failure;
 
-/// The ranges that are asked for; none where a file has them.
+/// The ranges of the command line; empty where a file names the devices.
 pub fn ranges_of(args: &ProvisionArgs) -> Result<Vec<DeviceRange>, Failure> {
     match args.devices {
         Some(devices) => Ok(vec![run_of(devices, args.first_device)?]),
@@ -18,19 +18,19 @@ pub fn ranges_of(args: &ProvisionArgs) -> Result<Vec<DeviceRange>, Failure> {
 
 fn run_of(devices: u64, first: u64) -> Result<DeviceRange, Failure> {
     if devices == 0 {
-        return Err(Failure::usage("--devices 0: there must be at least one device"));
+        return Err(Failure::usage("--devices 0: give at least one device"));
     }
     let last = first.saturating_add(devices - 1);
     match (u32::try_from(first), u32::try_from(devices), u32::try_from(last)) {
         (Ok(first), Ok(count), Ok(_)) => Ok(DeviceRange::new(DeviceId(first), count)),
         _ => Err(Failure::usage(format!(
-            "{devices} devices from id {first} on go past the last id {} or fill every slot; choose fewer or lower ids",
+            "{devices} devices from id {first} on exceed the last id {} or the number of slots; choose fewer devices or lower ids",
             u32::MAX
         ))),
     }
 }
 
-/// Ranges in the order of their ids, none of which is in two.
+/// Ranges in the order of their ids, without overlap.
 fn several(ids: &[IdRange]) -> Result<Vec<DeviceRange>, Failure> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
@@ -38,19 +38,22 @@ fn several(ids: &[IdRange]) -> Result<Vec<DeviceRange>, Failure> {
         if let [IdRange { last, .. }, IdRange { first, .. }] = pair
             && first <= last
         {
-            return Err(Failure::usage(format!("--ids: id {first} is named twice; name it once")));
+            return Err(Failure::usage(format!("--ids: id {first} occurs twice; give it once")));
         }
     }
     let range = |IdRange { first, last }: &IdRange| {
         let count = (last - first).checked_add(1);
-        let count = count
-            .ok_or_else(|| Failure::usage("--ids: every id would fill every slot; leave some out"));
+        let count = count.ok_or_else(|| {
+            Failure::usage(
+                "--ids: the range of every id exceeds the number of slots; leave an id out",
+            )
+        });
         Ok(DeviceRange::new(DeviceId(*first), count?))
     };
     ids.iter().map(range).collect()
 }
 
-/// Names devices: `5 to 9`, or how many they are where ids are missing between.
+/// Describes the devices in `slots`: `5 to 9`, with their number if ids between are missing.
 pub fn describe(station: &Station, slots: Range<Slot>) -> String {
     let count = slots.end.0 - slots.start.0;
     let ends = station.device(slots.start).zip(station.device(Slot(slots.end.0.saturating_sub(1))));

@@ -1,4 +1,4 @@
-//! Devices from a file: their ids, and their keys where they have some of their own.
+//! Devices from a file: their ids, and their keys if they bring their own.
 
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
@@ -9,36 +9,37 @@ use hintdex::{DeviceRange, Error, KeyImport, KeyOrigin, Station};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
+use crate::input::{
+    BadLines, BadRecord, Column, Fields, InputRecords, SecretReader, Table, open_secret,
+};
 use crate::progress;
-use crate::rows::{BadLines, BadRow, Cells, Column, Rows, Table};
-use crate::secret_input::{SecretReader, open};
 
 const TABLE: Table = Table {
     name: "provisioning",
-    columns: &[Column::needed("id"), Column::optional("hint_key"), Column::optional("dev_key")],
+    columns: &[Column::required("id"), Column::optional("hint_key"), Column::optional("dev_key")],
 };
 
-/// What a file of binary records begins with: no text does.
+/// The first bytes of a file of binary records. No text begins with them.
 const MAGIC: [u8; 8] = *b"\x89hdxdev\n";
-/// A binary record: an id, big-endian, a hint key and a device key.
+/// The length of a binary record: an id, big-endian, a hint key and a device key.
 const RECORD_LEN_BYTES: usize = 4 + 16 + 32;
 
 /// A device of a file.
 struct Device {
     id: DeviceId,
-    /// Its hint key and its device key, unless they are derived.
+    /// Its hint key and its device key; `None` if they are derived.
     keys: Option<(HintKey, Zeroizing<[u8; 32]>)>,
 }
 
-/// What is read at a time.
+/// Bytes that are read at a time.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
 
-/// Adds the devices of the file at `path`: all of them, or none.
+/// Adds the devices of the file `path`: all of them, or none.
 pub fn provision(station: &Station, path: &Path) -> Result<Range<Slot>, Failure> {
     let bar = progress::bytes("reading keys");
     let failed = |error: io::Error| Failure::io("reading keys", path, &error);
-    let input = open(path)?;
-    // Of standard input nobody knows the length.
+    let input = open_secret(path)?;
+    // The length of standard input is not known.
     bar.set_length(input.metadata().map_or(0, |metadata| metadata.len()));
     let mut input = SecretReader::new(BUFFER_LEN_BYTES, bar.wrap_read(input));
     let is_binary = input.fill_buf().map_err(failed)?.first() == MAGIC.first();
@@ -52,35 +53,35 @@ pub fn provision(station: &Station, path: &Path) -> Result<Range<Slot>, Failure>
     if is_binary {
         devices.read_binary(input, path)?;
     } else {
-        devices.read_rows(input, path)?;
+        devices.read_text(input, path)?;
     }
     bar.finish_and_clear();
     devices.provision(path)
 }
 
-/// The devices that were read so far.
+/// The devices read so far.
 struct Devices<'a> {
     station: &'a Station,
-    /// Once a device came with keys.
+    /// Begun with the first device that has keys.
     import: Option<KeyImport<'a>>,
-    /// Devices without.
+    /// Devices whose keys are derived.
     ids: Vec<DeviceId>,
-    /// Where the devices of the import stand in the file.
+    /// The lines or records of the devices of the import.
     places: Places,
     bad: BadLines,
 }
 
 impl Devices<'_> {
-    fn read_rows(&mut self, input: impl Read, path: &Path) -> Result<(), Failure> {
-        let mut rows = Rows::new(input, &TABLE, None);
+    fn read_text(&mut self, input: impl Read, path: &Path) -> Result<(), Failure> {
+        let mut records = InputRecords::new(input, &TABLE, None);
         loop {
-            let row = rows.next_row(device);
-            match row.map_err(|error| Failure::io("reading keys", path, &error))? {
+            let record = records.next_record(device);
+            match record.map_err(|error| Failure::io("reading keys", path, &error))? {
                 None => return Ok(()),
-                Some(Ok(device)) => self.add(&device, rows.line_number())?,
-                Some(Err(row)) => self.bad.add(rows.line_number(), &row),
+                Some(Ok(device)) => self.add(&device, records.line_number())?,
+                Some(Err(why)) => self.bad.add(records.line_number(), &why),
             }
-            if rows.lacks_header() {
+            if records.lacks_header() {
                 return Ok(());
             }
         }
@@ -89,7 +90,7 @@ impl Devices<'_> {
     fn read_binary(&mut self, mut input: impl Read, path: &Path) -> Result<(), Failure> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                Failure::data(path, &"it ends within a record; nothing was imported")
+                Failure::data(path, &"the file ends within a record; nothing was imported")
             }
             _ => Failure::io("reading keys", path, &error),
         };
@@ -103,7 +104,7 @@ impl Devices<'_> {
         }
         let mut record = Zeroizing::new([0; RECORD_LEN_BYTES]);
         let mut number = 0;
-        // A file may end before a record, and not within one.
+        // A file may end before a record, but not within one.
         while input.read(record.split_at_mut(1).0).map_err(failed)? == 1 {
             input.read_exact(record.split_at_mut(1).1).map_err(failed)?;
             let (id, keys) = record.split_at(4);
@@ -120,8 +121,8 @@ impl Devices<'_> {
         Ok(())
     }
 
-    /// Takes the device of a line or a record, unless its keys are unfit, or it has keys and
-    /// others have none.
+    /// Adds the device of line or record `number`. Counts it as bad if a key of it is zero or
+    /// shared, or if some devices have keys and others do not.
     fn add(&mut self, device: &Device, number: u64) -> Result<(), Failure> {
         let Device { id, keys } = device;
         let (hint_key, dev_key) = match (keys, &self.import) {
@@ -135,8 +136,8 @@ impl Devices<'_> {
                 return Ok(());
             }
             _ => {
-                let why = "some devices have keys and others none; import them apart";
-                self.bad.add(number, &BadRow::Other(why));
+                let why = "some devices have keys and others none; import them in two calls";
+                self.bad.add(number, &BadRecord::Other(why));
                 return Ok(());
             }
         };
@@ -176,18 +177,18 @@ impl Devices<'_> {
             return Err(Error::DeviceTwice { device }.into());
         }
         if self.ids.is_empty() {
-            return Err(Failure::data(path, &"no devices in it; nothing was imported"));
+            return Err(Failure::data(path, &"the file holds no device; nothing was imported"));
         }
         let ranges = DeviceRange::covering(self.ids, KeyOrigin::Derived);
         Ok(self.station.provision(&ranges, Some(&report))?)
     }
 }
 
-/// The numbers of the lines of an import's devices: 16 bytes for each line that does not
-/// follow the one before.
+/// The numbers of the lines of an import's devices. Takes 16 bytes for each run of
+/// consecutive lines.
 #[derive(Default)]
 struct Places {
-    /// A device's place in the import and the number of its line, where a run begins.
+    /// For each run: the place of its first device in the import, and the number of its line.
     runs: Vec<(u64, u64)>,
     count: u64,
 }
@@ -200,22 +201,22 @@ impl Places {
         self.count += 1;
     }
 
-    /// The number of the line of the device at a place.
+    /// The number of the line of the device at `place` of the import.
     fn at(&self, place: u64) -> u64 {
-        let behind = self.runs.partition_point(|(first, _)| *first <= place);
-        let run = behind.checked_sub(1).and_then(|at| self.runs.get(at));
+        let end = self.runs.partition_point(|(first, _)| *first <= place);
+        let run = end.checked_sub(1).and_then(|at| self.runs.get(at));
         run.map_or(0, |(first, number)| number + (place - first))
     }
 }
 
-/// The device in a row: with both keys or none.
-fn device(cells: &Cells<'_>) -> Result<Device, BadRow> {
-    let id = DeviceId(cells.number("id")?);
-    if cells.get("hint_key").is_none() && cells.get("dev_key").is_none() {
+/// The device of a record: with both keys, or without.
+fn device(fields: &Fields<'_>) -> Result<Device, BadRecord> {
+    let id = DeviceId(fields.number("id")?);
+    if fields.get("hint_key").is_none() && fields.get("dev_key").is_none() {
         return Ok(Device { id, keys: None });
     }
-    let hint_key = HintKey::from_bytes(*cells.key("hint_key")?);
-    Ok(Device { id, keys: Some((hint_key, cells.key("dev_key")?)) })
+    let hint_key = HintKey::from_bytes(*fields.key("hint_key")?);
+    Ok(Device { id, keys: Some((hint_key, fields.key("dev_key")?)) })
 }
 
 #[cfg(test)]
@@ -223,7 +224,7 @@ mod tests {
     use super::Places;
 
     #[test]
-    fn places_have_the_numbers_of_their_lines() {
+    fn each_place_has_the_number_of_its_line() {
         let numbers = [2, 3, 4, 7, 8, 10, 100, 101];
         let mut places = Places::default();
         numbers.iter().for_each(|number| places.push(*number));

@@ -27,14 +27,14 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
         Ok(slots) => slots,
         Err(failure) if station.is_poisoned() => {
             return Err(failure.and(
-                "whether the devices were added is not known, and nothing was undone; \
-                 the same call adds them, or says that they are there",
+                "it is not known whether the devices were added, and nothing was undone; \
+                 the same call adds them, or reports that they are in the index",
             ));
         }
         Err(failure) => {
-            // Nobody wants the parameters of a fleet that was never filled.
+            // The next call may give other parameters for a fleet that has no device.
             if is_new {
-                // If it stays it is in nobody's way but the next call's, which says so.
+                // If the removal fails, the next call reports the parameters of this fleet.
                 let _ = station.discard_empty();
             }
             return Err(failure);
@@ -64,11 +64,11 @@ fn provision(
     Ok(slots)
 }
 
-/// The fleet, and whether this call made it.
+/// The fleet, and whether this call created it.
 fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool), Failure> {
     if !Station::exists(&args.index) {
         match create(args, run) {
-            // Another process was faster, and is gone.
+            // Another process has created the fleet in between, and has closed it.
             Err(hintdex::Error::Index(IndexError::AlreadyAnIndex { .. })) => {}
             created => return Ok((created?, true)),
         }

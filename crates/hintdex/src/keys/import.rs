@@ -1,4 +1,4 @@
-//! Devices that come with their keys.
+//! Importing devices with their keys.
 
 use std::ops::Range;
 use std::sync::{Arc, MutexGuard, TryLockError};
@@ -6,23 +6,24 @@ use std::sync::{Arc, MutexGuard, TryLockError};
 use hintdex_core::{DeviceRange, KeyOrigin, Report};
 use hintdex_wire::{DeviceId, HintKey, KeyId, Slot};
 
-use super::FleetKeys;
-use super::distinct::Distinct;
-use super::given::Appended;
+use super::distinct::DistinctKeys;
+use super::fleet_keys::FleetKeys;
+use super::imported::AppendedKeys;
 use crate::{Error, Station};
 
-/// Devices on their way into a fleet, each with keys of its own.
+/// An import of devices, each with keys of its own.
 ///
-/// Keys go to the fleet's file as they come, sealed under its master key, so an import of
-/// any length takes 36 bytes of memory a device, and 28 more for each run of ids. When
-/// [`provision`](Self::provision) returns, all of the devices are there; before that, and if
-/// it refuses them, none is, and what was written is taken back. If a write of the index
-/// fails, nobody knows whether the devices are there: then the keys stay, the index refuses
-/// everything, and a station that is opened again has all of the devices or none.
+/// Each key is sealed under the fleet's master key and written to the fleet's file as it is
+/// added. So an import of any length takes 36 bytes of memory a device, and 28 more for each
+/// run of ids. When [`provision`](Self::provision) returns, the fleet has all of the devices.
+/// Before that, and if `provision` rejects them, the fleet has none of them, and the written
+/// keys are removed. If a write of the index fails, it is not known whether the fleet has the
+/// devices: then the keys stay and the index refuses everything. A station that is opened
+/// again has all of the devices or none.
 pub struct KeyImport<'a> {
     station: &'a Station,
-    appended: Appended,
-    distinct: Distinct,
+    appended: AppendedKeys,
+    distinct: DistinctKeys,
     _alone: MutexGuard<'a, ()>,
 }
 
@@ -30,35 +31,35 @@ impl Station {
     /// Begins an import.
     ///
     /// # Errors
-    /// [`Error::ImportInProgress`] while there is another one, or what the file system says.
+    /// [`Error::ImportInProgress`] during another import, or [`Error::File`].
     pub fn import_keys(&self) -> Result<KeyImport<'_>, Error> {
         let keys = &self.keys;
         let alone = match keys.importing.try_lock() {
             Ok(alone) => alone,
-            // What a thread that panicked had written was taken back.
+            // The keys that the panicked thread had written were removed.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Error::ImportInProgress),
         };
-        let appended = keys.given.load().append(&keys.master)?;
-        Ok(KeyImport { station: self, appended, distinct: Distinct::default(), _alone: alone })
+        let appended = keys.imported.load().append(&keys.master)?;
+        Ok(KeyImport { station: self, appended, distinct: DistinctKeys::default(), _alone: alone })
     }
 }
 
 impl KeyImport<'_> {
-    /// Takes the factory keys of `device`: its hint key, and the 32 bytes whose halves its
-    /// packets are encrypted and authenticated under.
+    /// Adds the factory keys of `device`: its hint key, and the 32 bytes of its device key,
+    /// whose halves encrypt and authenticate its packets.
     ///
     /// # Errors
-    /// [`Error::ZeroKey`] if the hint key or a half of the device key is zeros,
-    /// [`Error::SharedKey`] if two of the three are the same, what the index says if it has
-    /// the device, or what the file system says.
+    /// [`Error::ZeroKey`] if the hint key or a half of the device key is all zeros,
+    /// [`Error::SharedKey`] if two of the three are equal, [`Error::Index`] if the fleet has
+    /// the device already, or [`Error::File`].
     pub fn add(
         &mut self,
         device: DeviceId,
         hint_key: &HintKey,
         dev_key: &[u8; 32],
     ) -> Result<(), Error> {
-        if self.is_there(device) {
+        if self.has_device(device) {
             let (first, last) = (device, device);
             return Err(hintdex_core::Error::AlreadyProvisioned { first, last }.into());
         }
@@ -66,39 +67,39 @@ impl KeyImport<'_> {
         self.appended.add(KeyId::first(device), (hint_key, dev_key))
     }
 
-    /// Adds the devices, in the order of their ids. All of them are added or none.
-    /// `report` counts slots.
+    /// Adds the devices, in the order of their ids: all of them, or none. `report` counts
+    /// slots.
     ///
-    /// Costs 0.2 µs a device beside what [`Station::provision`] does, and a microsecond for
-    /// each device that was imported before, whose keys are compared with these.
+    /// Costs 0.2 µs a device more than [`Station::provision`], and 1 µs for each device that
+    /// was imported before, whose keys are compared with the new keys.
     ///
     /// # Errors
-    /// [`Error::DeviceTwice`], [`Error::SharedKey`], or what [`Station::provision`] says.
-    /// Where the [station is poisoned](Station::is_poisoned) afterwards, only opening it again
-    /// tells whether the devices are there.
+    /// [`Error::DeviceTwice`], [`Error::SharedKey`], or the errors of [`Station::provision`].
+    /// If the [station is poisoned](Station::is_poisoned) afterwards, it must be opened again
+    /// to learn whether the fleet has the devices.
     pub fn provision(self, report: Option<Report<'_>>) -> Result<Range<Slot>, Error> {
         let Self { station, mut appended, distinct, _alone } = self;
         let devices = appended.keys()?.into_iter().map(|key| key.device);
         let ranges = DeviceRange::covering(devices, KeyOrigin::Imported);
-        let FleetKeys { given, .. } = station.keys.as_ref();
-        let before = given.load_full();
+        let FleetKeys { imported, .. } = station.keys.as_ref();
+        let before = imported.load_full();
         let after = appended.finish()?;
         distinct.check(&after, appended.first_new())?;
-        given.store(Arc::new(after));
-        // From here on the index may come to have the devices, whatever stops this. The next
-        // opening forgets the keys of devices that the index does not have.
+        imported.store(Arc::new(after));
+        // From here on a crash may leave the devices in the index, so the keys must stay. The
+        // next opening ignores the keys of devices that the index does not have.
         appended.keep();
         let provisioned = station.provision(&ranges, report);
-        let is_there = |range: &DeviceRange| !station.index.slots(range.first).is_empty();
-        let is_refused = !station.is_poisoned() && !ranges.first().is_some_and(is_there);
-        if provisioned.is_err() && is_refused {
-            given.store(before);
+        let is_added = |range: &DeviceRange| !station.index.slots(range.first).is_empty();
+        let is_rejected = !station.is_poisoned() && !ranges.first().is_some_and(is_added);
+        if provisioned.is_err() && is_rejected {
+            imported.store(before);
             appended.take_back();
         }
         provisioned
     }
 
-    fn is_there(&self, device: DeviceId) -> bool {
+    fn has_device(&self, device: DeviceId) -> bool {
         !self.station.index.slots(device).is_empty()
     }
 }

@@ -1,4 +1,4 @@
-//! The master key on disk: 64 hex digits, readable by its owner alone.
+//! The file of the master key: 64 hex digits, readable by its owner alone.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
-/// A master secret, zeroized on drop. It lies on the heap, so that moving it leaves no copy.
+/// A master secret, zeroized on drop. It lies on the heap, so moving it leaves no copy.
 pub(crate) type Secret = Box<Zeroizing<[u8; 32]>>;
 
 /// Room for 64 hex digits and white space around them.
@@ -18,21 +18,21 @@ const MAX_FILE_LEN_BYTES: usize = 256;
 /// The hex digits of a secret and a line end.
 const TEXT_LEN_BYTES: usize = 65;
 
-/// Reads the secret in the file at `path`, which is a fleet's own.
+/// Reads the secret of a fleet from the file `path` in its folder.
 pub(crate) fn read(path: &Path) -> Result<Secret, Error> {
     let file = File::open(path).map_err(Error::io("reading the master key", path))?;
     read_from(&file, path)
 }
 
-/// Reads the secret in the file that somebody gave the path of. A path that cannot be opened
-/// may be the key itself, so the error describes such a path and does not quote it.
-pub(crate) fn read_given(path: &Path) -> Result<Secret, Error> {
+/// Reads the secret from the file whose path a user gave. A path that cannot be opened may
+/// be the key itself, so the error describes the path and does not quote it.
+pub(crate) fn read_from_user(path: &Path) -> Result<Secret, Error> {
     let file = File::open(path).map_err(|source| Error::no_key_file(path, source))?;
     read_from(&file, path)
 }
 
 fn read_from(file: &File, path: &Path) -> Result<Secret, Error> {
-    // Twice the most that is read, so that the buffer never moves.
+    // The capacity is twice the most that is read, so the buffer never moves.
     let mut text = Zeroizing::new(Vec::with_capacity(2 * MAX_FILE_LEN_BYTES));
     let read = file.take(MAX_FILE_LEN_BYTES as u64).read_to_end(&mut text);
     read.map_err(Error::io("reading the master key", path))?;
@@ -41,14 +41,14 @@ fn read_from(file: &File, path: &Path) -> Result<Secret, Error> {
     let mut secret = Secret::default();
     hex::decode_to_slice(digits, secret.as_mut_slice()).map_err(|error| match error {
         hex::FromHexError::InvalidHexCharacter { .. } => {
-            bad("it holds something else than hex digits")
+            bad("it holds characters other than hex digits")
         }
         _ => bad("it is too short or too long"),
     })?;
     Ok(secret)
 }
 
-/// Makes a new secret.
+/// Generates a random secret, for the file `path`.
 pub(crate) fn generate(path: &Path) -> Result<Secret, Error> {
     let mut secret = Secret::default();
     getrandom::fill(secret.as_mut_slice()).map_err(|error| {
@@ -57,11 +57,11 @@ pub(crate) fn generate(path: &Path) -> Result<Secret, Error> {
     Ok(secret)
 }
 
-/// Writes a secret to `path`, mode 0600, whole or not at all. A file that is there already
-/// is not replaced.
+/// Writes a secret to `path`, mode 0600, whole or not at all. An existing file is not
+/// replaced.
 pub(crate) fn write(path: &Path, secret: &Secret) -> Result<(), Error> {
     let failed = |doing| Error::io(doing, path);
-    // Of a fixed length: a text that grew would leave a copy of the key on the heap.
+    // The length is fixed: a text that grows would leave copies of the key on the heap.
     let mut text = Zeroizing::new([b'\n'; TEXT_LEN_BYTES]);
     if let Some(digits) = text.get_mut(..TEXT_LEN_BYTES - 1) {
         let encoded = hex::encode_to_slice(secret.as_slice(), digits);
@@ -73,9 +73,9 @@ pub(crate) fn write(path: &Path, secret: &Secret) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the secret in the file at `path` durable, whoever wrote it, and reads it back: the
-/// key that is used is the key on disk.
-pub(crate) fn settle(path: &Path) -> Result<Secret, Error> {
+/// Makes the file `path` durable and reads its secret. The file may be from an earlier call
+/// that was interrupted, so the key in use is always the key on disk.
+pub(crate) fn sync_and_read(path: &Path) -> Result<Secret, Error> {
     let failed = |doing| Error::io(doing, path);
     let file = File::open(path).map_err(failed("reading the master key"))?;
     file.sync_all().map_err(failed("syncing the master key"))?;

@@ -1,6 +1,7 @@
-//! One device's keys, sealed: AES-SIV (RFC 5297) under a key of the fleet's own, with whose
-//! they are as associated data. Sealing is deterministic, so a key that is sealed twice
-//! tells nobody more than once, and a record that was moved to another device is refused.
+//! The sealed keys of one device: AES-SIV (RFC 5297) under a key that is derived from the
+//! fleet's master key, with the owner as associated data. Sealing is deterministic, so
+//! sealing a key twice reveals no more than sealing it once. A record that was moved to
+//! another device does not unseal.
 
 use aes_siv::aead::inout::InOutBuf;
 use aes_siv::siv::Aes128Siv;
@@ -10,12 +11,12 @@ use zerocopy::big_endian::{U16, U32};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 use zeroize::Zeroizing;
 
-/// What a file of sealed keys begins with.
+/// The first bytes of a file of sealed keys.
 pub(super) const MAGIC: [u8; 8] = *b"hdxkeys\0";
-/// The format this version writes and reads.
+/// The format version that this version writes and reads.
 pub(super) const FORMAT_VERSION: u16 = 1;
 
-/// The beginning of a file of sealed keys. Written once.
+/// The header of a file of sealed keys. Written once.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {
@@ -37,7 +38,7 @@ impl Header {
     }
 }
 
-/// Whose keys a record holds.
+/// The owner of a record: device and generation.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Owner {
@@ -57,7 +58,7 @@ impl Owner {
     }
 }
 
-/// A device's keys in a file.
+/// The record of a device's keys.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Record {
@@ -66,7 +67,7 @@ pub(super) struct Record {
     pub(super) sealed: [u8; KEYS_LEN_BYTES],
 }
 
-/// A hint key and a packet key.
+/// The length of a hint key and a packet key.
 pub(super) const KEYS_LEN_BYTES: usize = 16 + 32;
 
 /// Seals and unseals keys.
@@ -81,8 +82,8 @@ impl KeySealer {
         Aes128Siv::new(&(*self.0).into())
     }
 
-    /// Seals a hint key and the 32 bytes of a packet key; `None` if the cipher does not
-    /// take them, which it always does.
+    /// Seals a hint key and the 32 bytes of a packet key. `None` if the cipher rejects the
+    /// length, which does not occur at 48 bytes.
     pub(super) fn seal(
         &self,
         key: KeyId,
@@ -99,8 +100,8 @@ impl KeySealer {
         Some(Record { owner, siv: siv.into(), sealed: *keys })
     }
 
-    /// The hint key and the 32 bytes of the packet key in a record; `None` if the record is
-    /// damaged or another fleet's.
+    /// The hint key and the 32 bytes of the packet key of a record; `None` if the record is
+    /// damaged or of another fleet.
     pub(super) fn unseal_bytes(&self, record: &Record) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
         let mut keys = Zeroizing::new(record.sealed);
         let owner = [record.owner.as_bytes()];
@@ -109,12 +110,12 @@ impl KeySealer {
         Some(keys)
     }
 
-    /// The keys in a record; `None` if it is damaged or another fleet's.
+    /// The keys of a record; `None` if the record is damaged or of another fleet.
     pub(super) fn unseal(&self, record: &Record) -> Option<(HintKey, PacketKey)> {
         let keys = self.unseal_bytes(record)?;
         let (first, last) = keys.split_at(16);
         let (hint_key, dev_key) = (first.try_into().ok()?, last.try_into().ok()?);
-        Some((HintKey::from_bytes(hint_key), PacketKey::from_bytes(dev_key)))
+        Some((HintKey::copy_of(hint_key), PacketKey::copy_of(dev_key)))
     }
 }
 
@@ -124,7 +125,7 @@ pub mod format {
 
     use super::{FORMAT_VERSION, Header, MAGIC, Owner, Record};
 
-    /// What a file begins with, and its version.
+    /// The first bytes of a file, and its version.
     pub const MAGIC_AND_VERSION: ([u8; 8], u16) = (MAGIC, FORMAT_VERSION);
 
     /// The fields of the header.
@@ -162,7 +163,7 @@ mod tests {
     const KEY: KeyId = KeyId { device: DeviceId(7), generation: 0 };
 
     #[test]
-    fn what_was_sealed_is_unsealed_and_anything_else_refused() {
+    fn a_sealed_record_unseals_and_a_changed_record_is_rejected() {
         let sealer = KeySealer::new(&MasterKey::new(&[1; 32]));
         let record = sealer.seal(KEY, &HintKey::from_bytes([2; 16]), &[3; 32]).expect("few bytes");
         let (hint_key, _) = sealer.unseal(&record).expect("just sealed");
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_key_shows_in_its_record() {
+    fn a_record_shows_no_run_of_its_keys() {
         let sealer = KeySealer::new(&MasterKey::new(&[1; 32]));
         let record = sealer.seal(KEY, &HintKey::from_bytes([0xaa; 16]), &[0xbb; 32]);
         let record = record.expect("few bytes");

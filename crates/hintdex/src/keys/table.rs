@@ -1,4 +1,4 @@
-//! The hint keys of a station's devices: derived once, extended as devices come.
+//! The hint keys of a station's devices: derived once, extended when devices are added.
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
@@ -10,27 +10,27 @@ use hintdex_wire::{HintKey, KeyId, Slot};
 use crate::{Error, Station};
 
 impl Station {
-    /// Bytes of the key table in memory; 0 before the first packet.
+    /// The bytes of the key table in memory; 0 before the keys are derived.
     pub fn table_memory_bytes(&self) -> usize {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         table.as_ref().map_or(0, |table| table.memory_bytes())
     }
 
-    /// Derives every hint key now rather than with the first packet.
+    /// Derives every hint key now instead of with the first packet.
     ///
-    /// 0.1 to 0.5 s a million devices on two cores, by whether the processor has
-    /// instructions for SHA-256.
+    /// Takes 0.1 s a million devices on two cores with SHA-256 instructions, and 0.5 s
+    /// without.
     ///
     /// # Errors
-    /// What the index says: a key that the source does not have.
+    /// [`Error::Index`] if the key source lacks a key.
     pub fn warm_up(&self) -> Result<(), Error> {
         self.table().map(|_| ())
     }
 
-    /// The hint keys of all slots, derived by whoever is first to ask.
+    /// The hint keys of all slots. The first call derives them.
     ///
-    /// Deriving forks, so the lock is not held meanwhile: two that ask at the same time both
-    /// derive, and one of the two tables stays.
+    /// Derivation forks, so the lock is not held meanwhile: two calls at the same time both
+    /// derive the keys, and one of the two tables stays.
     pub(crate) fn table(&self) -> Result<Arc<KeyTable>, Error> {
         if let Some(table) = &*self.table.read().unwrap_or_else(PoisonError::into_inner) {
             return Ok(table.clone());
@@ -42,7 +42,7 @@ impl Station {
             if let Some(table) = &*place {
                 return Ok(table.clone());
             }
-            // Devices may have been added meanwhile, by somebody who found no table.
+            // Devices may have been added meanwhile, by a call that found no table to extend.
             if table.len() >= self.index.slot_count() as usize {
                 let table = Arc::new(table);
                 *place = Some(table.clone());
@@ -51,18 +51,18 @@ impl Station {
         }
     }
 
-    /// Adds the keys of slots that came since the table was filled, if it was.
+    /// Adds the keys of the slots that the table lacks, if the keys were derived.
     pub(crate) fn extend_table(&self) -> Result<(), Error> {
         loop {
-            let held = self.table.read().unwrap_or_else(PoisonError::into_inner).clone();
-            let Some(before) = held else { return Ok(()) };
+            let present = self.table.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some(before) = present else { return Ok(()) };
             if before.len() >= self.index.slot_count() as usize {
                 return Ok(());
             }
             let mut table = KeyTable::clone(&before);
             extend(&mut table, &self.index)?;
             let mut place = self.table.write().unwrap_or_else(PoisonError::into_inner);
-            // Somebody retired a device, or was faster: then once more.
+            // If another call has retired a device or extended the table, start again.
             if place.as_ref().is_some_and(|now| Arc::ptr_eq(now, &before)) {
                 *place = Some(Arc::new(table));
                 return Ok(());
@@ -71,7 +71,7 @@ impl Station {
     }
 }
 
-/// Adds the keys of all slots that `table` lacks, whoever provisioned them.
+/// Adds the keys of all slots that `table` lacks.
 fn extend(table: &mut KeyTable, index: &LiveIndex) -> Result<(), Error> {
     let first = u32::try_from(table.len()).unwrap_or(u32::MAX);
     let slots = Slot(first)..Slot(index.slot_count().max(first));
@@ -79,16 +79,17 @@ fn extend(table: &mut KeyTable, index: &LiveIndex) -> Result<(), Error> {
     table.extend(keys);
     let slots = (slots.start.0..slots.end.0).map(Slot);
     let retired = slots.filter(|slot| index.is_retired(*slot));
-    // A slot without a key was put in with a key of zeros, and is never found.
+    // A slot without a key was added with a key of zeros. It is retired in the table, so no
+    // search finds it.
     retired.chain(without_key).for_each(|slot| table.retire(slot));
     Ok(())
 }
 
-/// Derives the hint keys of a run of slots; those of slots that are out of service because
-/// they have none are zeros, and the slots are named.
+/// Derives the hint keys of a run of slots. A slot that is out of service and has no key gets
+/// a key of zeros, and its number is returned.
 ///
-/// Each key is put where it stays, so that no vector that grew or was moved from leaves a
-/// copy on the heap.
+/// Each key is written once, to its final place, so no vector that grows leaves a copy on
+/// the heap.
 fn derive_hint_keys(
     index: &LiveIndex,
     slots: Range<Slot>,

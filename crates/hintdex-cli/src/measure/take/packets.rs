@@ -1,4 +1,4 @@
-//! A whole station: what it holds in memory, and packets through it.
+//! Measuring a whole station: its memory, and packets through it.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use hintdex::Station;
 use hintdex::wire::{DeviceId, Hint, KeyId, KeySource, Sealer};
 use rayon::prelude::*;
 
-use super::lookups::{SAMPLE_LEN_HINTS, sample};
-use super::{Stopwatch, Taken, memory_now, options, tell};
+use super::process::{Measurement, Stopwatch, memory_now, options, print_and_wait};
+use super::sample::{SAMPLE_LEN_HINTS, sample};
 use crate::args::{RunArgs, TakeArgs};
 use crate::failure::Failure;
 
-/// Hints and packets a station is given at a time, as `decode` does.
+/// Hints or packets of one call, as in `decode`.
 const BATCH_LEN_PACKETS: usize = 8192;
 
-/// Packets decoded at most: 4 s of one core.
+/// The most packets that are decoded: 4 s of one core.
 const MAX_PACKETS: u32 = 1 << 18;
 
-/// The payload of every packet: the longest the setting knows.
+/// The payload of every packet: 20 bytes, the longest that the devices send.
 const PAYLOAD: &[u8] = b"twenty bytes of load";
 
-/// A station that has touched everything it holds.
+/// Measures a station after it has read everything it holds.
 pub fn station(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), Failure> {
     let watch = Stopwatch::start();
     let station = Station::open(&args.index, &options(run))?;
     let open_ms = watch.wall().as_secs_f64() * 1e3;
     station.warm_up()?;
-    // Rows of 128 to 256 hints, a block of the store 25 rows: so many random hints
-    // touch every block. They are made a batch at a time, so as not to be what is
-    // measured.
+    // A row has 128 to 256 hints and a block of the store 25 rows, so the random hints of
+    // the sample read every block. They are computed in batches, so that they do not count
+    // in the memory that is measured.
     let table = station.key_table()?;
     for first in (0..SAMPLE_LEN_HINTS).step_by(BATCH_LEN_PACKETS) {
         station.resolve(&sample(&table, args, first..first + BATCH_LEN_PACKETS)?)?;
@@ -45,19 +45,19 @@ pub fn station(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), 
     let mut memory = memory_now(before_bytes, None)?;
     let stats = station.stats()?;
     memory.block_cache_bytes = stats.cache_bytes;
-    tell(&Taken {
+    print_and_wait(&Measurement {
         hints: stats.hints,
         bytes: stats.disk_bytes(),
         open_ms,
         cpu_ns,
         wall_ns,
         memory,
-        ..Taken::default()
+        ..Measurement::default()
     })
 }
 
-/// Packets of as many devices, each the next its device sends: decoded on one
-/// thread, and the ones after them on all.
+/// Measures decoding: one packet of each device on one thread, then each device's next packet
+/// on all threads.
 pub fn decode(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), Failure> {
     let station = Station::open(&args.index, &options(run))?;
     station.warm_up()?;
@@ -65,10 +65,17 @@ pub fn decode(args: &TakeArgs, run: &RunArgs, before_bytes: u64) -> Result<(), F
     let threads = rayon::current_num_threads();
     let (batch_cpu_ns, batch_wall_ns) = decode_on(&station, args.devices, args.nonce + 1, threads)?;
     let memory = memory_now(before_bytes, None)?;
-    tell(&Taken { cpu_ns, wall_ns, batch_cpu_ns, batch_wall_ns, memory, ..Taken::default() })
+    print_and_wait(&Measurement {
+        cpu_ns,
+        wall_ns,
+        batch_cpu_ns,
+        batch_wall_ns,
+        memory,
+        ..Measurement::default()
+    })
 }
 
-/// Nanoseconds a packet by both clocks.
+/// Nanoseconds a packet, of processor time and of wall time.
 fn decode_on(
     station: &Station,
     devices: u32,
@@ -79,7 +86,7 @@ fn decode_on(
     let pool = pool.map_err(|error| Failure::usage(format!("threads: {error}")))?;
     let keys = station.key_source().as_ref();
     let count = devices.min(MAX_PACKETS);
-    // A step that shares no factor with most numbers of devices: ids from all over.
+    // The multiplier shares no factor with most numbers of devices, so ids are scattered.
     let id = |number: u32| u64::from(number) * 2_654_435_761 % u64::from(devices).max(1);
     let senders: Vec<u32> = (0..count).filter_map(|number| id(number).try_into().ok()).collect();
     let sealed = senders.par_iter().map(|id| seal(keys, *id, station, nonce));
@@ -89,7 +96,7 @@ fn decode_on(
     for packets in packets.chunks(BATCH_LEN_PACKETS) {
         let verdicts = pool.install(|| station.decode_batch(packets))?;
         if verdicts.iter().all(|verdict| verdict.name() != "accepted") {
-            return Err(Failure::usage("packets that a station made itself were not accepted"));
+            return Err(Failure::usage("packets that this process sealed were not accepted"));
         }
     }
     Ok(per(&watch, packets.len()))

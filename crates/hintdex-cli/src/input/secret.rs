@@ -1,5 +1,5 @@
-//! Input that may hold keys: its buffer never moves and is wiped, and its path is not quoted
-//! where that may be a key.
+//! Input that may hold keys: its buffer never moves and is zeroized, and a message quotes
+//! neither its content nor a path that may be a key.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -10,33 +10,34 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
-/// Six bytes of a key are so many hex digits, with or without signs in between.
+/// The hex digits of six bytes of a key, with or without separators.
 const LEAST_HEX_DIGITS: usize = 12;
-/// And so many characters of base64.
+/// The base64 characters of six bytes of a key.
 const LEAST_BASE64_CHARS: usize = 8;
-/// The longest text that is quoted.
+/// The longest text that is quoted, in characters.
 const MAX_QUOTED_CHARS: usize = 24;
 
-/// Whether a text is so short, or of so short pieces, that six bytes of a key have no room in it.
+/// Whether a text is too short, or of pieces too short, to hold six bytes of a key.
 fn is_harmless(text: &str) -> bool {
-    let is_sign = |sign: char| !sign.is_alphanumeric() && !"+/-_=".contains(sign);
+    let is_separator =
+        |character: char| !character.is_alphanumeric() && !"+/-_=".contains(character);
     let is_short = |piece: &str| piece.chars().count() < LEAST_BASE64_CHARS;
-    let digits = text.chars().filter(|sign| sign.is_alphanumeric()).count();
+    let digits = text.chars().filter(|character| character.is_alphanumeric()).count();
     text.chars().count() <= MAX_QUOTED_CHARS
         && digits < LEAST_HEX_DIGITS
-        && text.split(is_sign).all(is_short)
+        && text.split(is_separator).all(is_short)
 }
 
-/// A text that was given where a key is not expected, for a message.
+/// A text of the user, as a message may show it.
 ///
-/// Whatever a user gave in the wrong place may be a key, in any spelling: hex, base64, with
-/// signs in between. So only a text that has no room for one is quoted; of another one the
-/// message has the length and the kind of characters.
+/// A text in the wrong place may be a key in any spelling: hex, base64, with separators. So
+/// a text is quoted only if it is too short to hold a key. Of a longer text, the message
+/// shows the length and the kind of characters.
 pub fn shown(text: &str) -> String {
     if is_harmless(text) { format!("{text:?}") } else { format!("({})", describe(text)) }
 }
 
-/// How many characters a text has, and of which kind.
+/// The number of characters of a text, and their kind.
 pub fn describe(text: &str) -> String {
     let count = text.chars().count();
     let all = |is: fn(&u8) -> bool| text.bytes().all(|byte| is(&byte));
@@ -52,21 +53,21 @@ pub fn describe(text: &str) -> String {
 }
 
 /// Opens a file of keys; `-` is standard input.
-pub fn open(path: &Path) -> Result<File, Failure> {
-    // The standard library's own reader of it has a buffer that nobody wipes.
+pub fn open_secret(path: &Path) -> Result<File, Failure> {
+    // The standard library reads standard input through a buffer that is never zeroized.
     let opened = match path.as_os_str() == "-" {
         true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
         false => File::open(path),
     };
     match opened {
         Ok(file) => Ok(file),
-        Err(error) => Err(Failure::usage(format!("opening {} failed: {error}", said(path)))),
+        Err(error) => Err(Failure::usage(format!("opening {} failed: {error}", shown_path(path)))),
     }
 }
 
-/// A path that cannot be opened, as far as it is [shown]: somebody may have given a key in
-/// its place. A folder that is there is named.
-fn said(path: &Path) -> String {
+/// A path that cannot be opened, as a message may [show](shown) it: the user may have given
+/// a key in its place. An existing folder is named.
+fn shown_path(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match path.parent().filter(|folder| folder.is_dir()) {
         Some(_) if is_harmless(&name) => path.display().to_string(),
@@ -75,11 +76,11 @@ fn said(path: &Path) -> String {
     }
 }
 
-/// A reader with a buffer that is wiped when it is dropped.
+/// A reader whose buffer is zeroized on drop.
 pub struct SecretReader<R> {
     input: R,
     buffer: Zeroizing<Vec<u8>>,
-    /// What of the buffer was read and not consumed.
+    /// The part of the buffer that was read and not consumed.
     from: usize,
     to: usize,
 }
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptions_tell_length_and_kind_only() {
+    fn a_description_shows_length_and_kind_alone() {
         for (text, expected) in [
             ("", "nothing"),
             ("0123", "4 digits"),
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_what_was_there_however_the_buffer_falls() {
+    fn a_buffer_of_any_length_reads_the_same_bytes() {
         let text: Vec<u8> = (0..=255).cycle().take(1000).collect();
         for buffer_len_bytes in [1, 7, 64, 4096] {
             let mut reader = SecretReader::new(buffer_len_bytes, text.as_slice());

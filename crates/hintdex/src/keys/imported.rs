@@ -1,10 +1,10 @@
-//! The file of sealed keys: records, one behind the other, in the order they were given.
+//! The file of sealed keys: a header and then records, in the order of their import.
 //!
-//! Records are only ever appended, and never for a device that the index has. Whose they are
-//! is kept in memory, 12 bytes a device; a key itself is read and unsealed whenever it is
-//! asked for, in about a microsecond, so that it lies nowhere in the clear. Of two records of
-//! one device the later sound one counts: what came before was left by an import that was cut
-//! off. What that left behind the last whole record is overwritten by the next one.
+//! Records are only appended, and never for a device that the index has. The owner of each
+//! record is held in memory, 12 bytes a device. A key itself is read and unsealed each time
+//! it is needed, in about 1 µs, so no key stays in memory in the clear. If a device has two
+//! records, the later sound one is valid: the earlier was left by an interrupted import. The
+//! next import overwrites an incomplete record at the end of the file.
 
 use std::cmp::Reverse;
 use std::fs::{File, OpenOptions};
@@ -18,7 +18,6 @@ use hintdex_host::{Draft, sync_folder_of};
 use hintdex_wire::{DeviceId, HintKey, KeyId, MasterKey, PacketKey};
 use rayon::prelude::*;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
-
 use zeroize::Zeroizing;
 
 use super::sealed::{FORMAT_VERSION, Header, KEYS_LEN_BYTES, KeySealer, MAGIC, Record};
@@ -27,30 +26,30 @@ use crate::Error;
 const HEADER_LEN_BYTES: u64 = size_of::<Header>() as u64;
 const RECORD_LEN_BYTES: u64 = size_of::<Record>() as u64;
 
-/// The keys that were given to a fleet.
+/// The keys that were imported into a fleet.
 #[derive(Clone)]
-pub(super) struct Given {
+pub(super) struct ImportedKeys {
     path: PathBuf,
     /// `None` before the first import.
     file: Option<Arc<File>>,
     sealer: Arc<KeySealer>,
-    /// Whose record stands at which place of the file, in the order of keys.
+    /// The owner and the number of each valid record, in the order of owners.
     places: Vec<Place>,
-    /// Keys that were given and are in no record, in order: their owners' bytes are damaged.
-    /// Nobody derives another key in their place.
+    /// Imported keys without a record, in order: the owner's bytes of their records are
+    /// damaged. No other key is derived in their place.
     lost: Vec<KeyId>,
-    /// Records of the file, those that count and others.
+    /// Records of the file, valid or not.
     records: u32,
 }
 
-/// A key and the number of its record.
+/// The owner of a record, and the number of the record.
 pub(super) type Place = (KeyId, u32);
 
-impl Given {
-    /// Reads whose keys are in the file at `path`, if there is one.
+impl ImportedKeys {
+    /// Reads the owners of the records in the file at `path`, if it exists.
     pub(super) fn open(path: &Path, master: &MasterKey) -> Result<Self, Error> {
         let sealer = Arc::new(KeySealer::new(master));
-        let mut given = Self {
+        let mut imported = Self {
             path: path.to_owned(),
             file: None,
             sealer,
@@ -59,7 +58,7 @@ impl Given {
             records: 0,
         };
         if !path.exists() {
-            return Ok(given);
+            return Ok(imported);
         }
         let file = OpenOptions::new().read(true).write(true).open(path);
         let file = file.map_err(Error::io("opening the device keys", path))?;
@@ -67,33 +66,35 @@ impl Given {
         let mut header = Header::new_zeroed();
         let failed = || Error::io("reading the device keys", path);
         input.read_exact(header.as_mut_bytes()).map_err(failed())?;
-        given.check(&header, master)?;
+        imported.check(&header, master)?;
         let len_bytes = file.metadata().map_err(failed())?.len();
         let records = len_bytes.saturating_sub(HEADER_LEN_BYTES) / RECORD_LEN_BYTES;
-        given.records = u32::try_from(records).map_err(|_| given.bad("it is too long"))?;
-        let mut places = Vec::with_capacity(given.records as usize);
+        imported.records = u32::try_from(records).map_err(|_| imported.bad("it is too long"))?;
+        let mut places = Vec::with_capacity(imported.records as usize);
         let mut bytes = [0; size_of::<Record>()];
-        for place in 0..given.records {
+        for place in 0..imported.records {
             input.read_exact(&mut bytes).map_err(failed())?;
             if let Ok((record, _)) = Record::ref_from_prefix(&bytes) {
                 places.push((record.owner.key(), place));
             }
         }
-        given.file = Some(Arc::new(file));
-        given.with(places);
-        Ok(given)
+        imported.file = Some(Arc::new(file));
+        imported.add_places(places);
+        Ok(imported)
     }
 
     fn check(&self, header: &Header, master: &MasterKey) -> Result<(), Error> {
         let expected = Header::of(master);
         if header.magic != MAGIC {
-            return Err(self.bad("it is no file of device keys"));
+            return Err(self.bad("it is not a file of device keys; restore it from a backup"));
         }
         if header.version.get() > FORMAT_VERSION {
-            return Err(self.bad("a newer version wrote it; use that one"));
+            return Err(self.bad("a newer version wrote it; use that version"));
         }
         if header.check_value != expected.check_value {
-            return Err(self.bad("it is sealed under another master key"));
+            return Err(self.bad(
+                "it is sealed under another master key; restore master.key and this file together",
+            ));
         }
         if header.as_bytes() != expected.as_bytes() {
             return Err(self.bad("it is damaged; restore it from a backup"));
@@ -113,30 +114,30 @@ impl Given {
         self.places.is_empty()
     }
 
-    /// Adds places; of two of one key the later counts, if its record is sound. A file
-    /// system may end a file that was cut off with zeros.
-    fn with(&mut self, places: Vec<Place>) {
+    /// Adds places. If a key has several records, the latest sound one is valid: after a
+    /// crash, a file system may have filled the end of the file with zeros.
+    fn add_places(&mut self, places: Vec<Place>) {
         self.places.extend(places);
         self.places.sort_unstable_by_key(|(key, place)| (*key, Reverse(*place)));
-        let counts = |of_key: &[Place]| match of_key {
+        let valid = |of_key: &[Place]| match of_key {
             [] | [_] => of_key.first().copied(),
             several => {
                 let sound = several.iter().find(|(key, place)| self.read(*key, *place).is_some());
                 sound.or(several.first()).copied()
             }
         };
-        self.places = self.places.chunk_by(|a, b| a.0 == b.0).filter_map(counts).collect();
+        self.places = self.places.chunk_by(|a, b| a.0 == b.0).filter_map(valid).collect();
     }
 
-    /// These keys without those of devices that are in none of `ranges`.
+    /// The keys of the devices in `ranges`, without all other keys.
     pub(super) fn only(&self, ranges: &[DeviceRange]) -> Self {
         let mut ranges = ranges.to_vec();
         ranges.sort_unstable_by_key(|range| (range.generation, range.first));
         let is_in = |(key, _): &Place| {
-            let behind = ranges.partition_point(|range| {
+            let end = ranges.partition_point(|range| {
                 (range.generation, range.first) <= (key.generation, key.device)
             });
-            let range = behind.checked_sub(1).and_then(|at| ranges.get(at));
+            let range = end.checked_sub(1).and_then(|at| ranges.get(at));
             range.is_some_and(|range| {
                 range.generation == key.generation && key.device <= range.last()
             })
@@ -152,12 +153,12 @@ impl Given {
         Self { lost, ..kept }
     }
 
-    /// How many records the file has, sound or not.
+    /// How many records the file has, valid or not.
     pub(super) fn record_count(&self) -> u64 {
         self.records.into()
     }
 
-    /// The keys that should be there and are not, or cannot be unsealed.
+    /// The keys that are missing or cannot be unsealed.
     pub(super) fn unusable(&self) -> Vec<KeyId> {
         let damaged = |(key, place): &Place| self.read(*key, *place).is_none().then_some(*key);
         let mut unusable: Vec<KeyId> = self.places.par_iter().filter_map(damaged).collect();
@@ -172,11 +173,11 @@ impl Given {
         Self { path, file, sealer, places, lost, records: *records }
     }
 
-    /// Whether there is a key of every device of `range`.
+    /// Whether every device of `range` has a key.
     pub(super) fn has_all(&self, range: &DeviceRange) -> bool {
         let DeviceRange { first, count, generation, .. } = *range;
         let key = |device| KeyId { device, generation };
-        // Sorted by device first: other generations stand between.
+        // Places are sorted by device first, so other generations lie between.
         let from = self.places.partition_point(|(known, _)| *known < key(first));
         let of_range =
             self.places.iter().skip(from).take_while(|(known, _)| known.device <= range.last());
@@ -184,8 +185,8 @@ impl Given {
         found == count as usize
     }
 
-    /// The keys of `key`: nothing if they were not given, and nothing in it if they cannot
-    /// be read.
+    /// The hint key and the packet key of `key`: `None` if they were not imported,
+    /// `Some(None)` if they were and cannot be unsealed.
     pub(super) fn unseal(&self, key: KeyId) -> Option<Option<(HintKey, PacketKey)>> {
         match self.place_of(key) {
             Some(place) => Some(self.read(key, place)),
@@ -202,12 +203,12 @@ impl Given {
         self.sealer.unseal(&self.record(key, place)?)
     }
 
-    /// The hint key and the 32 bytes of the packet key at a place; `None` if they are damaged.
+    /// The hint key and the 32 bytes of the packet key of a record; `None` if it is damaged.
     pub(super) fn read_bytes(&self, place: Place) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
         self.sealer.unseal_bytes(&self.record(place.0, place.1)?)
     }
 
-    /// Whose record stands where, in the order of keys.
+    /// The owner and the number of each valid record, in the order of owners.
     pub(super) fn places(&self) -> &[Place] {
         &self.places
     }
@@ -216,11 +217,11 @@ impl Given {
         let mut record = Record::new_zeroed();
         let offset = HEADER_LEN_BYTES + u64::from(place) * RECORD_LEN_BYTES;
         self.file.as_ref()?.read_exact_at(record.as_mut_bytes(), offset).ok()?;
-        // A file that changed behind our back has other owners than it had.
+        // The owner differs if another process has changed the file since it was read.
         (record.owner.key() == key).then_some(record)
     }
 
-    /// Unseals every key, and returns how many there are.
+    /// Unseals every key. Returns the number of keys.
     pub(super) fn verify(&self) -> Result<u64, Error> {
         match self.unusable().first() {
             Some(KeyId { device, .. }) => {
@@ -230,18 +231,18 @@ impl Given {
         }
     }
 
-    /// The file to append to, behind its last whole record; made if it is not there.
-    pub(super) fn append(&self, master: &MasterKey) -> Result<Appended, Error> {
+    /// Begins to append records after the last whole record. Creates a missing file.
+    pub(super) fn append(&self, master: &MasterKey) -> Result<AppendedKeys, Error> {
         let file = match &self.file {
             Some(file) => file.clone(),
-            // An import that was refused made it.
+            // An import that was rejected may have created the file.
             None => match Self::open(&self.path, master)?.file {
                 Some(file) => file,
                 None => Arc::new(self.create(master)?),
             },
         };
-        let appended = Appended {
-            given: self.clone(),
+        let appended = AppendedKeys {
+            imported: self.clone(),
             file,
             new: Vec::new(),
             buffer: Vec::new(),
@@ -251,8 +252,8 @@ impl Given {
         Ok(appended)
     }
 
-    /// Makes a file without records, whole or not at all. Its name is durable once an import
-    /// is [finished](Appended::finish).
+    /// Creates a file without records, whole or not at all. Its name is durable once an import
+    /// is [finished](AppendedKeys::finish).
     fn create(&self, master: &MasterKey) -> Result<File, Error> {
         let mut draft = Draft::beside(&self.path)?;
         draft.write(Header::of(master).as_bytes())?;
@@ -260,9 +261,10 @@ impl Given {
     }
 }
 
-/// Records on their way into the file; they are taken back unless they are kept.
-pub(super) struct Appended {
-    given: Given,
+/// Records that are being appended. They are cut off again unless they are
+/// [kept](Self::keep).
+pub(super) struct AppendedKeys {
+    imported: ImportedKeys,
     file: Arc<File>,
     new: Vec<Place>,
     buffer: Vec<u8>,
@@ -272,31 +274,34 @@ pub(super) struct Appended {
 /// Bytes that are written at a time.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
 
-impl Appended {
+impl AppendedKeys {
     /// Appends the keys of a device.
     pub(super) fn add(&mut self, key: KeyId, keys: (&HintKey, &[u8; 32])) -> Result<(), Error> {
         let place = u32::try_from(self.new.len()).ok();
-        let place = place.and_then(|new| self.given.records.checked_add(new));
-        let place = place.ok_or_else(|| self.given.bad("it is full; make another fleet"))?;
-        let record = self.given.sealer.seal(key, keys.0, keys.1);
-        let record = record.ok_or_else(|| self.given.bad("a key cannot be sealed"))?;
+        let place = place.and_then(|new| self.imported.records.checked_add(new));
+        let place = place.ok_or_else(|| self.imported.bad("it is full; create another fleet"))?;
+        let record = self.imported.sealer.seal(key, keys.0, keys.1);
+        let record = record.ok_or_else(|| self.imported.bad("a key cannot be sealed"))?;
         self.new.push((key, place));
         self.buffer.extend_from_slice(record.as_bytes());
         if self.buffer.len() >= BUFFER_LEN_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Writes out what is in the buffer, which ends with the last record added.
+    /// Writes the buffer, which ends with the last record added.
     fn flush(&mut self) -> Result<(), Error> {
-        let records = u64::from(self.given.records) + self.new.len() as u64;
+        let records = u64::from(self.imported.records) + self.new.len() as u64;
         let end = HEADER_LEN_BYTES + records * RECORD_LEN_BYTES;
         self.file
             .write_all_at(&self.buffer, end - self.buffer.len() as u64)
-            .map_err(Error::io("writing the device keys", &self.given.path))?;
+            .map_err(Error::io("writing the device keys", &self.imported.path))?;
         self.buffer.clear();
         Ok(())
     }
 
-    /// The devices whose keys were added, in order, each once.
+    /// The owners of the records that were added, in order.
+    ///
+    /// # Errors
+    /// [`Error::DeviceTwice`] if a device was added twice.
     pub(super) fn keys(&self) -> Result<Vec<KeyId>, Error> {
         let mut keys: Vec<KeyId> = self.new.iter().map(|(key, _)| *key).collect();
         keys.par_sort_unstable();
@@ -307,47 +312,47 @@ impl Appended {
         twice.map_or(Ok(keys), |device| Err(Error::DeviceTwice { device }))
     }
 
-    /// Makes what was added durable, and gives the keys with it.
-    pub(super) fn finish(&mut self) -> Result<Given, Error> {
+    /// Makes the added records durable, and returns all keys including them.
+    pub(super) fn finish(&mut self) -> Result<ImportedKeys, Error> {
         self.flush()?;
-        let failed = |doing| Error::io(doing, &self.given.path);
+        let failed = |doing| Error::io(doing, &self.imported.path);
         self.file.sync_all().map_err(failed("syncing the device keys"))?;
-        // Whoever made the file may have been stopped before its name was durable.
-        sync_folder_of(&self.given.path)?;
-        let mut given = self.given.clone();
+        // The process that created the file may have ended before its name was durable.
+        sync_folder_of(&self.imported.path)?;
+        let mut imported = self.imported.clone();
         let new = u32::try_from(self.new.len()).unwrap_or(u32::MAX);
-        given.records = given.records.saturating_add(new);
-        given.file = Some(self.file.clone());
-        given.with(std::mem::take(&mut self.new));
-        Ok(given)
+        imported.records = imported.records.saturating_add(new);
+        imported.file = Some(self.file.clone());
+        imported.add_places(std::mem::take(&mut self.new));
+        Ok(imported)
     }
 
     /// The number of the first record that was added.
     pub(super) fn first_new(&self) -> u32 {
-        self.given.records
+        self.imported.records
     }
 
-    /// From now on the records stay in the file.
+    /// Keeps the records in the file from now on.
     pub(super) const fn keep(&mut self) {
         self.is_kept = true;
     }
 
-    /// Takes the records back after all.
+    /// Cuts the records off after all.
     pub(super) fn take_back(mut self) {
         self.is_kept = false;
     }
 
-    /// Cuts the file to what was there before.
+    /// Truncates the file to the records before this import.
     fn cut(&self) -> std::io::Result<()> {
-        let records = u64::from(self.given.records);
+        let records = u64::from(self.imported.records);
         self.file.set_len(HEADER_LEN_BYTES + records * RECORD_LEN_BYTES)
     }
 }
 
-impl Drop for Appended {
+impl Drop for AppendedKeys {
     fn drop(&mut self) {
         if !self.is_kept {
-            // What stays is of no device, and the next import goes over it.
+            // If this fails, the records belong to no device and the next import overwrites them.
             let _ = self.cut();
         }
     }

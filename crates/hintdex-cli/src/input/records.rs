@@ -1,4 +1,4 @@
-//! Keys as people have them: CSV with a header line, or JSON lines.
+//! Records of keys: CSV with a header line, or JSON lines.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -7,66 +7,66 @@ use clap::ValueEnum;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use zeroize::Zeroizing;
 
-use crate::secret_input::{SecretReader, describe, shown};
+use super::secret::{SecretReader, describe, shown};
 
-/// The longest line that is read.
+/// The longest line that is read, in bytes.
 const MAX_LINE_LEN_BYTES: u64 = 4096;
-/// The room for a line and the byte that shows that it is longer.
+/// The room for a line, and for the byte that shows that it is too long.
 const LINE_ROOM_BYTES: usize = 4096 + 1;
-/// What is read at a time.
+/// Bytes that are read at a time.
 const BUFFER_LEN_BYTES: usize = 1 << 16;
 
-/// What the lines of a file are.
+/// The format of a file of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A header line with the columns' names, then a line for each row
+    /// A header line with the names of the columns, then one line for each record
     Csv,
-    /// A JSON object a line
+    /// One JSON object a line
     Json,
 }
 
-/// A column that rows of a kind may have.
+/// A column of a table.
 #[derive(Debug)]
 pub struct Column {
     pub name: &'static str,
-    /// Another name for it.
+    /// A second name of the column.
     pub also: Option<&'static str>,
-    pub is_needed: bool,
+    pub is_required: bool,
 }
 
 impl Column {
-    pub const fn needed(name: &'static str) -> Self {
-        Self { name, also: None, is_needed: true }
+    pub const fn required(name: &'static str) -> Self {
+        Self { name, also: None, is_required: true }
     }
 
     pub const fn optional(name: &'static str) -> Self {
-        Self { name, also: None, is_needed: false }
+        Self { name, also: None, is_required: false }
     }
 }
 
-/// The columns of a kind of rows.
+/// The columns of one kind of records.
 #[derive(Debug)]
 pub struct Table {
-    /// What needs them, for messages.
+    /// The name of the kind, for messages.
     pub name: &'static str,
     pub columns: &'static [Column],
 }
 
 impl Table {
-    /// The place of the column called `name`, which is the `number`th of its line.
-    fn place(&'static self, number: usize, name: &str) -> Result<usize, BadRow> {
+    /// The index of the column called `name`, which is field `number` of its line.
+    fn place(&'static self, number: usize, name: &str) -> Result<usize, BadRecord> {
         let is_it = |column: &Column| column.name == name || column.also == Some(name);
         let place = self.columns.iter().position(is_it);
-        place.ok_or_else(|| BadRow::UnknownColumn { number, name: shown(name), table: self })
+        place.ok_or_else(|| BadRecord::UnknownColumn { number, name: shown(name), table: self })
     }
 
     fn name_at(&self, place: usize) -> &'static str {
         self.columns.get(place).map_or("", |column| column.name)
     }
 
-    fn needed(&self) -> String {
-        let needed = self.columns.iter().filter(|column| column.is_needed);
-        let names: Vec<_> = needed.map(|column| column.name).collect();
+    fn required(&self) -> String {
+        let required = self.columns.iter().filter(|column| column.is_required);
+        let names: Vec<_> = required.map(|column| column.name).collect();
         format!("{} needs {}", self.name, names.join(","))
     }
 
@@ -76,16 +76,16 @@ impl Table {
     }
 }
 
-/// Why a line is no row. What was given is described and never quoted: any text of a file
-/// of keys may be a key, a header that is missing or a column that slipped included.
+/// Why a line is no record. The text of a field is described and never quoted: any text in
+/// a file of keys may be a key, also if the header is missing or a column has shifted.
 #[derive(Debug)]
-pub enum BadRow {
+pub enum BadRecord {
     TooLong,
     NotText,
     NotAnObject,
     UnknownColumn {
         number: usize,
-        /// The name, as far as it is [shown].
+        /// The name, as a message may [show](shown) it.
         name: String,
         table: &'static Table,
     },
@@ -94,7 +94,7 @@ pub enum BadRow {
         name: &'static str,
         table: &'static Table,
     },
-    Cells {
+    FieldCount {
         got: usize,
         expected: usize,
     },
@@ -105,7 +105,7 @@ pub enum BadRow {
     },
     KeyNotHex {
         name: &'static str,
-        /// How many characters of which kind are there.
+        /// The number and kind of the characters in the field.
         given: String,
         len_bytes: usize,
     },
@@ -114,21 +114,21 @@ pub enum BadRow {
     },
     Number {
         name: &'static str,
-        /// What is there, as far as it is [shown].
+        /// The field, as a message may [show](shown) it.
         given: String,
     },
-    /// A value that is out of its range, and what that is.
+    /// A value out of its range, and the range.
     Range {
         name: &'static str,
-        /// What is there, as far as it is [shown].
+        /// The field, as a message may [show](shown) it.
         given: String,
         allowed: &'static str,
     },
-    /// What only rows of this kind can have wrong.
+    /// A fault of one kind of records.
     Other(&'static str),
 }
 
-impl fmt::Display for BadRow {
+impl fmt::Display for BadRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "longer than {MAX_LINE_LEN_BYTES} bytes"),
@@ -137,11 +137,11 @@ impl fmt::Display for BadRow {
             Self::UnknownColumn { number, name, table } => {
                 write!(f, "unknown column {name} in place {number}; {}", table.known())
             }
-            Self::TwiceColumn(name) => write!(f, "column {name} is there twice; remove one"),
+            Self::TwiceColumn(name) => write!(f, "column {name} occurs twice; remove one"),
             Self::MissingColumn { name, table } => {
-                write!(f, "no column {name}; {}", table.needed())
+                write!(f, "no column {name}; {}", table.required())
             }
-            Self::Cells { got, expected } => {
+            Self::FieldCount { got, expected } => {
                 write!(f, "{got} values where the header has {expected} columns")
             }
             Self::KeyLength { name, digits, len_bytes } => write!(
@@ -158,7 +158,7 @@ impl fmt::Display for BadRow {
                 write!(f, "the {name} is all zeros; give the device a random key")
             }
             Self::Number { name, given } => {
-                write!(f, "{name} {given} is no whole number in its range")
+                write!(f, "{name} {given} is not a whole number in its range")
             }
             Self::Range { name, given, allowed } => {
                 write!(f, "{name} {given} is out of range; it is {allowed}")
@@ -168,103 +168,104 @@ impl fmt::Display for BadRow {
     }
 }
 
-/// The cells of a line, by column.
-pub struct Cells<'l> {
+/// The fields of a line, by column.
+pub struct Fields<'l> {
     table: &'static Table,
     texts: Vec<Option<&'l str>>,
 }
 
-impl<'l> Cells<'l> {
+impl<'l> Fields<'l> {
     fn new(table: &'static Table) -> Self {
         Self { table, texts: vec![None; table.columns.len()] }
     }
 
-    fn set(&mut self, place: usize, text: &'l str) -> Result<(), BadRow> {
+    fn set(&mut self, place: usize, text: &'l str) -> Result<(), BadRecord> {
         match self.texts.get_mut(place) {
-            Some(cell @ None) => {
-                *cell = Some(text);
+            Some(field @ None) => {
+                *field = Some(text);
                 Ok(())
             }
-            _ => Err(BadRow::TwiceColumn(self.table.name_at(place))),
+            _ => Err(BadRecord::TwiceColumn(self.table.name_at(place))),
         }
     }
 
-    /// What stands in a column, if anything does.
+    /// The text of a column; `None` if the line has no such field.
     pub fn get(&self, name: &str) -> Option<&'l str> {
         let place = self.table.columns.iter().position(|column| column.name == name)?;
         self.texts.get(place).copied().flatten()
     }
 
-    /// What stands in a column.
-    pub fn need(&self, name: &'static str) -> Result<&'l str, BadRow> {
-        self.get(name).ok_or(BadRow::MissingColumn { name, table: self.table })
+    /// The text of a required column.
+    pub fn require(&self, name: &'static str) -> Result<&'l str, BadRecord> {
+        self.get(name).ok_or(BadRecord::MissingColumn { name, table: self.table })
     }
 
-    /// The number in a column.
-    pub fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<N, BadRow> {
-        let text = self.need(name)?;
-        text.parse().map_err(|_| BadRow::Number { name, given: shown(text) })
+    /// The number in a required column.
+    pub fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<N, BadRecord> {
+        let text = self.require(name)?;
+        text.parse().map_err(|_| BadRecord::Number { name, given: shown(text) })
     }
 
-    /// The key in a column, in hex. A key of zeros is one that nobody has written yet.
+    /// The key in a required column, in hex. A key of zeros is rejected: it was never written.
     pub fn key<const LEN: usize>(
         &self,
         name: &'static str,
-    ) -> Result<Zeroizing<[u8; LEN]>, BadRow> {
-        let digits = self.need(name)?;
+    ) -> Result<Zeroizing<[u8; LEN]>, BadRecord> {
+        let digits = self.require(name)?;
         let mut key = Zeroizing::new([0; LEN]);
         hex::decode_to_slice(digits, key.as_mut_slice()).map_err(|_| {
             if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                BadRow::KeyLength { name, digits: digits.len(), len_bytes: LEN }
+                BadRecord::KeyLength { name, digits: digits.len(), len_bytes: LEN }
             } else {
-                BadRow::KeyNotHex { name, given: describe(digits), len_bytes: LEN }
+                BadRecord::KeyNotHex { name, given: describe(digits), len_bytes: LEN }
             }
         })?;
         if key.iter().fold(0, |all, byte| all | byte) == 0 {
-            return Err(BadRow::ZeroKey { name });
+            return Err(BadRecord::ZeroKey { name });
         }
         Ok(key)
     }
 }
 
-/// Reads rows line by line.
-pub struct Rows<R> {
+/// Reads records line by line.
+pub struct InputRecords<R> {
     input: SecretReader<R>,
     table: &'static Table,
-    /// What the lines are, once it is known.
+    /// The format, once it is known.
     format: Option<Format>,
-    /// The places of a CSV's columns, once its header is read.
+    /// The columns of a CSV file in their order, once its header is read.
     header: Option<Vec<usize>>,
     line: Zeroizing<Vec<u8>>,
     number: u64,
 }
 
-impl<R: Read> Rows<R> {
+impl<R: Read> InputRecords<R> {
     pub fn new(input: R, table: &'static Table, format: Option<Format>) -> Self {
         let input = SecretReader::new(BUFFER_LEN_BYTES, input);
-        // Of its full length: a line that grew would leave copies of keys on the heap.
+        // The capacity is the longest line: a buffer that grows would leave copies of keys on
+        // the heap.
         let line = Zeroizing::new(Vec::with_capacity(LINE_ROOM_BYTES));
         Self { input, table, format, header: None, line, number: 0 }
     }
 
-    /// The number of the line that was read last, from 1.
+    /// The number of the last line read, from 1.
     pub const fn line_number(&self) -> u64 {
         self.number
     }
 
-    /// What `parse` makes of the next line that is not empty; nothing at the end. After a
-    /// header that cannot be used nothing can be told of other lines.
-    pub fn next_row<T>(
+    /// The result of `parse` for the next line that is not empty; `None` at the end. After a
+    /// header that cannot be used, no further line can be read.
+    pub fn next_record<T>(
         &mut self,
-        parse: impl FnOnce(&Cells<'_>) -> Result<T, BadRow>,
-    ) -> io::Result<Option<Result<T, BadRow>>> {
+        parse: impl FnOnce(&Fields<'_>) -> Result<T, BadRecord>,
+    ) -> io::Result<Option<Result<T, BadRecord>>> {
         loop {
             let Some(is_whole) = self.next_line()? else { return Ok(None) };
             if !is_whole {
-                return Ok(Some(Err(BadRow::TooLong)));
+                return Ok(Some(Err(BadRecord::TooLong)));
             }
             let Ok(text) = std::str::from_utf8(&self.line) else {
-                return Ok(Some(Err(BadRow::NotText)));
+                return Ok(Some(Err(BadRecord::NotText)));
             };
             let text = text.trim_start_matches('\u{feff}').trim();
             if text.is_empty() {
@@ -273,10 +274,10 @@ impl<R: Read> Rows<R> {
             let is_object = text.starts_with('{');
             let format =
                 *self.format.get_or_insert(if is_object { Format::Json } else { Format::Csv });
-            let row = match (format, &self.header) {
+            let record = match (format, &self.header) {
                 (Format::Json, _) => read_object(text, self.table, parse),
                 (Format::Csv, Some(header)) => {
-                    read_cells(text, header, self.table).and_then(|cells| parse(&cells))
+                    read_csv(text, header, self.table).and_then(|fields| parse(&fields))
                 }
                 (Format::Csv, None) => match read_header(text, self.table) {
                     Ok(header) => {
@@ -286,93 +287,94 @@ impl<R: Read> Rows<R> {
                     Err(bad) => Err(bad),
                 },
             };
-            return Ok(Some(row));
+            return Ok(Some(record));
         }
     }
 
-    /// Whether the first line was a header that cannot be used.
+    /// Whether the first line is a header that cannot be used.
     pub const fn lacks_header(&self) -> bool {
         matches!(self.format, Some(Format::Csv)) && self.header.is_none()
     }
 
-    /// Reads a line, and says whether it is all of it; nothing at the end.
+    /// Reads a line. Returns whether the whole line was kept; `None` at the end.
     fn next_line(&mut self) -> io::Result<Option<bool>> {
         self.line.clear();
-        let most = MAX_LINE_LEN_BYTES + 1;
-        if self.input.by_ref().take(most).read_until(b'\n', &mut self.line)? == 0 {
+        let max = MAX_LINE_LEN_BYTES + 1;
+        if self.input.by_ref().take(max).read_until(b'\n', &mut self.line)? == 0 {
             return Ok(None);
         }
         self.number += 1;
-        // What is not the end of a line is as long as one may be, or the end of all.
-        let is_cut = |line: &[u8]| line.len() as u64 == most && !line.ends_with(b"\n");
+        // Without a line end, the line is too long, or the input has ended.
+        let is_cut = |line: &[u8]| line.len() as u64 == max && !line.ends_with(b"\n");
         let is_whole = !is_cut(&self.line);
         while is_cut(&self.line) {
             self.line.clear();
-            self.input.by_ref().take(most).read_until(b'\n', &mut self.line)?;
+            self.input.by_ref().take(max).read_until(b'\n', &mut self.line)?;
         }
         Ok(Some(is_whole))
     }
 }
 
-fn read_header(text: &str, table: &'static Table) -> Result<Vec<usize>, BadRow> {
+fn read_header(text: &str, table: &'static Table) -> Result<Vec<usize>, BadRecord> {
     let mut places = Vec::new();
-    for (number, name) in (1..).zip(cells(text)) {
+    for (number, name) in (1..).zip(csv_fields(text)) {
         let place = table.place(number, name)?;
         if places.contains(&place) {
-            return Err(BadRow::TwiceColumn(table.name_at(place)));
+            return Err(BadRecord::TwiceColumn(table.name_at(place)));
         }
         places.push(place);
     }
     let is_missing =
-        |(place, column): &(usize, &Column)| column.is_needed && !places.contains(place);
+        |(place, column): &(usize, &Column)| column.is_required && !places.contains(place);
     match table.columns.iter().enumerate().find(is_missing) {
-        Some((_, Column { name, .. })) => Err(BadRow::MissingColumn { name, table }),
+        Some((_, Column { name, .. })) => Err(BadRecord::MissingColumn { name, table }),
         None => Ok(places),
     }
 }
 
-fn read_cells<'l>(
+fn read_csv<'l>(
     text: &'l str,
     header: &[usize],
     table: &'static Table,
-) -> Result<Cells<'l>, BadRow> {
-    let (got, expected) = (cells(text).count(), header.len());
+) -> Result<Fields<'l>, BadRecord> {
+    let (got, expected) = (csv_fields(text).count(), header.len());
     if got != expected {
-        return Err(BadRow::Cells { got, expected });
+        return Err(BadRecord::FieldCount { got, expected });
     }
-    let mut row = Cells::new(table);
-    for (place, cell) in header.iter().zip(cells(text)) {
-        row.set(*place, cell)?;
+    let mut fields = Fields::new(table);
+    for (place, field) in header.iter().zip(csv_fields(text)) {
+        fields.set(*place, field)?;
     }
-    Ok(row)
+    Ok(fields)
 }
 
-/// The cells of a line. None of ours holds a comma, so quotes are only taken off.
-fn cells(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(|cell| {
-        let cell = cell.trim();
-        cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')).unwrap_or(cell)
+/// The fields of a CSV line. No field of these tables holds a comma, so quotes are only
+/// removed.
+fn csv_fields(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(|field| {
+        let field = field.trim();
+        field.strip_prefix('"').and_then(|field| field.strip_suffix('"')).unwrap_or(field)
     })
 }
 
 fn read_object<T>(
     text: &str,
     table: &'static Table,
-    parse: impl FnOnce(&Cells<'_>) -> Result<T, BadRow>,
-) -> Result<T, BadRow> {
-    // What is escaped is put together in memory that nobody wipes.
+    parse: impl FnOnce(&Fields<'_>) -> Result<T, BadRecord>,
+) -> Result<T, BadRecord> {
+    // The parser decodes escapes into memory that is never zeroized.
     if text.contains('\\') {
-        return Err(BadRow::Other("no value needs an escape; write it without a backslash"));
+        return Err(BadRecord::Other("no value needs an escape; write it without a backslash"));
     }
-    let Object(members) = serde_json::from_str(text).map_err(|_| BadRow::NotAnObject)?;
-    let mut row = Cells::new(table);
+    let Object(members) = serde_json::from_str(text).map_err(|_| BadRecord::NotAnObject)?;
+    let mut fields = Fields::new(table);
     for (number, (name, value)) in (1..).zip(&members) {
-        row.set(table.place(number, name)?, value)?;
+        fields.set(table.place(number, name)?, value)?;
     }
-    parse(&row)
+    parse(&fields)
 }
 
-/// A JSON object of numbers and strings. Each text is wiped, also where the line is bad.
+/// A JSON object of numbers and strings. Each text is zeroized, also if the line is bad.
 struct Object(Vec<(Zeroizing<String>, Zeroizing<String>)>);
 
 impl<'de> Deserialize<'de> for Object {
@@ -397,7 +399,7 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-/// A string, or a number as a text.
+/// A string, or a number as text.
 struct Text(Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for Text {
@@ -423,7 +425,7 @@ impl<'de> Deserialize<'de> for Text {
             }
 
             fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Text, E> {
-                // No column has fractions; their digits may be those of a key.
+                // No column holds fractions, and the digits may be those of a key.
                 Err(E::custom("a number with a fraction"))
             }
         }
@@ -431,9 +433,9 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// What is reported of bad lines: the first, and how many more there are.
+/// The report on bad lines: the first, and the number of the others.
 pub struct BadLines {
-    /// What is counted: lines, or records.
+    /// The unit that is counted: line or record.
     unit: &'static str,
     first: Option<String>,
     more: u64,
@@ -446,7 +448,7 @@ impl Default for BadLines {
 }
 
 impl BadLines {
-    /// Nothing is bad yet of what is counted in `unit`s.
+    /// A report without a bad line, which counts in `unit`s.
     pub const fn of(unit: &'static str) -> Self {
         Self { unit, first: None, more: 0 }
     }
@@ -458,12 +460,12 @@ impl BadLines {
         }
     }
 
-    /// Counts lines that are bad for the same reason.
+    /// Counts further bad lines.
     pub const fn add_more(&mut self, more: u64) {
         self.more += more;
     }
 
-    /// What is to be said of them; nothing where there are none.
+    /// The message; `None` without a bad line.
     pub fn message(&self) -> Option<String> {
         let (first, unit) = (self.first.as_ref()?, self.unit);
         let more = match self.more {

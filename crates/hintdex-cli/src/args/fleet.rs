@@ -1,0 +1,163 @@
+//! The command lines of the commands on fleets.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use hintdex::Durability;
+use hintdex::snapshot::Encoding;
+use hintdex::wire::{HintScheme, NonceKind};
+
+use super::ids::IdRange;
+use super::values::{parse_encoding, parse_nonces, parse_scheme, parse_share};
+use crate::unix_time::parse_time;
+
+#[derive(Debug, ClapArgs)]
+pub struct ProvisionArgs {
+    /// The folder of the fleet; created if it does not exist
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// The number of devices to add, with consecutive ids
+    #[arg(long, value_name = "N", required_unless_present_any = ["ids", "keys"])]
+    pub devices: Option<u64>,
+    /// The id of the first of these devices
+    #[arg(long, value_name = "ID", default_value_t = 0, requires = "devices")]
+    pub first_device: u64,
+    /// The ids of the devices to add, like 0-999,5000,70000-79999
+    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with_all = ["devices", "keys"])]
+    pub ids: Vec<IdRange>,
+    /// A file of the devices to add; - for standard input. CSV with a header line or JSON lines
+    /// with the column id, and with hint_key and dev_key in hex where devices bring their own
+    /// keys; or binary records (docs/format/device-keys.md)
+    #[arg(long, value_name = "FILE", conflicts_with = "devices")]
+    pub keys: Option<PathBuf>,
+    /// A file with the master key, 64 hex digits [default: a new random key in DIR/master.key]
+    #[arg(long, value_name = "FILE")]
+    pub master_key: Option<PathBuf>,
+    /// How many coming hints of each device the index holds [default: 16]
+    #[arg(long, value_name = "W")]
+    pub lookahead: Option<u32>,
+    /// The hint scheme: aes128, speck64, or aes128-trunc:4 to aes128-trunc:12 [default: aes128]
+    #[arg(long, value_name = "SCHEME", value_parser = parse_scheme)]
+    pub hint: Option<HintScheme>,
+    /// The kind of nonces: counter; or from the device's clock, day-counter or step:SECONDS
+    /// [default: counter]
+    #[arg(long, value_name = "KIND", value_parser = parse_nonces)]
+    pub nonce: Option<NonceKind>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct DecodeArgs {
+    /// The folder of the fleet
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// A snapshot to ask before the index; given twice for two, the newer one first
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Vec<PathBuf>,
+    /// Which crashes an accepted packet survives
+    #[arg(long, value_enum, default_value_t = Sync::Batch)]
+    pub sync: Sync,
+    /// From the next roll on, leave out of the index the hints that the fleet's own snapshot
+    /// holds
+    #[arg(long)]
+    pub lean: bool,
+    /// The share of one core that scans of all devices may take, like 0.1, so that garbage
+    /// cannot delay packets that the index resolves. A packet that waits for a scan is reported
+    /// as unknown, and after its scan once more with "late" [default: no bound]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub scan_share: Option<f64>,
+    /// Packets, one line of hex each; - for standard input. With clocked nonces, the time of
+    /// reception may follow on the line: a unix time or RFC 3339, the present if absent
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+}
+
+/// Which crashes an accepted packet survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sync {
+    /// Crashes of the machine: each batch of verdicts is synced before it is written out
+    Batch,
+    /// Crashes of the process only
+    None,
+}
+
+impl From<Sync> for Durability {
+    fn from(sync: Sync) -> Self {
+        match sync {
+            Sync::Batch => Self::Sync,
+            Sync::None => Self::ProcessCrash,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RollArgs {
+    /// The folder of the fleet
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// Leave out of the index the hints that the fleet's own snapshot holds; without this
+    /// option, the index holds every hint again
+    #[arg(long)]
+    pub lean: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ResolveArgs {
+    /// The folder of the fleet
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// A snapshot to ask before the index; given twice for two, the newer one first
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Vec<PathBuf>,
+    /// Hints, in hex
+    #[arg(value_name = "HINT_HEX", required = true)]
+    pub hints: Vec<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct InspectArgs {
+    /// The folder of a fleet, or a snapshot file
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct VerifyArgs {
+    /// The folder of a fleet, or a snapshot file
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// For a snapshot: the folder of its fleet, whose key authenticates the snapshot
+    #[arg(long, value_name = "DIR")]
+    pub index: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct RebuildArgs {
+    /// The folder of the fleet
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// The file to write; an existing file is replaced as a whole
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Bits a hint, 1 to 32: more bits need fewer tries
+    #[arg(long, value_name = "R", conflicts_with = "tries", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub bits: Option<u8>,
+    /// Devices tried for a lookup: more tries need fewer bytes [default: 32]
+    #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tries: Option<u32>,
+    /// How many coming hints of each device the snapshot holds, with counter nonces
+    #[arg(long, value_name = "H", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    pub horizon: u64,
+    /// With clocked nonces, the beginning of the snapshot's span: a unix time or RFC 3339
+    /// [default: the present window]
+    #[arg(long, value_name = "T", requires = "to", value_parser = parse_time)]
+    pub from: Option<u64>,
+    /// The end of that span
+    #[arg(long, value_name = "T", requires = "from", value_parser = parse_time)]
+    pub to: Option<u64>,
+    /// How the snapshot stores hints: ribbon, dense or sorted
+    #[arg(long, value_name = "ENCODING", default_value = "ribbon", value_parser = parse_encoding)]
+    pub encoding: Encoding,
+}

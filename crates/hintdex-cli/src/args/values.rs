@@ -1,0 +1,71 @@
+//! Values of options: schemes, encodings, sizes and shares.
+
+use hintdex::snapshot::Encoding;
+use hintdex::wire::{HintScheme, NonceKind};
+
+/// Reads the name of an encoding of snapshots.
+pub fn parse_encoding(name: &str) -> Result<Encoding, String> {
+    Encoding::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = Encoding::ALL.iter().map(|encoding| encoding.name()).collect();
+        format!("this version knows {}", known.join(", "))
+    })
+}
+
+/// Reads the name of a hint scheme.
+pub fn parse_scheme(name: &str) -> Result<HintScheme, String> {
+    HintScheme::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = HintScheme::ALL.iter().map(|scheme| scheme.name()).collect();
+        format!("this version knows {}", known.join(", "))
+    })
+}
+
+/// Reads the name of a reversible hint scheme.
+pub fn parse_reversible(name: &str) -> Result<HintScheme, String> {
+    let scheme = parse_scheme(name)?;
+    let refused = || "measure knows reversible hints only: aes128 and speck64".into();
+    scheme.is_reversible().then_some(scheme).ok_or_else(refused)
+}
+
+/// Reads the name of a kind of nonces.
+pub fn parse_nonces(name: &str) -> Result<NonceKind, String> {
+    let known = "this version knows counter, day-counter, and step:SECONDS with 1 to 86400 seconds";
+    NonceKind::from_name(name).ok_or_else(|| known.into())
+}
+
+/// Reads a share of one core.
+pub fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1024.0).contains(share));
+    share.ok_or_else(|| "a share of one core is a number like 0.1, 1024 at most".into())
+}
+
+/// Reads a size in bytes like `64M`: a number and one of K, M and G, each 1,024 times the
+/// unit before it.
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    let bad = || "a size is a whole number of bytes, or one with K, M or G; 1M at least".to_owned();
+    let (digits, unit) = match text.trim_end_matches(['b', 'B']).to_ascii_uppercase() {
+        text if text.ends_with('K') => (text.trim_end_matches('K').to_owned(), 1 << 10),
+        text if text.ends_with('M') => (text.trim_end_matches('M').to_owned(), 1 << 20),
+        text if text.ends_with('G') => (text.trim_end_matches('G').to_owned(), 1 << 30),
+        text => (text, 1),
+    };
+    let number: usize = digits.parse().map_err(|_| bad())?;
+    number.checked_mul(unit).filter(|bytes| *bytes >= 1 << 20).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_size;
+
+    #[test]
+    fn sizes_have_units_and_a_least_value() {
+        assert_eq!(parse_size("64M"), Ok(64 << 20));
+        assert_eq!(parse_size("2g"), Ok(2 << 30));
+        assert_eq!(parse_size("4096KB"), Ok(4 << 20));
+        assert_eq!(parse_size("1048576"), Ok(1 << 20));
+        for bad in
+            ["", "M", "1", "-1M", "1.5G", "1T", "99999999999999999999G", "18446744073709551615G"]
+        {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

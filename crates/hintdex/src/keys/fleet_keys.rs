@@ -1,0 +1,103 @@
+//! The keys of a fleet, from its master key and from its file of sealed keys.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use hintdex_core::{DeviceRange, KeyOrigin, LiveIndex};
+use hintdex_wire::{CheckValue, HintKey, KeyId, KeySource, MasterKey, PacketKey};
+
+use super::imported::ImportedKeys;
+use crate::Error;
+
+/// The file of sealed keys, inside a fleet's folder.
+const FILE: &str = "device.keys";
+
+/// The keys of a fleet.
+pub(crate) struct FleetKeys {
+    pub(super) master: MasterKey,
+    /// Replaced as a whole, never changed: keys are read while others are imported.
+    pub(super) imported: ArcSwap<ImportedKeys>,
+    /// Held during an import: there is one at a time.
+    pub(super) importing: Mutex<()>,
+}
+
+impl FleetKeys {
+    /// The keys of the fleet in the folder `dir`, whose master key is `master`.
+    pub(crate) fn open(dir: &Path, master: MasterKey) -> Result<Arc<Self>, Error> {
+        let imported = ArcSwap::from_pointee(ImportedKeys::open(&dir.join(FILE), &master)?);
+        Ok(Arc::new(Self { master, imported, importing: Mutex::default() }))
+    }
+
+    /// Ignores the keys of devices that `index` does not have, which an interrupted import
+    /// left, and takes devices whose key is missing or damaged out of service.
+    ///
+    /// Unseals every imported key, about 1 µs each.
+    ///
+    /// # Errors
+    /// [`Error::KeysMissing`] if the file is missing, or holds fewer keys than the index has
+    /// devices with imported keys.
+    pub(crate) fn reconcile(&self, index: &LiveIndex) -> Result<(), Error> {
+        let (ranges, imported) = (index.imported_ranges(), self.imported.load_full());
+        if ranges.is_empty() && imported.is_empty() {
+            return Ok(());
+        }
+        let kept = imported.only(&ranges);
+        let devices: u64 = ranges.iter().map(|range| u64::from(range.count)).sum();
+        if let Some(range) = ranges.iter().find(|range| !kept.has_all(range))
+            && kept.record_count() < devices
+        {
+            let DeviceRange { first, .. } = *range;
+            return Err(Error::KeysMissing { path: kept.path().into(), first, last: range.last() });
+        }
+        for key in kept.unusable() {
+            let slots = index.slots(key.device).into_iter();
+            for slot in slots.filter(|slot| index.key(*slot) == Some(key)) {
+                index.put_out_of_service(slot, "its key is missing or damaged in device.keys");
+            }
+        }
+        self.imported.store(Arc::new(kept));
+        Ok(())
+    }
+
+    /// Checks that every range whose keys are imported has them.
+    ///
+    /// # Errors
+    /// [`Error::KeysMissing`] for the first range that lacks a key.
+    pub(crate) fn check_imported(&self, ranges: &[DeviceRange]) -> Result<(), Error> {
+        let imported = self.imported.load();
+        let lacks =
+            |range: &&DeviceRange| range.origin == KeyOrigin::Imported && !imported.has_all(range);
+        let Some(range) = ranges.iter().find(lacks) else { return Ok(()) };
+        let (first, last) = (range.first, range.last());
+        Err(Error::KeysMissing { path: imported.path().into(), first, last })
+    }
+
+    /// Unseals every imported key. Returns the number of keys.
+    ///
+    /// # Errors
+    /// [`Error::KeysMissing`] for a key that is missing or damaged.
+    pub(crate) fn verify_imported(&self) -> Result<u64, Error> {
+        self.imported.load().verify()
+    }
+}
+
+impl KeySource for FleetKeys {
+    fn hint_key(&self, key: KeyId) -> Option<HintKey> {
+        match self.imported.load().unseal(key) {
+            None => self.master.hint_key(key),
+            Some(keys) => keys.map(|(hint_key, _)| hint_key),
+        }
+    }
+
+    fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
+        match self.imported.load().unseal(key) {
+            None => self.master.packet_key(key),
+            Some(keys) => keys.map(|(_, packet_key)| packet_key),
+        }
+    }
+
+    fn check_value(&self, context: &[u8]) -> CheckValue {
+        self.master.check_value(context)
+    }
+}

@@ -1,0 +1,25 @@
+//! The parts of a device's keys.
+
+use std::fmt;
+
+/// A part of a device's keys, 16 bytes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyPart {
+    /// The hint key.
+    HintKey,
+    /// The first half of the device key: it encrypts packets.
+    FirstHalf,
+    /// The second half of the device key: it authenticates packets.
+    SecondHalf,
+}
+
+impl fmt::Display for KeyPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HintKey => "hint_key",
+            Self::FirstHalf => "first half of the dev_key",
+            Self::SecondHalf => "second half of the dev_key",
+        })
+    }
+}

@@ -1,0 +1,76 @@
+//! One snapshot that the station asks.
+
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hintdex_core::{SnapshotId, Span, Timing};
+use hintdex_scan::{Match, Search};
+use hintdex_snapshot::{CandidateBatch, Snapshot};
+use hintdex_wire::{Hint, Nonce, Slot};
+
+use super::confirm::confirm_candidates;
+
+/// An attached snapshot and the path of its file.
+pub(crate) struct Attached {
+    path: PathBuf,
+    pub(crate) snapshot: Snapshot,
+    /// Whether a lookup met a damaged block.
+    damaged: AtomicBool,
+}
+
+impl Attached {
+    pub(super) const fn new(path: PathBuf, snapshot: Snapshot) -> Self {
+        Self { path, snapshot, damaged: AtomicBool::new(false) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) const fn id(&self) -> &SnapshotId {
+        self.snapshot.id()
+    }
+
+    /// The span of station time that the snapshot is for; empty with counter nonces.
+    pub(super) fn span(&self) -> &Span {
+        &self.snapshot.params().time_unix_s
+    }
+
+    /// Whether the snapshot may hold a hint that is received at these times.
+    pub(crate) fn is_asked(&self, timing: &Timing, times: &RangeInclusive<u64>) -> bool {
+        self.span().is_empty() || timing.may_hold(self.span(), times)
+    }
+
+    /// Whether a lookup met a damaged block.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Calls `found` with the index of each hint that the snapshot resolves, and its match.
+    ///
+    /// The hints of a damaged block are not found here; they go on to the next source.
+    pub(crate) fn confirm<E>(
+        &self,
+        search: &Search<'_, E>,
+        hints: &[Hint],
+        mut found: impl FnMut(usize, Match),
+    ) where
+        E: Fn(Slot) -> Range<Nonce> + Sync,
+    {
+        let mut batch = CandidateBatch::default();
+        if self.snapshot.candidates_batch(hints, &mut batch).is_ok() {
+            return confirm_candidates(&batch, search, hints, found);
+        }
+        self.damaged.store(true, Ordering::Relaxed);
+        // Hint by hint, so that only the hints of the damaged block are missed.
+        for (index, hint) in hints.iter().enumerate() {
+            let ranges = self.snapshot.candidates(hint).into_iter().flatten();
+            for matched in
+                ranges.flat_map(|range| search.confirm(Slot(range.start)..Slot(range.end), hint))
+            {
+                found(index, matched);
+            }
+        }
+    }
+}

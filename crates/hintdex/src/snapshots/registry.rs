@@ -1,0 +1,192 @@
+//! The attached snapshots of a station, and which of them are kept.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use hintdex_core::{LiveIndex, SnapshotId, Span, Timing};
+use hintdex_snapshot::{ManifestKey, OpenError, Snapshot, SnapshotParams};
+use hintdex_wire::Slot;
+
+use super::attached::Attached;
+use crate::Error;
+
+/// Snapshots that are asked at a time: the newest and its predecessor.
+const MAX_ATTACHED: usize = 2;
+
+/// The snapshots of a station.
+#[derive(Default)]
+pub(crate) struct Snapshots {
+    /// The newest first.
+    attached: ArcSwap<Vec<Arc<Attached>>>,
+}
+
+impl Snapshots {
+    /// Opens the snapshot in the file `path`, which belongs to the station alone, and asks it
+    /// first from now on. It replaces a snapshot of the same path. Returns its id.
+    pub(crate) fn attach(&self, index: &LiveIndex, path: &Path) -> Result<SnapshotId, Error> {
+        self.attach_by(index, path, |path, key| Snapshot::open_own(path, key))
+    }
+
+    /// [`attach`](Self::attach) of any file; `open` opens the file.
+    pub(crate) fn attach_by(
+        &self,
+        index: &LiveIndex,
+        path: &Path,
+        open: fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
+    ) -> Result<SnapshotId, Error> {
+        let key = ManifestKey::of_fleet(index.key_source().as_ref());
+        let snapshot =
+            open(path, &key).map_err(|source| Error::Snapshot { path: path.to_owned(), source })?;
+        check_serves(index, snapshot.params())
+            .map_err(|why| Error::SnapshotRefused { path: path.to_owned(), why })?;
+        let new = Arc::new(Attached::new(path.to_owned(), snapshot));
+        let (timing, now_s) = (index.timing(), index.now_s());
+        self.attached.rcu(|before| {
+            let others = before.iter().filter(|attached| attached.path() != path);
+            // Without a span: the predecessor stays, and the snapshot that a lean window
+            // needs. With spans: one snapshot for each span that has not passed.
+            let needed = index.lean_snapshot();
+            let kept = others.enumerate().filter(|(age, attached)| {
+                if attached.span().is_empty() {
+                    age + 1 < MAX_ATTACHED || Some(*attached.id()) == needed
+                } else {
+                    attached.span() != new.span() && !is_past(attached.span(), &timing, now_s)
+                }
+            });
+            let kept = kept.map(|(_, attached)| attached.clone());
+            std::iter::once(new.clone()).chain(kept).collect::<Vec<_>>()
+        });
+        Ok(*new.id())
+    }
+
+    /// Detaches the snapshots whose span has passed, and returns the paths of their files.
+    pub(crate) fn detach_passed(&self, index: &LiveIndex) -> Vec<PathBuf> {
+        let (timing, now_s) = (index.timing(), index.now_s());
+        let has_passed = |attached: &Attached| is_past(attached.span(), &timing, now_s);
+        let all = self.attached.load();
+        let passed: Vec<_> = all.iter().filter(|attached| has_passed(attached)).collect();
+        let paths = passed.iter().map(|attached| attached.path().to_owned()).collect();
+        if !passed.is_empty() {
+            self.attached.rcu(|before| {
+                before.iter().filter(|attached| !has_passed(attached)).cloned().collect::<Vec<_>>()
+            });
+        }
+        paths
+    }
+
+    /// Whether the snapshot with this id is attached, and no lookup met a damaged block in it.
+    pub(crate) fn serves(&self, id: &SnapshotId) -> bool {
+        let is_one = |attached: &Arc<Attached>| attached.id() == id;
+        self.attached.load().iter().any(is_one) && !self.is_damaged(id)
+    }
+
+    /// Whether a lookup met a damaged block in this snapshot.
+    pub(crate) fn is_damaged(&self, id: &SnapshotId) -> bool {
+        let all = self.attached.load();
+        all.iter().any(|attached| attached.id() == id && attached.is_damaged())
+    }
+
+    /// The paths of the attached snapshots, the newest first.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.attached.load().iter().map(|attached| attached.path().to_owned()).collect()
+    }
+
+    /// The attached snapshots, the newest first.
+    pub(crate) fn attached(&self) -> Guard<Arc<Vec<Arc<Attached>>>> {
+        self.attached.load()
+    }
+}
+
+/// Why a sound snapshot cannot serve an index, if it cannot.
+fn check_serves(index: &LiveIndex, params: &SnapshotParams) -> Result<(), &'static str> {
+    if params.fleet_id != *index.id() || params.hint_scheme != index.params().scheme {
+        return Err("the snapshot is of another fleet");
+    }
+    let is_clocked = index.params().nonces.is_clocked();
+    if is_clocked && is_past(&params.time_unix_s, &index.timing(), index.now_s()) {
+        return Err("the span that it was built for has passed");
+    }
+    if params.slots.end > index.slot_count() {
+        return Err("the snapshot holds devices that this index lacks");
+    }
+    if index.has_new_keys_since(Slot(params.slots.end)) {
+        return Err("devices have new keys since the snapshot was built");
+    }
+    Ok(())
+}
+
+/// Whether a span of time has passed, with the time for late packets.
+fn is_past(span: &Span, timing: &Timing, now_s: u64) -> bool {
+    !span.is_empty() && span.end.saturating_add(timing.before_s.into()) <= now_s
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use hintdex_core::{DeviceRange, Options, Params};
+    use hintdex_wire::{
+        CheckValue, DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, PacketKey,
+    };
+
+    use super::*;
+    use crate::snapshots::{ComingHints, RebuildOptions, rebuild};
+
+    /// Keys of any generation: each generation is derived from a master key of its own.
+    struct Generations;
+
+    impl Generations {
+        fn master(generation: u16) -> MasterKey {
+            let [low, high] = generation.to_le_bytes();
+            let mut secret = [7; 32];
+            let [first, second, ..] = &mut secret;
+            (*first, *second) = (low, high);
+            MasterKey::new(&secret)
+        }
+    }
+
+    impl KeySource for Generations {
+        fn hint_key(&self, key: KeyId) -> Option<HintKey> {
+            Self::master(key.generation).hint_key(KeyId::first(key.device))
+        }
+
+        fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
+            Self::master(key.generation).packet_key(KeyId::first(key.device))
+        }
+
+        fn check_value(&self, context: &[u8]) -> CheckValue {
+            Self::master(0).check_value(context)
+        }
+    }
+
+    #[test]
+    fn a_snapshot_from_before_a_change_of_keys_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let params = Params::counters(HintScheme::Aes128, 4);
+        let options = Options { memory_bytes: 4 << 20, ..Options::default() };
+        let path = folder.path().join("index");
+        let index = LiveIndex::create(&path, Arc::new(Generations), params, &options);
+        let index = index.expect("it can be made");
+        let devices = |first, generation| DeviceRange {
+            generation,
+            ..DeviceRange::new(DeviceId(first), 100)
+        };
+        index.provision(&[devices(0, 0)], None).expect("ids are free");
+        let (snapshots, file) = (Snapshots::default(), folder.path().join("fleet.hdx"));
+        let build = || {
+            let options = RebuildOptions::default();
+            let coming = ComingHints::of(&index, options.horizon_nonces, None);
+            rebuild(&index, &coming, &file, &options, None).expect("it is built");
+        };
+        build();
+        snapshots.attach(&index, &file).expect("it is this fleet's");
+        // New devices leave the keys of the others as they are; a new generation does not.
+        index.provision(&[devices(500, 0)], None).expect("ids are free");
+        snapshots.attach(&index, &file).expect("it still serves");
+        index.provision(&[devices(0, 1)], None).expect("a new generation");
+        let refused = snapshots.attach(&index, &file);
+        assert!(matches!(refused, Err(Error::SnapshotRefused { .. })), "{refused:?}");
+        build();
+        snapshots.attach(&index, &file).expect("it has the new keys");
+    }
+}
