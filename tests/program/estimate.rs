@@ -71,7 +71,7 @@ fn other_hints_and_encodings_are_foretold() {
         let size = ["--devices", "100000", "--lookahead", "8", "--hint", scheme];
         run(["provision", "--index", index].into_iter().chain(size)).done();
         let truth = files_len_bytes(&fleet.join("index")) as f64;
-        for encoding in ["ribbon", "dense", "sorted"] {
+        for encoding in ["ribbon", "dense", "sorted", "chain"] {
             let more = ["--encoding", encoding, "--json"];
             let said = run(["estimate"].into_iter().chain(size).chain(more)).done().stdout;
             let estimate: Value = serde_json::from_str(&said).expect("JSON");

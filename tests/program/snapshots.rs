@@ -84,6 +84,28 @@ fn the_capture_with_a_sorted_snapshot_is_decoded_as_expected() {
 }
 
 #[test]
+fn the_capture_with_a_chain_snapshot_is_decoded_as_expected() {
+    ["1", "10", "500"].iter().for_each(|horizon| capture_with("chain", horizon));
+}
+
+/// At most 0.5 bytes a hint, where a ribbon of 32 tries takes 1.25 for so few devices; the
+/// form and its dial are shown.
+#[test]
+fn a_chain_takes_half_a_byte_a_hint() {
+    let (folder, fleet) = fleet_of(10_000);
+    let file = folder.path().join("fleet.hdx");
+    let dial = ["--encoding", "chain", "--evaluations", "16", "--horizon", "64"];
+    rebuild(&fleet, &file, &dial).done();
+    assert!(fs::metadata(&file).expect("a file").len() < 320_000);
+    verify(&file, &fleet).done();
+    let shown = run(["inspect".as_ref(), file.as_os_str()]).done().stdout;
+    assert!(shown.contains("chain, 16 evaluations a lookup"), "{shown}");
+    let shown = run(["inspect".as_ref(), "--json".as_ref(), file.as_os_str()]).done().stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!((&shown["encoding"], &shown["evaluations"]), (&"chain".into(), &16.into()));
+}
+
+#[test]
 fn files_that_cannot_serve_are_refused_in_one_line() {
     let ((_mine, fleet), (theirs, other)) = (fleet_of(100), fleet_of(100));
     let foreign = theirs.path().join("other.hdx");
@@ -104,6 +126,11 @@ fn files_that_cannot_serve_are_refused_in_one_line() {
     rebuild(&fleet, &foreign, &["--tries", "0"]).refused(2, &["--tries"]);
     rebuild(&fleet, &foreign, &["--bits", "33"]).refused(2, &["--bits"]);
     rebuild(&fleet, &foreign, &["--encoding", "zip"]).refused(2, &["ribbon"]);
+    rebuild(&fleet, &foreign, &["--evaluations", "16"]).refused(2, &["--encoding chain"]);
+    rebuild(&fleet, &foreign, &["--encoding", "chain", "--tries", "8"])
+        .refused(2, &["--evaluations"]);
+    rebuild(&fleet, &foreign, &["--encoding", "chain", "--evaluations", "0"])
+        .refused(2, &["--evaluations"]);
     rebuild(&fleet, Path::new("/nowhere/at/all.hdx"), &[]).refused(1, &["/nowhere/at"]);
 }
 

@@ -8,18 +8,16 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hintdex::snapshot::{Dial, SampleShard, Section, SnapshotParams};
+use hintdex::snapshot::{SampleShard, Section, SnapshotParams};
 use hintdex::wire::{DeviceId, HintCipher, KeyId, KeySource};
 use hintdex::{DeviceRange, Durability, Params, Station, Stats};
 use hintdex_core::WindowEstimate;
 use serde_json::{Value, json};
 
 use crate::args::{EstimateArgs, RunArgs, What};
+use crate::dial;
 use crate::failure::Failure;
 use crate::measure::{Fleet, Memory, Runner};
-
-/// Devices tried for a lookup, without `--tries` or `--bits`.
-const DEFAULT_TRIES: u32 = 32;
 
 /// The hints of the small fleet.
 const SAMPLE_LEN_HINTS: u32 = 1 << 16;
@@ -177,8 +175,7 @@ fn live(sample: &Sample, window: &WindowEstimate, args: &EstimateArgs, run: &Run
 
 /// The snapshot: one shard is built, and the others are assumed equal.
 fn snapshot(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part, Failure> {
-    let dial =
-        args.bits.map_or_else(|| Dial::Tries(args.tries.unwrap_or(DEFAULT_TRIES)), Dial::Bits);
+    let dial = dial::of(args.encoding, args.bits, args.tries, args.evaluations)?;
     let params = SnapshotParams {
         encoding: args.encoding,
         dial,
@@ -208,6 +205,7 @@ fn snapshot(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part,
         more: json!({
             "encoding": args.encoding.name(),
             "tries": params.tries(),
+            "evaluations": params.evaluations(),
             "value_bits": params.value_bits(),
             "passes": passes,
         }),

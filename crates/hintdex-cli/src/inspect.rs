@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use hintdex::snapshot::{self, Snapshot};
+use hintdex::snapshot::{self, Snapshot, SnapshotStats};
 use hintdex::{Durability, Section, Station, Stats, Timing};
 use serde_json::json;
 
@@ -41,6 +41,7 @@ fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
             "encoding": stats.encoding.name(),
             "value_bits": stats.value_bits,
             "tries": stats.tries,
+            "evaluations": stats.evaluations,
             "duplicates": stats.duplicates,
             "horizon": params.horizon_nonces,
             "hint_scheme": params.hint_scheme.name(),
@@ -56,21 +57,19 @@ fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
         let row = |(name, bytes): (&str, u64)| {
             format!("{name:<16}{bytes:>16}{:>16.4}\n", per_hint(bytes))
         };
+        let (encoding, bits) = encoding_and_bits(&stats);
         let mut text = format!(
             "snapshot of index {}\n\
              hints             {} of {} devices, {} ahead of each\n\
-             encoding          {}, {} value bits, {} tries\n\
-             bits a hint       {:.4}, the bound for so many tries is {:.4}\n\n\
+             encoding          {}\n\
+             bits a hint       {}\n\n\
              {:<16}{:>16}{:>16}\n",
             hex::encode(params.fleet_id),
             stats.hints,
             stats.slots,
             params.horizon_nonces,
-            stats.encoding.name(),
-            stats.value_bits,
-            stats.tries,
-            stats.bits_per_hint,
-            stats.bound_bits_per_hint,
+            encoding,
+            bits,
             "in the file",
             "bytes",
             "bits a hint",
@@ -82,6 +81,20 @@ fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
     // A reader that has closed the pipe needs no more.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
+}
+
+/// The encoding of a snapshot with its dial, and the bits of a hint.
+fn encoding_and_bits(stats: &SnapshotStats) -> (String, String) {
+    let (name, bits) = (stats.encoding.name(), stats.bits_per_hint);
+    match stats.evaluations {
+        Some(evaluations) => {
+            (format!("{name}, {evaluations} evaluations a lookup"), format!("{bits:.4}"))
+        }
+        None => (
+            format!("{name}, {} value bits, {} tries", stats.value_bits, stats.tries),
+            format!("{bits:.4}, the bound for so many tries is {:.4}", stats.bound_bits_per_hint),
+        ),
+    }
 }
 
 /// The bits of the index's files for each hint they hold; 0 for an index without hints.

@@ -4,6 +4,7 @@
 mod args;
 mod beacons;
 mod decode;
+mod dial;
 mod estimate;
 mod failure;
 mod input;

@@ -2,24 +2,19 @@
 
 use std::time::Instant;
 
-use hintdex::snapshot::Dial;
 use hintdex::{Durability, RebuildOptions};
 
 use crate::args::{RebuildArgs, RunArgs};
+use crate::dial;
 use crate::failure::Failure;
 use crate::open;
 use crate::progress;
-
-const DEFAULT_TRIES: u32 = 32;
 
 /// The longest span of a snapshot, in seconds.
 const MAX_SPAN_S: u64 = 366 * 86_400;
 
 pub fn run(args: &RebuildArgs, run: &RunArgs) -> Result<(), Failure> {
-    let dial = match (args.bits, args.tries) {
-        (Some(bits), _) => Dial::Bits(bits),
-        (None, tries) => Dial::Tries(tries.unwrap_or(DEFAULT_TRIES)),
-    };
+    let dial = dial::of(args.encoding, args.bits, args.tries, args.evaluations)?;
     let options = RebuildOptions {
         encoding: args.encoding,
         dial,

@@ -57,6 +57,11 @@ where
         Self { table, expected }
     }
 
+    /// The table that is searched.
+    pub const fn table(&self) -> &'t KeyTable {
+        self.table
+    }
+
     /// Tries one slot: about 0.1 µs. For many slots,
     /// [`confirm_each`](Self::confirm_each) is faster. For truncated hints, returns
     /// the lowest nonce that matches.

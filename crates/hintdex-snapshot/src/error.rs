@@ -187,6 +187,9 @@ pub enum BuildError {
         /// The allowed values.
         allowed: &'static str,
     },
+    /// A chain is built from points, not from heads and slots; call
+    /// [`Builder::build_chain`](crate::Builder::build_chain).
+    NeedsPoints,
     /// The folder or the file cannot be written. If only the last sync failed, the new file
     /// is published ([`FileError::is_published`]).
     File(FileError),
@@ -222,6 +225,15 @@ pub enum BuildError {
         /// The bound on the memory of the build in bytes.
         memory_bytes: u64,
     },
+    /// The chains of [`Encoding::Chain`](crate::Encoding::Chain) need more memory than the
+    /// build may take; give the build so much
+    /// ([`Builder::memory_bytes`](crate::Builder::memory_bytes)), or shorten the horizon.
+    ChainNeedsMemory {
+        /// What the build needs, in bytes.
+        asked_bytes: u64,
+        /// The bound that the build was given, in bytes.
+        memory_bytes: u64,
+    },
     /// A shard has more hints than its record can hold: the hints are not uniform. Check that
     /// the source computes them with a cipher.
     ShardTooLarge {
@@ -246,6 +258,10 @@ impl fmt::Display for BuildError {
             Self::Params { param, got, allowed } => {
                 write!(f, "{param} cannot be {got}; use {allowed}")
             }
+            Self::NeedsPoints => f.write_str(
+                "a chain is built from slots and nonces; build it with build_chain, or choose \
+                 another encoding",
+            ),
             Self::File(error) => fmt::Display::fmt(error, f),
             Self::SeedsUsedUp { shard, attempts } => {
                 write!(
@@ -267,6 +283,11 @@ impl fmt::Display for BuildError {
                 f,
                 "the system refused {asked_bytes} bytes for the build, whose bound is \
                  {memory_bytes} in all; lower the bound, and the build makes more passes"
+            ),
+            Self::ChainNeedsMemory { asked_bytes, memory_bytes } => write!(
+                f,
+                "a chain of so many hints needs {asked_bytes} bytes, and the build may take \
+                 {memory_bytes}; give it more memory, or a shorter horizon"
             ),
             Self::ShardTooLarge { shard, hints } => {
                 write!(f, "shard {shard} has too many hints: {hints}; are the hints from a cipher?")

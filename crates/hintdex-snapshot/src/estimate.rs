@@ -6,6 +6,7 @@
 //! estimate.
 
 use crate::builder::plan::{check_hint_count, pass_len_shards, shard_bits};
+use crate::chain;
 use crate::encoding::{Entry, Shape, Shards, build_shard};
 use crate::format::{
     BLOCK_CRC_LEN_BYTES, BLOCK_LEN_BYTES, DATA_OFFSET_BYTES, Header, SHARD_ALIGN_BYTES,
@@ -108,12 +109,17 @@ impl SampleShard {
         let padding = bytes.len().next_multiple_of(SHARD_ALIGN_BYTES) - bytes.len();
         Section::add(&mut sections, "padding", padding);
         sections.iter_mut().for_each(|section| section.bytes *= shards);
+        let mut records = shards;
+        if let Some(evaluations) = params.evaluations() {
+            chain::estimate(evaluations, shape.hint_count, &mut sections);
+            records += 1;
+        }
 
         let data: u64 = sections.iter().map(|section| section.bytes).sum();
         let blocks = data.div_ceil(BLOCK_LEN_BYTES as u64);
         sections.extend([
             Section { name: "header", bytes: DATA_OFFSET_BYTES as u64 },
-            Section { name: "directory", bytes: shards * SHARD_RECORD_LEN_BYTES as u64 },
+            Section { name: "directory", bytes: records * SHARD_RECORD_LEN_BYTES as u64 },
             Section { name: "block checks", bytes: blocks * BLOCK_CRC_LEN_BYTES as u64 },
         ]);
         let bytes = sections.iter().map(|section| section.bytes).sum();

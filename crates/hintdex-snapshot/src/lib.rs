@@ -83,23 +83,29 @@ compile_error!("snapshots are mapped whole and may be longer than 4 GiB: use a 6
 
 mod builder;
 mod candidates;
+mod chain;
 mod encoding;
 mod error;
 mod estimate;
 mod format;
+mod hash;
 mod kernel;
 mod key;
+mod padding;
 mod params;
+mod perfect_hash;
 mod section;
 mod snapshot;
+mod spread;
 mod storage;
 
 pub use builder::{BuildReport, Builder, HintSource, Progress};
 pub use candidates::{CandidateBatch, Candidates};
+pub use chain::PointHints;
 pub use error::{BuildError, Damage, OpenError, VerifyError};
 pub use estimate::{SampleShard, SnapshotEstimate};
 pub use kernel::Kernel;
 pub use key::ManifestKey;
-pub use params::{Dial, Encoding, MAX_CHECK_BITS, SnapshotParams};
+pub use params::{Dial, Encoding, MAX_CHECK_BITS, MAX_EVALUATIONS, SnapshotParams};
 pub use section::Section;
 pub use snapshot::{Snapshot, SnapshotStats};

@@ -11,7 +11,7 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hintdex_snapshot::{Dial, Encoding, Snapshot};
+use hintdex_snapshot::{Dial, Snapshot};
 use support::repair::repair;
 use support::{Fleet, build_bytes, hint, key, params};
 
@@ -51,7 +51,7 @@ fn most_allocated(work: impl FnOnce()) -> usize {
 /// One test, because all tests of a program share the counters.
 #[test]
 fn opening_takes_at_most_twice_the_file() {
-    for &encoding in Encoding::ALL {
+    for encoding in support::STORED {
         let fleet = Fleet::new(9_000, 4);
         let whole = build_bytes(&fleet, params(encoding, Dial::Tries(16), fleet.slots.clone()));
         let key = key();

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use hintdex_snapshot::{Builder, Dial, Encoding};
+use hintdex_snapshot::{Builder, Dial};
 use support::{Fleet, key, params};
 
 /// The number of measurements of each encoding.
@@ -35,9 +35,9 @@ fn encodings_of_ten_million_hints() {
     let key = key();
     for tries in [1, 32] {
         let dial = Dial::Tries(tries);
-        let mut times: Vec<Vec<f64>> = vec![Vec::new(); Encoding::ALL.len()];
+        let mut times: Vec<Vec<f64>> = vec![Vec::new(); support::STORED.len()];
         for _ in 0..TURNS {
-            for (&encoding, times) in Encoding::ALL.iter().zip(&mut times) {
+            for (&encoding, times) in support::STORED.iter().zip(&mut times) {
                 let params = params(encoding, dial, fleet.slots.clone());
                 let started = processor_time_s();
                 Builder::new(params, &key).threads(1).build(&fleet, &path).expect("built");
@@ -45,7 +45,7 @@ fn encodings_of_ten_million_hints() {
             }
         }
         let ribbon = times.first().cloned().unwrap_or_default();
-        for (encoding, times) in Encoding::ALL.iter().zip(times) {
+        for (encoding, times) in support::STORED.iter().zip(times) {
             let ratios = times.iter().zip(&ribbon).map(|(own, ribbon)| own / ribbon).collect();
             let ns_per_hint = median(times) * 1e9 / 1e7;
             println!(

@@ -17,7 +17,7 @@ fn the_bytes_do_not_depend_on_threads_or_memory() {
     let fleet = Fleet::new(400_000, 8);
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("fleet.hdx");
-    for &encoding in Encoding::ALL {
+    for encoding in support::STORED {
         let params = params(encoding, Dial::Tries(16), fleet.slots.clone());
         let key = key();
         let build = |threads, memory_bytes| {
@@ -251,7 +251,7 @@ impl HintSource for Announced {
 fn more_hints_than_a_snapshot_holds_are_refused_before_memory_is_taken() {
     const MOST: u64 = 1 << 40;
     let dir = tempfile::tempdir().expect("a folder");
-    for &encoding in Encoding::ALL {
+    for encoding in support::STORED {
         for hints in [MOST + 1, 10 << 37, 1_000_000 << 32, u64::MAX] {
             let params = params(encoding, Dial::Tries(1), 0..10);
             for memory_bytes in [0, 1 << 30, u64::MAX] {
@@ -309,7 +309,7 @@ fn a_hint_of_a_slot_that_is_not_covered_is_refused() {
     }
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("fleet.hdx");
-    for &encoding in Encoding::ALL {
+    for encoding in support::STORED {
         let build = |astray: &[u32]| {
             let fleet = Fleet { slots: 2_000..12_000, ..Fleet::new(0, 2) };
             let params = params(encoding, Dial::Tries(4), fleet.slots.clone());

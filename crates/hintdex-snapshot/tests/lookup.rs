@@ -183,7 +183,7 @@ proptest! {
         heads in prop::collection::vec((any::<u64>(), 0_u32..300), 0..400),
         crowd_bits in 0_u32..64,
         tries in 1_u32..40,
-        encoding in prop::sample::select(Encoding::ALL),
+        encoding in prop::sample::select(&support::STORED[..]),
     ) {
         let entries: Vec<(u64, u32)> =
             heads.iter().map(|&(head, slot)| (head >> crowd_bits, 100 + slot)).collect();

@@ -31,6 +31,9 @@ impl Hint {
         Some(Self(hint))
     }
 
+    /// Sixteen zeros: a place for a hint to be written to.
+    pub const ZERO: Self = Self([0; MAX_HINT_LEN_BYTES]);
+
     /// The bytes of the hint, padding included.
     pub const fn as_bytes(&self) -> &[u8; MAX_HINT_LEN_BYTES] {
         &self.0
@@ -43,6 +46,15 @@ impl Hint {
     pub const fn head(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// The hint of `scheme` that a block of its cipher begins with; bytes of the block
+    /// behind the hint do not count.
+    #[inline]
+    pub const fn of_block(scheme: HintScheme, block: &[u8; MAX_HINT_LEN_BYTES]) -> Self {
+        let dropped_bits = (MAX_HINT_LEN_BYTES - scheme.len_bytes()) * 8;
+        let kept = u128::MAX << dropped_bits;
+        Self((u128::from_be_bytes(*block) & kept).to_be_bytes())
     }
 
     /// The hint with the bytes of a block of SPECK64.

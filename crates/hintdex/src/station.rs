@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use hintdex_core::{ClockMove, LiveIndex, Params, Report, Stats};
 use hintdex_host::{Clock, Exposed, SystemClock};
 use hintdex_scan::KeyTable;
-use hintdex_snapshot::{BuildReport, ManifestKey, OpenError, Snapshot};
+use hintdex_snapshot::{BuildReport, Encoding, ManifestKey, OpenError, Snapshot};
 use hintdex_wire::{DeviceId, KeySource, MasterKey, Slot};
 
 use crate::folder::FleetFolder;
@@ -274,7 +274,7 @@ impl Station {
     /// hints.
     ///
     /// # Errors
-    /// [`Error::Rebuild`].
+    /// [`Error::Rebuild`], and for a chain [`Error::Index`] if the key source lacks a key.
     pub fn rebuild(
         &self,
         path: &Path,
@@ -282,8 +282,10 @@ impl Station {
         report: Option<Report<'_>>,
     ) -> Result<BuildReport, Error> {
         let span = options.span.map(|(from, to)| from..to);
+        // Frozen before the table is read: the table has the keys of all its slots.
         let coming = ComingHints::of(&self.index, options.horizon_nonces, span);
-        rebuild(&self.index, &coming, path, options, report)
+        let table = (options.encoding == Encoding::Chain).then(|| self.table()).transpose()?;
+        rebuild(&self.index, &coming, table.as_deref(), path, options, report)
     }
 
     /// The notes since the last call, one line each: damage found in the index and how it

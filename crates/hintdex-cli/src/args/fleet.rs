@@ -157,7 +157,12 @@ pub struct RebuildArgs {
     /// The end of that span
     #[arg(long, value_name = "T", requires = "from", value_parser = parse_time)]
     pub to: Option<u64>,
-    /// How the snapshot stores hints: ribbon, dense or sorted
+    /// How the snapshot stores hints: ribbon, dense, sorted, or chain, which stores none and
+    /// computes them
     #[arg(long, value_name = "ENCODING", default_value = "ribbon", value_parser = parse_encoding)]
     pub encoding: Encoding,
+    /// Chain: hints computed for a lookup on average; more evaluations need fewer bytes
+    /// [default: 16]
+    #[arg(long, value_name = "T", conflicts_with_all = ["bits", "tries"], value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub evaluations: Option<u32>,
 }

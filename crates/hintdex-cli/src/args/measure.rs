@@ -109,9 +109,14 @@ pub struct EstimateArgs {
     /// The hint scheme: aes128, speck64, or aes128-trunc:4 to aes128-trunc:12
     #[arg(long, value_name = "SCHEME", default_value = "aes128", value_parser = parse_scheme)]
     pub hint: HintScheme,
-    /// How the snapshot stores hints: ribbon, dense or sorted
+    /// How the snapshot stores hints: ribbon, dense, sorted, or chain, which stores none and
+    /// computes them
     #[arg(long, value_name = "ENCODING", default_value = "ribbon", value_parser = parse_encoding)]
     pub encoding: Encoding,
+    /// Chain: hints computed for a lookup on average; more evaluations need fewer bytes
+    /// [default: 16]
+    #[arg(long, value_name = "T", conflicts_with_all = ["bits", "tries"], value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub evaluations: Option<u32>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,

@@ -29,7 +29,9 @@ impl Plan {
             let others = [(Encoding::Dense, 32), (Encoding::Sorted, 1), (Encoding::Sorted, 32)];
             return Self(ribbons.into_iter().chain(others).collect());
         }
-        let all = Encoding::ALL.iter().flat_map(|encoding| {
+        // A chain has no dial of tries.
+        let stored = Encoding::ALL.iter().filter(|encoding| **encoding != Encoding::Chain);
+        let all = stored.flat_map(|encoding| {
             let positions = (1..=most_bits).rev();
             positions.map(|bits| (*encoding, tries(args.devices, bits)))
         });

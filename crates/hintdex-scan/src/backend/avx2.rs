@@ -182,5 +182,7 @@ impl WordLanes for Avx2<false> {
     intrinsics! {
         sub(a, b) = _mm256_sub_epi32(a, b);
         rotate_right_3(v) = _mm256_or_si256(_mm256_srli_epi32::<3>(v), _mm256_slli_epi32::<29>(v));
+        rotate_left_3(v) = _mm256_or_si256(_mm256_slli_epi32::<3>(v), _mm256_srli_epi32::<29>(v));
+        rotate_right_8(v) = _mm256_or_si256(_mm256_srli_epi32::<8>(v), _mm256_slli_epi32::<24>(v));
     }
 }

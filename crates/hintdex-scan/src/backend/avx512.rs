@@ -168,5 +168,7 @@ impl WordLanes for Avx512<false> {
         sub(a, b) = _mm512_sub_epi32(a, b);
         rotate_right_3(v) = _mm512_ror_epi32::<3>(v);
         rotate_left_8(v) = _mm512_rol_epi32::<8>(v);
+        rotate_left_3(v) = _mm512_rol_epi32::<3>(v);
+        rotate_right_8(v) = _mm512_ror_epi32::<8>(v);
     }
 }

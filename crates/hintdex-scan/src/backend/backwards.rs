@@ -140,9 +140,7 @@ impl<L: AesLanes> Backwards<L> {
     /// All words of the round key whose word 3 is the first of `words`.
     #[inline(always)]
     fn all_words(&self) -> Four<L> {
-        let (lanes, [a0, a1, a2, a3]) = (self.lanes, self.words);
-        let w2 = lanes.xor(a0, a1);
-        [lanes.xor(w2, lanes.xor(a2, a3)), lanes.xor(a0, a2), w2, a0]
+        all_words(self.lanes, self.words)
     }
 
     /// After the inner rounds: the bytes on the diagonal of the first round key, which
@@ -159,6 +157,13 @@ impl<L: AesLanes> Backwards<L> {
         );
         lanes.shuffle_bytes(column, lanes.splat(&UNSHIFT))
     }
+}
+
+/// All words of a round key, from its word 3 and that of the three round keys before it.
+#[inline(always)]
+fn all_words<L: AesLanes>(lanes: L, [a0, a1, a2, a3]: Four<L>) -> Four<L> {
+    let w2 = lanes.xor(a0, a1);
+    [lanes.xor(w2, lanes.xor(a2, a3)), lanes.xor(a0, a2), w2, a0]
 }
 
 /// A bit for every key of a group that passes. `state` is the result of the inner
@@ -337,6 +342,28 @@ fn first_round_keys<L: AesLanes>(lanes: L, last: Four<L>) -> Four<L> {
         schedule.step_words(rcon);
     }
     lanes.transpose(schedule.all_words())
+}
+
+/// Encrypts each block under the key whose last round key is given.
+///
+/// The schedule runs back first, and only word 3 of the round keys is computed by f. A step
+/// needs the word of three steps before, so three steps overlap; forwards, each step waits
+/// for the one before. The other words follow by xors.
+#[inline(always)]
+pub(super) fn encrypt_by_last<L: AesLanes>(lanes: L, last: Four<L>, plain: Four<L>) -> Four<L> {
+    let mut schedule = Backwards::new(lanes, last);
+    let mut words = [schedule.words; ROUNDS + 1];
+    for (place, rcon) in words.iter_mut().skip(1).zip(RCON) {
+        schedule.step_words(rcon);
+        *place = schedule.words;
+    }
+    let [_, inner @ .., first] = words;
+    let mut state = lanes.xor4(plain, lanes.transpose(all_words(lanes, first)));
+    for words in inner.into_iter().rev() {
+        state = lanes.enc4(state, lanes.transpose(all_words(lanes, words)));
+    }
+    let ([a, b, c, d], [e, f, g, h]) = (state, last);
+    [lanes.enc_last(a, e), lanes.enc_last(b, f), lanes.enc_last(c, g), lanes.enc_last(d, h)]
 }
 
 /// The words of the round key that follows the round key with `words`.

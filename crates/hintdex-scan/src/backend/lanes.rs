@@ -202,6 +202,12 @@ pub(super) trait WordLanes: Lanes {
 
     /// Every word rotated left by 8 bits.
     fn rotate_left_8(self, v: Self::V) -> Self::V;
+
+    /// Every word rotated left by 3 bits.
+    fn rotate_left_3(self, v: Self::V) -> Self::V;
+
+    /// Every word rotated right by 8 bits.
+    fn rotate_right_8(self, v: Self::V) -> Self::V;
 }
 
 /// The number of blocks in the longest schedule: 11 round keys of AES in four registers

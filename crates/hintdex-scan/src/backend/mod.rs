@@ -3,6 +3,7 @@
 
 mod backwards;
 mod batch;
+mod encrypt;
 mod forwards;
 mod lanes;
 mod portable;
@@ -22,6 +23,7 @@ use hintdex_wire::{Hint, HintScheme, Nonce};
 
 use backwards::{Convert, DecryptBatch, SieveBackwards};
 pub(crate) use batch::{Batch, PAIRS_PER_GROUP, Window};
+use encrypt::{EncryptBatch, plain_blocks};
 use forwards::{DecideForwards, SieveEncrypted, SieveForwards};
 use lanes::{AesWork, WordWork};
 pub(crate) use prefetch::prefetch;
@@ -270,6 +272,35 @@ impl Kernel {
             }
             Self::Forwards(path, _) => path.run(SieveForwards { keys, windows, hints, maybe }),
             Self::Speck(path) => path.run(speck::Sieve { keys, hints, maybe }),
+        }
+    }
+
+    /// Writes the hint of each pair of a stored key and a nonce to its place in `hints`.
+    /// Keys, nonces and hints are equally many, at most [`PAIRS_PER_GROUP`]; of the keys,
+    /// only the first so many count.
+    ///
+    /// Costs 3 to 10 ns a hint, and 60 to 130 ns by the cipher crates.
+    #[inline]
+    pub fn encrypt(&self, keys: &[Block; PAIRS_PER_GROUP], nonces: &[Nonce], hints: &mut [Hint]) {
+        let (scheme, blocks) = match *self {
+            Self::Crate(scheme) => return encrypt::by_crate(scheme, keys, nonces, hints),
+            Self::Backwards(path, scheme) | Self::Forwards(path, scheme) => {
+                let are_last = matches!(self, Self::Backwards(..));
+                let mut blocks = plain_blocks(nonces);
+                let len = nonces.len();
+                path.run(EncryptBatch { keys, blocks: &mut blocks, are_last, len });
+                (scheme, blocks)
+            }
+            Self::Speck(path) => {
+                let mut blocks = [[0; 16]; PAIRS_PER_GROUP];
+                let mut all = [0; PAIRS_PER_GROUP];
+                all.iter_mut().zip(nonces).for_each(|(to, from)| *to = *from);
+                path.run(speck::EncryptBatch { keys, nonces: &all, hints: &mut blocks });
+                (HintScheme::Speck64, blocks)
+            }
+        };
+        for (hint, block) in hints.iter_mut().zip(&blocks) {
+            *hint = Hint::of_block(scheme, block);
         }
     }
 

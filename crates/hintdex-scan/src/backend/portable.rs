@@ -133,4 +133,14 @@ impl WordLanes for Words {
     fn rotate_left_8(self, v: Four) -> Four {
         v.map(|word| word.rotate_left(8))
     }
+
+    #[inline(always)]
+    fn rotate_left_3(self, v: Four) -> Four {
+        v.map(|word| word.rotate_left(3))
+    }
+
+    #[inline(always)]
+    fn rotate_right_8(self, v: Four) -> Four {
+        v.map(|word| word.rotate_right(8))
+    }
 }

@@ -113,6 +113,14 @@ impl<L: WordLanes> State<L> {
         self.x = lanes.rotate_left_8(lanes.sub(lanes.xor(self.x, k), self.y));
     }
 
+    /// Does a round.
+    #[inline(always)]
+    fn round_forwards(&mut self, k: L::V) {
+        let lanes = self.lanes;
+        self.x = lanes.xor(lanes.add(lanes.rotate_right_8(self.x), self.y), k);
+        self.y = lanes.xor(lanes.rotate_left_3(self.y), self.x);
+    }
+
     /// A bit for every block whose x is zero: 32 bits are compared.
     #[inline(always)]
     fn passing(&self) -> u32 {
@@ -259,4 +267,47 @@ impl WordWork for DecryptBatch<'_> {
             }
         }
     }
+}
+
+/// Encrypts each nonce under the key beside it. Keys and hints are equally many, a multiple
+/// of [`PAIRS_PER_GROUP`].
+pub(super) struct EncryptBatch<'a> {
+    pub keys: &'a [Block],
+    pub nonces: &'a [Nonce],
+    pub hints: &'a mut [Block],
+}
+
+impl WordWork for EncryptBatch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: WordLanes>(self, lanes: L) {
+        let group_len = lanes.group_len();
+        let groups = self.keys.chunks_exact(group_len);
+        let groups = groups.zip(self.nonces.chunks(group_len));
+        let mut schedule = Schedule::new();
+        for ((keys, nonces), hints) in groups.zip(self.hints.chunks_exact_mut(group_len)) {
+            expand(lanes, Backwards::new(lanes, lanes.load4(keys)), &mut schedule);
+            let mut words = [[0; 16]; PAIRS_PER_GROUP];
+            for (place, nonce) in words.iter_mut().zip(nonces) {
+                *place = block([0, u32::try_from(*nonce).unwrap_or(u32::MAX), 0, 0]);
+            }
+            let [x, y, zero, _] = lanes.transpose(lanes.load4(&words));
+            let mut state = State { lanes, x, y };
+            for at in (0..ROUNDS).rev() {
+                state.round_forwards(schedule.get(lanes, at));
+            }
+            lanes.store4(lanes.transpose([state.x, state.y, zero, zero]), hints);
+            for hint in hints {
+                let (x, y) = register_words(hint);
+                *hint = (u128::from(x) << 96 | u128::from(y) << 64).to_be_bytes();
+            }
+        }
+    }
+}
+
+/// The first two words of a block in the byte order of a register.
+const fn register_words(block: &Block) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h, ..] = *block;
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
 }

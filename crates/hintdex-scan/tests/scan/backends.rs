@@ -391,3 +391,30 @@ fn twins(scheme: HintScheme) -> (u64, [Nonce; 2]) {
     }
     unreachable!("one key in 32 has such a pair")
 }
+
+#[test]
+fn hints_of_points_are_those_of_the_cipher() {
+    each_backend(|scheme, backend| {
+        let keys = keys(31, 100);
+        let table = table(scheme, backend, keys.clone());
+        for count in [0, 1, 15, 16, 17, 33, 100] {
+            let points: Vec<_> =
+                (0..count).map(|at| (slot(99 - at), nonce(scheme, at as u64 ^ 5))).collect();
+            let mut made = vec![Hint::ZERO; count];
+            table.hints(&points, &mut made);
+            for ((slot, nonce), made) in points.iter().zip(&made) {
+                let expected = hint(scheme, &keys[slot.index()], *nonce);
+                assert_eq!(*made, expected, "{scheme} {backend} {nonce}");
+            }
+        }
+        // The last nonces, and one past each of them, where the hint may be anything.
+        for nonce in [scheme.max_nonce(), scheme.max_nonce().saturating_add(1)] {
+            let mut made = [Hint::ZERO];
+            table.hints(&[(slot(3), nonce)], &mut made);
+            if nonce == scheme.max_nonce() {
+                assert_eq!(made, [hint(scheme, &keys[3], nonce)], "{scheme} {backend}");
+            }
+        }
+        table.hints(&[(Slot(100), 0)], &mut [Hint::ZERO]);
+    });
+}

@@ -22,6 +22,8 @@ pub(super) struct FileWriter {
     len_bytes: u64,
     hint_count: u64,
     file_id: [u8; 16],
+    /// The file so far, if it is kept: zeros up to the data, then the data.
+    image: Option<Vec<u8>>,
 }
 
 impl FileWriter {
@@ -37,7 +39,23 @@ impl FileWriter {
             len_bytes: 0,
             hint_count: 0,
             file_id,
+            image: None,
         })
+    }
+
+    /// Keeps the data that are appended from now on in memory, too.
+    pub fn keep_image(&mut self) {
+        self.image = Some(vec![0; DATA_OFFSET_BYTES]);
+    }
+
+    /// The file so far, from the first byte; empty if it is not kept.
+    pub fn take_image(&mut self) -> Vec<u8> {
+        self.image.take().unwrap_or_default()
+    }
+
+    /// The records of the shards appended so far.
+    pub fn records(&self) -> &[ShardRecord] {
+        &self.records
     }
 
     /// The hints of the shards appended so far.
@@ -52,6 +70,10 @@ impl FileWriter {
         self.records.push(record);
         let padded = bytes.len().next_multiple_of(SHARD_ALIGN_BYTES);
         self.len_bytes += padded as u64;
+        if let Some(image) = &mut self.image {
+            image.extend_from_slice(bytes);
+            image.resize(image.len() + padded - bytes.len(), 0);
+        }
         self.tail.extend_from_slice(bytes);
         self.tail.resize(self.tail.len() + padded - bytes.len(), 0);
         self.flush(self.tail.len() / BLOCK_LEN_BYTES * BLOCK_LEN_BYTES)

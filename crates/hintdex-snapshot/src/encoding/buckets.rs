@@ -9,10 +9,10 @@
 //! ```
 
 use super::bits::{BitReader, BitWriter, MAX_LOW_BITS};
-use super::padding::Padding;
 use super::shard::View;
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel;
+use crate::padding::Padding;
 use crate::section::Section;
 use crate::{BuildError, Damage};
 

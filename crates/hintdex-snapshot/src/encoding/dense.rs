@@ -8,13 +8,13 @@ use core::ops::Range;
 
 use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
-use super::padding::Padding;
 use super::shape::Shape;
 use super::shard::{CandidateSet, Entry, Shard, View, hint_count};
-use super::spread::{self, Keyed};
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
+use crate::padding::Padding;
 use crate::section::Section;
+use crate::spread::{self, Keyed};
 use crate::{BuildError, Damage};
 
 #[derive(Debug)]

@@ -6,23 +6,23 @@
 
 mod bits;
 mod buckets;
+mod chain;
 mod dense;
 mod duplicates;
-mod padding;
 mod ribbon;
 mod shape;
 mod shard;
 mod sorted;
-mod spread;
 
 use core::ops::Range;
 
-pub(crate) use self::padding::Padding;
+pub(crate) use self::chain::ChainShard;
 pub(crate) use self::shape::Shape;
 use self::shard::Shard;
 pub(crate) use self::shard::{CandidateSet, Entry, View};
 use crate::format::{ShardRecord, shard_of};
 use crate::kernel::Retrieve;
+use crate::padding::Padding;
 use crate::section::Section;
 use crate::{BuildError, Damage, Encoding};
 
@@ -156,6 +156,19 @@ encodings! {
     Ribbon => ribbon::RibbonShard,
     Dense => dense::DenseShard,
     Sorted => sorted::SortedShard,
+    Chain => chain::ChainShard,
+}
+
+impl Shards {
+    /// The shards of a chain.
+    pub fn chain(&self) -> Option<&[ChainShard]> {
+        if let Self::Chain(shards) = self { Some(shards) } else { None }
+    }
+
+    /// The shards of a chain, to be numbered.
+    pub fn chain_mut(&mut self) -> Option<&mut [ChainShard]> {
+        if let Self::Chain(shards) = self { Some(shards) } else { None }
+    }
 }
 
 fn open_all<S: Shard>(shape: &Shape, records: &[ShardRecord]) -> Result<Box<[S]>, usize> {

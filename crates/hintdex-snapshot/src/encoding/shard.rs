@@ -3,10 +3,10 @@
 use core::fmt::Debug;
 use core::ops::Range;
 
-use super::padding::Padding;
 use super::shape::Shape;
 use crate::format::{Checked, ShardRecord};
 use crate::kernel::Retrieve;
+use crate::padding::Padding;
 use crate::section::Section;
 use crate::{BuildError, Damage};
 

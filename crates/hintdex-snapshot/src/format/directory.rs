@@ -25,6 +25,13 @@ pub(crate) struct ShardRecord {
 }
 
 impl ShardRecord {
+    /// Where in the file the bytes are; `None` past the end of all memory.
+    pub fn place(&self) -> Option<Range<usize>> {
+        let start =
+            usize::try_from(self.offset_bytes.get()).ok()?.checked_add(DATA_OFFSET_BYTES)?;
+        Some(start..start.checked_add(usize::try_from(self.len_bytes.get()).ok()?)?)
+    }
+
     /// The place in the file of the padding behind the shard. The record must have passed
     /// [`check_places`].
     pub fn padding(&self) -> Range<usize> {

@@ -65,8 +65,8 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     /// The manifest of a file whose data end at the offset `start`.
-    const fn new(start: usize, shard_bits: u8) -> Self {
-        let directory_end = start + (SHARD_RECORD_LEN_BYTES << shard_bits);
+    const fn new(start: usize, record_count: usize) -> Self {
+        let directory_end = start + SHARD_RECORD_LEN_BYTES * record_count;
         let block_count = (start - DATA_OFFSET_BYTES).div_ceil(BLOCK_LEN_BYTES);
         let crcs = directory_end..directory_end + block_count * BLOCK_CRC_LEN_BYTES;
         Self { directory: start..directory_end, crcs }
@@ -95,7 +95,7 @@ impl Header {
             built_at_unix_s: U64::new(params.built_at_unix_s),
             origin: params.origin,
             first_slot: U32::new(params.slots.start),
-            tries: U32::new(params.tries()),
+            tries: U32::new(params.evaluations().unwrap_or_else(|| params.tries())),
             slot_count: U64::new(u64::from(params.slot_count())),
             hint_count: U64::new(hint_count),
             horizon_nonces: U64::new(params.horizon_nonces),
@@ -206,7 +206,10 @@ impl Header {
         }
         let params = SnapshotParams {
             encoding,
-            dial: Dial::Tries(self.tries.get()),
+            dial: match encoding {
+                Encoding::Chain => Dial::Evaluations(self.tries.get()),
+                _ => Dial::Tries(self.tries.get()),
+            },
             check_bits: self.check_bits,
             hint_scheme,
             nonce_kind: self.nonce_kind,
@@ -222,6 +225,11 @@ impl Header {
             return Err(wrong("value_bits", self.value_bits.into()));
         }
         Ok(params)
+    }
+
+    /// The records of the shard directory: one for each shard, and one for the chains.
+    fn record_count(&self) -> usize {
+        (1 << self.shard_bits) + usize::from(self.encoding == Encoding::Chain.number())
     }
 
     /// The offset of the manifest in the file.
@@ -252,7 +260,7 @@ impl Header {
         let damaged = OpenError::Damaged { what: "manifest", offset_bytes };
         // At most the length of the file, which is a `usize`.
         let Ok(start) = usize::try_from(offset_bytes) else { return Err(damaged) };
-        let manifest = Manifest::new(start, self.shard_bits);
+        let manifest = Manifest::new(start, self.record_count());
         if manifest.crcs.end != file.len() {
             return Err(OpenError::Field { field: "manifest_len_bytes", got: manifest_len });
         }

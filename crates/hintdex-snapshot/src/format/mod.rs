@@ -17,7 +17,7 @@ macro_rules! fields {
     };
 }
 #[cfg(test)]
-use fields;
+pub(crate) use fields;
 
 #[cfg(test)]
 #[expect(

@@ -3,6 +3,10 @@
 use super::directory::SHARD_RECORD_FIELDS;
 use super::header::HEADER_FIELDS;
 use super::*;
+use crate::chain::records::{
+    BLOCK_RECORD_FIELDS, BLOCK_RECORD_LEN_BYTES, CHAIN_HEADER_FIELDS, CHAIN_HEADER_LEN_BYTES,
+    TABLE_RECORD_FIELDS, TABLE_RECORD_LEN_BYTES,
+};
 
 const PAGE: &str = include_str!("../../../../docs/format/snapshot-v1.md");
 
@@ -33,6 +37,9 @@ fn assert_fields(heading: &str, fields: &[(&str, usize)], len_bytes: usize) {
 fn the_tables_of_the_page_match_the_structs() {
     assert_fields("The header", HEADER_FIELDS, HEADER_LEN_BYTES);
     assert_fields("The shard directory", SHARD_RECORD_FIELDS, SHARD_RECORD_LEN_BYTES);
+    assert_fields("The chains", CHAIN_HEADER_FIELDS, CHAIN_HEADER_LEN_BYTES);
+    assert_fields("A table of runs", TABLE_RECORD_FIELDS, TABLE_RECORD_LEN_BYTES);
+    assert_fields("A block of a table", BLOCK_RECORD_FIELDS, BLOCK_RECORD_LEN_BYTES);
 }
 
 #[test]

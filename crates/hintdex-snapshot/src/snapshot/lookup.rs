@@ -1,11 +1,12 @@
 //! Lookups: one hint at a time, or many.
 
-use hintdex_wire::Hint;
+use hintdex_wire::{Hint, Nonce, Slot};
 
 use super::Snapshot;
+use crate::chain::ChainView;
 use crate::encoding::{CandidateSet, Several};
 use crate::kernel::{Kernel, Lookup, Retrieve, Work};
-use crate::{CandidateBatch, Candidates, Damage};
+use crate::{CandidateBatch, Candidates, Damage, PointHints};
 
 /// How many hints ahead of the current hint a batch prefetches: enough to hide the latency of
 /// the memory, few enough that no cache line is evicted before its use.
@@ -40,6 +41,31 @@ impl Snapshot {
         }
         let slow = self.find_slow(head)?;
         Ok(slow)
+    }
+
+    /// Calls `found` with the index of each of `hints` that is in a chain
+    /// ([`Encoding::Chain`](crate::Encoding::Chain)), and with the slot and the nonce that made
+    /// the hint. Of a snapshot in another encoding, nothing is found.
+    ///
+    /// `source` computes hints, by the keys of all slots of the snapshot: as many for each of
+    /// `hints` as [`Dial::Evaluations`](crate::Dial::Evaluations) says, 32 at a time. If
+    /// `found` is not called for a hint, the snapshot does not have the hint, as long as the
+    /// keys are those that the snapshot was built with.
+    ///
+    /// # Errors
+    /// [`Damage`] of the first block that a lookup needed and that fails its check. Hints that
+    /// do not need that block are found all the same.
+    pub fn points(
+        &self,
+        source: &dyn PointHints,
+        hints: &[Hint],
+        mut found: impl FnMut(usize, Slot, Nonce),
+    ) -> Result<(), Damage> {
+        let (Some(chain), Some(shards)) = (&self.chain, self.shards.chain()) else {
+            return Ok(());
+        };
+        let view = ChainView { bytes: self.view().bytes, shards, chain };
+        view.find(source, hints, &mut |index, (slot, nonce)| found(index, slot, nonce))
     }
 
     /// The candidates of any hint. Not inlined, so that `candidates` stays small.

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 pub use self::stats::SnapshotStats;
 use crate::SnapshotParams;
+use crate::chain::Chain;
 use crate::encoding::{Shape, Shards, View};
 use crate::format::{Checked, Checks, Header};
 use crate::kernel::Kernel;
@@ -31,6 +32,8 @@ pub struct Snapshot {
     params: SnapshotParams,
     shape: Shape,
     shards: Shards,
+    /// Of [`Encoding::Chain`](crate::Encoding::Chain) only.
+    chain: Option<Chain>,
     kernel: Kernel,
     /// The quick lookup, compiled for the kernel and the number of columns.
     find_quick: fn(&Self, u64) -> Option<u32>,

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::Snapshot;
 use super::lookup::find_quick_for;
-use crate::encoding::{Shape, Shards};
+use crate::chain::{Chain, MAX_STEPS_PER_EVALUATION};
+use crate::encoding::{ChainShard, Shape, Shards};
 use crate::format::{
     Checks, DATA_OFFSET_BYTES, Header, Manifest, SHARD_RECORD_LEN_BYTES, check_places,
     shard_records,
@@ -116,10 +117,36 @@ impl Snapshot {
         };
         let records = shard_records(&storage, &directory).ok_or_else(|| damaged(0))?;
         check_places(records, data.len() as u64).map_err(damaged)?;
-        let shards = Shards::open(params.encoding, &shape, records).map_err(damaged)?;
+        let (shard_records, chains) = records.split_at(1 << shape.shard_bits);
+        let mut shards = Shards::open(params.encoding, &shape, shard_records).map_err(damaged)?;
+        let chain = match (shards.chain_mut(), chains) {
+            (Some(shards), [record]) => {
+                let distinct = ChainShard::number(shards);
+                let max_steps = params.evaluations().unwrap_or(1) * MAX_STEPS_PER_EVALUATION;
+                let chain = record.place().and_then(|place| {
+                    let duplicates = shape.hint_count.checked_sub(distinct)?;
+                    let counts = [distinct, duplicates];
+                    Chain::open(&storage, place, &shape.slots, shape.shard_bits, counts, max_steps)
+                });
+                Some(chain.ok_or_else(|| damaged(shard_records.len()))?)
+            }
+            (None, []) => None,
+            _ => return Err(damaged(shard_records.len())),
+        };
         let checks = Checks::new(header.file_id, data, crcs);
         let kernel = Kernel::best();
         let find_quick = find_quick_for(kernel, shape.columns());
-        Ok(Self { storage, checks, directory, header, params, shape, shards, kernel, find_quick })
+        Ok(Self {
+            storage,
+            checks,
+            directory,
+            header,
+            params,
+            shape,
+            shards,
+            chain,
+            kernel,
+            find_quick,
+        })
     }
 }

@@ -14,6 +14,8 @@ pub struct SnapshotStats {
     pub value_bits: u8,
     /// The slots that a lookup tries.
     pub tries: u32,
+    /// Hints computed a lookup on average; of a chain only.
+    pub evaluations: Option<u32>,
     /// The slots that the snapshot covers.
     pub slots: u32,
     /// The hints of the snapshot.
@@ -36,6 +38,9 @@ impl Snapshot {
         let bytes = self.storage.len() as u64;
         let hints = self.header.hint_count.get();
         let mut sections = self.shards.sections(&self.shape);
+        if let Some(chain) = &self.chain {
+            chain.measure(&mut sections);
+        }
         let named: u64 = sections.iter().map(|section| section.bytes).sum();
         let checks = self.checks.block_count() * BLOCK_CRC_LEN_BYTES;
         let directory = self.header.manifest_len_bytes.get() - checks as u64;
@@ -52,6 +57,7 @@ impl Snapshot {
             encoding: self.params.encoding,
             value_bits: self.params.value_bits(),
             tries: self.params.tries(),
+            evaluations: self.params.evaluations(),
             slots,
             hints,
             duplicates: self.shards.duplicate_count(),

@@ -2,8 +2,8 @@
 
 use super::Snapshot;
 use crate::VerifyError;
-use crate::encoding::Padding;
 use crate::format::shard_records;
+use crate::padding::Padding;
 
 impl Snapshot {
     /// Checks the CRC of every block, including blocks that have passed before, and that all
@@ -23,6 +23,9 @@ impl Snapshot {
             first = first.into_iter().chain(found).min();
         };
         self.shards.each_padding(&mut check);
+        if let Some(chain) = &self.chain {
+            chain.each_padding(&mut check);
+        }
         shard_records(&self.storage, &self.directory)
             .unwrap_or_default()
             .iter()

@@ -17,6 +17,10 @@ use hintdex_snapshot::{
 };
 use hintdex_wire::{Hint, HintScheme, Slot};
 
+/// The encodings that store hints: they are built from heads and slots, and name candidates
+/// without any key. Chains have tests of their own (`chain.rs`).
+pub const STORED: [Encoding; 3] = [Encoding::Ribbon, Encoding::Dense, Encoding::Sorted];
+
 /// Every slot of `slots` has `per_slot` hints, truncated to `hint_len_bytes`.
 pub struct Fleet {
     pub slots: Range<u32>,

@@ -49,7 +49,7 @@ impl MaintenancePass {
             self.index.roll(report)?;
         }
         let coming = ComingHints::of(&self.index, self.rebuild.horizon_nonces, None);
-        rebuild(&self.index, &coming, path, &self.rebuild, None)?;
+        rebuild(&self.index, &coming, None, path, &self.rebuild, None)?;
         let snapshot = self.snapshots.attach(&self.index, path)?;
         if self.lean {
             let held = SnapshotCoverage {
@@ -96,7 +96,7 @@ impl MaintenancePass {
     fn build_span_snapshot(&self, own: &Path, span: &Span) -> Result<SnapshotId, Error> {
         let path = span_file(own, span);
         let coming = ComingHints::of(&self.index, 0, Some(span.clone()));
-        rebuild(&self.index, &coming, &path, &self.rebuild, None)?;
+        rebuild(&self.index, &coming, None, &path, &self.rebuild, None)?;
         self.snapshots.attach(&self.index, &path)
     }
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hintdex_core::{SnapshotId, Span, Timing};
 use hintdex_scan::{Match, Search};
-use hintdex_snapshot::{CandidateBatch, Snapshot};
+use hintdex_snapshot::{CandidateBatch, Encoding, Snapshot};
 use hintdex_wire::{Hint, Nonce, Slot};
 
 use super::confirm::confirm_candidates;
+use super::table_hints::TableHints;
 
 /// An attached snapshot and the path of its file.
 pub(crate) struct Attached {
@@ -58,6 +59,14 @@ impl Attached {
     ) where
         E: Fn(Slot) -> Range<Nonce> + Sync,
     {
+        if self.snapshot.params().encoding == Encoding::Chain {
+            let points = TableHints(search.table());
+            let matched = |index, slot, nonce| found(index, Match { slot, nonce });
+            if self.snapshot.points(&points, hints, matched).is_err() {
+                self.damaged.store(true, Ordering::Relaxed);
+            }
+            return;
+        }
         let mut batch = CandidateBatch::default();
         if self.snapshot.candidates_batch(hints, &mut batch).is_ok() {
             return confirm_candidates(&batch, search, hints, found);

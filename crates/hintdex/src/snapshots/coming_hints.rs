@@ -47,6 +47,11 @@ impl ComingHints {
         first
     }
 
+    /// Slots and nonces in a row, in the order of slots.
+    pub(super) fn runs(&self) -> &[(Slot, Range<Nonce>)] {
+        &self.runs
+    }
+
     /// The length of the longest run of nonces.
     pub(super) fn longest_nonces(&self) -> u64 {
         self.runs.iter().map(|(_, nonces)| nonces.end - nonces.start).max().unwrap_or(0)

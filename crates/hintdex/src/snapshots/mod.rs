@@ -10,6 +10,7 @@ mod coming_hints;
 mod confirm;
 mod rebuild;
 mod registry;
+mod table_hints;
 
 pub(crate) use coming_hints::ComingHints;
 pub use confirm::{MIN_GROUP_LEN_SLOTS, confirm_candidates};

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use hintdex_core::{LiveIndex, Report};
+use hintdex_scan::KeyTable;
 use hintdex_snapshot::{
     BuildReport, Builder, Dial, Encoding, ManifestKey, Progress, SnapshotParams,
 };
 
 use super::coming_hints::ComingHints;
+use super::table_hints::TableHints;
 use crate::Error;
 
 /// The parameters of a snapshot.
@@ -15,7 +17,8 @@ use crate::Error;
 pub struct RebuildOptions {
     /// How hints are stored.
     pub encoding: Encoding,
-    /// The bytes or the tries of the snapshot: each determines the other.
+    /// The bytes or the tries of the snapshot: each determines the other. For a chain
+    /// ([`Encoding::Chain`]), the evaluations of a lookup.
     pub dial: Dial,
     /// [`Encoding::Sorted`] only: bits of a hint that are compared beyond those that place it.
     pub check_bits: u8,
@@ -42,9 +45,12 @@ impl Default for RebuildOptions {
 }
 
 /// Builds a snapshot of the coming hints and publishes it as `path`.
+///
+/// A chain needs `table`, with the keys of all slots of `coming`.
 pub(crate) fn rebuild(
     index: &LiveIndex,
     coming: &ComingHints,
+    table: Option<&KeyTable>,
     path: &Path,
     options: &RebuildOptions,
     report: Option<Report<'_>>,
@@ -68,10 +74,13 @@ pub(crate) fn rebuild(
             report(hints_done, hints_all);
         }
     };
-    Builder::new(params, &key)
+    let builder = Builder::new(params, &key)
         .memory_bytes(options.memory_bytes as u64)
         .threads(rayon::current_num_threads())
-        .progress(&progress)
-        .build(coming, path)
-        .map_err(Error::Rebuild)
+        .progress(&progress);
+    let built = match table {
+        Some(table) => builder.build_chain(coming.runs(), &TableHints(table), path),
+        None => builder.build(coming, path),
+    };
+    built.map_err(Error::Rebuild)
 }

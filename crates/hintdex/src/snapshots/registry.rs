@@ -176,7 +176,7 @@ mod tests {
         let build = || {
             let options = RebuildOptions::default();
             let coming = ComingHints::of(&index, options.horizon_nonces, None);
-            rebuild(&index, &coming, &file, &options, None).expect("it is built");
+            rebuild(&index, &coming, None, &file, &options, None).expect("it is built");
         };
         build();
         snapshots.attach(&index, &file).expect("it is this fleet's");

@@ -2,10 +2,10 @@
 
 use super::equations::{Equation, Sums, Unit, place};
 use super::layer::{BUCKET_LEN_UNITS, Size};
-use super::place::{coefficients, start};
 use super::rows::{self, Solved};
-use crate::encoding::spread::Keyed;
+use crate::hash::{coefficients, start};
 use crate::kernel::{BLOCK_LEN_UNITS, UNIT_LEN_ROWS};
+use crate::spread::Keyed;
 
 /// The units that the ribbons of a bucket reach: its own, and a block behind it. Rounded up to
 /// a power of two.

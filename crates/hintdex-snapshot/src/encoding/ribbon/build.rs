@@ -2,13 +2,13 @@
 
 use super::band::Band;
 use super::layer::{MAX_LAYERS, Size, WIDTH_ROWS, pack};
-use super::place;
 use crate::BuildError;
 use crate::encoding::duplicates::{self, Duplicate};
 use crate::encoding::shape::Shape;
 use crate::encoding::shard::{Entry, hint_count};
-use crate::encoding::spread::{self, Keyed};
 use crate::format::ShardRecord;
+use crate::hash;
+use crate::spread::{self, Keyed};
 
 /// How many hints of a thousand have no row: enough that hardly a row stays empty, few enough
 /// that the first layer holds most hints. With narrow rows, thresholds are a larger share of
@@ -31,7 +31,7 @@ pub(super) fn build(
 ) -> Result<ShardRecord, BuildError> {
     let hint_count = hint_count(shard, entries)?;
     let base = out.len();
-    let multiplier = |layer| place::multiplier(shape.seed, shard, layer, 0);
+    let multiplier = |layer| hash::multiplier(shape.seed, shard, layer, 0);
     let (mut keys, duplicates) = keys_of(shape, entries, multiplier(0));
     let (mut parts, mut thresholds) = ([0; 5], Vec::new());
     for (layer, part) in parts.iter_mut().take(MAX_LAYERS).enumerate() {
@@ -74,9 +74,9 @@ const fn too_large(shard: usize, hints: u32) -> BuildError {
 /// The keys of a shard in the order of their hashes, without duplicates, and the list of
 /// duplicate hints.
 fn keys_of(shape: &Shape, entries: &[Entry], multiplier: u64) -> (Vec<Keyed>, Vec<Duplicate>) {
-    let inverse = place::inverse(multiplier);
+    let inverse = hash::inverse(multiplier);
     let mut keys = spread::sorted(entries.iter().map(|entry| Keyed {
-        hash: place::hash(entry.head(), multiplier),
+        hash: hash::hash(entry.head(), multiplier),
         value: shape.group(entry.slot),
     }));
     keys.dedup();
@@ -84,13 +84,13 @@ fn keys_of(shape: &Shape, entries: &[Entry], multiplier: u64) -> (Vec<Keyed>, Ve
         .chunk_by(|one, other| one.hash == other.hash)
         .filter(|same| same.len() > 1)
         .flatten()
-        .map(|key| (place::hash(key.hash, inverse), key.value))
+        .map(|key| (hash::hash(key.hash, inverse), key.value))
         .collect();
     if !several.is_empty() {
         several.sort_unstable();
         // A lookup reads the list first, so the rows need no listed hint.
         let listed = |hash| {
-            let head = place::hash(hash, inverse);
+            let head = hash::hash(hash, inverse);
             several.binary_search_by_key(&head, |&(head, _)| head).is_ok()
         };
         keys.retain(|key| !listed(key.hash));
@@ -100,8 +100,8 @@ fn keys_of(shape: &Shape, entries: &[Entry], multiplier: u64) -> (Vec<Keyed>, Ve
 
 /// The same keys with the hashes of another multiplier, in the order of these hashes.
 fn rehashed(keys: &[Keyed], from: u64, to: u64) -> Vec<Keyed> {
-    let across = place::inverse(from).wrapping_mul(to);
-    spread::sorted(keys.iter().map(|key| Keyed { hash: place::hash(key.hash, across), ..*key }))
+    let across = hash::inverse(from).wrapping_mul(to);
+    spread::sorted(keys.iter().map(|key| Keyed { hash: hash::hash(key.hash, across), ..*key }))
 }
 
 /// Builds a layer that bumps no hint, and returns its number for the record.
@@ -113,7 +113,7 @@ fn build_last(
     out: &mut Vec<u8>,
 ) -> Result<u64, BuildError> {
     let hint_count = keys.len() as u64;
-    let multiplier = |attempt| place::multiplier(shape.seed, shard, layer, attempt);
+    let multiplier = |attempt| hash::multiplier(shape.seed, shard, layer, attempt);
     for attempt in 0..MAX_ATTEMPTS {
         if let Some(before) = attempt.checked_sub(1) {
             keys = rehashed(&keys, multiplier(before), multiplier(attempt));

@@ -2,13 +2,13 @@
 
 use core::ops::Range;
 
-use super::place;
 use crate::Damage;
-use crate::encoding::padding::Padding;
 use crate::encoding::shape::Shape;
 use crate::encoding::shard::View;
 use crate::format::ShardRecord;
+use crate::hash;
 use crate::kernel::{self, BLOCK_LEN_UNITS, Retrieve, window_len_bytes};
+use crate::padding::Padding;
 use crate::section::Section;
 
 /// The most layers of a shard.
@@ -92,7 +92,7 @@ impl Layer {
                 return None;
             }
             *layer = Self {
-                multiplier: place::multiplier(shape.seed, shard, number, attempt),
+                multiplier: hash::multiplier(shape.seed, shard, number, attempt),
                 rows_at: at,
                 thresholds_at: 0,
                 starts: Size { blocks }.starts(),
@@ -142,7 +142,7 @@ impl Layer {
         let rows_len_bytes = BLOCK_LEN_UNITS as usize * columns;
         let rows =
             view.bytes.touch_window(spot.rows_at, rows_len_bytes, window_len_bytes(columns))?;
-        Ok(Some(path.retrieve(rows, columns, place::coefficients(spot.hash))))
+        Ok(Some(path.retrieve(rows, columns, hash::coefficients(spot.hash))))
     }
 
     /// The group of a hint in a layer that bumps, and in a `file` whose blocks have all passed
@@ -160,7 +160,7 @@ impl Layer {
             return None;
         }
         let rows = file.get(spot.rows_at..)?;
-        Some(path.retrieve(rows, columns, place::coefficients(spot.hash)))
+        Some(path.retrieve(rows, columns, hash::coefficients(spot.hash)))
     }
 
     /// Starts loading the rows of a hint.
@@ -199,8 +199,8 @@ struct Spot {
 impl Spot {
     #[inline(always)]
     fn of(layer: &Layer, columns: usize, head: u64) -> Self {
-        let hash = place::hash(head, layer.multiplier);
-        let start = place::start(hash, layer.starts);
+        let hash = hash::hash(head, layer.multiplier);
+        let start = hash::start(hash, layer.starts);
         Self {
             hash,
             start,

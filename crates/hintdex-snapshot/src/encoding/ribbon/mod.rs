@@ -25,7 +25,6 @@ mod band;
 mod build;
 mod equations;
 mod layer;
-mod place;
 mod rows;
 
 #[cfg(test)]
@@ -36,11 +35,11 @@ use core::ops::Range;
 use core::slice;
 
 use super::duplicates::{self, DUPLICATE_LEN_BYTES, Duplicate};
-use super::padding::Padding;
 use super::shape::Shape;
 use super::shard::{CandidateSet, Entry, Shard, View};
 use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
 use crate::kernel::Retrieve;
+use crate::padding::Padding;
 use crate::section::Section;
 use crate::{BuildError, Damage};
 

@@ -3,7 +3,7 @@
 /// A hash of a hint and a value, in twelve bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(Rust, packed(4))]
-pub(super) struct Keyed {
+pub(crate) struct Keyed {
     pub hash: u64,
     pub value: u32,
 }
@@ -32,7 +32,7 @@ const MAX_PLACE_LEN_KEYS: usize = 32;
 /// about as many places as the part has keys. Evenly spread hashes are then nearly sorted, and
 /// exchanges of neighbours complete the order. A part with a crowded place is sorted by
 /// comparisons instead.
-pub(super) fn sorted(keys: impl ExactSizeIterator<Item = Keyed> + Clone) -> Vec<Keyed> {
+pub(crate) fn sorted(keys: impl ExactSizeIterator<Item = Keyed> + Clone) -> Vec<Keyed> {
     let part_bits = (keys.len() / PART_LEN_KEYS).max(1).ilog2().min(MAX_PART_BITS);
     let mut sorted = vec![Keyed::default(); keys.len()];
     let (mut ends, mut copy) = (Vec::new(), Vec::new());

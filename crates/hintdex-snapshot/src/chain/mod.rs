@@ -1,0 +1,203 @@
+//! Chains: which slot and which nonce made a hint, in half a byte a hint.
+//!
+//! The *points* of a snapshot are its pairs of slot and nonce, numbered 0 to *N* − 1.
+//! Whoever looks a hint up has the hint keys in memory, so the hint of any point can be
+//! computed, and none is stored. A minimal perfect hash function F numbers the hints 0 to
+//! *N* − 1, too. So `point → F(hint of the point)` is a permutation, and every point lies on
+//! exactly one cycle.
+//!
+//! A lookup of hint y starts at the number p = F(y). The point before p on the cycle of p
+//! is the only point that can have made y. Walking the whole cycle would take too long,
+//! so some points are *marked*, and each mark stores the mark before it. The lookup walks
+//! from p to the next mark, jumps to the mark before it, and walks on: either a point's
+//! hint is y, or the walk comes back to p, and then **no point of the snapshot made y**.
+//!
+//! ```text
+//!       stored: the mark before
+//!    ┌──────────────────────────────┐
+//!    ▼                              │
+//!  mark ──▶ ● ──▶ x ──▶ p ──▶ ● ──▶ mark ──▶ …        p = F(y); x made y, if any point did
+//!           2nd part    1st part
+//! ```
+//!
+//! It is the cycle shortcut of Munro, Raman, Raman and Rao ("Succinct representations of
+//! permutations and functions", 2012) for the time–memory trade-off of Hellman (1980).
+//! That a minimal perfect hash function turns the derivation of hints into a permutation
+//! is, as far as we know, not published.
+//!
+//! Points of a retired slot cannot be computed any more: a walk that meets such a point
+//! ends without an answer, which for that lookup is no proof.
+
+mod cut;
+mod dial;
+mod find;
+mod header;
+mod marks;
+mod packed;
+mod parts;
+mod points;
+mod tables;
+mod twins;
+
+#[cfg(test)]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+mod tests;
+
+/// The records of the format, for the test that holds its page against them.
+#[cfg(test)]
+pub(crate) mod records {
+    pub(crate) use super::header::{CHAIN_HEADER_FIELDS, CHAIN_HEADER_LEN_BYTES};
+    pub(crate) use super::points::{
+        BLOCK_RECORD_FIELDS, BLOCK_RECORD_LEN_BYTES, TABLE_RECORD_FIELDS, TABLE_RECORD_LEN_BYTES,
+    };
+}
+
+use core::ops::Range;
+
+use hintdex_wire::{Hint, Nonce, Slot};
+use zerocopy::{FromBytes, IntoBytes};
+
+pub(crate) use self::cut::{Input, build};
+pub(crate) use self::dial::MAX_STEPS_PER_EVALUATION;
+use self::dial::Spacing;
+use self::header::CHAIN_HEADER_LEN_BYTES;
+pub(crate) use self::header::ChainHeader;
+use self::marks::Marks;
+use self::parts::{Parts, pad};
+use self::points::Points;
+use self::twins::Twins;
+use crate::Damage;
+use crate::encoding::ChainShard;
+use crate::format::{Checked, shard_of};
+use crate::padding::Padding;
+use crate::section::Section;
+
+/// Computes the hints of points: what a chain needs of whoever has the hint keys.
+///
+/// A lookup or a build calls it with some tens of points at a time, from several threads.
+pub trait PointHints: Sync {
+    /// Starts loading the hint key of `slot`. Without effect on the result.
+    fn prefetch(&self, slot: Slot);
+
+    /// Writes the hint of each of `points` to its place in `hints`, which is as long as
+    /// `points`. The hint of a slot without a key may be anything, for instance zeros.
+    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]);
+}
+
+/// The chains of a file: where the parts lie that all shards share.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    points: Points,
+    marks: Marks,
+    twins: Twins,
+    /// A walk of more steps than this has no answer.
+    max_steps: u32,
+    shard_bits: u8,
+    /// The bytes between the parts, all zero.
+    gaps: Box<[Range<usize>]>,
+}
+
+/// A file as a walk sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct ChainView<'f> {
+    pub bytes: Checked<'f>,
+    pub shards: &'f [ChainShard],
+    pub chain: &'f Chain,
+}
+
+impl Chain {
+    /// The chains at `place` of `file`; `None` if their numbers do not fit together, or do
+    /// not fit the `point_count` hints of the shards, `listed` of which have twins.
+    pub fn open(
+        file: &[u8],
+        place: Range<usize>,
+        slots: &Range<u32>,
+        shard_bits: u8,
+        [distinct, duplicates]: [u64; 2],
+        max_steps: u32,
+    ) -> Option<Self> {
+        let (header, _) = ChainHeader::read_from_prefix(file.get(place.clone())?).ok()?;
+        let mut parts = Parts::new(place.start + CHAIN_HEADER_LEN_BYTES..place.end);
+        let points = Points::open(&header, file, slots, &mut parts)?;
+        let marks = Marks::open(&header, distinct, &mut parts)?;
+        let twins = Twins::open(&header, duplicates, distinct, &mut parts)?;
+        let fits = points.count() == distinct.checked_add(duplicates)?
+            && header.reserved_is_zero()
+            && header.longest_walk.get() <= max_steps
+            && parts.at == parts.end;
+        fits.then_some(Self {
+            points,
+            marks,
+            twins,
+            max_steps: header.longest_walk.get(),
+            shard_bits,
+            gaps: parts.gaps.into_boxed_slice(),
+        })
+    }
+
+    /// The bytes of the parts by name.
+    pub fn measure(&self, sections: &mut Vec<Section>) {
+        Section::add(sections, "chain header", CHAIN_HEADER_LEN_BYTES);
+        self.points.measure(sections);
+        self.marks.measure(sections);
+        self.twins.measure(sections);
+    }
+
+    /// Calls `each` with the padding of the parts.
+    pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        self.gaps.iter().for_each(|gap| each(Padding::of_bytes("chains", gap.clone())));
+    }
+}
+
+/// About the bytes of the chains over `count` points whose runs are all alike.
+pub(crate) fn estimate(evaluations: u32, count: u64, sections: &mut Vec<Section>) {
+    let spacing = Spacing::new(evaluations, count);
+    let [lines, before] =
+        marks::lens_bytes(spacing.mark_count(count), count, spacing.mark_every_bits);
+    let bytes = |len: u64| usize::try_from(len).unwrap_or(usize::MAX);
+    Section::add(sections, "chain header", CHAIN_HEADER_LEN_BYTES);
+    Section::add(sections, "runs", points::TABLE_RECORD_LEN_BYTES);
+    Section::add(sections, "marks", bytes(lines));
+    Section::add(sections, "marks before", bytes(before));
+}
+
+impl ChainView<'_> {
+    fn shard(&self, head: u64) -> Option<&ChainShard> {
+        self.shards.get(shard_of(head, self.chain.shard_bits))
+    }
+
+    /// F: the number of a hint.
+    #[inline(always)]
+    fn index(&self, head: u64) -> Result<u64, Damage> {
+        match self.shard(head) {
+            Some(shard) => shard.index(&self.bytes, head),
+            None => Ok(0),
+        }
+    }
+
+    /// Starts loading what [`index`](Self::index) reads.
+    #[inline(always)]
+    fn prefetch_index(&self, head: u64) {
+        self.shard(head).into_iter().for_each(|shard| shard.prefetch_index(&self.bytes, head));
+    }
+
+    /// The point with the number `index` on the cycles.
+    #[inline(always)]
+    fn point(&self, index: u64) -> Result<(Slot, Nonce), Damage> {
+        let number = self.chain.twins.number(&self.bytes, index)?;
+        self.chain.points.point(&self.bytes, number)
+    }
+}
+
+/// Appends `header` and the parts behind it.
+fn write(header: &ChainHeader, parts: &[&[u8]], out: &mut Vec<u8>) {
+    out.extend(header.as_bytes());
+    for part in parts {
+        out.extend_from_slice(part);
+        pad(out);
+    }
+}

@@ -1,0 +1,188 @@
+//! One level: buckets, their seeds, and the places that follow from them.
+
+use core::ops::Range;
+
+use crate::Damage;
+use crate::format::Checked;
+use crate::hash;
+
+/// The longest slice.
+pub(super) const MAX_SLICE_LEN_PLACES: u32 = 1024;
+
+/// The shortest slice, unless a level has fewer heads.
+const MIN_SLICE_LEN_PLACES: u32 = 64;
+
+/// A table is at least so many times as long as a slice, down to the shortest slice.
+const SLICES_PER_TABLE: u32 = 64;
+
+/// Every part begins on a word.
+pub(super) const PART_ALIGN_BYTES: usize = 8;
+
+/// The seed of a bucket whose heads are bumped.
+pub(super) const BUMPED: u8 = 0;
+
+/// One level of a function.
+#[derive(Clone, Debug)]
+pub(super) struct Level {
+    geometry: Geometry,
+    multiplier: u64,
+    seeds_at: usize,
+}
+
+/// The numbers that follow from the number of heads of a level.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub buckets: u32,
+    /// The length of a slice less one; the length is a power of two.
+    pub slice_mask: u32,
+    /// How many places a slice can begin at.
+    pub starts: u32,
+}
+
+/// A head as the places of a bucket see it: seed *s* puts it at
+/// `start + (first + s · step) mod slice length`.
+///
+/// The step is odd, so a head has as many places as there are seeds, or all of a slice.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Orbit {
+    start: u32,
+    first: u32,
+    step: u32,
+    slice_mask: u32,
+}
+
+impl Geometry {
+    pub const fn new(number: usize, heads: u32) -> Self {
+        let slice_len = slice_len_places(heads);
+        Self {
+            buckets: bucket_count(number, heads),
+            slice_mask: slice_len - 1,
+            starts: (heads + 1).saturating_sub(slice_len),
+        }
+    }
+
+    /// The bucket of a hash.
+    #[inline(always)]
+    pub const fn bucket(&self, hash: u64) -> u32 {
+        scaled(hash, self.buckets)
+    }
+
+    /// Where a hash may be placed.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+    pub const fn orbit(&self, hash: u64) -> Orbit {
+        let mixed = hash::mixed(hash);
+        Orbit {
+            start: scaled(hash, self.starts),
+            first: mixed as u32,
+            step: (mixed >> 32) as u32 | 1,
+            slice_mask: self.slice_mask,
+        }
+    }
+}
+
+impl Orbit {
+    /// The place under `seed`.
+    #[inline(always)]
+    pub const fn place(&self, seed: u8) -> u32 {
+        let offset = self.first.wrapping_add(self.step.wrapping_mul(seed as u32));
+        self.start + (offset & self.slice_mask)
+    }
+}
+
+impl Orbit {
+    /// The places under seeds 1, 2, 3 and so on.
+    #[inline(always)]
+    pub fn places(&self) -> impl Iterator<Item = u32> {
+        let Self { start, first, step, slice_mask } = *self;
+        let offsets = core::iter::successors(Some(first.wrapping_add(step)), move |offset| {
+            Some(offset.wrapping_add(step))
+        });
+        offsets.map(move |offset| start + (offset & slice_mask))
+    }
+}
+
+impl Level {
+    /// Level `number` of a function that is built with `seed`, whose seeds lie at
+    /// `seeds_at` of the file.
+    pub const fn new(seed: u64, number: usize, heads: u32, seeds_at: usize) -> Self {
+        Self {
+            geometry: Geometry::new(number, heads),
+            multiplier: multiplier(seed, number),
+            seeds_at,
+        }
+    }
+
+    /// The length of the seeds of level `number`.
+    pub const fn seeds_len_bytes(number: usize, heads: u32) -> usize {
+        bucket_count(number, heads) as usize
+    }
+
+    /// The length of the seeds with their padding.
+    pub const fn padded_len_bytes(&self) -> usize {
+        (self.geometry.buckets as usize).next_multiple_of(PART_ALIGN_BYTES)
+    }
+
+    /// Where the zeros behind the seeds are.
+    pub const fn padding(&self) -> Range<usize> {
+        let end = self.seeds_at + self.geometry.buckets as usize;
+        end..self.seeds_at + self.padded_len_bytes()
+    }
+
+    #[inline(always)]
+    pub const fn hash(&self, head: u64) -> u64 {
+        hash::hash(head, self.multiplier)
+    }
+
+    /// Where in the file the seed of a hash is.
+    #[inline(always)]
+    pub const fn seed_at(&self, hash: u64) -> usize {
+        self.seeds_at + self.geometry.bucket(hash) as usize
+    }
+
+    /// The place of `head`; `None` if the level bumps its bucket, or has no head.
+    #[inline(always)]
+    pub fn place(&self, bytes: &Checked<'_>, head: u64) -> Result<Option<u32>, Damage> {
+        let hash = self.hash(head);
+        if self.geometry.buckets == 0 {
+            return Ok(None);
+        }
+        let seed = bytes.touch_byte(self.seed_at(hash))?;
+        Ok((seed != BUMPED).then(|| self.geometry.orbit(hash).place(seed)))
+    }
+}
+
+/// The length of a slice, a power of two: at most 1024, and short beside the table,
+/// because few slices reach the places at its ends.
+const fn slice_len_places(heads: u32) -> u32 {
+    let longest = match heads.checked_ilog2() {
+        Some(bits) => 1 << bits,
+        None => 1,
+    };
+    let mut len = MAX_SLICE_LEN_PLACES;
+    while len > longest || len > MIN_SLICE_LEN_PLACES && len > heads / SLICES_PER_TABLE {
+        len /= 2;
+    }
+    len
+}
+
+/// How many buckets the heads of level `number` are hashed to. With 4.5 heads a bucket, a head
+/// of a large level takes the fewest bits in all. The lower levels are small, and a head that
+/// they bump is dear: 3.5 heads a bucket.
+#[expect(clippy::cast_possible_truncation, reason = "fewer buckets than heads")]
+const fn bucket_count(number: usize, heads: u32) -> u32 {
+    let heads_per_two_buckets = if number == 0 { 9 } else { 7 };
+    (heads as u64 * 2).div_ceil(heads_per_two_buckets) as u32
+}
+
+/// The multiplier of level `number` of a function that is built with `seed`.
+pub(super) const fn multiplier(seed: u64, number: usize) -> u64 {
+    hash::mix(seed ^ number as u64) | 1
+}
+
+/// `hash`, scaled from all numbers of 64 bits down to `count` numbers.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "less than `count`")]
+const fn scaled(hash: u64, count: u32) -> u32 {
+    ((hash as u128 * count as u128) >> 64) as u32
+}

@@ -1,0 +1,163 @@
+//! A minimal perfect hash function: *n* distinct heads of hints to the numbers 0 to
+//! *n* − 1, each number once, in 1.95 bits a head.
+//!
+//! After PHast (Beling, Sanders, "PHast – Perfect Hashing made fast", ALENEX 2026): heads
+//! are hashed to *buckets* of 4.5 on average, and each bucket stores one *seed* of eight
+//! bits. Bucket and seed decide the *places* of the bucket's heads. A bucket's places lie
+//! in a short *slice* of the table, and slices advance with the buckets, so the builder
+//! works within a cache. Of the seeds whose places are all free, the builder chooses the
+//! one with the lowest places: later buckets cannot reach those any more.
+//!
+//! Some 2 % of the heads fit nowhere and are *bumped* to the next, much smaller level. As
+//! many places stay free, and a sorted list of them turns a number of the next level into
+//! one of these places. What the last level bumps is listed, head by head.
+//!
+//! ```text
+//! level 0: seeds │ level 1: seeds │ level 2: seeds │ listed heads │ free places of levels 0, 1, 2
+//! ```
+//!
+//! Any head may be asked for. A head that the function was not built from gets some number
+//! below *n*, and so does every head if seeds are damaged.
+
+mod build;
+mod free_places;
+mod level;
+
+#[cfg(test)]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+mod tests;
+
+use core::ops::Range;
+
+use crate::Damage;
+use crate::format::Checked;
+use crate::kernel;
+use crate::padding::Padding;
+
+pub(crate) use build::build;
+use free_places::FreePlaces;
+use level::{Level, PART_ALIGN_BYTES};
+
+/// The number of levels. The last level bumps some ten heads of a million.
+const LEVELS: usize = 3;
+
+/// The length of a listed head.
+const LISTED_LEN_BYTES: usize = 8;
+
+/// How many heads each level has, and how many are listed: what a reader needs to find
+/// the parts of a function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Heads of each level; those of level 0 are all.
+    pub levels: [u32; LEVELS],
+    /// Heads that the last level bumps.
+    pub listed: u32,
+}
+
+/// A function in a file: where its parts lie.
+#[derive(Clone, Debug)]
+pub(crate) struct PerfectHash {
+    first: Level,
+    /// Apart, so that a function takes little room where the first level answers.
+    rest: Box<Rest>,
+}
+
+/// What answers for the heads that the first level bumps.
+#[derive(Clone, Debug)]
+struct Rest {
+    levels: [Level; LEVELS - 1],
+    listed: Range<usize>,
+    free: [FreePlaces; LEVELS],
+}
+
+impl PerfectHash {
+    /// The function of `counts` whose parts lie in `bytes` of the file; `None` if the
+    /// counts do not fit together or the parts are not as long as `bytes`.
+    ///
+    /// `seed` is the seed that the function was built with.
+    pub fn open(counts: &Counts, seed: u64, bytes: Range<usize>) -> Option<Self> {
+        let [all, second, third] = counts.levels;
+        // Each level bumps some of its heads.
+        if second > all || third > second || counts.listed > third {
+            return None;
+        }
+        let mut at = bytes.start;
+        let mut take = |len_bytes: usize| {
+            let start = at;
+            at = start.checked_add(len_bytes.next_multiple_of(PART_ALIGN_BYTES))?;
+            (at <= bytes.end).then_some(start)
+        };
+        let mut level = |number: usize, heads| {
+            let seeds_at = take(Level::seeds_len_bytes(number, heads))?;
+            Some(Level::new(seed, number, heads, seeds_at))
+        };
+        let (first, levels) = (level(0, all)?, [level(1, second)?, level(2, third)?]);
+        let listed_len_bytes = counts.listed as usize * LISTED_LEN_BYTES;
+        let listed = take(listed_len_bytes)?;
+        let listed = listed..listed + listed_len_bytes;
+        let mut free = |heads, bumped| {
+            FreePlaces::open(heads, bumped, take(FreePlaces::len_bytes(heads, bumped))?)
+        };
+        let free = [free(all, second)?, free(second, third)?, free(third, counts.listed)?];
+        let rest = Box::new(Rest { levels, listed, free });
+        (at == bytes.end).then_some(Self { first, rest })
+    }
+
+    /// Starts loading what [`index`](Self::index) needs of `head`.
+    #[inline(always)]
+    pub fn prefetch(&self, bytes: &Checked<'_>, head: u64) {
+        let at = self.first.seed_at(self.first.hash(head));
+        kernel::prefetch(bytes.peek(at..at + 1));
+    }
+
+    /// The number of `head`, below the number of heads; 0 if there is no head.
+    #[inline(always)]
+    pub fn index(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
+        match self.first.place(bytes, head)? {
+            Some(place) => Ok(place),
+            None => self.bumped(bytes, head),
+        }
+    }
+
+    /// The number of a head that the first level bumps.
+    #[cold]
+    #[inline(never)]
+    fn bumped(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
+        let Rest { levels: [second, third], listed, free: [free, second_free, third_free] } =
+            &*self.rest;
+        if let Some(place) = second.place(bytes, head)? {
+            return free.place(bytes, place);
+        }
+        let place = match third.place(bytes, head)? {
+            Some(place) => place,
+            None => third_free.place(bytes, listed_rank(bytes, listed, head)?)?,
+        };
+        free.place(bytes, second_free.place(bytes, place)?)
+    }
+
+    /// Calls `each` with the padding of the seeds.
+    pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        [&self.first].into_iter().chain(&self.rest.levels).for_each(|level| {
+            each(Padding::of_bytes("seeds", level.padding()));
+        });
+    }
+
+    /// The bytes of the seeds, and those of all else.
+    pub fn section_lens_bytes(&self) -> [usize; 2] {
+        let Rest { levels, listed, free } = &*self.rest;
+        let seeds = [&self.first].into_iter().chain(levels);
+        let free: usize = free.iter().map(FreePlaces::padded_len_bytes).sum();
+        [seeds.map(Level::padded_len_bytes).sum(), free + listed.len()]
+    }
+}
+
+/// The rank of `head` among the listed heads; some rank if it is not listed.
+fn listed_rank(bytes: &Checked<'_>, listed: &Range<usize>, head: u64) -> Result<u32, Damage> {
+    let (heads, _) = bytes.touch(listed.clone())?.as_chunks::<LISTED_LEN_BYTES>();
+    let rank = heads.partition_point(|listed| u64::from_le_bytes(*listed) < head);
+    Ok(u32::try_from(rank).unwrap_or(u32::MAX))
+}

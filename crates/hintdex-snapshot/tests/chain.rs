@@ -1,0 +1,348 @@
+//! Chains: every hint is found with its slot and nonce, every other hint is refused.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hintdex_snapshot::{
+    BuildError, Builder, Dial, Encoding, HintSource, PointHints, SampleShard, Snapshot,
+    SnapshotParams,
+};
+use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Nonce, Slot, TruncatedLen};
+use proptest::prelude::*;
+use support::key;
+
+/// Hints of keys that follow from the slot, and how many were computed.
+struct Keys {
+    scheme: HintScheme,
+    computed: AtomicU64,
+}
+
+impl Keys {
+    fn new(scheme: HintScheme) -> Self {
+        Self { scheme, computed: AtomicU64::new(0) }
+    }
+
+    fn hint(&self, slot: u32, nonce: Nonce) -> Hint {
+        let mut key = [0x5a; 16];
+        key[..4].copy_from_slice(&slot.to_le_bytes());
+        let cipher = HintCipher::new(self.scheme, &HintKey::from_bytes(key));
+        // Past the last nonce of the scheme, as any key table: some hint.
+        cipher.hint(nonce).unwrap_or(Hint::ZERO)
+    }
+}
+
+impl PointHints for Keys {
+    fn prefetch(&self, _: Slot) {}
+
+    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+        self.computed.fetch_add(points.len() as u64, Ordering::Relaxed);
+        for ((slot, nonce), hint) in points.iter().zip(hints) {
+            *hint = self.hint(slot.0, *nonce);
+        }
+    }
+}
+
+type Runs = Vec<(Slot, Range<Nonce>)>;
+
+fn params(scheme: HintScheme, slots: Range<u32>, evaluations: u32) -> SnapshotParams {
+    SnapshotParams {
+        encoding: Encoding::Chain,
+        dial: Dial::Evaluations(evaluations),
+        check_bits: 0,
+        hint_scheme: scheme,
+        nonce_kind: 0,
+        horizon_nonces: 10,
+        slots,
+        fleet_id: *b"the fleet's name",
+        origin: [0; 16],
+        built_at_unix_s: 0,
+        time_unix_s: 0..0,
+    }
+}
+
+/// A chain of `runs`, and the bytes of its file.
+fn build(keys: &Keys, runs: &Runs, evaluations: u32, threads: usize) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("chain.hdx");
+    let end = runs.iter().map(|(slot, _)| slot.0 + 1).max().expect("a run");
+    let key = key();
+    Builder::new(params(keys.scheme, 0..end, evaluations), &key)
+        .threads(threads)
+        .build_chain(runs, keys, &path)
+        .expect("it is built");
+    std::fs::read(path).expect("a file")
+}
+
+/// What a chain finds for `hints`.
+fn find(chain: &Snapshot, keys: &Keys, hints: &[Hint]) -> Vec<Vec<(u32, Nonce)>> {
+    let mut found = vec![Vec::new(); hints.len()];
+    chain
+        .points(keys, hints, |index, slot, nonce| found[index].push((slot.0, nonce)))
+        .expect("nothing is damaged");
+    found
+}
+
+/// Every hint of `runs` is found with all points that made it, and no foreign hint is. Returns
+/// the mean number of evaluations of known hints.
+fn is_exact(keys: &Keys, runs: &Runs, evaluations: u32) -> f64 {
+    let file = build(keys, runs, evaluations, 2);
+    let chain = Snapshot::from_bytes(&file, &key()).expect("it opens");
+    chain.verify().expect("it is sound");
+    let mut made: HashMap<Hint, Vec<(u32, Nonce)>> = HashMap::new();
+    for (slot, run) in runs {
+        for nonce in run.clone() {
+            made.entry(keys.hint(slot.0, nonce)).or_default().push((slot.0, nonce));
+        }
+    }
+    let hints: Vec<Hint> = made.keys().copied().collect();
+    keys.computed.store(0, Ordering::Relaxed);
+    let found = find(&chain, keys, &hints);
+    let mean = keys.computed.load(Ordering::Relaxed) as f64 / hints.len() as f64;
+    for (hint, mut found) in hints.iter().zip(found) {
+        found.sort_unstable();
+        let mut expected = made[hint].clone();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{hint:?}");
+    }
+    let strange: Vec<Hint> = (0..hints.len().min(20_000) as u64)
+        .map(|n| keys.hint(u32::MAX, n))
+        .filter(|hint| !made.contains_key(hint))
+        .collect();
+    assert!(find(&chain, keys, &strange).iter().all(Vec::is_empty), "a foreign hint was found");
+    mean
+}
+
+fn uniform(slots: u32, nonces: u64) -> Runs {
+    (0..slots).map(|slot| (Slot(slot), 0..nonces)).collect()
+}
+
+#[test]
+fn chains_of_all_sizes_are_exact() {
+    let keys = Keys::new(HintScheme::Aes128);
+    for (slots, nonces) in [(1, 1), (1, 2), (2, 1), (1, 100), (3, 7), (100, 10), (999, 10)] {
+        for evaluations in [1, 2, 3, 5, 16, 50] {
+            is_exact(&keys, &uniform(slots, nonces), evaluations);
+        }
+    }
+}
+
+#[test]
+fn evaluations_are_those_of_the_dial() {
+    let keys = Keys::new(HintScheme::Aes128);
+    for evaluations in [3, 5, 9, 16, 32, 50] {
+        let mean = is_exact(&keys, &uniform(10_000, 10), evaluations);
+        println!("{evaluations}: {mean:.2}");
+        let wanted = f64::from(evaluations);
+        assert!((0.85 * wanted..1.05 * wanted).contains(&mean), "{evaluations}: {mean}");
+    }
+}
+
+#[test]
+fn short_hints_that_collide_are_found_with_all_their_points() {
+    let four = HintScheme::Aes128Truncated(TruncatedLen::new(4).expect("a length"));
+    let keys = Keys::new(four);
+    // 300,000 of 2^32: ten pairs or so.
+    let mean = is_exact(&keys, &uniform(30_000, 10), 9);
+    assert!(mean < 10.0, "{mean}");
+    for scheme in [HintScheme::Speck64, HintScheme::Aes128Wide] {
+        is_exact(&Keys::new(scheme), &uniform(1000, 10), 5);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Slots without a run, with several, with runs of any length and beginning.
+    #[test]
+    fn runs_of_all_kinds_are_found(
+        seeds in prop::collection::vec((0_u32..4, 0_u64..12, any::<u32>()), 1..300),
+        evaluations in 1_u32..40,
+    ) {
+        let mut runs = Runs::new();
+        let mut slot = 0;
+        for (gap, len, first) in seeds {
+            slot += if gap == 0 { 5 } else { 1 };
+            let first = u64::from(first >> (gap * 8).min(31));
+            if len != 0 {
+                runs.push((Slot(slot), first..(first + len).min(u32::MAX.into())));
+                runs.retain(|(_, run)| !run.is_empty());
+            }
+        }
+        prop_assume!(!runs.is_empty());
+        is_exact(&Keys::new(HintScheme::Aes128), &runs, evaluations);
+    }
+}
+
+#[test]
+fn the_same_input_is_the_same_file_for_any_threads_and_memory() {
+    let keys = Keys::new(HintScheme::Aes128);
+    let runs = uniform(20_000, 10);
+    let one = build(&keys, &runs, 16, 1);
+    assert_eq!(build(&keys, &runs, 16, 2), one);
+    assert_eq!(build(&keys, &runs, 16, 5), one);
+}
+
+/// Hints that a builder of stored hints takes; no chain is built of them.
+struct NoHints;
+
+impl HintSource for NoHints {
+    fn hint_count(&self) -> u64 {
+        0
+    }
+
+    fn hints(&self, _: Range<u32>, _: &mut dyn FnMut(u64, Slot)) {}
+}
+
+#[test]
+fn a_chain_is_built_of_points_and_of_nothing_else() {
+    let key = key();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("chain.hdx");
+    let of_heads = Builder::new(params(HintScheme::Aes128, 0..5, 16), &key).build(&NoHints, &path);
+    assert!(matches!(of_heads, Err(BuildError::NeedsPoints)), "{of_heads:?}");
+    // A dial of another encoding, and none at all.
+    for dial in [Dial::Tries(32), Dial::Bits(5), Dial::Evaluations(0), Dial::Evaluations(1025)] {
+        let params = SnapshotParams { dial, ..params(HintScheme::Aes128, 0..5, 16) };
+        let keys = Keys::new(HintScheme::Aes128);
+        let built = Builder::new(params, &key).build_chain(&uniform(5, 2), &keys, &path);
+        assert!(matches!(built, Err(BuildError::Params { .. })), "{built:?}");
+    }
+    let mut ribbon = params(HintScheme::Aes128, 0..5, 16);
+    ribbon.encoding = Encoding::Ribbon;
+    let built = Builder::new(ribbon, &key).build(&NoHints, &path);
+    assert!(matches!(built, Err(BuildError::Params { .. })), "{built:?}");
+    // Slots that the snapshot does not cover, and memory that does not suffice.
+    let keys = Keys::new(HintScheme::Aes128);
+    let small = Builder::new(params(HintScheme::Aes128, 0..5, 16), &key);
+    let outside = small.build_chain(&uniform(6, 2), &keys, &path);
+    assert!(matches!(
+        outside,
+        Err(BuildError::HintsChanged { .. } | BuildError::SlotOutside { .. })
+    ));
+    let params = params(HintScheme::Aes128, 0..50_000, 16);
+    let built = Builder::new(params, &key).memory_bytes(4096).build_chain(
+        &uniform(50_000, 2),
+        &keys,
+        &path,
+    );
+    assert!(matches!(built, Err(BuildError::ChainNeedsMemory { .. })), "{built:?}");
+    assert!(!path.exists());
+}
+
+/// Without keys, a chain rules no slot out.
+#[test]
+fn every_slot_is_a_candidate_without_keys() {
+    let keys = Keys::new(HintScheme::Aes128);
+    let file = build(&keys, &uniform(100, 3), 9, 1);
+    let chain = Snapshot::from_bytes(&file, &key()).expect("it opens");
+    let candidates: Vec<_> = chain.candidates(&keys.hint(7, 1)).expect("whole").collect();
+    assert_eq!(candidates, [Range { start: 0, end: 100 }]);
+    let stats = chain.stats();
+    assert_eq!((stats.evaluations, stats.tries, stats.hints), (Some(9), 1, 300));
+    assert_eq!(stats.sections.iter().map(|section| section.bytes).sum::<u64>(), stats.bytes);
+}
+
+/// A key that the fleet no longer has costs lookups their answers, and never answers wrongly.
+#[test]
+fn keys_that_are_gone_cost_their_share_of_the_lookups() {
+    let keys = Keys::new(HintScheme::Aes128);
+    let file = build(&keys, &uniform(10_000, 10), 16, 2);
+    let chain = Snapshot::from_bytes(&file, &key()).expect("it opens");
+    struct Without<'k>(&'k Keys, u32);
+    impl PointHints for Without<'_> {
+        fn prefetch(&self, _: Slot) {}
+
+        fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+            self.0.hints(points, hints);
+            for ((slot, _), hint) in points.iter().zip(hints) {
+                if slot.0 % self.1 == 0 {
+                    *hint = Hint::ZERO;
+                }
+            }
+        }
+    }
+    let hints: Vec<Hint> = (0..10_000).map(|slot| keys.hint(slot, 3)).collect();
+    let mut found = 0;
+    chain
+        .points(&Without(&keys, 1000), &hints, |index, slot, nonce| {
+            assert_eq!((index, nonce), (slot.index(), 3));
+            found += 1;
+        })
+        .expect("nothing is damaged");
+    // One key in a thousand is gone: a lookup computes sixteen hints, so 1.6 % are lost.
+    assert!((9700..9950).contains(&found), "{found}");
+}
+
+/// Flips of bits, with checks that find them: an error or the right answer. Then with every
+/// check repaired: any answer, in bounded work, and never a wrong point.
+#[test]
+fn changed_bits_are_reported_or_do_no_harm() {
+    let keys = Keys::new(HintScheme::Aes128Truncated(TruncatedLen::new(4).expect("a length")));
+    // Runs of two lengths and a twin: every part of the file has bytes.
+    let mut runs: Runs = (0..2000).map(|slot| (Slot(slot), 0..u64::from(8 + slot % 3))).collect();
+    runs.push((Slot(1999), 700..703));
+    let file = build(&keys, &runs, 9, 2);
+    let hints: Vec<Hint> = (0..60).map(|slot| keys.hint(slot * 33, 5)).collect();
+    let expected = find(&Snapshot::from_bytes(&file, &key()).expect("it opens"), &keys, &hints);
+    assert!(expected.iter().all(|found| !found.is_empty()));
+    let answers = |bytes: &[u8]| -> Option<Vec<Vec<(u32, Nonce)>>> {
+        let chain = Snapshot::from_bytes(bytes, &key()).ok()?;
+        let mut found = vec![Vec::new(); hints.len()];
+        keys.computed.store(0, Ordering::Relaxed);
+        let result = chain.points(&keys, &hints, |index, slot, nonce| {
+            assert_eq!(keys.hint(slot.0, nonce), hints[index], "a wrong point");
+            found[index].push((slot.0, nonce));
+        });
+        let most = 64 * 9 * (hints.len() as u64 + 32) * 2;
+        assert!(keys.computed.load(Ordering::Relaxed) <= most, "unbounded work");
+        result.ok().map(|()| found)
+    };
+    for bit in (0..file.len() * 8).step_by(if cfg!(debug_assertions) { 997 } else { 101 }) {
+        let mut bytes = file.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        if let Some(found) = answers(&bytes) {
+            // The block was not needed; what was found is right, or missing by no fault.
+            assert_eq!(found, expected, "bit {bit}");
+        }
+        support::repair::repair(&mut bytes);
+        answers(&bytes);
+    }
+    for len in (0..file.len()).step_by(53) {
+        assert!(Snapshot::from_bytes(&file[..len], &key()).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn the_bytes_of_a_chain_are_estimated() {
+    let keys = Keys::new(HintScheme::Aes128);
+    for evaluations in [3, 9, 16, 50] {
+        let file = build(&keys, &uniform(20_000, 10), evaluations, 2);
+        let params = params(HintScheme::Aes128, 0..20_000, evaluations);
+        let estimate = SampleShard::new(&params, 200_000).and_then(SampleShard::build);
+        let estimate = estimate.expect("good parameters");
+        let off = estimate.bytes as f64 / file.len() as f64 - 1.0;
+        assert!(off.abs() < 0.03, "{evaluations}: off by {off:.4}");
+        let named: u64 = estimate.sections.iter().map(|section| section.bytes).sum();
+        assert_eq!(named, estimate.bytes);
+    }
+}
+
+/// The sizes of the issue that chains were built for, at a tenth of its points.
+#[test]
+fn a_hint_takes_half_a_byte() {
+    let keys = Keys::new(HintScheme::Aes128);
+    for (evaluations, most_bytes) in [(5, 0.98), (9, 0.64), (16, 0.47), (50, 0.32)] {
+        let file = build(&keys, &uniform(100_000, 10), evaluations, 2);
+        let bytes = (file.len() as f64 - 4096.0) / 1e6;
+        println!("{evaluations} evaluations: {bytes:.4} bytes a hint");
+        assert!(bytes < most_bytes, "{evaluations}: {bytes}");
+    }
+}
