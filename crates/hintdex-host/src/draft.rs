@@ -1,6 +1,6 @@
 //! Files and folders that exist whole or not at all.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::FileError;
-use crate::folder::{folder_of, hidden, rename, sync};
+use crate::folder::{folder_of, remove_folder, sync};
 
 /// The end of the name of a draft: `.NAME.RANDOM.making` becomes `NAME`.
-pub(crate) const DRAFT_SUFFIX: &str = ".making";
+const DRAFT_SUFFIX: &str = ".making";
 
 /// A file, mode 0600, that is written beside the file it will become.
 ///
@@ -170,7 +170,7 @@ fn remove_abandoned_of(target: &Path, name: &str) {
 
 /// Removes a draft unless a process is writing it. A draft that cannot be read, locked or
 /// removed stays: it takes room and does no other harm.
-pub(crate) fn remove_abandoned(path: &Path) {
+fn remove_abandoned(path: &Path) {
     let Ok(draft) = File::open(path) else { return };
     // A lock belongs to an open file, so a draft of this process refuses it, too. The lock
     // is held until the file is gone: else its maker may lock it in between and find it.
@@ -235,4 +235,54 @@ impl DraftFolder {
         let _ = self.folder.keep();
         settle(&self.target)
     }
+}
+
+/// Removes a folder in one step: after a crash the folder is whole, or is a draft for
+/// [`sweep_drafts`].
+///
+/// # Errors
+///
+/// The folder cannot be renamed, or its contents cannot be removed.
+pub fn remove_folder_at_once(path: &Path) -> Result<(), FileError> {
+    let mut name = hidden(path.file_name().unwrap_or_default());
+    name.push(DRAFT_SUFFIX);
+    let draft = path.with_file_name(name);
+    rename(path, &draft).map_err(FileError::of("removing a folder", path))?;
+    remove_folder(&draft)
+}
+
+/// Removes every draft of a file that no process is writing, and every draft of a folder.
+///
+/// The caller holds the lock of `folder`: only the lock's owner makes drafts of folders
+/// there. A draft that cannot be removed takes room and does no other harm.
+pub fn sweep_drafts(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if !path.file_name().is_some_and(is_draft) {
+            continue;
+        }
+        if path.is_dir() {
+            let _ = fs::remove_dir_all(path);
+        } else {
+            remove_abandoned(&path);
+        }
+    }
+}
+
+/// Whether a file or a folder of this name is a draft.
+pub fn is_draft(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') && name.ends_with(DRAFT_SUFFIX)
+}
+
+fn hidden(name: &OsStr) -> OsString {
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden
+}
+
+/// The one place that renames: each caller syncs before and after.
+#[expect(clippy::disallowed_methods, reason = "the publications of this crate rest on it")]
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
 }

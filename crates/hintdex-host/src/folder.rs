@@ -1,12 +1,10 @@
 //! Folders: private, durable, with one owner at a time.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::draft::DRAFT_SUFFIX;
 use crate::{FileError, LockError};
 
 /// The folder that `path` is in.
@@ -59,56 +57,6 @@ pub fn remove_folder(path: &Path) -> Result<(), FileError> {
         }
         _ => Ok(()),
     }
-}
-
-/// Removes a folder in one step: after a crash the folder is whole, or is a draft for
-/// [`sweep_drafts`].
-///
-/// # Errors
-///
-/// The folder cannot be renamed, or its contents cannot be removed.
-pub fn remove_folder_at_once(path: &Path) -> Result<(), FileError> {
-    let mut name = hidden(path.file_name().unwrap_or_default());
-    name.push(DRAFT_SUFFIX);
-    let draft = path.with_file_name(name);
-    rename(path, &draft).map_err(FileError::of("removing a folder", path))?;
-    remove_folder(&draft)
-}
-
-/// Removes every draft of a file that no process is writing, and every draft of a folder.
-///
-/// The caller holds the lock of `folder`: only the lock's owner makes drafts of folders
-/// there. A draft that cannot be removed takes room and does no other harm.
-pub fn sweep_drafts(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if !path.file_name().is_some_and(is_draft) {
-            continue;
-        }
-        if path.is_dir() {
-            let _ = fs::remove_dir_all(path);
-        } else {
-            crate::draft::remove_abandoned(&path);
-        }
-    }
-}
-
-/// Whether a file or a folder of this name is a draft.
-pub fn is_draft(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    name.starts_with('.') && name.ends_with(DRAFT_SUFFIX)
-}
-
-pub(crate) fn hidden(name: &OsStr) -> OsString {
-    let mut hidden = OsString::from(".");
-    hidden.push(name);
-    hidden
-}
-
-/// The one place that renames: each caller syncs before and after.
-#[expect(clippy::disallowed_methods, reason = "the publications of this crate rest on it")]
-pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)
 }
 
 /// A folder that belongs to this process until the lock is dropped.

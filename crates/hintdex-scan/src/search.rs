@@ -53,10 +53,6 @@ impl<'t, E> Search<'t, E>
 where
     E: Fn(Slot) -> Range<Nonce> + Sync,
 {
-    pub(crate) const fn new(table: &'t KeyTable, expected: E) -> Self {
-        Self { table, expected }
-    }
-
     /// The table that is searched.
     pub const fn table(&self) -> &'t KeyTable {
         self.table
@@ -204,6 +200,79 @@ where
     /// The expected nonces of a slot whose hints cannot be reversed.
     fn window(&self, slot: Slot) -> Window {
         Window::new((self.expected)(slot), self.table.scheme().max_nonce())
+    }
+}
+
+impl KeyTable {
+    /// A search for hints whose nonces lie in the range that `expected` returns for
+    /// their slot.
+    ///
+    /// Reversible hints yield their nonce, so the search never calls `expected` and
+    /// finds every nonce. Truncated hints are found if their nonce is in the range, at
+    /// a cost of one block for each nonce in the range.
+    pub const fn within<E>(&self, expected: E) -> Search<'_, E>
+    where
+        E: Fn(Slot) -> Range<Nonce> + Sync,
+    {
+        Search { table: self, expected }
+    }
+
+    /// A search that needs no expected nonces.
+    fn any_nonce(&self) -> Search<'_, impl Fn(Slot) -> Range<Nonce> + Sync> {
+        assert!(
+            self.scheme().is_reversible(),
+            "{} hints cannot be reversed: search within the expected nonces",
+            self.scheme()
+        );
+        self.within(|_| 0..0)
+    }
+
+    /// [`Search::confirm_slot`] for reversible hints.
+    ///
+    /// # Panics
+    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
+    pub fn confirm_slot(&self, slot: Slot, hint: &Hint) -> Option<Match> {
+        self.any_nonce().confirm_slot(slot, hint)
+    }
+
+    /// [`Search::confirm`] for reversible hints.
+    ///
+    /// # Panics
+    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
+    pub fn confirm(&self, range: Range<Slot>, hint: &Hint) -> Vec<Match> {
+        self.any_nonce().confirm(range, hint)
+    }
+
+    /// [`Search::confirm_each`] for reversible hints.
+    ///
+    /// # Panics
+    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
+    pub fn confirm_each(&self, pairs: &[(Slot, Hint)], found: impl FnMut(usize, Match)) {
+        self.any_nonce().confirm_each(pairs, found);
+    }
+
+    /// [`Search::confirm_ranges`] for reversible hints.
+    ///
+    /// # Panics
+    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
+    pub fn confirm_ranges(&self, ranges: &[(Range<Slot>, Hint)], found: impl FnMut(usize, Match)) {
+        self.any_nonce().confirm_ranges(ranges, found);
+    }
+
+    /// [`Search::confirm_all`] for reversible hints.
+    ///
+    /// # Panics
+    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
+    pub fn confirm_all(&self, hints: &[Hint]) -> Vec<Vec<Match>> {
+        self.any_nonce().confirm_all(hints)
+    }
+
+    /// [`Search::confirm_all_until_found`] for reversible hints.
+    ///
+    /// # Panics
+    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
+    pub fn confirm_all_until_found(&self, hints: &[Hint]) -> Vec<Vec<Match>> {
+        self.any_nonce().confirm_all_until_found(hints)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The table of keys: filling, growing, retiring.
 
 use std::fmt;
-use std::ops::Range;
 
 use hintdex_wire::{Hint, HintKey, HintScheme, Nonce, Slot};
 use rayon::prelude::*;
@@ -9,7 +8,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::backend::{Block, Kernel, PAIRS_PER_GROUP, prefetch, wipe};
 use crate::store::KeyStore;
-use crate::{Backend, BackendError, Match, Search};
+use crate::{Backend, BackendError};
 
 /// The number of keys that one task converts when a table is filled.
 const KEYS_PER_TASK: usize = 1 << 14;
@@ -22,7 +21,7 @@ const KEYS_PER_TASK: usize = 1 << 14;
 /// zeroized when the table grows and when it is dropped; [`Debug`] prints the number
 /// of slots only.
 ///
-/// Searches are the methods of [`Search`]. For a reversible scheme, the table itself
+/// Searches are the methods of [`Search`](crate::Search). For a reversible scheme, the table itself
 /// offers them too. A search of any other scheme runs [`within`](Self::within) the
 /// expected nonces.
 #[derive(Clone)]
@@ -161,77 +160,6 @@ impl KeyTable {
 
     pub(crate) const fn kernel(&self) -> Kernel {
         self.kernel
-    }
-
-    /// A search for hints whose nonces lie in the range that `expected` returns for
-    /// their slot.
-    ///
-    /// Reversible hints yield their nonce, so the search never calls `expected` and
-    /// finds every nonce. Truncated hints are found if their nonce is in the range, at
-    /// a cost of one block for each nonce in the range.
-    pub const fn within<E>(&self, expected: E) -> Search<'_, E>
-    where
-        E: Fn(Slot) -> Range<Nonce> + Sync,
-    {
-        Search::new(self, expected)
-    }
-
-    /// A search that needs no expected nonces.
-    fn any_nonce(&self) -> Search<'_, impl Fn(Slot) -> Range<Nonce> + Sync> {
-        assert!(
-            self.scheme.is_reversible(),
-            "{} hints cannot be reversed: search within the expected nonces",
-            self.scheme
-        );
-        self.within(|_| 0..0)
-    }
-
-    /// [`Search::confirm_slot`] for reversible hints.
-    ///
-    /// # Panics
-    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
-    pub fn confirm_slot(&self, slot: Slot, hint: &Hint) -> Option<Match> {
-        self.any_nonce().confirm_slot(slot, hint)
-    }
-
-    /// [`Search::confirm`] for reversible hints.
-    ///
-    /// # Panics
-    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
-    pub fn confirm(&self, range: Range<Slot>, hint: &Hint) -> Vec<Match> {
-        self.any_nonce().confirm(range, hint)
-    }
-
-    /// [`Search::confirm_each`] for reversible hints.
-    ///
-    /// # Panics
-    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
-    pub fn confirm_each(&self, pairs: &[(Slot, Hint)], found: impl FnMut(usize, Match)) {
-        self.any_nonce().confirm_each(pairs, found);
-    }
-
-    /// [`Search::confirm_ranges`] for reversible hints.
-    ///
-    /// # Panics
-    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
-    pub fn confirm_ranges(&self, ranges: &[(Range<Slot>, Hint)], found: impl FnMut(usize, Match)) {
-        self.any_nonce().confirm_ranges(ranges, found);
-    }
-
-    /// [`Search::confirm_all`] for reversible hints.
-    ///
-    /// # Panics
-    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
-    pub fn confirm_all(&self, hints: &[Hint]) -> Vec<Vec<Match>> {
-        self.any_nonce().confirm_all(hints)
-    }
-
-    /// [`Search::confirm_all_until_found`] for reversible hints.
-    ///
-    /// # Panics
-    /// If the scheme cannot be reversed: its searches start with [`within`](Self::within).
-    pub fn confirm_all_until_found(&self, hints: &[Hint]) -> Vec<Vec<Match>> {
-        self.any_nonce().confirm_all_until_found(hints)
     }
 }
 
