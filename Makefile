@@ -24,11 +24,13 @@ build: setup
 demo: build
 	@tools/demo.sh
 
-# make lint    formatting, clippy without a warning, sizes, wire for Cortex-M4, links and prose
+# make lint    formatting, clippy without a warning, sizes, module circles, wire for Cortex-M4, links and prose
 lint: setup
 	$(CARGO) fmt --all --check
 	tools/with-ccache.sh $(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	tools/check-sizes.sh
+	tools/check-modules.py --self-test
+	tools/check-modules.py
 	CARGO="$(CARGO)" tools/check-firmware.sh
 	tools/draw-docs.py check
 	tools/check-docs.py lint
