@@ -106,6 +106,11 @@ impl KeyTable {
         Some(HintKey::copy_of(&block))
     }
 
+    /// Whether `slot` is in the table and not retired.
+    pub fn has_key(&self, slot: Slot) -> bool {
+        slot.index() < self.len() && !self.is_retired(slot)
+    }
+
     /// Starts loading the key of `slot`, for a call of [`hints`](Self::hints) that follows.
     #[inline]
     pub fn prefetch(&self, slot: Slot) {
@@ -117,8 +122,8 @@ impl KeyTable {
     /// which is as long as `points`.
     ///
     /// Costs 3 to 10 ns a hint where the keys are in the cache, and 60 to 130 ns with the
-    /// portable back end. A retired slot and a slot past the end have a key of zeros here. A
-    /// nonce past the last nonce of the scheme has some hint.
+    /// portable back end. A retired slot and a slot past the end have a key of zeros here, so
+    /// anybody can compute their hints: see [`has_key`](Self::has_key). A nonce past the last nonce of the scheme has some hint.
     pub fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
         let mut keys = [[0; 16]; PAIRS_PER_GROUP];
         let mut nonces = [0; PAIRS_PER_GROUP];

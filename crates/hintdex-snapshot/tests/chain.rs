@@ -346,3 +346,18 @@ fn a_hint_takes_half_a_byte() {
         assert!(bytes < most_bytes, "{evaluations}: {bytes}");
     }
 }
+
+#[test]
+fn a_chain_of_no_hint_finds_none() {
+    let keys = Keys::new(HintScheme::Aes128);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("chain.hdx");
+    let key = key();
+    let builder = Builder::new(params(HintScheme::Aes128, 0..5, 16), &key);
+    builder.build_chain(&[], &keys, &path).expect("it is built");
+    let chain = Snapshot::open(&path, &key).expect("it opens");
+    chain.verify().expect("it is sound");
+    assert_eq!(chain.stats().hints, 0);
+    let hints: Vec<Hint> = (0..100).map(|slot| keys.hint(slot, 0)).collect();
+    assert!(find(&chain, &keys, &hints).iter().all(Vec::is_empty));
+}

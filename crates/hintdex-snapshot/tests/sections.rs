@@ -94,7 +94,7 @@ fn check_figures(golden: &Golden, bytes: &[u8], stats: &hintdex_snapshot::Snapsh
 /// A snapshot of no hint has no bits a hint to tell, and no negative bound.
 #[test]
 fn figures_of_a_snapshot_without_hints_are_numbers() {
-    for &encoding in Encoding::ALL {
+    for encoding in support::STORED {
         let fleet = Fleet::new(10, 0);
         let stats = build(&fleet, params(encoding, Dial::Tries(32), 0..10)).stats();
         assert_eq!((stats.hints, stats.duplicates, stats.slots), (0, 0, 10));
@@ -104,7 +104,7 @@ fn figures_of_a_snapshot_without_hints_are_numbers() {
 
 #[test]
 fn a_batch_has_the_candidates_of_each_hint_at_its_place() {
-    for &encoding in Encoding::ALL {
+    for encoding in support::STORED {
         let fleet = Fleet { hint_len_bytes: 2, ..Fleet::new(300, 5) };
         let snapshot = build(&fleet, params(encoding, Dial::Tries(4), fleet.slots.clone()));
         let mut batch = CandidateBatch::default();

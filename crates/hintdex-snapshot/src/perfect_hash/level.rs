@@ -57,7 +57,7 @@ impl Geometry {
         Self {
             buckets: bucket_count(number, heads),
             slice_mask: slice_len - 1,
-            starts: (heads + 1).saturating_sub(slice_len),
+            starts: heads.saturating_add(1).saturating_sub(slice_len),
         }
     }
 

@@ -61,7 +61,12 @@ impl Attached {
     {
         if self.snapshot.params().encoding == Encoding::Chain {
             let points = TableHints(search.table());
-            let matched = |index, slot, nonce| found(index, Match { slot, nonce });
+            let matched = |index, slot, nonce| {
+                // The key of a retired slot is zero, which anybody can compute hints with.
+                if search.table().has_key(slot) {
+                    found(index, Match { slot, nonce });
+                }
+            };
             if self.snapshot.points(&points, hints, matched).is_err() {
                 self.damaged.store(true, Ordering::Relaxed);
             }

@@ -1,0 +1,146 @@
+//! Chains beside `hashbrown` and our own ribbon, to the confirmed slot.
+//!
+//! ```text
+//! cargo run --release --no-default-features --bin chain -- [--devices 1000000] [--horizon 10]
+//!                                                          [--turns 40] [--lookups 16384]
+//! ```
+//!
+//! Everything is measured in turns within one run, by processor time, and the ratios are
+//! medians over the turns. A lookup that waits for the one before is measured alike of the map:
+//! the place of the next hint depends on the value of this one.
+
+use std::path::{Path, PathBuf};
+
+use hintdex_compare::fleet::{Fleet, manifest_key, scramble};
+use hintdex_compare::turns::{Turns, argument, now};
+use hintdex_scan::{Backend, KeyTable};
+use hintdex_snapshot::{Builder, CandidateBatch, Dial, Encoding, PointHints, Snapshot};
+use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
+
+const EVALUATIONS: [u32; 5] = [3, 5, 9, 16, 50];
+
+/// The hints of points, by a table of keys.
+struct TableHints<'t>(&'t KeyTable);
+
+impl PointHints for TableHints<'_> {
+    fn prefetch(&self, slot: Slot) {
+        self.0.prefetch(slot);
+    }
+
+    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+        self.0.hints(points, hints);
+    }
+}
+
+fn table(fleet: &Fleet, backend: Backend) -> KeyTable {
+    let mut table = KeyTable::with_backend(HintScheme::Aes128, backend).unwrap();
+    table.extend(fleet.keys.clone());
+    table
+}
+
+fn main() {
+    let fleet = Fleet::new(argument("--devices", 1_000_000), argument("--horizon", 10));
+    let lookups = argument("--lookups", 16_384) as usize;
+    let fast = table(&fleet, Backend::best(HintScheme::Aes128));
+    let portable = table(&fleet, Backend::Portable);
+    println!("back end: {}", fast.backend());
+
+    let all = fleet.all();
+    let mut map = hashbrown::HashMap::with_capacity(all.len());
+    map.extend(all.iter().map(|(hint, slot)| (*hint.as_bytes(), *slot)));
+    let at = |n: u64| all[(scramble(n) % all.len() as u64) as usize].0;
+    let known: Vec<Hint> = (0..lookups as u64).map(at).collect();
+    let foreign = |n: u64| [scramble(n ^ 77).to_le_bytes(), scramble(n ^ 99).to_le_bytes()].concat();
+    let foreign: Vec<Hint> = (0..lookups as u64)
+        .map(|n| Hint::read(HintScheme::Aes128, &foreign(n)).unwrap())
+        .collect();
+
+    let dir = tempfile::tempdir().unwrap();
+    let hints = all.len() as f64;
+    let before = now();
+    let path = fleet.build(dir.path(), &fleet, Encoding::Ribbon, Dial::Tries(32));
+    println!("ribbon, 32 tries: built in {:.0} ns a hint", (now() - before).as_nanos() as f64 / hints);
+    let ribbon = open(&path);
+    let chains = EVALUATIONS.map(|evaluations| {
+        let before = now();
+        let path = build(&fleet, dir.path(), &fast, evaluations);
+        let ns = (now() - before).as_nanos() as f64 / hints;
+        let chain = open(&path);
+        let bytes = chain.stats().bytes as f64 / hints;
+        println!("chain, {evaluations} evaluations: built in {ns:.0} ns a hint, {bytes:.4} bytes");
+        (evaluations, chain)
+    });
+
+    let mut turns = Turns::default();
+    let mut batch = CandidateBatch::default();
+    for _ in 0..argument("--turns", 40) {
+        turns.measure("hashbrown", lookups, || {
+            known.iter().map(|hint| u64::from(map[hint.as_bytes()])).sum()
+        });
+        turns.measure("hashbrown, each waits", lookups, || {
+            (0..lookups).fold(0, |at, _| {
+                let slot = map[known[at as usize].as_bytes()];
+                // Always the next one, but not before the value is known.
+                (at + 1 + u64::from(slot >> 31)) % lookups as u64
+            })
+        });
+        turns.measure("ribbon, 32 tries, confirmed", lookups, || {
+            confirmed(&ribbon, &fast, &known, &mut batch)
+        });
+        for (evaluations, chain) in &chains {
+            let name = |what: &str| format!("chain, {evaluations} evaluations{what}");
+            turns.measure(&name(""), lookups, || points(chain, &fast, &known));
+            turns.measure(&name(", foreign"), lookups, || points(chain, &fast, &foreign));
+            let few = &known[..lookups / 8];
+            turns.measure(&name(", portable"), few.len(), || points(chain, &portable, few));
+            turns.measure(&name(", each waits"), few.len(), || {
+                few.chunks(1).map(|one| points(chain, &fast, one)).sum()
+            });
+        }
+    }
+    turns.print(&["hashbrown", "ribbon, 32 tries, confirmed", "hashbrown, each waits"]);
+}
+
+fn open(path: &Path) -> Snapshot {
+    let snapshot = Snapshot::open_in_memory(path, &manifest_key()).unwrap();
+    snapshot.verify().unwrap();
+    snapshot
+}
+
+fn build(fleet: &Fleet, dir: &Path, table: &KeyTable, evaluations: u32) -> PathBuf {
+    let path = dir.join(format!("chain-{evaluations}.hdx"));
+    let runs: Vec<_> = fleet.slots().map(|slot| (Slot(slot), 0..fleet.horizon.into())).collect();
+    let params = fleet.params(Encoding::Chain, Dial::Evaluations(evaluations));
+    let key = manifest_key();
+    let builder = Builder::new(params, &key).threads(2);
+    builder.build_chain(&runs, &TableHints(table), &path).unwrap();
+    path
+}
+
+/// Looks all hints up in a chain; a sum of what was found.
+fn points(chain: &Snapshot, table: &KeyTable, hints: &[Hint]) -> u64 {
+    let mut sum = 0;
+    chain.points(&TableHints(table), hints, |_, slot, _| sum += u64::from(slot.0)).unwrap();
+    sum
+}
+
+/// Looks all hints up in a snapshot and confirms the candidates by key.
+fn confirmed(
+    snapshot: &Snapshot,
+    table: &KeyTable,
+    hints: &[Hint],
+    batch: &mut CandidateBatch,
+) -> u64 {
+    let mut sum = 0;
+    for hints in hints.chunks(512) {
+        snapshot.candidates_batch(hints, batch).unwrap();
+        let ranges: Vec<_> = hints
+            .iter()
+            .zip(batch.iter())
+            .flat_map(|(hint, ranges)| ranges.iter().map(|range| (range.clone(), *hint)))
+            .map(|(range, hint)| (Slot(range.start)..Slot(range.end), hint))
+            .collect();
+        table.confirm_ranges(&ranges, |_, matched| sum += u64::from(matched.slot.0));
+    }
+    sum
+}
