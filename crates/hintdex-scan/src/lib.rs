@@ -26,7 +26,7 @@
 //! ```
 //!
 //! Keys are zeroized when a table grows and when it is dropped. What the compiler
-//! spills of them to the stack during a search is not wiped.
+//! spills of them to the stack during a search or while it computes hints is not wiped.
 #![deny(unsafe_code)]
 
 mod address;

@@ -129,12 +129,16 @@ fn chains_of_all_sizes_are_exact() {
     let keys = Keys::new(HintScheme::Aes128);
     for (slots, nonces) in [(1, 1), (1, 2), (2, 1), (1, 100), (3, 7), (100, 10), (999, 10)] {
         for evaluations in [1, 2, 3, 5, 16, 50] {
+            if cfg!(debug_assertions) && slots > 100 && evaluations != 5 {
+                continue;
+            }
             is_exact(&keys, &uniform(slots, nonces), evaluations);
         }
     }
 }
 
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a minute without optimization: with --release")]
 fn evaluations_are_those_of_the_dial() {
     let keys = Keys::new(HintScheme::Aes128);
     for evaluations in [3, 5, 9, 16, 32, 50] {
@@ -146,19 +150,23 @@ fn evaluations_are_those_of_the_dial() {
 }
 
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a minute without optimization: with --release")]
 fn short_hints_that_collide_are_found_with_all_their_points() {
     let four = HintScheme::Aes128Truncated(TruncatedLen::new(4).expect("a length"));
     let keys = Keys::new(four);
     // 300,000 of 2^32: ten pairs or so.
-    let mean = is_exact(&keys, &uniform(30_000, 10), 9);
+    let runs = uniform(30_000, 10);
+    let mean = is_exact(&keys, &runs, 9);
     assert!(mean < 10.0, "{mean}");
+    let chain = Snapshot::from_bytes(&build(&keys, &runs, 9, 2), &key()).expect("it opens");
+    assert!(chain.stats().duplicates > 0, "no hint has a twin");
     for scheme in [HintScheme::Speck64, HintScheme::Aes128Wide] {
         is_exact(&Keys::new(scheme), &uniform(1000, 10), 5);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 8 } else { 64 }))]
 
     /// Slots without a run, with several, with runs of any length and beginning.
     #[test]
@@ -182,12 +190,70 @@ proptest! {
 }
 
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a minute without optimization: with --release")]
 fn the_same_input_is_the_same_file_for_any_threads_and_memory() {
     let keys = Keys::new(HintScheme::Aes128);
     let runs = uniform(20_000, 10);
     let one = build(&keys, &runs, 16, 1);
     assert_eq!(build(&keys, &runs, 16, 2), one);
     assert_eq!(build(&keys, &runs, 16, 5), one);
+}
+
+/// Several shards, several passes; the same file.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "a million hints: with --release")]
+fn chains_of_several_shards_and_passes_are_exact() {
+    let keys = Keys::new(HintScheme::Aes128);
+    let runs: Runs = (0..110_000).map(|slot| (Slot(slot), u64::from(slot % 7)..15)).collect();
+    is_exact(&keys, &runs, 16);
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = key();
+    let build = |memory_bytes, threads| {
+        let path = folder.path().join("chain.hdx");
+        let report = Builder::new(params(HintScheme::Aes128, 0..110_000, 16), &key)
+            .memory_bytes(memory_bytes)
+            .threads(threads)
+            .build_chain(&runs, &keys, &path)
+            .expect("it is built");
+        (report.passes, std::fs::read(path).expect("a file"))
+    };
+    let ((one, file), (several, same)) = (build(1 << 30, 2), build(8 << 20, 1));
+    assert!(one == 1 && several > 1, "{one} and {several} passes");
+    assert!(file == same);
+}
+
+/// Points that answer otherwise when they are asked again end the build with an error, and so do
+/// runs that no chain is built of.
+#[test]
+fn hints_that_change_and_runs_without_order_are_refused() {
+    struct Changing(Keys);
+    impl PointHints for Changing {
+        fn prefetch(&self, _: Slot) {}
+
+        fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+            self.0.hints(points, hints);
+            // From the second time on, all points have one hint.
+            if self.0.computed.load(Ordering::Relaxed) > 5000 {
+                hints.fill(self.0.hint(3, 3));
+            }
+        }
+    }
+    let changing = Changing(Keys::new(HintScheme::Aes128));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("chain.hdx");
+    let key = key();
+    let builder = Builder::new(params(HintScheme::Aes128, 0..500, 16), &key).threads(2);
+    let built = builder.build_chain(&uniform(500, 10), &changing, &path);
+    assert!(matches!(built, Err(BuildError::HintsChanged { .. })), "{built:?}");
+    assert!(!path.exists());
+    let keys = Keys::new(HintScheme::Aes128);
+    for runs in [
+        vec![(Slot(5), 0..1), (Slot(3), 0..1)],
+        (0..65).map(|run| (Slot(4), 10 * run..10 * run + 3)).collect(),
+    ] {
+        let built = builder.build_chain(&runs, &keys, &path);
+        assert!(matches!(built, Err(BuildError::Params { .. })), "{built:?}");
+    }
 }
 
 /// Hints that a builder of stored hints takes; no chain is built of them.
@@ -252,6 +318,7 @@ fn every_slot_is_a_candidate_without_keys() {
 
 /// A key that the fleet no longer has costs lookups their answers, and never answers wrongly.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a minute without optimization: with --release")]
 fn keys_that_are_gone_cost_their_share_of_the_lookups() {
     let keys = Keys::new(HintScheme::Aes128);
     let file = build(&keys, &uniform(10_000, 10), 16, 2);
@@ -305,7 +372,7 @@ fn changed_bits_are_reported_or_do_no_harm() {
         assert!(keys.computed.load(Ordering::Relaxed) <= most, "unbounded work");
         result.ok().map(|()| found)
     };
-    for bit in (0..file.len() * 8).step_by(if cfg!(debug_assertions) { 997 } else { 101 }) {
+    for bit in (0..file.len() * 8).step_by(if cfg!(debug_assertions) { 9_973 } else { 101 }) {
         let mut bytes = file.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         if let Some(found) = answers(&bytes) {
@@ -315,12 +382,13 @@ fn changed_bits_are_reported_or_do_no_harm() {
         support::repair::repair(&mut bytes);
         answers(&bytes);
     }
-    for len in (0..file.len()).step_by(53) {
+    for len in (0..file.len()).step_by(if cfg!(debug_assertions) { 997 } else { 53 }) {
         assert!(Snapshot::from_bytes(&file[..len], &key()).is_err(), "{len} bytes");
     }
 }
 
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a minute without optimization: with --release")]
 fn the_bytes_of_a_chain_are_estimated() {
     let keys = Keys::new(HintScheme::Aes128);
     for evaluations in [3, 9, 16, 50] {
@@ -337,6 +405,7 @@ fn the_bytes_of_a_chain_are_estimated() {
 
 /// The sizes of the issue that chains were built for, at a tenth of its points.
 #[test]
+#[cfg_attr(debug_assertions, ignore = "a minute without optimization: with --release")]
 fn a_hint_takes_half_a_byte() {
     let keys = Keys::new(HintScheme::Aes128);
     for (evaluations, most_bytes) in [(5, 0.98), (9, 0.64), (16, 0.47), (50, 0.32)] {

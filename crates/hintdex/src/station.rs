@@ -282,9 +282,15 @@ impl Station {
         report: Option<Report<'_>>,
     ) -> Result<BuildReport, Error> {
         let span = options.span.map(|(from, to)| from..to);
-        // Frozen before the table is read: the table has the keys of all its slots.
         let coming = ComingHints::of(&self.index, options.horizon_nonces, span);
-        let table = (options.encoding == Encoding::Chain).then(|| self.table()).transpose()?;
+        let table = if options.encoding == Encoding::Chain {
+            // A provisioning under way has slots in the index that are not in the table yet.
+            self.table()?;
+            self.extend_table()?;
+            Some(self.table()?)
+        } else {
+            None
+        };
         rebuild(&self.index, &coming, table.as_deref(), path, options, report)
     }
 

@@ -122,7 +122,7 @@ impl<'b> Builder<'b> {
     /// `runs` are slots and nonces in a row, in the order of slots; a slot may have several.
     /// `hints` computes their hints. Costs about 0.2 µs of one core a hint, and as much again
     /// for each pass after the first. Beside the memory of a pass, the build needs a quarter of
-    /// a byte a hint, and 16 bytes for each number of evaluations.
+    /// a byte a hint, and 16 bytes for each piece of as many hints as there are evaluations.
     ///
     /// # Errors
     /// As [`build`](Self::build), and [`BuildError::ChainNeedsMemory`].
@@ -157,6 +157,10 @@ impl<'b> Builder<'b> {
     ) -> Result<BuildReport, BuildError> {
         let hint_count = source.hint_count();
         check_hint_count(hint_count)?;
+        if let Some(Points { runs, .. }) = points {
+            let evaluations = self.params.evaluations().unwrap_or(1);
+            chain::check(runs, hint_count, evaluations, self.memory_bytes)?;
+        }
         let shard_bits = shard_bits(hint_count);
         let mut header = Header::new(&self.params, hint_count, shard_bits, self.key);
         let shape = Shape::new(&self.params, &header);
@@ -251,7 +255,6 @@ impl<'b> Builder<'b> {
             runs: points.runs,
             hints: points.hints,
             evaluations: self.params.evaluations().unwrap_or(1),
-            memory_bytes: self.memory_bytes,
         })?;
         let len_bytes = (bytes.len() as u64).into();
         file.append(ShardRecord { len_bytes, ..ShardRecord::default() }, &bytes)

@@ -6,7 +6,7 @@
 //! are marked depends on the permutation alone, for any number of threads. A few cycles have
 //! no anchor; they are found by the numbers that no walk has come by.
 
-use core::ops::Range;
+use core::ops::{Not, Range};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hintdex_wire::{Hint, Nonce, Slot};
@@ -17,8 +17,8 @@ use super::find::LANES;
 use super::header::{CHAIN_HEADER_LEN_BYTES, ChainHeader};
 use super::marks::{self, Mark, Marks};
 use super::parts::Parts;
-use super::points::Points;
-use super::twins::{TwinLists, Twins};
+use super::points::{MAX_TABLES, Points};
+use super::twins::{MAX_TWINS, TwinLists, Twins};
 use super::{Chain, ChainView, PointHints, tables, write};
 use crate::encoding::ChainShard;
 use crate::format::{Checked, Checks};
@@ -46,8 +46,6 @@ pub(crate) struct Input<'b> {
     pub runs: &'b [(Slot, Range<Nonce>)],
     pub hints: &'b dyn PointHints,
     pub evaluations: u32,
-    /// What the build may take, the image included.
-    pub memory_bytes: u64,
 }
 
 /// Builds the chains: the header and the parts behind it.
@@ -55,7 +53,6 @@ pub(crate) struct Input<'b> {
 /// Costs 30 to 60 ns of one core a hint; twice more where hints have twins.
 pub(crate) fn build(input: Input<'_>) -> Result<Vec<u8>, BuildError> {
     let spacing = Spacing::new(input.evaluations, input.distinct);
-    check_size(&input, &spacing)?;
     let Input { mut image, shards, shard_bits, distinct, slots, runs, hints, evaluations, .. } =
         input;
     let tables = tables::write(runs);
@@ -69,7 +66,9 @@ pub(crate) fn build(input: Input<'_>) -> Result<Vec<u8>, BuildError> {
     image.extend_from_slice(&tables.bytes);
     let mut parts = Parts::new(place);
     let changed = || BuildError::HintsChanged { announced: distinct, got: tables.point_count };
-    let points = Points::open(&header, &image, &slots, &mut parts).ok_or_else(changed)?;
+    let records = Points::records(&header, &mut parts).and_then(|place| image.get(place));
+    let points = records.and_then(|records| Points::open(&header, records, &slots, &mut parts));
+    let points = points.ok_or_else(changed)?;
     let mut chain = Chain {
         points,
         marks: Marks::none(),
@@ -98,7 +97,8 @@ pub(crate) fn build(input: Input<'_>) -> Result<Vec<u8>, BuildError> {
     let max_steps = evaluations.saturating_mul(MAX_STEPS_PER_EVALUATION);
     let cut = (0..=spacing.mark_every_bits)
         .rev()
-        .map(|mark_every_bits| {
+        .take_while(|mark_every_bits| u32::try_from(distinct >> mark_every_bits).is_ok())
+        .filter_map(|mark_every_bits| {
             Cutting::new(view, hints, distinct, Spacing { mark_every_bits, ..spacing }).run()
         })
         // Cycles on which nothing may be marked are short. Should one be long, more may be.
@@ -118,24 +118,35 @@ pub(crate) fn build(input: Input<'_>) -> Result<Vec<u8>, BuildError> {
     Ok(out)
 }
 
-/// Checks the memory of the cutting against the bound of the build.
-fn check_size(input: &Input<'_>, spacing: &Spacing) -> Result<(), BuildError> {
-    let places = input.distinct >> spacing.mark_every_bits;
-    if u32::try_from(places).is_err() {
-        return Err(BuildError::Params {
-            param: "the number of hints of a chain",
-            got: input.distinct,
-            allowed: "fewer than 2^32 for each evaluation in four, for instance by a shorter \
-                      horizon or by more evaluations",
-        });
+/// Checks before a build that the runs are what a chain is built of, and that a chain of `count`
+/// points can be cut in `memory_bytes`.
+pub(crate) fn check(
+    runs: &[(Slot, Range<Nonce>)],
+    count: u64,
+    evaluations: u32,
+    memory_bytes: u64,
+) -> Result<(), BuildError> {
+    let wrong = |param, got, allowed| Err(BuildError::Params { param, got, allowed });
+    let is_behind = |pair: &&[(Slot, Range<Nonce>)]| pair.is_sorted_by_key(|run| run.0.0).not();
+    if let Some([.., (Slot(slot), _)]) = runs.windows(2).find(is_behind) {
+        return wrong("the slot of a run", u64::from(*slot), "slots in ascending order");
     }
-    let marks = input.distinct / u64::from(spacing.cut_steps.max(1)) * 2;
-    let asked = input.image.len() as u64 + places / 8 + marks * size_of::<Mark>() as u64;
-    if asked > input.memory_bytes {
-        return Err(BuildError::ChainNeedsMemory {
-            asked_bytes: asked,
-            memory_bytes: input.memory_bytes,
-        });
+    let most = runs.chunk_by(|one, other| one.0 == other.0).map(<[_]>::len).max().unwrap_or(0);
+    if most > MAX_TABLES {
+        return wrong("the runs of a slot", most as u64, "64 at most, by a shorter span of time");
+    }
+    let spacing = Spacing::new(evaluations, count);
+    let places = count >> spacing.mark_every_bits;
+    if u32::try_from(places).is_err() {
+        let allowed = "fewer, by a shorter horizon, or more evaluations";
+        return wrong("the number of hints of a chain", count, allowed);
+    }
+    // A quarter of a byte a hint for the seeds, a bit for each number that may be marked, and
+    // the marks twice: while they are sorted, and in the file.
+    let marks = 2 * spacing.mark_count(count);
+    let asked_bytes = count / 4 + places / 8 + marks * size_of::<Mark>() as u64;
+    if asked_bytes > memory_bytes {
+        return Err(BuildError::ChainNeedsMemory { asked_bytes, memory_bytes });
     }
     Ok(())
 }
@@ -161,6 +172,14 @@ fn find_twins(
     });
     let shared = shared.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     let lists = TwinLists::new(shared, distinct);
+    let most = lists.twins.chunk_by(|one, other| one.0 == other.0).map(<[_]>::len).max();
+    if let Some(most) = most.filter(|most| *most > MAX_TWINS) {
+        return Err(BuildError::Params {
+            param: "the number of hints with one head",
+            got: most as u64 + 1,
+            allowed: "65 at most; use longer hints or a shorter horizon",
+        });
+    }
     let got = distinct + lists.twins.len() as u64;
     if got != view.chain.points.count() {
         return Err(BuildError::HintsChanged { announced: view.chain.points.count(), got });
@@ -280,7 +299,9 @@ impl<'c> Cutting<'c> {
         self.may_be_marked(number) && hash::mix(number) <= self.anchors_below
     }
 
-    fn run(self) -> Cut {
+    /// The marks; `None` if the numbers are no permutation, because the hints of points are not
+    /// those that the shards were built from.
+    fn run(self) -> Option<Cut> {
         let every = 1 << self.spacing.mark_every_bits;
         let places = self.count.div_ceil(every);
         let anchors: Vec<u64> = (0..places)
@@ -291,14 +312,18 @@ impl<'c> Cutting<'c> {
         let pieces = anchors.par_chunks(TASK_LEN_ANCHORS).map(|anchors| self.walk_from(anchors));
         let mut all = pieces.reduce(Pieces::default, Pieces::and);
         for number in (0..places).map(|place| place * every) {
+            if all.steps > self.count {
+                return None;
+            }
             if !self.seen.contains(number / every) {
                 all = all.and(self.cut_cycle(number));
             }
         }
         // The cycles on which nothing may be marked have the points that are left.
-        let rest = u32::try_from(self.count.saturating_sub(all.steps)).unwrap_or(u32::MAX);
+        let rest = u32::try_from(self.count.checked_sub(all.steps)?).unwrap_or(u32::MAX);
         all.marks.par_sort_unstable();
-        Cut { spacing: self.spacing, marks: all.marks, longest_steps: all.longest_steps.max(rest) }
+        let longest_steps = all.longest_steps.max(rest);
+        Some(Cut { spacing: self.spacing, marks: all.marks, longest_steps })
     }
 
     /// Cuts the cycles from each of `anchors` to the next.
@@ -307,7 +332,8 @@ impl<'c> Cutting<'c> {
         let mut coming = anchors.iter().copied();
         let mut walks: Vec<Walk> = coming.by_ref().take(LANES).map(Walk::from).collect();
         let (mut points, mut made) = ([(Slot(0), 0); LANES], [Hint::ZERO; LANES]);
-        while !walks.is_empty() {
+        // On a permutation, no walk takes more steps than there are numbers.
+        while !walks.is_empty() && pieces.steps <= self.count {
             self.next_numbers(&mut walks, &mut points, &mut made);
             let mut lane = 0;
             while let Some(walk) = walks.get_mut(lane) {
@@ -385,7 +411,7 @@ impl<'c> Cutting<'c> {
         loop {
             self.next_numbers(&mut walk, &mut points, &mut made);
             let [only] = &mut walk;
-            let is_over = only.at == start;
+            let is_over = only.at == start || pieces.steps > self.count;
             self.advance(only, is_over, &mut pieces);
             if is_over {
                 break;

@@ -56,6 +56,9 @@ impl ChainView<'_> {
         hints: &[Hint],
         found: &mut dyn FnMut(usize, (Slot, Nonce)),
     ) -> Result<(), Damage> {
+        if self.chain.points.count() == 0 {
+            return Ok(());
+        }
         let first_damage = Walks::new(self, source, hints).run(found);
         let twins = self.find_twins(source, hints, found);
         first_damage.map_or(twins, Err)
@@ -81,10 +84,20 @@ impl ChainView<'_> {
             });
             first_damage = first_damage.or(listed.err());
         }
-        let points: Result<Vec<_>, _> =
-            numbers.iter().map(|&number| chain.points.point(bytes, number)).collect();
-        let points = points?;
-        for (points, owners) in points.chunks(LANES).zip(owners.chunks(LANES)) {
+        let mut points = Vec::with_capacity(numbers.len());
+        let mut kept = Vec::with_capacity(numbers.len());
+        for (&number, owner) in numbers.iter().zip(owners) {
+            match chain.points.point(bytes, number) {
+                Ok(point) => {
+                    points.push(point);
+                    kept.push(owner);
+                }
+                Err(damage) => {
+                    first_damage.get_or_insert(damage);
+                }
+            }
+        }
+        for (points, owners) in points.chunks(LANES).zip(kept.chunks(LANES)) {
             let mut made = [Hint::ZERO; LANES];
             let made = made.get_mut(..points.len()).unwrap_or_default();
             source.hints(points, made);

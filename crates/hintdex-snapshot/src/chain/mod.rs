@@ -25,8 +25,9 @@
 //! That a minimal perfect hash function turns the derivation of hints into a permutation
 //! is, as far as we know, not published.
 //!
-//! Points of a retired slot cannot be computed any more: a walk that meets such a point
-//! ends without an answer, which for that lookup is no proof.
+//! The hints of a retired slot cannot be computed any more. A walk that meets a point of such a
+//! slot leaves its cycle and is given up after the longest walk of the file: no answer, and no
+//! proof.
 
 mod cut;
 mod dial;
@@ -61,7 +62,7 @@ use core::ops::Range;
 use hintdex_wire::{Hint, Nonce, Slot};
 use zerocopy::{FromBytes, IntoBytes};
 
-pub(crate) use self::cut::{Input, build};
+pub(crate) use self::cut::{Input, build, check};
 pub(crate) use self::dial::MAX_STEPS_PER_EVALUATION;
 use self::dial::Spacing;
 use self::header::CHAIN_HEADER_LEN_BYTES;
@@ -112,22 +113,45 @@ pub(crate) struct ChainView<'f> {
 impl Chain {
     /// The chains at `place` of `file`; `None` if their numbers do not fit together, or do
     /// not fit the `point_count` hints of the shards, `listed` of which have twins.
+    ///
+    /// # Errors
+    /// [`Damage`] of a block of the header or of the tables' records.
     pub fn open(
-        file: &[u8],
+        bytes: &Checked<'_>,
         place: Range<usize>,
         slots: &Range<u32>,
         shard_bits: u8,
         [distinct, duplicates]: [u64; 2],
         max_steps: u32,
+    ) -> Result<Option<Self>, Damage> {
+        let tables_at = place.start + CHAIN_HEADER_LEN_BYTES;
+        if tables_at > place.end {
+            return Ok(None);
+        }
+        let header = bytes.touch(place.start..tables_at)?;
+        let Ok(header) = ChainHeader::read_from_bytes(header) else { return Ok(None) };
+        let mut parts = Parts::new(tables_at..place.end);
+        let Some(tables) = Points::records(&header, &mut parts) else { return Ok(None) };
+        let records = bytes.touch(tables)?;
+        let open =
+            || Self::with(&header, records, parts, slots, shard_bits, [distinct, duplicates]);
+        Ok(open().filter(|chain| chain.max_steps <= max_steps))
+    }
+
+    /// The chains of a header and the records of the tables; `parts` are those behind.
+    fn with(
+        header: &ChainHeader,
+        records: &[u8],
+        mut parts: Parts,
+        slots: &Range<u32>,
+        shard_bits: u8,
+        [distinct, duplicates]: [u64; 2],
     ) -> Option<Self> {
-        let (header, _) = ChainHeader::read_from_prefix(file.get(place.clone())?).ok()?;
-        let mut parts = Parts::new(place.start + CHAIN_HEADER_LEN_BYTES..place.end);
-        let points = Points::open(&header, file, slots, &mut parts)?;
-        let marks = Marks::open(&header, distinct, &mut parts)?;
-        let twins = Twins::open(&header, duplicates, distinct, &mut parts)?;
+        let points = Points::open(header, records, slots, &mut parts)?;
+        let marks = Marks::open(header, distinct, &mut parts)?;
+        let twins = Twins::open(header, duplicates, distinct, &mut parts)?;
         let fits = points.count() == distinct.checked_add(duplicates)?
             && header.reserved_is_zero()
-            && header.longest_walk.get() <= max_steps
             && parts.at == parts.end;
         fits.then_some(Self {
             points,

@@ -27,7 +27,7 @@ use crate::section::Section;
 pub(super) const BLOCK_LEN_SLOTS: u32 = 256;
 
 /// The most tables that a file has: as many runs as a slot may have.
-const MAX_TABLES: usize = 64;
+pub(super) const MAX_TABLES: usize = 64;
 
 /// A table as it stands in the file.
 #[derive(Clone, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -111,19 +111,24 @@ struct Table {
 }
 
 impl Points {
-    /// The next parts of `file`.
+    /// Where the records of the tables are, which are the next part.
+    pub fn records(header: &ChainHeader, parts: &mut Parts) -> Option<Range<usize>> {
+        let table_count = usize::from(header.table_count.get());
+        let len_bytes = table_count * TABLE_RECORD_LEN_BYTES;
+        if table_count > MAX_TABLES { None } else { parts.take(len_bytes as u64) }
+    }
+
+    /// The tables with these `records`; their blocks, packed numbers and chunks are the next
+    /// parts.
     pub fn open(
         header: &ChainHeader,
-        file: &[u8],
+        records: &[u8],
         slots: &Range<u32>,
         parts: &mut Parts,
     ) -> Option<Self> {
+        let tables_len_bytes = records.len();
         let table_count = usize::from(header.table_count.get());
-        if table_count > MAX_TABLES {
-            return None;
-        }
-        let place = parts.take((table_count * TABLE_RECORD_LEN_BYTES) as u64)?;
-        let records = <[TableRecord]>::ref_from_bytes(file.get(place.clone())?).ok()?;
+        let records = <[TableRecord]>::ref_from_bytes(records).ok()?;
         let (mut tables, mut count) = (Vec::with_capacity(table_count), 0_u64);
         for record in records {
             let table = Table::open(record, count, slots, parts)?;
@@ -131,11 +136,7 @@ impl Points {
             tables.push(table);
         }
         let is_whole = count == header.point_count.get();
-        is_whole.then(|| Self {
-            tables: tables.into_boxed_slice(),
-            count,
-            tables_len_bytes: place.len(),
-        })
+        is_whole.then(|| Self { tables: tables.into_boxed_slice(), count, tables_len_bytes })
     }
 
     /// How many points there are.
@@ -146,6 +147,7 @@ impl Points {
     /// The slot and the nonce of a point. A number past the last point gets some point.
     #[inline(always)]
     pub fn point(&self, bytes: &Checked<'_>, number: u64) -> Result<(Slot, Nonce), Damage> {
+        let number = number.min(self.count.saturating_sub(1));
         let table = match &*self.tables {
             [] => return Ok((Slot(0), 0)),
             [table] => table,
@@ -232,26 +234,16 @@ impl Table {
     /// Point `number` of a table whose runs differ in length.
     #[inline(never)]
     fn point_in_blocks(&self, bytes: &Checked<'_>, number: u64) -> Result<(Slot, Nonce), Damage> {
-        let block_count = block_count(self.slot_count);
         let chunk = number >> self.chunk_bits;
-        #[expect(clippy::cast_possible_truncation, reason = "a number below the file's length")]
-        let chunk_at = self.chunks.start + chunk as usize * CHUNK_LEN_BYTES;
-        let first = if chunk_at + CHUNK_LEN_BYTES <= self.chunks.end {
-            let first = bytes.touch(chunk_at..chunk_at + CHUNK_LEN_BYTES)?;
-            first.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
-        } else {
-            0
-        };
-        // The block that holds the chunk's first point, or one of the few behind it.
-        let mut at = first.min(block_count - 1);
-        let mut block = self.block(bytes, at)?;
-        while at + 1 < block_count {
-            let next = self.block(bytes, at + 1)?;
-            if next.first_point.get() > number {
-                break;
-            }
-            (at, block) = (at + 1, next);
+        // The last block that begins at or before the point, among those of the chunk.
+        let (mut at, last) = (self.chunk(bytes, chunk)?, self.chunk(bytes, chunk + 1)?);
+        let mut behind = last.max(at) + 1;
+        while behind - at > 1 {
+            let middle = at.midpoint(behind);
+            let is_behind = self.block(bytes, middle)?.first_point.get() > number;
+            *(if is_behind { &mut behind } else { &mut at }) = middle;
         }
+        let block = self.block(bytes, at)?;
         let number = number.saturating_sub(block.first_point.get());
         let slots = (self.slot_count - at * BLOCK_LEN_SLOTS).min(BLOCK_LEN_SLOTS);
         let (within, offset) = match u64::from(block.run_len.get()) {
@@ -263,6 +255,18 @@ impl Table {
         let first_nonce = self.first_nonce(bytes, &block, within)?;
         let slot = Slot(self.first_slot + at * BLOCK_LEN_SLOTS + within);
         Ok((slot, first_nonce.wrapping_add(offset)))
+    }
+
+    /// The block that holds the first point of chunk `number`; the last block past the end.
+    fn chunk(&self, bytes: &Checked<'_>, number: u64) -> Result<u32, Damage> {
+        let last = block_count(self.slot_count) - 1;
+        let at = usize::try_from(number).ok().and_then(|at| at.checked_mul(CHUNK_LEN_BYTES));
+        let at = at.and_then(|at| at.checked_add(self.chunks.start)).unwrap_or(usize::MAX);
+        if at > self.chunks.end.saturating_sub(CHUNK_LEN_BYTES) {
+            return Ok(last);
+        }
+        let block = bytes.touch(at..at + CHUNK_LEN_BYTES)?;
+        Ok(block.first_chunk().map_or(last, |bytes| u32::from_le_bytes(*bytes).min(last)))
     }
 
     /// Which of the `slots` runs of a block has point `number` of the block, and how many

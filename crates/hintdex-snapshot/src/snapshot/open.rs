@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::num::TryFromIntError;
+use std::ops::Range;
 use std::path::Path;
 
 use super::Snapshot;
@@ -9,12 +10,12 @@ use super::lookup::find_quick_for;
 use crate::chain::{Chain, MAX_STEPS_PER_EVALUATION};
 use crate::encoding::{ChainShard, Shape, Shards};
 use crate::format::{
-    Checks, DATA_OFFSET_BYTES, Header, Manifest, SHARD_RECORD_LEN_BYTES, check_places,
+    Checked, Checks, DATA_OFFSET_BYTES, Header, Manifest, SHARD_RECORD_LEN_BYTES, check_places,
     shard_records,
 };
 use crate::kernel::Kernel;
 use crate::storage::{SnapshotFile, Storage};
-use crate::{ManifestKey, OpenError};
+use crate::{ManifestKey, OpenError, SnapshotParams};
 
 /// The longest file that [`Snapshot::open_own`] copies: the coming 64 hints of half a million
 /// devices at 32 tries.
@@ -119,21 +120,16 @@ impl Snapshot {
         check_places(records, data.len() as u64).map_err(damaged)?;
         let (shard_records, chains) = records.split_at(1 << shape.shard_bits);
         let mut shards = Shards::open(params.encoding, &shape, shard_records).map_err(damaged)?;
+        let checks = Checks::new(header.file_id, data, crcs);
         let chain = match (shards.chain_mut(), chains) {
             (Some(shards), [record]) => {
-                let distinct = ChainShard::number(shards);
-                let max_steps = params.evaluations().unwrap_or(1) * MAX_STEPS_PER_EVALUATION;
-                let chain = record.place().and_then(|place| {
-                    let duplicates = shape.hint_count.checked_sub(distinct)?;
-                    let counts = [distinct, duplicates];
-                    Chain::open(&storage, place, &shape.slots, shape.shard_bits, counts, max_steps)
-                });
-                Some(chain.ok_or_else(|| damaged(shard_records.len()))?)
+                let place = record.place().ok_or_else(|| damaged(shard_records.len()))?;
+                let bytes = Checked::new(&storage, &checks);
+                Some(open_chain(&bytes, place, &params, &shape, ChainShard::number(shards))?)
             }
             (None, []) => None,
             _ => return Err(damaged(shard_records.len())),
         };
-        let checks = Checks::new(header.file_id, data, crcs);
         let kernel = Kernel::best();
         let find_quick = find_quick_for(kernel, shape.columns());
         Ok(Self {
@@ -149,4 +145,23 @@ impl Snapshot {
             find_quick,
         })
     }
+}
+
+/// Opens the chains at `place` over `distinct` heads. Reads and checks their header and the
+/// records of their tables.
+fn open_chain(
+    bytes: &Checked<'_>,
+    place: Range<usize>,
+    params: &SnapshotParams,
+    shape: &Shape,
+    distinct: u64,
+) -> Result<Chain, OpenError> {
+    let damaged = |offset_bytes| OpenError::Damaged { what: "chains", offset_bytes };
+    let chains_at = place.start as u64;
+    let duplicates = shape.hint_count.checked_sub(distinct).ok_or_else(|| damaged(chains_at))?;
+    let max_steps = params.evaluations().unwrap_or(1) * MAX_STEPS_PER_EVALUATION;
+    let counts = [distinct, duplicates];
+    Chain::open(bytes, place, &shape.slots, shape.shard_bits, counts, max_steps)
+        .map_err(|damage| damaged(damage.offset_bytes))?
+        .ok_or_else(|| damaged(chains_at))
 }

@@ -63,7 +63,8 @@ impl Attached {
             let points = TableHints(search.table());
             let matched = |index, slot, nonce| {
                 // The key of a retired slot is zero, which anybody can compute hints with.
-                if search.table().has_key(slot) {
+                let last_nonce = search.table().scheme().max_nonce();
+                if search.table().has_key(slot) && nonce <= last_nonce {
                     found(index, Match { slot, nonce });
                 }
             };
