@@ -130,9 +130,9 @@ fn a_bad_file_of_keys_is_named_by_its_line_and_leaves_nothing() {
             )
             .into(),
             1,
-            &["line 2", "apart"],
+            &["line 2", "in two calls"],
         ),
-        ("id\n".into(), 1, &["no devices"]),
+        ("id\n".into(), 1, &["no device"]),
         (cut, 1, &["within a record"]),
         (b"\x89PNG\r\n\x1a\n".to_vec(), 1, &["binary keys"]),
     ];
