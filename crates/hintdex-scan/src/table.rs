@@ -108,7 +108,7 @@ impl KeyTable {
 
     /// Whether `slot` is in the table and not retired.
     pub fn has_key(&self, slot: Slot) -> bool {
-        slot.index() < self.len() && !self.is_retired(slot)
+        self.stored(slot).is_some()
     }
 
     /// Starts loading the key of `slot`, for a call of [`hints`](Self::hints) that follows.

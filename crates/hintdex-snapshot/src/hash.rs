@@ -1,12 +1,12 @@
-//! The start of a hint's ribbon in a layer, and its coefficients.
+//! Hashes of hints, for every function that a snapshot stores.
 
-/// The hash of a hint under the multiplier of its layer, which is odd.
+/// The hash of a head under a multiplier, which is odd.
 ///
-/// A bijection: different hints have different hashes, and the order of hashes is the order of
-/// starts. Hints come from a cipher, so any bijection spreads them. The multiplier is secret,
-/// so an attacker cannot choose hints with the same start: two hashes share their upper *k*
-/// bits with a probability of at most 2 in 2^*k* (Dietzfelbinger, Hagerup, Katajainen,
-/// Penttonen, "A reliable randomized algorithm for the closest-pair problem", 1997).
+/// A bijection: different heads have different hashes. Hints come from a cipher, so any
+/// bijection spreads them. The multiplier is secret, so an attacker cannot choose hints whose
+/// hashes crowd together: two hashes share their upper *k* bits with a probability of at most
+/// 2 in 2^*k* (Dietzfelbinger, Hagerup, Katajainen, Penttonen, "A reliable randomized algorithm
+/// for the closest-pair problem", 1997).
 #[inline(always)]
 pub(crate) const fn hash(head: u64, multiplier: u64) -> u64 {
     head.wrapping_mul(multiplier)
@@ -25,34 +25,22 @@ pub(crate) const fn inverse(odd: u64) -> u64 {
     x
 }
 
-/// The start of a hash's ribbon: the first of its eight units, less than `starts`.
+/// A hash scaled to a number below `count`, in the order of hashes.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "less than `starts`")]
-pub(crate) const fn start(hash: u64, starts: u32) -> u32 {
-    ((hash as u128 * starts as u128) >> 64) as u32
+#[expect(clippy::cast_possible_truncation, reason = "less than `count`")]
+pub(crate) const fn scaled(hash: u64, count: u32) -> u32 {
+    ((hash as u128 * count as u128) >> 64) as u32
 }
 
-/// The coefficients of the 64 rows: 1 for the first row, pseudo-random for the others.
-#[inline(always)]
-pub(crate) const fn coefficients(hash: u64) -> u64 {
-    mixed(hash) | 1
-}
-
-/// A hash whose bits all depend on all bits of `hash`.
+/// 64 bits that each depend on all bits of `hash`.
 ///
-/// Hashes of one place share their upper bits, and those of short hints end in zeros:
-/// the halves of the product, one onto the other, have both.
+/// Neighbouring hashes share their upper bits, and hashes of short hints end in zeros. The
+/// exclusive or of the halves of the product depends on all bits.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the two halves of the product")]
 pub(crate) const fn mixed(hash: u64) -> u64 {
     let product = hash as u128 * 0x9e37_79b9_7f4a_7c15;
     product as u64 ^ (product >> 64) as u64
-}
-
-/// The multiplier of a layer of a shard in the given attempt.
-pub(crate) const fn multiplier(file_seed: u64, shard: usize, layer: usize, attempt: u32) -> u64 {
-    let seed = mix(shard as u64 ^ file_seed);
-    mix(((layer as u64) << 32 | attempt as u64) ^ seed) | 1
 }
 
 /// Mixes 64 bits: two rounds of fold and multiply.

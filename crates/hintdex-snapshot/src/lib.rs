@@ -81,6 +81,7 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("snapshots are mapped whole and may be longer than 4 GiB: use a 64-bit target");
 
+mod bits;
 mod builder;
 mod candidates;
 mod chain;
@@ -91,6 +92,7 @@ mod format;
 mod hash;
 mod kernel;
 mod key;
+mod packed;
 mod padding;
 mod params;
 mod perfect_hash;

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hintdex_snapshot::{
-    BuildError, Builder, Dial, Encoding, HintSource, PointHints, SampleShard, Snapshot,
+    BuildError, Builder, Dial, Encoding, HintSource, OpenError, PointHints, SampleShard, Snapshot,
     SnapshotParams,
 };
 use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Nonce, Slot, TruncatedLen};
@@ -384,6 +384,33 @@ fn changed_bits_are_reported_or_do_no_harm() {
     }
     for len in (0..file.len()).step_by(if cfg!(debug_assertions) { 997 } else { 53 }) {
         assert!(Snapshot::from_bytes(&file[..len], &key()).is_err(), "{len} bytes");
+    }
+}
+
+/// The header of the chains and the records of their tables are read when a file is opened, so
+/// their block is checked then.
+#[test]
+fn damage_of_the_header_of_the_chains_is_reported_at_open() {
+    let keys = Keys::new(HintScheme::Aes128);
+    // More than a block of seeds, before a block in which the chains begin.
+    let file = build(&keys, &uniform(10_000, 10), 3, 2);
+    let number = |at: usize| {
+        let word = file[at..at + 8].try_into().expect("eight bytes");
+        usize::try_from(u64::from_le_bytes(word)).expect("a place in the file")
+    };
+    let (data_at, directory_record_len) = (4096, 64);
+    let manifest_at = data_at + number(112);
+    // One shard, then the chains.
+    let chains_at = data_at + number(manifest_at + directory_record_len);
+    assert!(chains_at > data_at + 8192, "the seeds fill a block");
+    for at in (chains_at..chains_at + 128).step_by(3) {
+        let mut bytes = file.clone();
+        bytes[at] ^= 1;
+        let opened = Snapshot::from_bytes(&bytes, &key());
+        assert!(
+            matches!(opened, Err(OpenError::Damaged { what: "chains", .. })),
+            "byte {at}: {opened:?}"
+        );
     }
 }
 

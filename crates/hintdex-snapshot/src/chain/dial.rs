@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use super::packed;
+use crate::packed;
 
 /// The distances that give a mean number of evaluations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,11 +11,11 @@
 use core::ops::Range;
 
 use super::header::ChainHeader;
-use super::packed;
 use super::parts::Parts;
 use crate::Damage;
 use crate::format::Checked;
 use crate::kernel;
+use crate::packed;
 use crate::section::Section;
 
 /// The length of a line.

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::packed::WORD_LEN_BYTES;
+use crate::packed::WORD_LEN_BYTES;
 
 /// The parts of the chains, one after the other, each on a word.
 pub(super) struct Parts {
@@ -27,9 +27,4 @@ impl Parts {
         }
         (self.at <= self.end).then_some(part)
     }
-}
-
-/// Fills `out` up to a whole word, as [`Parts::take`] expects.
-pub(super) fn pad(out: &mut Vec<u8>) {
-    out.resize(out.len().next_multiple_of(WORD_LEN_BYTES), 0);
 }

@@ -17,10 +17,10 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::header::ChainHeader;
-use super::packed;
 use super::parts::Parts;
 use crate::Damage;
 use crate::format::Checked;
+use crate::packed;
 use crate::section::Section;
 
 /// The slots of a block.

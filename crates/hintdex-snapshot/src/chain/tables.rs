@@ -6,7 +6,7 @@ use hintdex_wire::{Nonce, Slot};
 use zerocopy::IntoBytes;
 
 use super::points::{BLOCK_LEN_SLOTS, BlockRecord, TableRecord, block_count, chunk_count};
-use super::{packed, pad};
+use crate::packed::{self, pad};
 
 /// The tables of a file: the records, and the parts of each table behind them.
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@
 //! codes, bucket after bucket │ an offset for every 16 buckets (u32) │ a packed offset a bucket
 //! ```
 
-use super::bits::{BitReader, BitWriter, MAX_LOW_BITS};
 use super::shard::View;
-use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
+use crate::bits::{BitReader, BitWriter, MAX_LOW_BITS};
+use crate::format::ShardRecord;
 use crate::kernel;
 use crate::padding::Padding;
 use crate::section::Section;
@@ -56,7 +56,7 @@ impl Buckets {
         }
         let (bucket_count, codes_bits) =
             (u32::try_from(bucket_count).ok()?, u32::try_from(codes_bits).ok()?);
-        let codes_at = DATA_OFFSET_BYTES + usize::try_from(record.offset_bytes.get()).ok()?;
+        let codes_at = record.place()?.start;
         let groups = (bucket_count as usize).div_ceil(GROUP_LEN_BUCKETS);
         let absolute_at = codes_at + padded(codes_bits.div_ceil(8) as usize);
         let relative_at = absolute_at + padded(groups * ABSOLUTE_LEN_BYTES);

@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use super::shape::Shape;
 use super::shard::{CandidateSet, Entry, Shard, View, hint_count};
-use crate::format::{Checked, DATA_OFFSET_BYTES, ShardRecord};
+use crate::format::{Checked, ShardRecord};
 use crate::hash;
 use crate::kernel::Retrieve;
 use crate::padding::Padding;
@@ -80,8 +80,6 @@ impl Shard for ChainShard {
     }
 
     fn open(shape: &Shape, shard: usize, record: &ShardRecord) -> Option<Self> {
-        let start = DATA_OFFSET_BYTES + usize::try_from(record.offset_bytes.get()).ok()?;
-        let end = start.checked_add(usize::try_from(record.len_bytes.get()).ok()?)?;
         let duplicates = record.duplicate_count.get();
         let heads = record.hint_count.get().checked_sub(duplicates)?;
         let [second, third, listed, 0, 0] = record.parts.map(|part| part.get()) else {
@@ -91,7 +89,7 @@ impl Shard for ChainShard {
             levels: [heads, u32::try_from(second).ok()?, u32::try_from(third).ok()?],
             listed: u32::try_from(listed).ok()?,
         };
-        let function = PerfectHash::open(&counts, seed(shape, shard), start..end)?;
+        let function = PerfectHash::open(&counts, seed(shape, shard), record.place()?)?;
         Some(Self { function, heads, duplicates, first: 0 })
     }
 

@@ -6,10 +6,10 @@
 
 use core::ops::Range;
 
-use super::bits::{BitReader, best_low_bits};
 use super::buckets::{Buckets, BucketsBuilder};
 use super::shape::Shape;
 use super::shard::{CandidateSet, Entry, Shard, View, hint_count};
+use crate::bits::{BitReader, best_low_bits};
 use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
 use crate::padding::Padding;

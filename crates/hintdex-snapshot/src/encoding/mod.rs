@@ -4,7 +4,6 @@
 //! of [`Shards`]. The encodings do not depend on the snapshot, on its builder, or on one
 //! another. Code above this module reaches them through [`Shards`] only.
 
-mod bits;
 mod buckets;
 mod chain;
 mod dense;

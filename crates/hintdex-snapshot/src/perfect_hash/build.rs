@@ -7,12 +7,11 @@
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::Counts;
 use super::free_places::FreePlaces;
-use super::level::{
-    BUMPED, Geometry, Level, MAX_SLICE_LEN_PLACES, Orbit, PART_ALIGN_BYTES, multiplier,
-};
-use super::{Counts, LEVELS};
+use super::level::{BUMPED, Geometry, Level, MAX_SLICE_LEN_PLACES, Orbit, multiplier};
 use crate::hash;
+use crate::packed::pad;
 use crate::spread::{self, Keyed};
 
 /// The number of values of a seed.
@@ -21,9 +20,9 @@ const SEEDS: usize = 256;
 /// Buckets that wait for their turn at a time.
 const WINDOW_LEN_BUCKETS: usize = 256;
 
-/// How many buckets earlier a bucket of so many heads is settled, for the longest slice:
-/// 80 times the natural logarithm, found by trial. Weights that grow in proportion to the size, as PHast's do,
-/// bump a fifth more heads.
+/// How many buckets earlier a bucket of so many heads is settled, for the longest slice: 80
+/// times the natural logarithm of the number, found by trial. Weights in proportion to the
+/// number, as PHast has, bump a fifth more heads.
 const AHEAD_BUCKETS: [u32; MAX_BUCKET_LEN_HEADS + 1] = [
     0, 0, 55, 88, 111, 129, 143, 156, 166, 176, 184, 192, 199, 205, 211, 217, 222, 227, 231, 236,
     240, 244, 247, 251, 254, 258, 261, 264, 267, 269, 272, 275, 277,
@@ -56,16 +55,11 @@ pub(crate) fn build(heads: Vec<u64>, seed: u64, out: &mut Vec<u8>) -> Counts {
         // The table has a place for each head, so as many are free as are bumped.
         FreePlaces::write(*count, &built.free(*count), &mut free_places);
     }
-    debug_assert_eq!(counts.levels.len(), LEVELS);
     counts.listed = u32::try_from(left.len()).unwrap_or(u32::MAX);
     left.sort_unstable();
     out.extend(left.iter().flat_map(|head| head.to_le_bytes()));
     out.extend(free_places);
     counts
-}
-
-fn pad(out: &mut Vec<u8>) {
-    out.resize(out.len().next_multiple_of(PART_ALIGN_BYTES), 0);
 }
 
 /// A level while it is built.

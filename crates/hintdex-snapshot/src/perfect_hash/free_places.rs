@@ -11,11 +11,10 @@
 
 use crate::Damage;
 use crate::format::Checked;
+use crate::packed::{self, WORD_LEN_BYTES};
 
 /// The position of one set bit in so many is stored.
 const SAMPLE_LEN_PLACES: u32 = 256;
-
-const WORD_LEN_BYTES: usize = 8;
 
 const WORD_BITS: u64 = 64;
 
@@ -84,20 +83,23 @@ impl FreePlaces {
     pub fn write(places: u32, free: &[u32], out: &mut Vec<u8>) {
         let count = u32::try_from(free.len()).unwrap_or(u32::MAX);
         let lens = Lens::new(places, count);
-        let (mut low, mut upper) = (Bits::new(lens.low_bytes), Bits::new(lens.upper_bytes));
+        let start = out.len();
+        let low_mask = (1_u64 << lens.low_bits) - 1;
+        packed::pack(free.iter().map(|&place| u64::from(place) & low_mask), lens.low_bits, out);
+        debug_assert_eq!(out.len() - start, lens.low_bytes);
+        let mut upper = vec![0; lens.upper_bytes];
         let mut samples = Vec::with_capacity(lens.samples_bytes);
         for (rank, &place) in (0_u32..).zip(free) {
             let position = u64::from(place >> lens.low_bits) + u64::from(rank);
-            upper.set(position);
-            (0..lens.low_bits).filter(|bit| place >> bit & 1 == 1).for_each(|bit| {
-                low.set(u64::from(rank) * u64::from(lens.low_bits) + u64::from(bit));
-            });
+            let byte = usize::try_from(position / 8).ok().and_then(|at| upper.get_mut(at));
+            byte.into_iter().for_each(|byte| *byte |= 1 << (position % 8));
             if rank % SAMPLE_LEN_PLACES == 0 {
                 samples.extend(u32::try_from(position).unwrap_or(u32::MAX).to_le_bytes());
             }
         }
         samples.resize(lens.samples_bytes, 0);
-        out.extend([low.0, upper.0, samples].concat());
+        out.extend(upper);
+        out.extend(samples);
     }
 
     /// The free place of rank `rank`; some place of the level past the last rank.
@@ -108,7 +110,7 @@ impl FreePlaces {
         let rank = rank.min(self.count - 1);
         let low_bits = Lens::new(self.places, self.count).low_bits;
         let position = self.position(bytes, rank)?;
-        let low = self.low(bytes, u64::from(rank) * u64::from(low_bits), low_bits)?;
+        let low = packed::get(bytes, &(self.low_at..self.upper_at), rank.into(), low_bits)?;
         let upper = position.saturating_sub(rank.into()) << low_bits;
         // Damaged bits may add up to more than there are places.
         Ok(u32::try_from(upper | low).unwrap_or(u32::MAX).min(self.places - 1))
@@ -136,33 +138,6 @@ impl FreePlaces {
     /// Word `number` of the string of bits; zeros past the last.
     fn word(&self, bytes: &Checked<'_>, number: u64) -> Result<u64, Damage> {
         let at = self.upper_at + usize::try_from(number).unwrap_or(0) * WORD_LEN_BYTES;
-        if at >= self.samples_at {
-            return Ok(0);
-        }
-        let word = bytes.touch(at..at + WORD_LEN_BYTES)?;
-        Ok(word.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
-    }
-
-    /// `width` of the packed bits, from bit `first` on.
-    fn low(&self, bytes: &Checked<'_>, first: u64, width: u32) -> Result<u64, Damage> {
-        let at = self.low_at + usize::try_from(first / 8).unwrap_or(0);
-        let end = self.upper_at.min(at + WORD_LEN_BYTES);
-        let packed = bytes.touch(at..end.max(at))?.iter().rev();
-        let word = packed.fold(0, |word, &byte| word << 8 | u64::from(byte));
-        Ok(word >> (first % 8) & ((1 << width) - 1))
-    }
-}
-
-/// A string of bits in bytes, the lowest bit of the first byte first.
-struct Bits(Vec<u8>);
-
-impl Bits {
-    fn new(len_bytes: usize) -> Self {
-        Self(vec![0; len_bytes])
-    }
-
-    fn set(&mut self, bit: u64) {
-        let byte = usize::try_from(bit / 8).ok().and_then(|at| self.0.get_mut(at));
-        byte.into_iter().for_each(|byte| *byte |= 1 << (bit % 8));
+        packed::word(bytes, &(self.upper_at..self.samples_at), at)
     }
 }

@@ -4,7 +4,8 @@ use core::ops::Range;
 
 use crate::Damage;
 use crate::format::Checked;
-use crate::hash;
+use crate::hash::{self, scaled};
+use crate::packed::WORD_LEN_BYTES;
 
 /// The longest slice.
 pub(super) const MAX_SLICE_LEN_PLACES: u32 = 1024;
@@ -14,9 +15,6 @@ const MIN_SLICE_LEN_PLACES: u32 = 64;
 
 /// A table is at least so many times as long as a slice, down to the shortest slice.
 const SLICES_PER_TABLE: u32 = 64;
-
-/// Every part begins on a word.
-pub(super) const PART_ALIGN_BYTES: usize = 8;
 
 /// The seed of a bucket whose heads are bumped.
 pub(super) const BUMPED: u8 = 0;
@@ -88,9 +86,7 @@ impl Orbit {
         let offset = self.first.wrapping_add(self.step.wrapping_mul(seed as u32));
         self.start + (offset & self.slice_mask)
     }
-}
 
-impl Orbit {
     /// The places under seeds 1, 2, 3 and so on.
     #[inline(always)]
     pub fn places(&self) -> impl Iterator<Item = u32> {
@@ -120,7 +116,7 @@ impl Level {
 
     /// The length of the seeds with their padding.
     pub const fn padded_len_bytes(&self) -> usize {
-        (self.geometry.buckets as usize).next_multiple_of(PART_ALIGN_BYTES)
+        (self.geometry.buckets as usize).next_multiple_of(WORD_LEN_BYTES)
     }
 
     /// Where the zeros behind the seeds are.
@@ -178,11 +174,4 @@ const fn bucket_count(number: usize, heads: u32) -> u32 {
 /// The multiplier of level `number` of a function that is built with `seed`.
 pub(super) const fn multiplier(seed: u64, number: usize) -> u64 {
     hash::mix(seed ^ number as u64) | 1
-}
-
-/// `hash`, scaled from all numbers of 64 bits down to `count` numbers.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "less than `count`")]
-const fn scaled(hash: u64, count: u32) -> u32 {
-    ((hash as u128 * count as u128) >> 64) as u32
 }

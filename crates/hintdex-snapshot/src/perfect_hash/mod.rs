@@ -36,11 +36,12 @@ use core::ops::Range;
 use crate::Damage;
 use crate::format::Checked;
 use crate::kernel;
+use crate::packed::WORD_LEN_BYTES;
 use crate::padding::Padding;
 
 pub(crate) use build::build;
 use free_places::FreePlaces;
-use level::{Level, PART_ALIGN_BYTES};
+use level::Level;
 
 /// The number of levels. The last level bumps some ten heads of a million.
 const LEVELS: usize = 3;
@@ -88,7 +89,7 @@ impl PerfectHash {
         let mut at = bytes.start;
         let mut take = |len_bytes: usize| {
             let start = at;
-            at = start.checked_add(len_bytes.next_multiple_of(PART_ALIGN_BYTES))?;
+            at = start.checked_add(len_bytes.next_multiple_of(WORD_LEN_BYTES))?;
             (at <= bytes.end).then_some(start)
         };
         let mut level = |number: usize, heads| {

@@ -2,8 +2,8 @@
 
 use super::equations::{Equation, Sums, Unit, place};
 use super::layer::{BUCKET_LEN_UNITS, Size};
+use super::place::{coefficients, start};
 use super::rows::{self, Solved};
-use crate::hash::{coefficients, start};
 use crate::kernel::{BLOCK_LEN_UNITS, UNIT_LEN_ROWS};
 use crate::spread::Keyed;
 

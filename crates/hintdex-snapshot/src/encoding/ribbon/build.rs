@@ -2,6 +2,7 @@
 
 use super::band::Band;
 use super::layer::{MAX_LAYERS, Size, WIDTH_ROWS, pack};
+use super::place;
 use crate::BuildError;
 use crate::encoding::duplicates::{self, Duplicate};
 use crate::encoding::shape::Shape;
@@ -31,7 +32,7 @@ pub(super) fn build(
 ) -> Result<ShardRecord, BuildError> {
     let hint_count = hint_count(shard, entries)?;
     let base = out.len();
-    let multiplier = |layer| hash::multiplier(shape.seed, shard, layer, 0);
+    let multiplier = |layer| place::multiplier(shape.seed, shard, layer, 0);
     let (mut keys, duplicates) = keys_of(shape, entries, multiplier(0));
     let (mut parts, mut thresholds) = ([0; 5], Vec::new());
     for (layer, part) in parts.iter_mut().take(MAX_LAYERS).enumerate() {
@@ -113,7 +114,7 @@ fn build_last(
     out: &mut Vec<u8>,
 ) -> Result<u64, BuildError> {
     let hint_count = keys.len() as u64;
-    let multiplier = |attempt| hash::multiplier(shape.seed, shard, layer, attempt);
+    let multiplier = |attempt| place::multiplier(shape.seed, shard, layer, attempt);
     for attempt in 0..MAX_ATTEMPTS {
         if let Some(before) = attempt.checked_sub(1) {
             keys = rehashed(&keys, multiplier(before), multiplier(attempt));

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::place;
 use crate::Damage;
 use crate::encoding::shape::Shape;
 use crate::encoding::shard::View;
@@ -92,7 +93,7 @@ impl Layer {
                 return None;
             }
             *layer = Self {
-                multiplier: hash::multiplier(shape.seed, shard, number, attempt),
+                multiplier: place::multiplier(shape.seed, shard, number, attempt),
                 rows_at: at,
                 thresholds_at: 0,
                 starts: Size { blocks }.starts(),
@@ -142,7 +143,7 @@ impl Layer {
         let rows_len_bytes = BLOCK_LEN_UNITS as usize * columns;
         let rows =
             view.bytes.touch_window(spot.rows_at, rows_len_bytes, window_len_bytes(columns))?;
-        Ok(Some(path.retrieve(rows, columns, hash::coefficients(spot.hash))))
+        Ok(Some(path.retrieve(rows, columns, place::coefficients(spot.hash))))
     }
 
     /// The group of a hint in a layer that bumps, and in a `file` whose blocks have all passed
@@ -160,7 +161,7 @@ impl Layer {
             return None;
         }
         let rows = file.get(spot.rows_at..)?;
-        Some(path.retrieve(rows, columns, hash::coefficients(spot.hash)))
+        Some(path.retrieve(rows, columns, place::coefficients(spot.hash)))
     }
 
     /// Starts loading the rows of a hint.
@@ -200,7 +201,7 @@ impl Spot {
     #[inline(always)]
     fn of(layer: &Layer, columns: usize, head: u64) -> Self {
         let hash = hash::hash(head, layer.multiplier);
-        let start = hash::start(hash, layer.starts);
+        let start = place::start(hash, layer.starts);
         Self {
             hash,
             start,

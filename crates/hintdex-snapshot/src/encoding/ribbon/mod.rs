@@ -25,6 +25,7 @@ mod band;
 mod build;
 mod equations;
 mod layer;
+mod place;
 mod rows;
 
 #[cfg(test)]
@@ -37,7 +38,7 @@ use core::slice;
 use super::duplicates::{self, DUPLICATE_LEN_BYTES, Duplicate};
 use super::shape::Shape;
 use super::shard::{CandidateSet, Entry, Shard, View};
-use crate::format::{DATA_OFFSET_BYTES, ShardRecord};
+use crate::format::ShardRecord;
 use crate::kernel::Retrieve;
 use crate::padding::Padding;
 use crate::section::Section;
@@ -85,10 +86,9 @@ impl Shard for RibbonShard {
     }
 
     fn open(shape: &Shape, shard: usize, record: &ShardRecord) -> Option<Self> {
-        let start = DATA_OFFSET_BYTES + usize::try_from(record.offset_bytes.get()).ok()?;
-        let end = start.checked_add(usize::try_from(record.len_bytes.get()).ok()?)?;
-        let duplicates = duplicates::place(record, &(start..end))?;
-        let layers = Layer::read_all(shape, shard, record, start..duplicates.start)?;
+        let bytes = record.place()?;
+        let duplicates = duplicates::place(record, &bytes)?;
+        let layers = Layer::read_all(shape, shard, record, bytes.start..duplicates.start)?;
         let [first, rest @ ..] = layers;
         let rest = rest.iter().any(Layer::is_there).then(|| Box::from(rest));
         let duplicate_count = record.duplicate_count.get();

@@ -2,7 +2,7 @@
 
 /// Appends bits to bytes.
 #[derive(Debug, Default)]
-pub(super) struct BitWriter {
+pub(crate) struct BitWriter {
     bytes: Vec<u8>,
     /// Bits that are not in `bytes` yet; fewer than [`WORD_BITS`] between calls.
     pending: u128,
@@ -56,7 +56,7 @@ impl BitWriter {
 
 /// Reads the bits of a [`BitWriter`]. Returns `None` past the end.
 #[derive(Clone, Debug)]
-pub(super) struct BitReader<'f> {
+pub(crate) struct BitReader<'f> {
     bytes: &'f [u8],
     at: usize,
     end: usize,
@@ -110,7 +110,7 @@ impl<'f> BitReader<'f> {
 }
 
 /// The most low bits of a Rice code, so that [`BitReader::take`] can read them.
-pub(super) const MAX_LOW_BITS: u32 = 56;
+pub(crate) const MAX_LOW_BITS: u32 = 56;
 
 /// The number of low bits with which the Rice codes of `values` are shortest; the lowest such
 /// number.
@@ -121,7 +121,7 @@ pub(super) const MAX_LOW_BITS: u32 = 56;
 /// be the sum of the values. Where S / 2^b ≥ 3·n, the saving is positive, because
 /// Σ⌈⌊v / 2^b⌋ / 2⌉ > (S / 2^b − n) / 2. Where S / 2^b ≤ n, it is not, because ⌈x / 2⌉ ≤ x for
 /// whole numbers. At most three candidates lie between.
-pub(super) fn best_low_bits(values: impl Iterator<Item = u64> + Clone) -> u32 {
+pub(crate) fn best_low_bits(values: impl Iterator<Item = u64> + Clone) -> u32 {
     let add = |(count, sum), value| (count + 1, sum + u128::from(value));
     let (count, sum) = values.clone().fold((0_u64, 0_u128), add);
     if count == 0 {

@@ -1,46 +1,41 @@
-//! Numbers of equal width, packed into words.
+//! Parts of a file in whole words, and numbers of equal width packed into them.
 
 use core::ops::Range;
 
 use crate::Damage;
+use crate::bits::BitWriter;
 use crate::format::Checked;
 
-/// The length of a word: every part begins on one.
-pub(super) const WORD_LEN_BYTES: usize = 8;
+/// The length of a word. The parts of a chain, and of its shards, begin on words.
+pub(crate) const WORD_LEN_BYTES: usize = 8;
 
 /// The length of `count` numbers of `width` bits, in whole words.
-pub(super) const fn len_bytes(count: u64, width: u32) -> u64 {
+pub(crate) const fn len_bytes(count: u64, width: u32) -> u64 {
     (count * width as u64).div_ceil(64) * 8
 }
 
 /// The number of bits that `most` needs; 0 for 0.
-pub(super) const fn width(most: u64) -> u32 {
+pub(crate) const fn width(most: u64) -> u32 {
     u64::BITS - most.leading_zeros()
 }
 
-/// Appends numbers below 2 to the power of `width`, filled up to a whole word.
-pub(super) fn pack(numbers: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
-    let (mut pending, mut pending_bits) = (0_u128, 0);
-    for number in numbers {
-        pending |= u128::from(number) << pending_bits;
-        pending_bits += width;
-        while pending_bits >= 64 {
-            #[expect(clippy::cast_possible_truncation, reason = "the lower word")]
-            out.extend((pending as u64).to_le_bytes());
-            pending >>= 64;
-            pending_bits -= 64;
-        }
-    }
-    if pending_bits != 0 {
-        #[expect(clippy::cast_possible_truncation, reason = "the last word")]
-        out.extend((pending as u64).to_le_bytes());
-    }
+/// Fills `out` up with zeros to a whole word.
+pub(crate) fn pad(out: &mut Vec<u8>) {
+    out.resize(out.len().next_multiple_of(WORD_LEN_BYTES), 0);
+}
+
+/// Appends numbers of `width` bits, filled up with zeros to a whole word.
+pub(crate) fn pack(numbers: impl Iterator<Item = u64>, width: u32, out: &mut Vec<u8>) {
+    let mut bits = BitWriter::default();
+    numbers.for_each(|number| bits.put(number, width));
+    out.extend(bits.finish());
+    pad(out);
 }
 
 /// Number `index` of those of `width` bits that are packed in `part` of the file; 0 past
 /// the end.
 #[inline(always)]
-pub(super) fn get(
+pub(crate) fn get(
     bytes: &Checked<'_>,
     part: &Range<usize>,
     index: u64,
@@ -60,9 +55,9 @@ pub(super) fn get(
     Ok((low >> shift | high << (64 - shift)) & mask)
 }
 
-/// The word at `at`; 0 if it is not in `part`.
+/// The word at the offset `at` of the file; 0 if the word is not in `part`.
 #[inline(always)]
-fn word(bytes: &Checked<'_>, part: &Range<usize>, at: usize) -> Result<u64, Damage> {
+pub(crate) fn word(bytes: &Checked<'_>, part: &Range<usize>, at: usize) -> Result<u64, Damage> {
     if at + WORD_LEN_BYTES > part.end {
         return Ok(0);
     }
