@@ -8,11 +8,11 @@ use hintdex::{DeviceRange, RebuildOptions, StationOptions};
 
 use crate::fleet::{Fleet, SECRET};
 
-/// The key of a retired slot is zero, and a walk computes hints with it as with any other: a
-/// hint that anybody can compute must name no device.
+/// The key of a retired slot is zero, and a lookup in a chain computes hints under that key, too.
+/// Anybody can compute such a hint, so the hint must name no device.
 #[test]
 fn a_retired_slot_of_a_chain_answers_no_hint() {
-    // Of truncated hints, the table stores the keys themselves, so zero is a key of zeros.
+    // For truncated hints, the table stores the keys themselves: a retired slot has a key of zeros.
     let scheme = HintScheme::Aes128Truncated(TruncatedLen::MAX);
     let fleet = Fleet::create_with(scheme, 4, &StationOptions::default());
     let station = fleet.station();
@@ -27,7 +27,7 @@ fn a_retired_slot_of_a_chain_answers_no_hint() {
     };
     station.rebuild(&path, &options, None).expect("it is built");
     station.attach(&path).expect("it is this fleet's");
-    // A walk meets few slots, so nearly all of them are retired.
+    // A lookup reaches few slots, so nearly all slots are retired.
     for device in (0..300).filter(|device| *device != 9) {
         station.retire(DeviceId(device)).expect("the device exists");
     }
@@ -35,7 +35,8 @@ fn a_retired_slot_of_a_chain_answers_no_hint() {
     let forged: Vec<_> = (0..40).filter_map(|nonce| zero.hint(nonce)).collect();
     let named = station.resolve(&forged).expect("a sound index");
     assert!(named.iter().all(|resolved| resolved.is_empty()), "{named:?}");
-    // Every hint of the device that is left is found, by whichever source.
+    // The last device is still found: its first hints by the index, later hints if their
+    // lookup in the chain reaches no retired slot.
     let keys = MasterKey::new(&SECRET);
     let key = keys.hint_key(KeyId::first(DeviceId(9))).expect("a master has all keys");
     let cipher = HintCipher::new(scheme, &key);
@@ -43,7 +44,6 @@ fn a_retired_slot_of_a_chain_answers_no_hint() {
     let named = station.resolve(&hints).expect("a sound index");
     for (nonce, resolved) in (0..).zip(named) {
         let found: Vec<_> = resolved.iter().map(|found| (found.key.device, found.nonce)).collect();
-        // The index, the chain and the scan hold the first hints; the chain holds all of them.
         assert!(found.is_empty() || found == [(DeviceId(9), nonce)], "{found:?}");
         assert!(nonce >= 4 || !found.is_empty(), "{nonce}");
     }
