@@ -84,7 +84,7 @@ impl Memory {
                 let _ = bytes.advise(memmap2::Advice::HugePage);
                 Self::Mapped(bytes)
             }
-            // The heap tells of a lack of memory as it does everywhere.
+            // Without memory, an allocation on the heap aborts, as everywhere.
             Err(_) => Self::Heap(vec![[0; 16]; count]),
         }
     }

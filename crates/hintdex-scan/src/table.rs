@@ -121,8 +121,8 @@ impl KeyTable {
     /// Writes the hint of each of `points`, pairs of slot and nonce, to its place in `hints`,
     /// which is as long as `points`.
     ///
-    /// Costs 3 to 10 ns a hint where the keys are in the cache, and 60 to 130 ns with the
-    /// portable back end. A retired slot and a slot past the end have a key of zeros here, so
+    /// Costs a key schedule and a block for each hint; the portable back end takes about 80 ns a
+    /// hint longer than the others. A retired slot and a slot past the end have a key of zeros here, so
     /// anybody can compute their hints: see [`has_key`](Self::has_key). A nonce past the last nonce of the scheme has some hint.
     pub fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
         let mut keys = [[0; 16]; PAIRS_PER_GROUP];

@@ -98,7 +98,7 @@ impl Station {
         let mut open: Vec<usize> = (0..hints.len()).collect();
         let timing = self.index.timing();
         let attached = self.snapshots.attached();
-        for attached in attached.iter().filter(|attached| attached.is_asked(&timing, times)) {
+        for attached in attached.iter().filter(|attached| attached.may_hold(&timing, times)) {
             let horizon_nonces = attached.snapshot.params().horizon_nonces;
             let search = table.within(|slot| self.expected(slot, times, horizon_nonces));
             let mut found = vec![ResolvedSlots::new(); open.len()];

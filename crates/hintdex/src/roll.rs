@@ -61,6 +61,6 @@ impl Station {
     /// Whether the snapshot of a lean window of time is damaged.
     fn has_damaged_span(&self) -> bool {
         let spans = self.index.spans().into_iter();
-        spans.filter_map(|(_, left_to)| left_to).any(|id| self.snapshots.is_damaged(&id))
+        spans.filter_map(|(_, snapshot)| snapshot).any(|id| self.snapshots.is_damaged(&id))
     }
 }

@@ -183,10 +183,10 @@ impl Station {
         keys.reconcile(&index)?;
         let own_snapshot = dir.join(SNAPSHOT_FILE);
         let snapshots = Arc::new(Snapshots::default());
-        let left_to = index.lean_snapshot();
-        let is_used = left_to.is_some() || (options.snapshot_at_roll && own_snapshot.exists());
+        let needed = index.lean_snapshot();
+        let is_used = needed.is_some() || (options.snapshot_at_roll && own_snapshot.exists());
         let attached = is_used.then(|| snapshots.attach(&index, &own_snapshot)).transpose();
-        let is_whole = left_to.is_none() || attached.as_ref().ok().copied().flatten() == left_to;
+        let is_whole = needed.is_none() || attached.as_ref().ok().copied().flatten() == needed;
         if options.refill && (!is_whole || index.lacks_window()) {
             index.roll(None)?;
         }
@@ -283,14 +283,8 @@ impl Station {
     ) -> Result<BuildReport, Error> {
         let span = options.span.map(|(from, to)| from..to);
         let coming = ComingHints::of(&self.index, options.horizon_nonces, span);
-        let table = if options.encoding == Encoding::Chain {
-            // A provisioning under way has slots in the index that are not in the table yet.
-            self.table()?;
-            self.extend_table()?;
-            Some(self.table()?)
-        } else {
-            None
-        };
+        let is_chain = options.encoding == Encoding::Chain;
+        let table = is_chain.then(|| self.whole_table()).transpose()?;
         rebuild(&self.index, &coming, table.as_deref(), path, options, report)
     }
 

@@ -29,9 +29,9 @@ impl Station {
             let live = slots.map(|slot| (slot, self.index.expected_nonces(slot, &now))).collect();
             verified.hints = self.verify_live(live, &now, report)?;
         }
-        for (span, left_to) in self.index.spans() {
+        for (span, snapshot) in self.index.spans() {
             // The snapshot of a window that has passed is not attached: no lookup needs it.
-            if left_to.is_some() && span.end > self.index.now_s() {
+            if snapshot.is_some() && span.end > self.index.now_s() {
                 let live = self.index.coming_nonces(0, Some(&span));
                 verified.hints += self.verify_live(live, &(span.start..=span.end - 1), report)?;
             }

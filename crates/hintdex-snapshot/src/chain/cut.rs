@@ -4,7 +4,7 @@
 //! cycle, many walks side by side. A walk that has come far enough from its last mark marks
 //! the last number on its way that may be marked. Anchors are marks, too. So which numbers
 //! are marked depends on the permutation alone, for any number of threads. A few cycles have
-//! no anchor; they are found by the numbers that no walk has come by.
+//! no anchor. The builder finds them by the numbers that no walk has reached.
 
 use core::ops::{Not, Range};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -50,7 +50,7 @@ pub(crate) struct Input<'b> {
 
 /// Builds the chains: the header and the parts behind it.
 ///
-/// Costs 30 to 60 ns of one core a hint; twice more where hints have twins.
+/// Computes the hint of every point once, and twice more if hints have twins.
 pub(crate) fn build(input: Input<'_>) -> Result<Vec<u8>, BuildError> {
     let spacing = Spacing::new(input.evaluations, input.distinct);
     let Input { mut image, shards, shard_bits, distinct, slots, runs, hints, evaluations, .. } =
@@ -101,7 +101,8 @@ pub(crate) fn build(input: Input<'_>) -> Result<Vec<u8>, BuildError> {
         .filter_map(|mark_every_bits| {
             Cutting::new(view, hints, distinct, Spacing { mark_every_bits, ..spacing }).run()
         })
-        // Cycles on which nothing may be marked are short. Should one be long, more may be.
+        // A cycle without a number that may be marked is short. If one is too long, marks are
+        // allowed at more numbers.
         .find(|cut| cut.longest_steps < max_steps || cut.spacing.mark_every_bits == 0);
     let Some(cut) = cut else { return Err(changed()) };
     let ([lines, before], mark_bits) =
@@ -186,7 +187,7 @@ fn find_twins(
     Ok(lists)
 }
 
-/// Calls `each` with number, head and point of every hint, on all threads.
+/// Calls `each` with the index, the head and the point number of every hint, on all threads.
 fn for_each_hint(
     view: &ChainView<'_>,
     hints: &dyn PointHints,
@@ -226,7 +227,7 @@ impl BitSet {
         self.0.get(usize::try_from(number / 64).ok()?)
     }
 
-    /// Adds `number`; whether it was there.
+    /// Adds `number`. Returns whether the set had it before.
     fn insert(&self, number: u64) -> bool {
         let bit = 1 << (number % 64);
         self.word(number).is_some_and(|word| word.fetch_or(bit, Ordering::Relaxed) & bit != 0)
@@ -246,7 +247,7 @@ struct Cutting<'c> {
     spacing: Spacing,
     /// The hash below which a number is an anchor.
     anchors_below: u64,
-    /// Numbers that may be marked and that a walk came by.
+    /// The numbers that may be marked and that a walk has reached.
     seen: BitSet,
 }
 
@@ -371,7 +372,8 @@ impl<'c> Cutting<'c> {
         }
     }
 
-    /// Counts the step that brought `walk` where it is, and marks what is to be marked.
+    /// Counts the last step of `walk`, and marks a number if the walk has come far enough. A walk
+    /// that `is_over` marks the number that it has reached.
     fn advance(&self, walk: &mut Walk, is_over: bool, pieces: &mut Pieces) {
         walk.steps += 1;
         pieces.steps += 1;
@@ -402,7 +404,7 @@ impl<'c> Cutting<'c> {
         pieces.longest_steps = pieces.longest_steps.max(steps);
     }
 
-    /// Cuts the cycle of `start`, which has no anchor and may be marked.
+    /// Cuts the cycle of `start`, a cycle without an anchor. `start` may be marked.
     fn cut_cycle(&self, start: u64) -> Pieces {
         let mut pieces = Pieces::default();
         let mut walk = [Walk::from(start)];

@@ -1,4 +1,4 @@
-//! Lookups: many walks side by side, so that the memory works for all of them at once.
+//! Lookups: many walks side by side, so that their waits for memory overlap.
 
 use hintdex_wire::{Hint, Nonce, Slot};
 
@@ -8,24 +8,24 @@ use crate::Damage;
 /// How many walks go side by side: enough to hide the latency of memory.
 pub(super) const LANES: usize = 32;
 
-/// No number of a point: there are fewer than 2⁴¹.
+/// No index: there are fewer than 2⁴¹.
 const NOWHERE: u64 = u64::MAX;
 
 /// A walk for one hint.
 #[derive(Clone, Copy, Debug)]
 struct Walk {
-    /// The place of the wanted hint among those asked for.
+    /// The index of the wanted hint among the hints of the call.
     index: usize,
     wanted: Hint,
-    /// The head of the hint whose number is the next one.
+    /// The head of the last computed hint; before the first step, that of the wanted hint.
     head: u64,
-    /// The number of the wanted hint, where the walk ends; [`NOWHERE`] before the first step.
+    /// The index of the wanted hint, where the walk ends; [`NOWHERE`] before the first step.
     start: u64,
-    /// Where the walk is.
+    /// The index that the walk has reached.
     at: u64,
     /// Steps left before the walk is given up.
     steps_left: u32,
-    /// Whether the walk went through a mark to the mark before.
+    /// Whether the walk has jumped from a mark to the mark before it.
     has_jumped: bool,
 }
 
@@ -48,8 +48,8 @@ impl ChainView<'_> {
     /// Costs the evaluations of the dial for each hint, whether a point made it or not.
     ///
     /// # Errors
-    /// [`Damage`] of a block that a walk needed. The walks that need no damaged block have
-    /// come to their ends.
+    /// The first [`Damage`] that a walk met. Hints whose walks need no damaged block are found
+    /// all the same.
     pub fn find(
         &self,
         source: &dyn PointHints,
@@ -119,7 +119,7 @@ struct Walks<'w> {
     /// The first `live` of them are under way.
     walks: [Walk; LANES],
     live: usize,
-    /// Where each walk is.
+    /// The point that each walk has reached.
     points: [(Slot, Nonce); LANES],
     damage: Option<Damage>,
 }
@@ -191,7 +191,7 @@ impl<'w> Walks<'w> {
     /// Takes each walk to the next point whose hint is to be computed.
     #[inline(always)]
     fn step_all(&mut self) {
-        // The walks at a number that may be marked: its line is on its way.
+        // The walks at an index that may be marked. The lines of these marks are being loaded.
         let mut waiting = 0_u32;
         let mut at = 0;
         while at < self.live {
@@ -218,8 +218,8 @@ impl<'w> Walks<'w> {
         }
     }
 
-    /// Follows the walk `at` by one number. Whether the number may be marked; `None` if the walk
-    /// came back to its start, or is given up.
+    /// Takes the walk `at` to its next index. Returns whether that index may be marked; `None` if
+    /// the walk came back to its start or is given up.
     #[inline(always)]
     fn step(&mut self, at: usize) -> Result<Option<bool>, Damage> {
         let Some(walk) = self.walks.get_mut(at) else { return Ok(None) };
@@ -242,7 +242,7 @@ impl<'w> Walks<'w> {
         Ok(Some(may_be_marked))
     }
 
-    /// Takes the walk `at` to the mark before, if it is at a mark.
+    /// Takes the walk `at` to the point of its index, or, from a mark, to the mark before it.
     #[inline(always)]
     fn jump(&mut self, at: usize) -> Result<(), Damage> {
         let Some(walk) = self.walks.get_mut(at) else { return Ok(()) };
@@ -253,7 +253,7 @@ impl<'w> Walks<'w> {
         self.go_to(at, index)
     }
 
-    /// Puts the walk `at` on the point of a number.
+    /// Sets the point of the walk `at` to that of `index`, and starts loading its key.
     #[inline(always)]
     fn go_to(&mut self, at: usize, index: u64) -> Result<(), Damage> {
         let point = self.view.point(index)?;

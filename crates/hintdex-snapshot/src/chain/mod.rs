@@ -76,11 +76,11 @@ use crate::packed::pad;
 use crate::padding::Padding;
 use crate::section::Section;
 
-/// Computes the hints of points: what a chain needs of whoever has the hint keys.
+/// Computes the hints of points. The owner of the hint keys implements this trait.
 ///
-/// A lookup or a build calls it with some tens of points at a time, from several threads.
+/// A lookup or a build asks for some tens of hints at a time, from several threads.
 pub trait PointHints: Sync {
-    /// Starts loading the hint key of `slot`. Without effect on the result.
+    /// Starts loading the hint key of `slot`. Changes no result.
     fn prefetch(&self, slot: Slot);
 
     /// Writes the hint of each of `points` to its place in `hints`, which is as long as
@@ -88,7 +88,7 @@ pub trait PointHints: Sync {
     fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]);
 }
 
-/// The chains of a file: where the parts lie that all shards share.
+/// The parts of a chain that all shards share: their places in the file, and their numbers.
 #[derive(Debug)]
 pub(crate) struct Chain {
     points: Points,
@@ -101,7 +101,7 @@ pub(crate) struct Chain {
     gaps: Box<[Range<usize>]>,
 }
 
-/// A file as a walk sees it.
+/// The input of a lookup: the checked bytes, the shards, and the parts that the shards share.
 #[derive(Clone, Copy)]
 pub(crate) struct ChainView<'f> {
     pub bytes: Checked<'f>,
@@ -110,8 +110,8 @@ pub(crate) struct ChainView<'f> {
 }
 
 impl Chain {
-    /// The chains at `place` of `file`; `None` if their numbers do not fit together, or do
-    /// not fit the `point_count` hints of the shards, `listed` of which have twins.
+    /// The chains at `place` of the file; `None` if their numbers do not fit together, or do not
+    /// fit the shards, which have `distinct` heads and `duplicates` more hints.
     ///
     /// # Errors
     /// [`Damage`] of a block of the header or of the tables' records.
@@ -176,7 +176,7 @@ impl Chain {
     }
 }
 
-/// About the bytes of the chains over `count` points whose runs are all alike.
+/// Adds an estimate of the chains over `count` points to `sections`. All runs are alike.
 pub(crate) fn estimate(evaluations: u32, count: u64, sections: &mut Vec<Section>) {
     let spacing = Spacing::new(evaluations, count);
     let [lines, before] =
@@ -193,7 +193,7 @@ impl ChainView<'_> {
         self.shards.get(shard_of(head, self.chain.shard_bits))
     }
 
-    /// F: the number of a hint.
+    /// The index of the hint with this head: F. Some index, if the snapshot has no such hint.
     #[inline(always)]
     fn index(&self, head: u64) -> Result<u64, Damage> {
         match self.shard(head) {
@@ -208,7 +208,7 @@ impl ChainView<'_> {
         self.shard(head).into_iter().for_each(|shard| shard.prefetch_index(&self.bytes, head));
     }
 
-    /// The point with the number `index` on the cycles.
+    /// The point with this index.
     #[inline(always)]
     fn point(&self, index: u64) -> Result<(Slot, Nonce), Damage> {
         let number = self.chain.twins.number(&self.bytes, index)?;

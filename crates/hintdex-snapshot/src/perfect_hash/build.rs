@@ -34,7 +34,7 @@ const MAX_BUCKET_LEN_HEADS: usize = 32;
 /// Appends the function of `heads` to `out`; the heads are in any order, and equal ones count
 /// once.
 ///
-/// Costs about 0.1 µs a head. The bytes depend on the set of heads and on `seed` only.
+/// The search for seeds takes most of the time of a chain's build. The bytes depend on the set of heads and on `seed` only.
 pub(crate) fn build(heads: Vec<u64>, seed: u64, out: &mut Vec<u8>) -> Counts {
     let mut counts = Counts::default();
     let mut free_places = Vec::new();

@@ -163,8 +163,8 @@ const fn slice_len_places(heads: u32) -> u32 {
 }
 
 /// How many buckets the heads of level `number` are hashed to. With 4.5 heads a bucket, a head
-/// of a large level takes the fewest bits in all. The lower levels are small, and a head that
-/// they bump is dear: 3.5 heads a bucket.
+/// of a large level takes the fewest bits in all. A head that a lower level bumps costs
+/// up to 64 bits more, so lower levels have 3.5 heads a bucket.
 #[expect(clippy::cast_possible_truncation, reason = "fewer buckets than heads")]
 const fn bucket_count(number: usize, heads: u32) -> u32 {
     let heads_per_two_buckets = if number == 0 { 9 } else { 7 };

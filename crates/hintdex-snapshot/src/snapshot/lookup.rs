@@ -45,7 +45,7 @@ impl Snapshot {
 
     /// Calls `found` with the index of each of `hints` that is in a chain
     /// ([`Encoding::Chain`](crate::Encoding::Chain)), and with the slot and the nonce that made
-    /// the hint. Of a snapshot in another encoding, nothing is found.
+    /// the hint. A snapshot in another encoding finds no hint.
     ///
     /// `source` computes hints, by the keys of all slots of the snapshot: as many for each of
     /// `hints` as [`Dial::Evaluations`](crate::Dial::Evaluations) says, 32 at a time. If
@@ -53,8 +53,8 @@ impl Snapshot {
     /// keys are those that the snapshot was built with.
     ///
     /// # Errors
-    /// [`Damage`] of the first block that a lookup needed and that fails its check. Hints that
-    /// do not need that block are found all the same.
+    /// [`Damage`] of the first block that a lookup needed and that fails its check. Hints whose
+    /// lookups need no damaged block are found all the same.
     pub fn points(
         &self,
         source: &dyn PointHints,

@@ -51,6 +51,14 @@ impl Station {
         }
     }
 
+    /// The hint keys of all slots that the index has now. A provisioning under way has slots in
+    /// the index that [`table`](Self::table) may lack.
+    pub(crate) fn whole_table(&self) -> Result<Arc<KeyTable>, Error> {
+        self.table()?;
+        self.extend_table()?;
+        self.table()
+    }
+
     /// Adds the keys of the slots that the table lacks, if the keys were derived.
     pub(crate) fn extend_table(&self) -> Result<(), Error> {
         loop {

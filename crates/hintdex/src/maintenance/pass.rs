@@ -52,12 +52,12 @@ impl MaintenancePass {
         rebuild(&self.index, &coming, None, path, &self.rebuild, None)?;
         let snapshot = self.snapshots.attach(&self.index, path)?;
         if self.lean {
-            let held = SnapshotCoverage {
+            let coverage = SnapshotCoverage {
                 snapshot,
                 first_nonces: &coming.first_nonces(),
                 horizon_nonces: u32::try_from(self.rebuild.horizon_nonces).unwrap_or(u32::MAX),
             };
-            self.index.roll_lean(&held, report)?;
+            self.index.roll_lean(&coverage, report)?;
         }
         Ok(())
     }
@@ -66,8 +66,8 @@ impl MaintenancePass {
     /// index is lean, and drops the windows that have passed. A lean window is built again
     /// if its snapshot is missing or damaged, or if the index is lean no longer.
     fn maintain_spans(&self, report: Option<Report<'_>>) -> Result<(), Error> {
-        for (span, left_to) in self.index.spans() {
-            let is_whole = left_to.is_none_or(|id| self.lean && self.snapshots.serves(&id));
+        for (span, snapshot) in self.index.spans() {
+            let is_whole = snapshot.is_none_or(|id| self.lean && self.snapshots.serves(&id));
             if !is_whole {
                 self.index.close_span(&span)?;
             }
@@ -107,8 +107,8 @@ impl MaintenancePass {
     pub(crate) fn attach_spans(&self, repair: bool) -> Result<(), Error> {
         let Some(own) = &self.own_snapshot else { return Ok(()) };
         let mut needed = Vec::new();
-        for (span, left_to) in self.index.spans() {
-            let Some(snapshot) = left_to else { continue };
+        for (span, snapshot) in self.index.spans() {
+            let Some(snapshot) = snapshot else { continue };
             let path = span_file(own, &span);
             let attached = self.snapshots.attach(&self.index, &path).ok();
             if attached == Some(snapshot) {

@@ -39,7 +39,7 @@ impl Attached {
     }
 
     /// Whether the snapshot may hold a hint that is received at these times.
-    pub(crate) fn is_asked(&self, timing: &Timing, times: &RangeInclusive<u64>) -> bool {
+    pub(crate) fn may_hold(&self, timing: &Timing, times: &RangeInclusive<u64>) -> bool {
         self.span().is_empty() || timing.may_hold(self.span(), times)
     }
 
