@@ -131,8 +131,8 @@ impl Case {
         let ids = || self.before.clone().chain(self.added.clone());
         let lines: String = ids().map(|id| hex::encode(packet(id)) + "\n").collect();
         for (id, said) in ids().zip(decode(fleet, &[], lines).done().verdicts()) {
-            let expected = ("accepted", Some((id, 1)), "index");
-            assert_eq!((said.verdict.as_str(), said.sender, said.source.as_str()), expected);
+            let expected = ("accepted", Some((id, 1)), "lookup");
+            assert_eq!((said.verdict.as_str(), said.sender, said.found_by()), expected);
         }
         if is_verified {
             verify(fleet);

@@ -30,14 +30,14 @@ fn open_in_every_way(fleet: &Path) -> Vec<Outcome> {
     ]
 }
 
-/// That a packet of each of the 100 devices is known to the index.
+/// That a packet of each of the 100 devices is found without a scan.
 fn all_devices_are_there(fleet: &Path, nonce: u64) {
     let devices = Devices::of_capture();
     let packets: String =
         (0..100).map(|device| devices.line(device, nonce, &payload(device, nonce))).collect();
     for (device, said) in (0..).zip(decode(fleet, &[], packets).done().verdicts()) {
         assert_eq!((said.verdict.as_str(), said.sender), ("accepted", Some((device, nonce))));
-        assert_eq!(said.source, "index");
+        assert_eq!(said.found_by(), "lookup");
     }
     verify(fleet);
 }

@@ -50,12 +50,10 @@ fn wide() -> Devices {
     Devices::of_capture().hinting(HintScheme::Aes128Wide)
 }
 
-/// Verdict, device and source of each.
+/// Verdict and device of each, and how the device was found.
 fn told(said: &[Said]) -> Vec<(&str, Option<u32>, &str)> {
     said.iter()
-        .map(|said| {
-            (said.verdict.as_str(), said.sender.map(|(device, _)| device), said.source.as_str())
-        })
+        .map(|said| (said.verdict.as_str(), said.sender.map(|(device, _)| device), said.found_by()))
         .collect()
 }
 
@@ -94,15 +92,15 @@ fn packets_of_steps_are_judged_by_the_times_behind_them_through_several_windows(
     let outcome = decode(&fleet, &["--now", &now], input).done();
     let said = outcome.verdicts();
     let by = |source, verdict, device| (verdict, Some(device), source);
-    let mut expected = vec![by("index", "accepted", 1), by("index", "replay", 1)];
-    expected.extend(vec![by("index", "accepted", 11); followed]);
+    let mut expected = vec![by("lookup", "accepted", 1), by("lookup", "replay", 1)];
+    expected.extend(vec![by("lookup", "accepted", 11); followed]);
     // What is in no window is scanned for.
-    expected.extend([by("index", "accepted", 2), by("scan", "accepted", 3)]);
+    expected.extend([by("lookup", "accepted", 2), by("scan", "accepted", 3)]);
     expected.push(by("scan", "accepted", 9));
     expected.extend([by("scan", "early", 4), by("scan", "stale", 5)]);
     let nobody = ["unknown", "forged", "malformed", "malformed"].map(|verdict| (verdict, None, ""));
     expected.extend(nobody);
-    expected.push(by("index", "accepted", 8));
+    expected.push(by("lookup", "accepted", 8));
     assert_eq!(told(&said), expected);
     let times: Vec<_> = said.iter().map(|said| said.time.as_str()).collect();
     assert_eq!(
@@ -158,7 +156,7 @@ fn two_packets_that_agree_move_a_device_and_its_past_stays_spent() {
     // The one that waited is behind the new session: it stays unused.
     assert_eq!(verdicts, ["accepted", "stale", "accepted", "accepted", "stale", "stale"]);
     // Moved by a scan, it is in the window from then on.
-    assert_eq!((said[2].source.as_str(), said[3].source.as_str()), ("scan", "index"));
+    assert_eq!((said[2].found_by(), said[3].found_by()), ("scan", "lookup"));
     assert_eq!(said[3].time, "1970-01-01T00:30:00Z");
     let moved = outcome.stderr.lines().find(|line| line.contains("device 1: moved to"));
     let moved = moved.expect("it is told");
@@ -238,7 +236,7 @@ fn a_snapshot_of_hours_answers_for_them_and_the_index_for_what_is_behind() {
     let snapshot = ["--now", &now, "--snapshot", out];
     let said = decode(&fleet, &snapshot, lines.collect::<String>()).done().verdicts();
     // One packet behind a gap is scanned for: the clock is not there yet, nor the window.
-    let sources = ["snapshot"; 6].into_iter().chain(["index", "scan"]);
+    let sources = ["lookup"; 7].into_iter().chain(["scan"]);
     let expected: Vec<_> =
         (0..).zip(sources).map(|(device, source)| ("accepted", Some(device), source)).collect();
     assert_eq!(told(&said), expected);
@@ -288,8 +286,9 @@ fn days_with_a_counter_are_judged_by_both() {
         (said[0].time.as_str(), said[41 + 23].time.as_str()),
         ("2026-11-23T00:00:00Z", "2026-11-26T00:00:00Z")
     );
-    let by_index = said.iter().filter(|said| said.verdict == "accepted" && said.source == "index");
-    assert!(by_index.count() >= 40 + 3 * 8);
+    let by_lookup =
+        said.iter().filter(|said| said.verdict == "accepted" && said.found_by() == "lookup");
+    assert!(by_lookup.count() >= 40 + 3 * 8);
     at(late + DAY, "verify", &fleet, &[]).done();
 }
 
@@ -309,7 +308,7 @@ fn a_station_that_was_off_for_a_month_finds_everybody_after_one_opening() {
         let input: String = (0..DEVICES).map(|device| line(device, &mut random)).collect();
         let said = decode(&fleet, &["--now", &now.to_string()], input).done().verdicts();
         let expected: Vec<_> =
-            (0..DEVICES).map(|device| ("accepted", Some(device), "index")).collect();
+            (0..DEVICES).map(|device| ("accepted", Some(device), "lookup")).collect();
         assert_eq!(told(&said), expected, "{kind}");
         at(now, "verify", &fleet, &[]).done();
     }
@@ -330,7 +329,7 @@ fn a_recording_of_another_time_is_scanned_for_until_its_first_packets_agree() {
             copy_folder(original, &fleet);
             let outcome = decode(&fleet, &["--now", &now.to_string()], input.clone()).done();
             // One pass of a scan finds so many.
-            let source = |device| if device < 32 { "scan" } else { "index" };
+            let source = |device| if device < 32 { "scan" } else { "lookup" };
             let expected: Vec<_> =
                 (0..DEVICES).map(|device| (verdict, Some(device), source(device))).collect();
             assert_eq!(told(&outcome.verdicts()), expected, "{kind} at {now}");
@@ -366,10 +365,7 @@ fn only_authentic_packets_that_agree_move_the_clock() {
         input += &devices.line_at(now, 7, minute(now), b"ok");
         let said = decode(&fleet, &["--now", &now.to_string()], input).done().verdicts();
         let last = said.last().expect("verdicts");
-        assert_eq!(
-            (last.sender.map(|(device, _)| device), last.source.as_str()),
-            (Some(7), "index")
-        );
+        assert_eq!((last.sender.map(|(device, _)| device), last.found_by()), (Some(7), "lookup"));
         assert_eq!(spans(&fleet, now), before, "{far}");
     }
     // Three that agree do.
@@ -418,13 +414,13 @@ fn a_station_that_starts_in_1970_decodes_packets_by_their_times() {
         let said = outcome.verdicts();
         let verdicts: Vec<_> = said.iter().map(|said| said.verdict.as_str()).collect();
         assert_eq!(verdicts, vec!["accepted"; 200], "{kind}");
-        assert!(said[32..].iter().all(|said| said.source == "index"), "{kind}");
+        assert!(said[32..].iter().all(|said| said.found_by() == "lookup"), "{kind}");
         let warning = outcome.stderr.lines().next().expect("a warning");
         assert!(warning.contains("the system clock was never set"), "{warning}");
         // A receiver whose clock was never set is no witness, and its packets are of now.
         let then = then + 2 * DAY;
         let line = devices.line_at(77, 3, nonce(then), b"ok");
         let said = decode(&fleet, &["--now", &then.to_string()], line).done().verdicts();
-        assert_eq!(told(&said), [("accepted", Some(3), "index")], "{kind}");
+        assert_eq!(told(&said), [("accepted", Some(3), "lookup")], "{kind}");
     }
 }

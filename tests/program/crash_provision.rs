@@ -47,7 +47,9 @@ fn missing(fleet: &Path, ranges: &[Range], nonce: u64) -> Vec<u32> {
     let said = decode(fleet, &[], packets).done().verdicts();
     assert_eq!(said.len(), ids.len());
     let known = |id, said: &hintdex_tests::Said| {
-        said.verdict == "accepted" && said.sender == Some((id, nonce)) && said.source == "index"
+        said.verdict == "accepted"
+            && said.sender == Some((id, nonce))
+            && said.found_by() == "lookup"
     };
     ids.iter().zip(&said).filter(|(id, said)| !known(**id, said)).map(|(id, _)| *id).collect()
 }

@@ -2,13 +2,15 @@
 //! moments of a long run, and at every call of a roll that changes files. The present is
 //! found afterwards, nothing is accepted twice, and the space of the past comes back.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hintdex_tests::program::{self, inspect_at, run};
+use hintdex_tests::program::{inspect_at, run};
+use hintdex_tests::trace::ends_before;
 use hintdex_tests::{Devices, Ledger, Random, Running, Said, decode, files, provision};
 use tempfile::TempDir;
 
@@ -75,11 +77,11 @@ impl Fleet {
         assert_eq!(said.verdict, "accepted", "{said:?}");
     }
 
-    /// Whether the packet that was sent was accepted, and known by the index.
+    /// Whether the packet that was sent was accepted, and found without a scan.
     #[track_caller]
     fn check(&mut self, sent: (u32, u64), said: &Said) {
         self.check_accepted(sent, said);
-        assert_eq!(said.source, "index", "{said:?}");
+        assert_eq!(said.found_by(), "lookup", "{said:?}");
     }
 
     /// Brings a decode into the next hour: its first packets are scanned for, and then its
@@ -251,18 +253,6 @@ fn a_thousand_windows_and_two_hundred_kills_leave_the_folder_as_small_as_ten() {
     killed_while_windows_go_by(1000, 200, 2);
 }
 
-/// Rolls to the present under `strace`, which kills the program at its `nth` call of
-/// `call`. Whether it came to its end before that.
-fn roll_killed_at(call: &str, nth: usize, fleet: &Fleet) -> bool {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-    strace.args(["-e", &format!("inject={call}:signal=KILL:when={nth}")]);
-    strace.arg(program::path()).args(["roll", "--threads", "1", "--index"]).arg(fleet.path());
-    strace.args(["--now", &fleet.now_s.to_string()]);
-    strace.stdout(Stdio::null()).stderr(Stdio::null());
-    strace.status().expect("strace is installed (make setup)").success()
-}
-
 /// A roll that builds a window, declares it and drops another, killed at each call that
 /// changes files.
 fn killed_at_each(calls: &[&str]) {
@@ -272,7 +262,9 @@ fn killed_at_each(calls: &[&str]) {
         for nth in 1.. {
             // Nobody builds the next window before its time has come near.
             fleet.now_s = fleet.now_s - fleet.now_s % HOUR + HOUR + HOUR / 2;
-            let ended = roll_killed_at(call, nth, &fleet);
+            let (path, now) = (fleet.path(), fleet.now_s.to_string());
+            let args = ["roll", "--threads", "1", "--now", &now, "--index"].map(OsStr::new);
+            let ended = ends_before(call, nth, args.into_iter().chain([path.as_os_str()]));
             // By whoever opens it next.
             let spans = inspect_at(&fleet.path(), fleet.now_s)["spans"].clone();
             let spans = spans.as_array().expect("a list").clone();

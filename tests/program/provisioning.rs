@@ -26,7 +26,7 @@ fn from_file(fleet: &Path, text: impl AsRef<[u8]>, more: &[&str]) -> Outcome {
     provision(fleet, &[&["--lookahead", "4", "--keys", &file], more].concat())
 }
 
-/// That a packet under `nonce` of each device is accepted, known by the index.
+/// That a packet under `nonce` of each device is accepted, and found without a scan.
 #[track_caller]
 fn are_heard(fleet: &Path, ids: &[u32], packet: impl Fn(u32) -> Vec<u8>, nonce: u64) {
     let lines: String = ids.iter().map(|id| hex::encode(packet(*id)) + "\n").collect();
@@ -34,7 +34,7 @@ fn are_heard(fleet: &Path, ids: &[u32], packet: impl Fn(u32) -> Vec<u8>, nonce: 
     assert_eq!(said.len(), ids.len());
     for (id, said) in ids.iter().zip(&said) {
         assert_eq!((said.verdict.as_str(), said.sender), ("accepted", Some((*id, nonce))));
-        assert_eq!(said.source, "index");
+        assert_eq!(said.found_by(), "lookup");
     }
 }
 
@@ -214,8 +214,8 @@ fn keys_that_are_shared_or_zeros_are_named_by_their_line() {
 
 /// 34 passes over 200,000 devices, because few of their hints fit into the memory.
 fn in_many_passes(fleet: &Path) -> Command {
-    let mut command = command(["provision", "--devices", "200000", "--memory", "1M", "--index"]);
-    command.arg(fleet);
+    let mut command = command(["provision", "--full", "--devices", "200000", "--memory", "1M"]);
+    command.arg("--index").arg(fleet);
     command
 }
 
@@ -258,7 +258,7 @@ fn what_a_killed_provisioning_left_serves_no_other_one() {
     run_with(in_many_passes(&fleet), "").done();
     let more = |first: &str, count: &str| {
         let mut command = command(["provision", "--first-device", first, "--devices", count]);
-        command.args(["--memory", "1M", "--index"]).arg(&fleet);
+        command.args(["--full", "--memory", "1M", "--index"]).arg(&fleet);
         command
     };
     let kill = |mut command: Command| {

@@ -5,11 +5,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use hintdex_tests::capture::DEVICES;
 use hintdex_tests::program::Running;
-use hintdex_tests::{Capture, Outcome, Said, decode, program, provision, run};
+use hintdex_tests::trace::ends_before;
+use hintdex_tests::{Capture, Outcome, Said, decode, provision, run};
 use tempfile::TempDir;
 
 /// A fleet of so many devices, and the folder it lies in.
@@ -174,11 +174,11 @@ fn a_snapshot_that_is_written_over_in_place_goes_on_answering() {
 
 #[test]
 fn a_fleets_own_snapshot_that_is_cut_goes_on_answering() {
-    for lean in [None, Some("--lean")] {
+    for form in [None, Some("--full")] {
         let (_folder, fleet) = fleet_of(DEVICES);
         let roll = ["roll".as_ref(), "--index".as_ref(), fleet.as_os_str()];
-        run(roll.into_iter().chain(lean.map(OsStr::new))).done();
-        let more: Vec<_> = lean.into_iter().collect();
+        run(roll.into_iter().chain(form.map(OsStr::new))).done();
+        let more: Vec<_> = form.into_iter().collect();
         capture_while_a_file_is_cut(&fleet, &more, &fleet.join("snapshot.hdx"), b"no snapshot");
     }
 }
@@ -196,17 +196,6 @@ const WRITING_CALLS: [&str; 9] = [
     "unlink",
 ];
 
-/// Rebuilds under `strace`, which kills the program at its `nth` call of `call`.
-/// Whether it came to its end before that.
-fn rebuild_killed_at(call: &str, nth: usize, fleet: &Path, out: &Path) -> bool {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
-    strace.args(["-e", &format!("inject={call}:signal=KILL:when={nth}")]);
-    strace.arg(program::path()).args(["rebuild", "--horizon", "20", "--threads", "1", "--index"]);
-    strace.arg(fleet).arg("--out").arg(out).stdout(Stdio::null()).stderr(Stdio::null());
-    strace.status().expect("strace is installed (make setup)").success()
-}
-
 #[test]
 fn a_rebuild_killed_at_every_call_that_writes_leaves_the_old_file_or_the_new_one() {
     let (folder, fleet) = fleet_of(300);
@@ -217,7 +206,9 @@ fn a_rebuild_killed_at_every_call_that_writes_leaves_the_old_file_or_the_new_one
     for call in WRITING_CALLS {
         for nth in 1.. {
             fs::write(&file, &old).expect("the old file can be put back");
-            let ended = rebuild_killed_at(call, nth, &fleet, &file);
+            let args = ["rebuild", "--horizon", "20", "--threads", "1", "--index"].map(OsStr::new);
+            let files = [fleet.as_os_str(), "--out".as_ref(), file.as_os_str()];
+            let ended = ends_before(call, nth, args.into_iter().chain(files));
             let now = fs::read(&file).expect("there is a file at all times");
             if now == old {
                 assert!(!ended, "a rebuild that ends leaves its file");

@@ -193,6 +193,15 @@ pub struct Said {
 }
 
 impl Said {
+    /// How the device was found: by a `lookup` in the index or a snapshot, or by a `scan`;
+    /// empty where no device was.
+    pub fn found_by(&self) -> &str {
+        match self.source.as_str() {
+            "snapshot" | "index" => "lookup",
+            other => other,
+        }
+    }
+
     /// Reads a line of output.
     #[track_caller]
     pub fn parse(line: &str) -> Self {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::program::{self, Outcome};
 
@@ -22,6 +22,20 @@ pub fn traced<S: AsRef<OsStr>>(
     let outcome = program::run_with(strace, input);
     let log = fs::read_to_string(log).expect("strace is installed (make setup)");
     (outcome, whole_calls(&log))
+}
+
+/// Runs the program under `strace`, which kills it at its `nth` call of `call`. Returns whether
+/// the program ended before that.
+pub fn ends_before<S: AsRef<OsStr>>(
+    call: &str,
+    nth: usize,
+    args: impl IntoIterator<Item = S>,
+) -> bool {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:signal=KILL:when={nth}")]);
+    strace.arg(program::path()).args(args).stdout(Stdio::null()).stderr(Stdio::null());
+    strace.status().expect("strace is installed (make setup)").success()
 }
 
 /// The lines of a log of `strace -f`, each call in one line.

@@ -97,17 +97,12 @@ fn encoding_and_bits(stats: &SnapshotStats) -> (String, String) {
     }
 }
 
-/// The bits of the index's files for each hint they hold; 0 for an index without hints.
+/// The bits of the files for each live hint; 0 for an index without hints.
 fn bits_per_hint(stats: &Stats) -> f64 {
-    match hints_in_index(stats) {
+    match stats.hints {
         0 => 0.0,
-        hints => stats.section_bytes("hints") as f64 * 8.0 / hints as f64,
+        hints => stats.hint_bytes() as f64 * 8.0 / hints as f64,
     }
-}
-
-/// The hints in the index: all live hints, or the entries of a lean window.
-const fn hints_in_index(stats: &Stats) -> u64 {
-    if stats.lean_snapshot.is_some() { stats.entries } else { stats.hints }
 }
 
 fn to_json(stats: &Stats, station: &Station) -> String {
@@ -167,7 +162,7 @@ fn time(stats: &Stats) -> String {
 }
 
 fn to_table(stats: &Stats, station: &Station) -> String {
-    let per_hint = |bytes: u64| bytes as f64 / hints_in_index(stats).max(1) as f64;
+    let per_hint = |bytes: u64| bytes as f64 / stats.hints.max(1) as f64;
     let mut text = format!(
         "live index {}\n\
          hints             {} of {} bytes, {} ahead of each device\n\
@@ -188,7 +183,7 @@ fn to_table(stats: &Stats, station: &Station) -> String {
         stats.retired_slots,
         stats.hints,
         stats.entries,
-        stats.lean_snapshot.map_or("", |_| "; what the fleet's snapshot holds is left to it"),
+        stats.lean_snapshot.map_or("", |_| "; the fleet's snapshot holds the others"),
         stats.epoch,
         stats.prefix_bits,
         stats.suffix_bits,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hintdex::{Durability, Exposed, Station};
+use hintdex::{Durability, Exposed, Station, StationOptions};
 
 use crate::args::RunArgs;
 
@@ -12,7 +12,16 @@ pub fn station(
     durability: Durability,
     run: &RunArgs,
 ) -> Result<Station, hintdex::Error> {
-    let station = Station::open_with(path, &run.station(durability), run.time.clock())?;
+    with_options(path, &run.station(durability), run)
+}
+
+/// [`station`] with other options than those of `run`.
+pub fn with_options(
+    path: &Path,
+    options: &StationOptions,
+    run: &RunArgs,
+) -> Result<Station, hintdex::Error> {
+    let station = Station::open_with(path, options, run.time.clock())?;
     write_notes(&station);
     Ok(station)
 }

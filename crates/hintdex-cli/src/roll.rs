@@ -1,6 +1,6 @@
 //! `hintdex roll`
 
-use hintdex::{Durability, Station, StationOptions};
+use hintdex::Durability;
 
 use crate::args::{RollArgs, RunArgs};
 use crate::failure::Failure;
@@ -8,9 +8,8 @@ use crate::open;
 use crate::progress;
 
 pub fn run(args: &RollArgs, run: &RunArgs) -> Result<(), Failure> {
-    let options = StationOptions { lean: args.lean, refill: true, ..run.station(Durability::Sync) };
-    let station = Station::open_with(&args.index, &options, run.time.clock())?;
-    open::write_notes(&station);
+    let options = args.form.of(run.station(Durability::Sync));
+    let station = open::with_options(&args.index, &options, run)?;
     let bar = progress::bar("rolling", "devices");
     station.roll(Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();

@@ -11,17 +11,17 @@ use hintdex_wire::{Nonce, Slot};
 pub type SnapshotId = [u8; 16];
 
 /// The nonces that a snapshot holds: one run of coming nonces for each slot.
-#[derive(Clone, Copy, Debug)]
-pub struct SnapshotCoverage<'a> {
+#[derive(Clone, Debug)]
+pub struct SnapshotCoverage {
     /// The id of the snapshot.
     pub snapshot: SnapshotId,
     /// The first nonce of each slot's run, by slot; `None` if the snapshot lacks the slot.
-    pub first_nonces: &'a [Option<Nonce>],
+    pub first_nonces: Vec<Option<Nonce>>,
     /// The length of every run, in nonces.
     pub horizon_nonces: u32,
 }
 
-impl SnapshotCoverage<'_> {
+impl SnapshotCoverage {
     /// The end of the run of `slot`; 0 if the snapshot lacks the slot.
     pub(crate) fn end_of(&self, slot: Slot) -> Nonce {
         let first = self.first_nonces.get(slot.index()).copied().flatten();
@@ -44,4 +44,11 @@ pub(crate) struct LeanRecord {
     /// The snapshot holds the slots below this number.
     pub(crate) slots: u32,
     pub(crate) horizon_nonces: u32,
+}
+
+impl LeanRecord {
+    /// The record of a window of time, whose hints the snapshot holds all.
+    pub(crate) const fn of_span(snapshot: SnapshotId, slots: u32) -> Self {
+        Self { snapshot, slots, horizon_nonces: u32::MAX }
+    }
 }

@@ -35,7 +35,7 @@ pub(crate) struct FleetStates<'a> {
     /// The time at which slots without a state are provisioned.
     pub(crate) now_s: u64,
     /// The nonces that the window need not hold.
-    pub(crate) coverage: Option<&'a SnapshotCoverage<'a>>,
+    pub(crate) coverage: Option<&'a SnapshotCoverage>,
 }
 
 impl FleetStates<'_> {
@@ -62,7 +62,7 @@ impl FleetStates<'_> {
     }
 
     /// The states of `slots`.
-    fn known(&self, slots: Range<u32>) -> impl Iterator<Item = SlotState> {
+    pub(crate) fn known(&self, slots: Range<u32>) -> impl Iterator<Item = SlotState> {
         let count = slots.len();
         let fresh = std::iter::repeat(SlotState::fresh(&self.params, self.now_s));
         self.states.copy(slots).into_iter().chain(fresh).take(count)

@@ -26,7 +26,7 @@ use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingR
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
 use crate::threads::{on_plain_thread, workers};
-use crate::time::{ClockMove, Span, Timing};
+use crate::time::{ClockMove, Timing};
 use crate::window::Windows;
 
 /// The folder inside an index for files that will be ingested.
@@ -239,34 +239,6 @@ impl LiveIndex {
         known.map_or(0, |known| known.state.live_end(&self.params, nonce))
     }
 
-    /// The coming nonces of every slot in service, in the order of slots: the input of a
-    /// snapshot. For counters, the next `horizon_nonces` of each slot. For clocked nonces, the
-    /// nonces that a window of `span` holds, which may be several runs a slot.
-    pub fn coming_nonces(
-        &self,
-        horizon_nonces: u64,
-        span: Option<&Span>,
-    ) -> Vec<(Slot, Range<Nonce>)> {
-        let last = self.params.max_nonce().saturating_add(1);
-        let timing = self.timing();
-        let states = self.states.copy(0..self.slot_count());
-        let mut coming = Vec::with_capacity(states.len());
-        for (known, slot) in states.iter().zip((0..).map(Slot)) {
-            if !known.state.is_in_service() {
-                continue;
-            }
-            if let Some(span) = span {
-                let mut push = |nonces| coming.push((slot, nonces));
-                known.each_live(&self.params, Some((span, &timing)), &mut push);
-            } else {
-                let next = known.state.next_nonce();
-                let end = next.saturating_add(horizon_nonces).min(last).max(next);
-                coming.push((slot, next..end));
-            }
-        }
-        coming
-    }
-
     /// The time parameters in use.
     pub const fn timing(&self) -> Timing {
         self.timing
@@ -300,6 +272,12 @@ impl LiveIndex {
     /// for the missing hints.
     pub fn lean_snapshot(&self) -> Option<SnapshotId> {
         lean_record_of(&self.windows.declared()).map(|lean| lean.snapshot)
+    }
+
+    /// How many nonces of each device the snapshot of a lean window of counters holds; 0 for a
+    /// full window.
+    pub fn lean_horizon_nonces(&self) -> u32 {
+        lean_record_of(&self.windows.declared()).map_or(0, |lean| lean.horizon_nonces)
     }
 
     /// The ranges of devices with [imported](crate::KeyOrigin::Imported) keys, in the order of

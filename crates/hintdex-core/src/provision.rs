@@ -10,7 +10,9 @@ use zerocopy::IntoBytes;
 
 use crate::Error;
 use crate::bulk::{LiveSlot, LiveSlots};
+use crate::coverage::{LeanRecord, SnapshotCoverage};
 use crate::fleet::{DeviceRange, Extent, Fleet};
+use crate::fleet_view::FleetView;
 use crate::geometry::Geometry;
 use crate::index::LiveIndex;
 use crate::progress::Report;
@@ -19,6 +21,7 @@ use crate::records::{
     slot_key,
 };
 use crate::roll::WindowPlan;
+use crate::time::Span;
 use crate::window::{Added, Additions, Window};
 
 /// With more new hints than this, a new window is built: a batch of them would take tens of
@@ -46,29 +49,13 @@ impl LiveIndex {
         ranges: &[DeviceRange],
         report: Option<Report<'_>>,
     ) -> Result<Range<Slot>, Error> {
-        let slots = self.maintain(|| {
-            let mut fleet = self.fleet().as_ref().clone();
-            let first = fleet.slot_count();
-            if ranges.is_empty() {
-                return Err(Error::NoDevices);
+        let slots = self.provision_by(ranges, |fleet, batch| {
+            let mut plan = self.plan_for(fleet);
+            match plan.span {
+                Some(_) => self.open_window(&mut plan, batch, report, |_| Ok::<(), Error>(()))?,
+                None => self.roll_to(plan, batch, report)?,
             }
-            let now_s = self.now_s();
-            let extents = fleet.add(ranges.iter().map(|range| (*range, now_s)))?;
-            let batch = self.extent_rows(extents)?;
-            let slots = Slot(first)..Slot(fleet.slot_count());
-            let fleet = Arc::new(fleet);
-
-            let new = u64::from(slots.end.0 - first) * self.hints_per_slot();
-            let grows_much = u64::from(slots.end.0 - first).saturating_mul(MIN_GROWTH_TO_ROLL)
-                > u64::from(fleet.slot_count());
-            if new > MAX_ADDED_HINTS || grows_much || self.would_be_overfull(&fleet) {
-                self.rebuild_for(&fleet, batch, report)?;
-            } else {
-                self.add_to_windows(&fleet, first..slots.end.0, batch)?;
-            }
-            self.states.grow(slots.end.0, SlotState::fresh(&self.params, now_s));
-            self.set_fleet(fleet);
-            Ok(slots)
+            Ok::<_, Error>(None)
         })?;
         // A build of the present window has dropped those of the past and the future. The
         // devices are added even if such a window cannot be built: the next maintenance
@@ -79,6 +66,95 @@ impl LiveIndex {
             }
         }
         Ok(slots)
+    }
+
+    /// [`provision`](Self::provision) for a lean index: where many devices make the index
+    /// roll, the new window is lean, and `build` builds the snapshot that it leaves its hints
+    /// to.
+    ///
+    /// `build` gets the slots with the new devices among them and, with clocked nonces, the
+    /// present span. The snapshot holds their coming hints, and stays unused until this call
+    /// returns. With clocked nonces, only the id of the returned coverage counts. The present
+    /// window is then the only one; the caller opens the others. A few devices are added to
+    /// the present windows, and `build` is not called.
+    ///
+    /// # Errors
+    /// Those of [`provision`](Self::provision) and of `build`, and
+    /// [`Error::HorizonTooShort`].
+    pub fn provision_lean<E: From<Error> + Send>(
+        &self,
+        ranges: &[DeviceRange],
+        report: Option<Report<'_>>,
+        build: impl FnOnce(&FleetView<'_>, Option<&Span>) -> Result<SnapshotCoverage, E> + Send,
+    ) -> Result<Range<Slot>, E> {
+        self.provision_by(ranges, |fleet, batch| {
+            let mut plan = self.plan_for(fleet);
+            self.open_window(&mut plan, batch, report, |plan| {
+                let coverage = build(&self.view_of(fleet.clone()), plan.span.as_ref())?;
+                if plan.span.is_some() {
+                    plan.lean = Some(LeanRecord::of_span(coverage.snapshot, fleet.slot_count()));
+                } else {
+                    self.check_horizon(&coverage)?;
+                    plan.leave_to(coverage);
+                }
+                Ok::<(), E>(())
+            })?;
+            self.count_roll();
+            Ok(plan.coverage)
+        })
+    }
+
+    /// Adds devices. `rebuild` builds and declares a window of the grown fleet, in one batch
+    /// with the rows of its slots, and returns what the window leaves to a snapshot.
+    fn provision_by<E: From<Error> + Send>(
+        &self,
+        ranges: &[DeviceRange],
+        rebuild: impl FnOnce(&Arc<Fleet>, WriteBatch) -> Result<Option<SnapshotCoverage>, E> + Send,
+    ) -> Result<Range<Slot>, E> {
+        self.maintain(|| {
+            let mut fleet = self.fleet().as_ref().clone();
+            let first = fleet.slot_count();
+            if ranges.is_empty() {
+                return Err(Error::NoDevices.into());
+            }
+            let now_s = self.now_s();
+            let extents = fleet.add(ranges.iter().map(|range| (*range, now_s)))?;
+            let batch = self.extent_rows(extents)?;
+            let slots = Slot(first)..Slot(fleet.slot_count());
+            let fleet = Arc::new(fleet);
+            let coverage = if self.makes_roll(&fleet, first) {
+                rebuild(&fleet, batch)?
+            } else {
+                self.add_to_windows(&fleet, first..slots.end.0, batch)?;
+                None
+            };
+            self.states.grow(slots.end.0, SlotState::fresh(&self.params, now_s));
+            let last = self.params.max_nonce();
+            if let Some(coverage) = &coverage {
+                for slot in (first..slots.end.0).map(Slot) {
+                    let end = coverage.end_of(slot);
+                    self.states.update(slot, |row| row.known.state.reach(end, last));
+                }
+            }
+            self.set_fleet(fleet);
+            Ok(slots)
+        })
+    }
+
+    /// Whether the devices of `fleet` from the slot `first` on are so many that the index
+    /// rolls, or whether the present windows cannot take them.
+    fn makes_roll(&self, fleet: &Fleet, first: u32) -> bool {
+        let new = u64::from(fleet.slot_count() - first);
+        let grows_much = new.saturating_mul(MIN_GROWTH_TO_ROLL) > u64::from(fleet.slot_count());
+        new * self.hints_per_slot() > MAX_ADDED_HINTS || grows_much || self.would_be_overfull(fleet)
+    }
+
+    /// The plan of the window of a grown fleet: with clocked nonces the present one, and
+    /// drops the others. An interrupted build can be resumed.
+    fn plan_for<'a>(&self, fleet: &'a Arc<Fleet>) -> WindowPlan<'a> {
+        let is_clocked = self.params.nonces.is_clocked();
+        let span = is_clocked.then(|| self.timing().span_at(self.now_s()));
+        WindowPlan { span, resumable: true, ..self.replacing_all(fleet) }
     }
 
     /// Whether there is no window, or a damaged one, or one whose buckets would have four times
@@ -106,22 +182,6 @@ impl LiveIndex {
             NonceKind::Step(_) => steps,
             _ => u64::from(self.params.lookahead),
         }
-    }
-
-    /// Builds the window of a grown fleet: for clocked nonces the present one, and drops the
-    /// others. An interrupted build can be resumed.
-    fn rebuild_for(
-        &self,
-        fleet: &Arc<Fleet>,
-        batch: WriteBatch,
-        report: Option<Report<'_>>,
-    ) -> Result<(), Error> {
-        let plan = WindowPlan { resumable: true, ..self.replacing_all(fleet, None) };
-        if !self.params.nonces.is_clocked() {
-            return self.roll_to(plan, batch, report);
-        }
-        let span = Some(self.timing().span_at(self.now_s()));
-        self.open_window(WindowPlan { span, ..plan }, batch, report, |_| Ok(()))
     }
 
     fn extent_rows(&self, extents: &[Extent]) -> Result<WriteBatch, Error> {

@@ -21,7 +21,6 @@ use crate::fleet::Fleet;
 use crate::fleet_states::FleetStates;
 use crate::geometry::Geometry;
 use crate::index::LiveIndex;
-use crate::load::lean_record_of;
 use crate::progress::{Progress, Report};
 use crate::records::{
     ADDED_KEY_PREFIX, FORMAT_VERSION, META_FAMILY, WINDOW_KEY_PREFIX, WindowRecord, epoch_key,
@@ -75,7 +74,7 @@ impl LiveIndex {
         }
         self.maintain(|| {
             let fleet = self.fleet();
-            self.roll_to(self.replacing_all(&fleet, None), WriteBatch::default(), report)
+            self.roll_to(self.replacing_all(&fleet), WriteBatch::default(), report)
         })
     }
 
@@ -92,7 +91,7 @@ impl LiveIndex {
     /// [`roll`](Self::roll).
     pub fn roll_lean(
         &self,
-        coverage: &SnapshotCoverage<'_>,
+        coverage: SnapshotCoverage,
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
         let refused = |why| Error::NotForThisIndex { call: "a lean roll", why };
@@ -103,33 +102,37 @@ impl LiveIndex {
             return Err(refused("the snapshot has slots that this index lacks; rebuild it"));
         }
         self.maintain(|| {
-            let before = lean_record_of(&self.windows.declared());
-            let least_nonces =
-                before.map_or(0, |before| before.horizon_nonces).max(self.params.lookahead);
-            if coverage.horizon_nonces < least_nonces {
-                let horizon_nonces = coverage.horizon_nonces;
-                return Err(Error::HorizonTooShort { horizon_nonces, least_nonces });
-            }
+            self.check_horizon(&coverage)?;
             let fleet = self.fleet();
-            self.roll_to(self.replacing_all(&fleet, Some(coverage)), WriteBatch::default(), report)
+            let mut plan = self.replacing_all(&fleet);
+            plan.leave_to(coverage);
+            self.roll_to(plan, WriteBatch::default(), report)
         })
     }
 
-    /// The plan of a window of `fleet` that replaces all windows; with a coverage, of a lean one.
-    pub(crate) fn replacing_all<'a>(
-        &self,
-        fleet: &'a Arc<Fleet>,
-        coverage: Option<&'a SnapshotCoverage<'a>>,
-    ) -> WindowPlan<'a> {
+    /// Checks that a lean window of this coverage may replace the present one.
+    ///
+    /// # Errors
+    /// [`Error::HorizonTooShort`].
+    pub(crate) fn check_horizon(&self, coverage: &SnapshotCoverage) -> Result<(), Error> {
+        let least_nonces = self.lean_horizon_nonces().max(self.params.lookahead);
+        let horizon_nonces = coverage.horizon_nonces;
+        if horizon_nonces < least_nonces {
+            return Err(Error::HorizonTooShort { horizon_nonces, least_nonces });
+        }
+        Ok(())
+    }
+
+    /// The plan of a full window of `fleet` that replaces all windows.
+    pub(crate) fn replacing_all<'a>(&self, fleet: &'a Arc<Fleet>) -> WindowPlan<'a> {
         let replaced = self.windows.declared().iter().map(|window| window.epoch).collect();
-        let lean = coverage.map(SnapshotCoverage::lean_record);
-        WindowPlan { fleet, span: None, coverage, lean, replaced, resumable: false }
+        WindowPlan { fleet, span: None, coverage: None, lean: None, replaced, resumable: false }
     }
 
     /// Rolls to a planned window. Its declaration is one batch with `declaration`.
     pub(crate) fn roll_to(
         &self,
-        plan: WindowPlan<'_>,
+        mut plan: WindowPlan<'_>,
         declaration: WriteBatch,
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
@@ -139,7 +142,7 @@ impl LiveIndex {
             let lookahead = self.params.lookahead;
             self.states.update_each(|_, state| state.cut(lookahead, None));
         }
-        self.open_window(plan, declaration, report, |_| Ok::<(), Error>(()))?;
+        self.open_window(&mut plan, declaration, report, |_| Ok::<(), Error>(()))?;
         self.count_roll();
         Ok(())
     }
@@ -148,7 +151,7 @@ impl LiveIndex {
     /// batch with `declaration`. The window includes every change from the call of `prepare` on.
     pub(crate) fn open_window<E: From<Error>>(
         &self,
-        mut plan: WindowPlan<'_>,
+        plan: &mut WindowPlan<'_>,
         declaration: WriteBatch,
         report: Option<Report<'_>>,
         prepare: impl FnOnce(&mut WindowPlan<'_>) -> Result<(), E>,
@@ -158,9 +161,9 @@ impl LiveIndex {
         self.store.create_window(&family)?;
         // Additions are recorded from here on, and only then are states read.
         self.windows.write().begin_build(plan.span.clone());
-        let declared = prepare(&mut plan).and_then(|()| {
-            let window = self.build(epoch, &plan, report)?;
-            Ok(self.declare(window, &plan, declaration)?)
+        let declared = prepare(plan).and_then(|()| {
+            let window = self.build(epoch, plan, report)?;
+            Ok(self.declare(window, plan, declaration)?)
         });
         match declared {
             Ok(replaced) => {
@@ -187,7 +190,7 @@ impl LiveIndex {
     ) -> Result<Window, Error> {
         let slots = plan.fleet.slot_count();
         let live = self.live_in(plan.fleet, plan.span.clone());
-        let live = FleetStates { coverage: plan.coverage, ..live };
+        let live = FleetStates { coverage: plan.coverage.as_ref(), ..live };
         // The hints of the snapshot are not built, but the window may grow to its full size.
         let full = u64::from(slots) * u64::from(self.params.lookahead);
         let leaves_all = plan.span.is_some() && plan.lean.is_some();
@@ -280,7 +283,7 @@ impl LiveIndex {
             self.note(error.to_string());
         }
         additions.merge_into_cache(&window);
-        if let Some(coverage) = plan.coverage {
+        if let Some(coverage) = &plan.coverage {
             // The write guard blocks admission. From the next packet on the new window is
             // used, and the snapshot holds the hints that the window lacks.
             let last = self.params.max_nonce();
@@ -311,7 +314,7 @@ pub(crate) struct WindowPlan<'a> {
     /// The station time that the window covers; `None` for counters.
     pub(crate) span: Option<Span>,
     /// The nonces of each slot that the window need not hold.
-    pub(crate) coverage: Option<&'a SnapshotCoverage<'a>>,
+    pub(crate) coverage: Option<SnapshotCoverage>,
     /// The lean record of the window. For clocked nonces, the snapshot holds the whole window.
     pub(crate) lean: Option<LeanRecord>,
     /// The epochs of the windows that this one replaces.
@@ -319,4 +322,12 @@ pub(crate) struct WindowPlan<'a> {
     /// Whether an interrupted build is worth resuming: no caller waits for it meanwhile, and
     /// nothing is admitted.
     pub(crate) resumable: bool,
+}
+
+impl WindowPlan<'_> {
+    /// Leaves the hints of a snapshot out of the window.
+    pub(crate) fn leave_to(&mut self, coverage: SnapshotCoverage) {
+        self.lean = Some(coverage.lean_record());
+        self.coverage = Some(coverage);
+    }
 }

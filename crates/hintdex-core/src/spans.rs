@@ -81,7 +81,7 @@ impl LiveIndex {
 
     /// Opens a lean window of a span, unless there is one, whose hints a snapshot holds.
     ///
-    /// `build` builds the snapshot from the [coming nonces](Self::coming_nonces) of the span and
+    /// `build` builds the snapshot from the [coming nonces](crate::FleetView::coming_nonces) of the span and
     /// returns its id. Changes during the build go into the window, so no hint is lost. A
     /// caller that opens the index later attaches the snapshot, or
     /// [closes](Self::close_span) the window.
@@ -96,7 +96,7 @@ impl LiveIndex {
     ) -> Result<(), E> {
         self.open_span_with(span, report, |plan| {
             let slots = plan.fleet.slot_count();
-            plan.lean = Some(LeanRecord { snapshot: build()?, slots, horizon_nonces: u32::MAX });
+            plan.lean = Some(LeanRecord::of_span(build()?, slots));
             Ok(())
         })
     }
@@ -123,8 +123,8 @@ impl LiveIndex {
             let replaced = of_span().map(|window| window.epoch).collect();
             let (fleet, span) = (self.fleet(), Some(span.clone()));
             let (coverage, lean, resumable) = (None, None, false);
-            let plan = WindowPlan { fleet: &fleet, span, coverage, lean, replaced, resumable };
-            self.open_window(plan, WriteBatch::default(), report, prepare)?;
+            let mut plan = WindowPlan { fleet: &fleet, span, coverage, lean, replaced, resumable };
+            self.open_window(&mut plan, WriteBatch::default(), report, prepare)?;
             self.count_roll();
             Ok(())
         })

@@ -18,7 +18,8 @@ use crate::window::present_window;
 /// A part of an index, and its cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// The part: `hints`, `states`, `slots`, `meta`, `log` or `other`.
+    /// The part: `hints`, `states`, `slots`, `meta`, `log` or `other`; of a station also
+    /// `snapshot`.
     pub name: &'static str,
     /// The length of its files.
     pub disk_bytes: u64,
@@ -78,6 +79,14 @@ impl Stats {
     /// The length of all files.
     pub fn disk_bytes(&self) -> u64 {
         self.sections.iter().map(|section| section.disk_bytes).sum()
+    }
+
+    /// The bytes of the files that hold the live hints: the windows, and the snapshots of lean
+    /// windows.
+    pub fn hint_bytes(&self) -> u64 {
+        let snapshot =
+            if self.lean_snapshot.is_some() { self.section_bytes("snapshot") } else { 0 };
+        self.section_bytes("hints") + snapshot
     }
 
     /// The length of a section's files; 0 if there is no such section.

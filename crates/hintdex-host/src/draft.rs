@@ -127,6 +127,17 @@ pub fn publish(target: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     draft.publish()
 }
 
+/// Gives a published file `from` the name `target`, durably. A file of that name is replaced.
+///
+/// # Errors
+///
+/// Both files are as they were, unless [`FileError::is_published`].
+pub fn replace(from: &Path, target: &Path) -> Result<(), FileError> {
+    check_target(target)?;
+    rename(from, target).map_err(moved_into_place(target))?;
+    settle(target)
+}
+
 fn moved_into_place(target: &Path) -> impl FnOnce(io::Error) -> FileError {
     FileError::of("moving a new file into place", target)
 }

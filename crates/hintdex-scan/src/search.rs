@@ -353,7 +353,8 @@ where
         let batch = Batch { keys, hints, windows, len: *len };
         table.kernel().decide(batch, &mut [0; N], |pair, nonce| {
             let (Some(index), Some(slot)) = (indices.get(pair), slots.get(pair)) else { return };
-            // Retired slots and slots past the end were tried with a key of zeros.
+            // Retired slots were tried with their tombstone or, like slots past the end, with
+            // a key of zeros.
             if table.stored(*slot).is_some() {
                 found(*index, Match { slot: *slot, nonce });
             }

@@ -122,8 +122,9 @@ impl KeyTable {
     /// which is as long as `points`.
     ///
     /// Costs a key schedule and a block for each hint; the portable back end takes about 80 ns a
-    /// hint longer than the others. A retired slot and a slot past the end have a key of zeros here, so
-    /// anybody can compute their hints: see [`has_key`](Self::has_key). A nonce past the last nonce of the scheme has some hint.
+    /// hint longer than the others. A slot past the end and a retired slot without a
+    /// [tombstone](Self::entomb) have a key of zeros here, so anybody can compute their hints:
+    /// see [`has_key`](Self::has_key). A nonce past the last nonce of the scheme has some hint.
     pub fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
         let mut keys = [[0; 16]; PAIRS_PER_GROUP];
         let mut nonces = [0; PAIRS_PER_GROUP];
@@ -141,12 +142,39 @@ impl KeyTable {
 
     /// Removes `slot` from every later search and zeroizes its key.
     pub fn retire(&mut self, slot: Slot) {
+        self.entomb(slot);
         if let Some(key) = self.keys.blocks_mut().get_mut(slot.index()) {
             key.zeroize();
         }
+    }
+
+    /// Removes `slot` from every later search and leaves its key to
+    /// [`hints`](Self::hints): lookups in a chain built before the retirement compute hints of
+    /// the slot. [`wipe_retired`](Self::wipe_retired) zeroizes the key.
+    pub fn entomb(&mut self, slot: Slot) {
         if let Some(word) = self.retired.get_mut(slot.index() / 64) {
             *word |= 1 << (slot.index() % 64);
         }
+    }
+
+    /// Zeroizes the keys of the retired slots that `is_needed` is false for.
+    pub fn wipe_retired(&mut self, is_needed: impl Fn(Slot) -> bool) {
+        for slot in self.tombstones() {
+            if !is_needed(slot) {
+                self.retire(slot);
+            }
+        }
+    }
+
+    /// The retired slots whose keys are not zeroized.
+    pub fn tombstones(&self) -> Vec<Slot> {
+        let words = self.retired.iter().zip(self.blocks().chunks(64)).zip((0..).step_by(64));
+        let of_word = |((word, keys), first): ((&u64, &[Block]), u32)| {
+            let retired = (0..64).zip(keys).filter(move |(at, _)| *word >> at & 1 == 1);
+            let kept = retired.filter(|(_, key)| **key != [0; 16]).map(move |(at, _)| first + at);
+            kept.map(Slot).collect::<Vec<_>>()
+        };
+        words.filter(|((word, _), _)| **word != 0).flat_map(of_word).collect()
     }
 
     fn is_retired(&self, slot: Slot) -> bool {
@@ -158,7 +186,7 @@ impl KeyTable {
         self.keys.blocks().get(slot.index()).filter(|_| !self.is_retired(slot))
     }
 
-    /// All stored keys; those of retired slots are zero.
+    /// All stored keys; those of retired slots without a tombstone are zero.
     pub(crate) fn blocks(&self) -> &[Block] {
         self.keys.blocks()
     }
@@ -203,6 +231,18 @@ mod tests {
                 }
                 table.retire(Slot(70));
                 assert_eq!(table.blocks(), expected, "past the end");
+                for slot in [1, 65, 68] {
+                    table.entomb(Slot(slot));
+                    assert!(!table.has_key(Slot(slot)) && table.key(Slot(slot)).is_none());
+                }
+                assert_eq!(table.blocks(), expected, "tombstones keep their keys");
+                assert_eq!(table.tombstones(), [1, 65, 68].map(Slot));
+                table.wipe_retired(|slot| slot == Slot(65));
+                for slot in [1, 68] {
+                    expected[slot] = [0; 16];
+                }
+                assert_eq!(table.blocks(), expected, "the key that is needed stays");
+                assert_eq!(table.tombstones(), [Slot(65)]);
             }
         }
     }

@@ -153,7 +153,7 @@ impl Station {
         let whole: Vec<Packet<'_>> =
             parsed.iter().filter_map(|packet| packet.as_ref().ok().copied()).collect();
         let key_generation = self.scans.key_generation();
-        let table = self.table()?;
+        let table = self.hint_keys.table()?;
         let opener = Opener { keys: self.key_source().as_ref(), table: &table };
         let mut attempts = self.attempt_known(opener, &whole, &times)?;
         let open = OpenPackets::new(self, opener, &whole, &times, &mut attempts, key_generation);

@@ -38,6 +38,11 @@ impl Station {
     /// # Errors
     /// [`Error::Index`] if the key source lacks a key.
     pub fn key_table(&self) -> Result<Arc<KeyTable>, Error> {
-        self.table()
+        self.hint_keys.table()
+    }
+
+    /// The bytes of the key table in memory; 0 before the keys are derived.
+    pub fn table_memory_bytes(&self) -> usize {
+        self.hint_keys.memory_bytes()
     }
 }

@@ -29,7 +29,7 @@
 //!     Verdict::Accepted { device, nonce, payload, source } => {
 //!         assert_eq!((device, nonce), (DeviceId(42), 7));
 //!         assert_eq!(payload, b"21.5 C");
-//!         assert_eq!(source, Source::Index);
+//!         assert_eq!(source, Source::Snapshot);
 //!     }
 //!     other => panic!("{other:?}"),
 //! }

@@ -16,12 +16,17 @@ pub struct StationOptions {
     /// Whether that thread then builds a snapshot as well, which the station asks first. An
     /// existing snapshot is attached at opening.
     pub snapshot_at_roll: bool,
-    /// Whether windows are lean from the next roll on: they lack the hints that the
-    /// station's own snapshot holds. This takes a third fewer bytes in all, and most
-    /// packets add nothing to the index.
+    /// Whether windows are lean from the next roll on: they lack the hints that the station's
+    /// own snapshot holds. This takes a fraction of the bytes, and most packets add nothing to
+    /// the index.
     pub lean: bool,
-    /// Whether a lean index whose snapshot is missing is refilled at opening, at the cost of
-    /// a roll. Otherwise the hints that the snapshot held are scanned for.
+    /// The evaluations of a lookup in the station's own snapshot, a chain, from the next roll
+    /// on: more evaluations take fewer bytes and more time. `None` for those of the present
+    /// snapshot, or 9 without one.
+    pub evaluations: Option<u32>,
+    /// Whether a lean index whose snapshot is missing is rolled at opening, in the background
+    /// if `roll_in_background` is set. Until then, or without this option, the hints that the
+    /// snapshot held are scanned for.
     pub refill: bool,
     /// The share of one core that scans of all devices may take, so that a flood of garbage
     /// cannot starve packets that the index resolves. When the share is spent, packets with
@@ -40,7 +45,8 @@ impl Default for StationOptions {
             durability,
             roll_in_background: true,
             snapshot_at_roll: true,
-            lean: false,
+            lean: true,
+            evaluations: None,
             refill: true,
             scan_core_share: 0.1,
             timing,

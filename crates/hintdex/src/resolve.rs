@@ -38,7 +38,7 @@ impl Station {
     /// # Errors
     /// [`Error::Index`] if the index fails.
     pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<ResolvedSlots>, Error> {
-        let table = self.table()?;
+        let table = self.hint_keys.table()?;
         let now_s = self.index.now_s();
         let times = now_s..=now_s;
         let mut resolved = vec![ResolvedSlots::new(); hints.len()];

@@ -2,7 +2,7 @@
 
 use hintdex_core::Report;
 
-use crate::maintenance::MaintenancePass;
+use crate::maintenance::is_due;
 use crate::{Error, Station};
 
 impl Station {
@@ -45,22 +45,8 @@ impl Station {
 
     /// Starts a maintenance pass in the background if it is due and none is running.
     pub(crate) fn roll_if_due(&self) {
-        if !self.options.roll_in_background {
-            return;
-        }
-        if self.index.lean_snapshot().is_some_and(|id| self.snapshots.is_damaged(&id)) {
-            // The snapshot of the lean window is damaged: roll to a full window.
-            let full =
-                MaintenancePass { lean: false, own_snapshot: None, ..self.maintenance_pass() };
-            self.maintenance.start(full);
-        } else if self.index.needs_roll() || self.index.is_span_due() || self.has_damaged_span() {
+        if self.options.roll_in_background && is_due(&self.index, &self.snapshots) {
             self.maintenance.start(self.maintenance_pass());
         }
-    }
-
-    /// Whether the snapshot of a lean window of time is damaged.
-    fn has_damaged_span(&self) -> bool {
-        let spans = self.index.spans().into_iter();
-        spans.filter_map(|(_, snapshot)| snapshot).any(|id| self.snapshots.is_damaged(&id))
     }
 }

@@ -32,7 +32,7 @@ impl Station {
         for (span, snapshot) in self.index.spans() {
             // The snapshot of a window that has passed is not attached: no lookup needs it.
             if snapshot.is_some() && span.end > self.index.now_s() {
-                let live = self.index.coming_nonces(0, Some(&span));
+                let live = self.index.fleet_view().coming_nonces(0, Some(&span));
                 verified.hints += self.verify_live(live, &(span.start..=span.end - 1), report)?;
             }
         }
@@ -46,7 +46,7 @@ impl Station {
         times: &RangeInclusive<u64>,
         report: Option<Report<'_>>,
     ) -> Result<u64, Error> {
-        let table = self.table()?;
+        let table = self.hint_keys.table()?;
         let (mut hints, mut count): (Vec<(Slot, Hint)>, u64) = (Vec::new(), 0);
         let end = self.index.slot_count();
         for (slot, nonces) in live {
@@ -68,7 +68,7 @@ impl Station {
     /// Checks that a snapshot or a window holds each of these hints for its slot.
     fn check_known(&self, live: &[(Slot, Hint)], times: &RangeInclusive<u64>) -> Result<(), Error> {
         let hints: Vec<Hint> = live.iter().map(|(_, hint)| *hint).collect();
-        let table = self.table()?;
+        let table = self.hint_keys.table()?;
         let mut found = vec![ResolvedSlots::new(); hints.len()];
         let tasks = hints.par_chunks(HINTS_PER_TASK).zip(found.par_chunks_mut(HINTS_PER_TASK));
         tasks.try_for_each(|(hints, places)| self.look_up(&table, hints, times, places))?;

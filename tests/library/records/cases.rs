@@ -138,8 +138,8 @@ type Call = (&'static str, fn(&LiveIndex) -> Result<(), hintdex_core::Error>);
 fn beside(index: &LiveIndex, more: usize) -> Result<(), hintdex_core::Error> {
     let first_nonces = vec![Some(0); DEVICES as usize + more];
     let horizon_nonces = 4 * LOOKAHEAD;
-    let held = SnapshotCoverage { snapshot: [7; 16], first_nonces: &first_nonces, horizon_nonces };
-    index.roll_lean(&held, None)
+    let held = SnapshotCoverage { snapshot: [7; 16], first_nonces, horizon_nonces };
+    index.roll_lean(held, None)
 }
 
 #[test]

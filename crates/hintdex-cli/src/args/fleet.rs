@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use hintdex::Durability;
 use hintdex::snapshot::Encoding;
 use hintdex::wire::{HintScheme, NonceKind};
+use hintdex::{Durability, StationOptions};
 
 use super::ids::IdRange;
 use super::values::{parse_encoding, parse_nonces, parse_scheme, parse_share};
@@ -43,6 +43,27 @@ pub struct ProvisionArgs {
     /// [default: counter]
     #[arg(long, value_name = "KIND", value_parser = parse_nonces)]
     pub nonce: Option<NonceKind>,
+    #[command(flatten)]
+    pub form: FormArgs,
+}
+
+/// The form of the index, from the next roll on.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub struct FormArgs {
+    /// Store every coming hint in the index, and leave none to the fleet's own snapshot
+    #[arg(long)]
+    pub full: bool,
+    /// Hints computed for a lookup in the fleet's own snapshot, on average; more evaluations
+    /// need fewer bytes [default: those of the present snapshot, or 9]
+    #[arg(long, value_name = "T", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub evaluations: Option<u32>,
+}
+
+impl FormArgs {
+    /// `options` with this form.
+    pub const fn of(&self, options: StationOptions) -> StationOptions {
+        StationOptions { lean: !self.full, evaluations: self.evaluations, ..options }
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -56,10 +77,8 @@ pub struct DecodeArgs {
     /// Which crashes an accepted packet survives
     #[arg(long, value_enum, default_value_t = Sync::Batch)]
     pub sync: Sync,
-    /// From the next roll on, leave out of the index the hints that the fleet's own snapshot
-    /// holds
-    #[arg(long)]
-    pub lean: bool,
+    #[command(flatten)]
+    pub form: FormArgs,
     /// The share of one core that scans of all devices may take, like 0.1, so that garbage
     /// cannot delay packets that the index resolves. A packet that waits for a scan is reported
     /// as unknown, and after its scan once more with "late" [default: no bound]
@@ -94,10 +113,8 @@ pub struct RollArgs {
     /// The folder of the fleet
     #[arg(long, value_name = "DIR")]
     pub index: PathBuf,
-    /// Leave out of the index the hints that the fleet's own snapshot holds; without this
-    /// option, the index holds every hint again
-    #[arg(long)]
-    pub lean: bool,
+    #[command(flatten)]
+    pub form: FormArgs,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -68,11 +68,10 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
 /// and devices.
 fn open_station(args: &DecodeArgs, run: &RunArgs) -> Result<(Station, Arc<Timeline>), Failure> {
     let options = StationOptions {
-        lean: args.lean,
         refill: true,
         roll_in_background: true,
         scan_core_share: args.scan_share.unwrap_or(f64::INFINITY),
-        ..run.station(args.sync.into())
+        ..args.form.of(run.station(args.sync.into()))
     };
     if args.snapshot.len() > 2 {
         return Err(Failure::usage("--snapshot: two are asked at most; give the newest two"));

@@ -46,10 +46,10 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
     let hints = stats.hints * u64::from(added) / stats.slots.max(1);
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "provisioned devices {} in {}: {hints} hints in {seconds:.2} s, {:.2} bytes a hint in the index",
+        "provisioned devices {} in {}: {hints} hints in {seconds:.2} s, {:.2} bytes a hint",
         ids::describe(&station, slots),
         args.index.display(),
-        stats.section_bytes("hints") as f64 / stats.hints as f64,
+        stats.hint_bytes() as f64 / stats.hints as f64,
     );
     Ok(())
 }
@@ -76,7 +76,8 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
     if let Some(path) = &args.master_key {
         Station::check_master_key(&args.index, path)?;
     }
-    let station = open::station(&args.index, Durability::Sync, run)?;
+    let options = args.form.of(run.station(Durability::Sync));
+    let station = open::with_options(&args.index, &options, run)?;
     let has = station.params();
     let same_scheme =
         args.hint.is_none_or(|scheme| scheme.for_nonces(has.nonces) == Some(has.scheme));
@@ -94,7 +95,7 @@ fn create(args: &ProvisionArgs, run: &RunArgs) -> Result<Station, hintdex::Error
     let nonces = args.nonce.unwrap_or_default();
     let params = Params::clocked(scheme, nonces, args.lookahead.unwrap_or(DEFAULT_LOOKAHEAD));
     let params = params.ok_or(IndexError::NoRoomForNonces { scheme, nonces })?;
-    let options = run.station(Durability::Sync);
+    let options = args.form.of(run.station(Durability::Sync));
     let key = args.master_key.as_deref();
     Station::create_with(&args.index, key, params, &options, run.time.clock())
 }

@@ -202,6 +202,11 @@ impl ChainView<'_> {
         }
     }
 
+    /// Whether a point is of `slot`.
+    pub fn has_slot(&self, slot: Slot) -> Result<bool, Damage> {
+        self.chain.points.has_slot(&self.bytes, slot)
+    }
+
     /// Starts loading what [`index`](Self::index) reads.
     #[inline(always)]
     fn prefetch_index(&self, head: u64) {

@@ -9,6 +9,7 @@
 //! *blocks* of 256: a block stores its first nonce and the distances of its slots to it in
 //! as few bits as they need, and, where runs differ in length, the ends of its runs.
 
+use core::cmp::Ordering;
 use core::mem::size_of;
 use core::ops::Range;
 
@@ -162,6 +163,16 @@ impl Points {
         table.point(bytes, number.saturating_sub(table.points.start))
     }
 
+    /// Whether a point is of `slot`.
+    pub fn has_slot(&self, bytes: &Checked<'_>, slot: Slot) -> Result<bool, Damage> {
+        for table in &self.tables {
+            if table.has_slot(bytes, slot)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     pub fn measure(&self, sections: &mut Vec<Section>) {
         let tables = self.tables.iter();
         let len = |table: &Table| table.blocks.len() + table.packed.len() + table.chunks.len();
@@ -229,6 +240,20 @@ impl Table {
             )?
         };
         Ok((Slot(self.first_slot + at), first_nonce.wrapping_add(offset)))
+    }
+
+    /// Whether a point of the table is of `slot`: the slots of the points ascend.
+    fn has_slot(&self, bytes: &Checked<'_>, slot: Slot) -> Result<bool, Damage> {
+        let (mut low, mut high) = (0, self.points.end - self.points.start);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.point(bytes, middle)?.0.cmp(&slot) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(true),
+                Ordering::Greater => high = middle,
+            }
+        }
+        Ok(false)
     }
 
     /// Point `number` of a table whose runs differ in length.

@@ -61,11 +61,24 @@ impl Snapshot {
         hints: &[Hint],
         mut found: impl FnMut(usize, Slot, Nonce),
     ) -> Result<(), Damage> {
-        let (Some(chain), Some(shards)) = (&self.chain, self.shards.chain()) else {
-            return Ok(());
-        };
-        let view = ChainView { bytes: self.view().bytes, shards, chain };
+        let Some(view) = self.chain_view() else { return Ok(()) };
         view.find(source, hints, &mut |index, (slot, nonce)| found(index, slot, nonce))
+    }
+
+    /// Whether lookups of a chain compute hints of `slot`. If so, the key of the slot must stay
+    /// available to them, even after the slot is retired. Takes some microseconds.
+    ///
+    /// Returns false for a snapshot in another encoding: its lookups need no key.
+    ///
+    /// # Errors
+    /// [`Damage`] when a block that the search needs fails its CRC.
+    pub fn needs_key_of(&self, slot: Slot) -> Result<bool, Damage> {
+        self.chain_view().map_or(Ok(false), |view| view.has_slot(slot))
+    }
+
+    fn chain_view(&self) -> Option<ChainView<'_>> {
+        let (chain, shards) = (self.chain.as_ref()?, self.shards.chain()?);
+        Some(ChainView { bytes: self.view().bytes, shards, chain })
     }
 
     /// The candidates of any hint. Not inlined, so that `candidates` stays small.

@@ -3,14 +3,15 @@
 
 mod distinct;
 mod fleet_keys;
+mod hint_keys;
 mod import;
 mod imported;
 mod key_part;
 pub(crate) mod master_file;
 mod sealed;
-mod table;
 
 pub(crate) use fleet_keys::FleetKeys;
+pub(crate) use hint_keys::HintKeys;
 pub use import::KeyImport;
 pub use key_part::KeyPart;
 /// The bytes of the sealed keys, for the test that compares the document with them.

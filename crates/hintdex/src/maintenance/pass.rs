@@ -1,21 +1,36 @@
 //! One maintenance pass.
 
-use std::path::{Path, PathBuf};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use hintdex_core::{LiveIndex, Report, SnapshotCoverage, SnapshotId, Span, on_plain_thread};
+use hintdex_core::{
+    DeviceRange, FleetView, LiveIndex, Report, SnapshotCoverage, SnapshotId, Span, on_plain_thread,
+};
+use hintdex_wire::Slot;
 
 use super::failure::lock;
-use super::span_files::{is_span_file, span_file};
-use crate::snapshots::{ComingHints, Snapshots, rebuild};
+use crate::keys::HintKeys;
+use crate::snapshots::{ComingHints, OwnSnapshot, Snapshots};
 use crate::{Error, RebuildOptions};
+
+/// Whether a pass is due: half of the index is stale, a window of time must be built or
+/// dropped, or a lean window lacks its snapshot.
+pub(crate) fn is_due(index: &LiveIndex, snapshots: &Snapshots) -> bool {
+    let is_damaged =
+        |(_, id): (Span, Option<SnapshotId>)| id.is_some_and(|id| snapshots.is_damaged(&id));
+    index.needs_roll()
+        || index.is_span_due()
+        || index.lean_snapshot().is_some_and(|id| !snapshots.serves(&id))
+        || index.spans().into_iter().any(is_damaged)
+}
 
 /// One maintenance pass, with everything that it needs to run on a thread of its own.
 pub(crate) struct MaintenancePass {
     pub(crate) index: Arc<LiveIndex>,
     pub(crate) snapshots: Arc<Snapshots>,
-    /// The path of the station's own snapshot, if the station keeps one.
-    pub(crate) own_snapshot: Option<PathBuf>,
+    pub(crate) hint_keys: Arc<HintKeys>,
+    /// The station's own snapshot, if the station keeps one.
+    pub(crate) own: Option<OwnSnapshot>,
     pub(crate) rebuild: RebuildOptions,
     /// Whether the next window lacks the hints that the snapshot holds.
     pub(crate) lean: bool,
@@ -29,37 +44,105 @@ impl MaintenancePass {
     /// A roll that fails leaves the old window, a build that fails leaves the old snapshot,
     /// and lookups go on with both.
     pub(crate) fn run(&self, report: Option<Report<'_>>) -> Result<(), Error> {
+        self.run_alone(|| self.roll(report))
+    }
+
+    /// [`run`](Self::run), unless another pass has just done what was due.
+    pub(super) fn run_if_due(&self) -> Result<(), Error> {
+        self.run_alone(
+            || if is_due(&self.index, &self.snapshots) { self.roll(None) } else { Ok(()) },
+        )
+    }
+
+    /// Runs `work` on a plain thread while no other pass runs.
+    fn run_alone<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
         on_plain_thread(|| {
             let _alone = lock(&self.alone);
-            self.run_alone(report)
+            work()
         })
     }
 
-    /// Whether a window of time must be built or dropped now.
-    pub(super) fn is_due(&self) -> bool {
-        self.index.is_span_due()
-    }
-
-    fn run_alone(&self, report: Option<Report<'_>>) -> Result<(), Error> {
+    fn roll(&self, report: Option<Report<'_>>) -> Result<(), Error> {
         if self.index.params().nonces.is_clocked() {
             return self.maintain_spans(report);
         }
-        let Some(path) = &self.own_snapshot else { return Ok(self.index.roll(report)?) };
+        let Some(own) = &self.own else { return Ok(self.index.roll(report)?) };
         if !self.lean {
             self.index.roll(report)?;
         }
-        let coming = ComingHints::of(&self.index, self.rebuild.horizon_nonces, None);
-        rebuild(&self.index, &coming, None, path, &self.rebuild, None)?;
-        let snapshot = self.snapshots.attach(&self.index, path)?;
         if self.lean {
-            let coverage = SnapshotCoverage {
-                snapshot,
-                first_nonces: &coming.first_nonces(),
-                horizon_nonces: u32::try_from(self.rebuild.horizon_nonces).unwrap_or(u32::MAX),
-            };
-            self.index.roll_lean(&coverage, report)?;
+            self.shorten_horizon()?;
+        }
+        let _held = self.hint_keys.hold();
+        let report = report.filter(|_| self.lean);
+        let coverage = self.build_next(own, &self.index.fleet_view(), None, report)?;
+        own.attach_next(&self.index, &self.snapshots)?;
+        if self.lean {
+            self.index.roll_lean(coverage, None)?;
+        }
+        own.replace()
+    }
+
+    /// Rolls to a full window if the snapshot of the present lean window reaches further ahead
+    /// than the next one will: a lean window may only follow one of at most the same horizon.
+    fn shorten_horizon(&self) -> Result<(), Error> {
+        if u64::from(self.index.lean_horizon_nonces()) > self.rebuild.horizon_nonces {
+            self.index.roll(None)?;
         }
         Ok(())
+    }
+
+    /// Adds devices: all of them, or none. If they are so many that the index rolls, a lean
+    /// index rolls to a lean window.
+    ///
+    /// Returns the slots, and the failure of what follows when the devices are added.
+    pub(crate) fn provision(
+        &self,
+        ranges: &[DeviceRange],
+        report: Option<Report<'_>>,
+    ) -> Result<(Range<Slot>, Result<(), Error>), Error> {
+        let Some(own) = self.own.as_ref().filter(|_| self.lean) else {
+            let slots = self.index.provision(ranges, report)?;
+            return Ok((slots, self.hint_keys.extend()));
+        };
+        self.run_alone(|| {
+            self.shorten_horizon()?;
+            let _held = self.hint_keys.hold();
+            let mut built = None;
+            let slots = self.index.provision_lean(ranges, report, |view, span| {
+                let own = span.map_or_else(|| own.clone(), |span| own.of_span(span));
+                self.build_next(built.insert(own), view, span, report)
+            })?;
+            Ok((slots, self.finish_provisioning(built)))
+        })
+    }
+
+    /// Attaches the snapshot that was `built` for new devices, if one was, and builds the
+    /// windows that the provisioning dropped.
+    fn finish_provisioning(&self, built: Option<OwnSnapshot>) -> Result<(), Error> {
+        self.hint_keys.extend()?;
+        if let Some(own) = built {
+            own.attach_next(&self.index, &self.snapshots)?;
+            own.replace()?;
+        }
+        if self.index.is_span_due() { self.maintain_spans(None) } else { Ok(()) }
+    }
+
+    /// Builds the successor of one of the station's own snapshots: of the coming nonces, or of
+    /// those of a span.
+    fn build_next(
+        &self,
+        own: &OwnSnapshot,
+        view: &FleetView<'_>,
+        span: Option<&Span>,
+        report: Option<Report<'_>>,
+    ) -> Result<SnapshotCoverage, Error> {
+        let table = self.hint_keys.table_of(view)?;
+        let coming = ComingHints::of(view, self.rebuild.horizon_nonces, span.cloned());
+        own.build_next(&self.index, &coming, &table, &self.rebuild, report)
     }
 
     /// With clocked nonces: builds the windows that are missing, each as a snapshot if the
@@ -72,19 +155,23 @@ impl MaintenancePass {
                 self.index.close_span(&span)?;
             }
         }
+        let _held = self.hint_keys.hold();
         for span in self.index.missing_spans() {
-            match self.own_snapshot.as_ref().filter(|_| self.lean) {
-                Some(own) => {
-                    let make = || self.build_span_snapshot(own, &span);
-                    self.index.open_span_lean(span.clone(), report, make)?;
-                }
-                None => self.index.open_span(span, report)?,
-            }
+            let Some(own) = self.own.as_ref().filter(|_| self.lean) else {
+                self.index.open_span(span, report)?;
+                continue;
+            };
+            let own = own.of_span(&span);
+            let build = || {
+                self.build_next(&own, &self.index.fleet_view(), Some(&span), report)?;
+                own.attach_next(&self.index, &self.snapshots)
+            };
+            self.index.open_span_lean(span.clone(), None, build)?;
+            own.replace()?;
         }
         self.index.drop_passed()?;
         for passed in self.snapshots.detach_passed(&self.index) {
-            let is_own = self.own_snapshot.as_ref().and_then(|own| own.parent()) == passed.parent();
-            if is_own && is_span_file(&passed) {
+            if self.own.as_ref().is_some_and(|own| own.is_span_file(&passed)) {
                 // The file is detached. If it cannot be removed, it takes room and nothing else.
                 let _ = std::fs::remove_file(&passed);
             }
@@ -92,27 +179,20 @@ impl MaintenancePass {
         Ok(())
     }
 
-    /// Builds and attaches the snapshot of a span.
-    fn build_span_snapshot(&self, own: &Path, span: &Span) -> Result<SnapshotId, Error> {
-        let path = span_file(own, span);
-        let coming = ComingHints::of(&self.index, 0, Some(span.clone()));
-        rebuild(&self.index, &coming, None, &path, &self.rebuild, None)?;
-        self.snapshots.attach(&self.index, &path)
-    }
-
     /// Attaches the station's own snapshots of the lean windows.
     ///
     /// With `repair`, drops the windows whose snapshot cannot be attached, so that the next
     /// pass builds them, and removes the files of spans that no window needs.
     pub(crate) fn attach_spans(&self, repair: bool) -> Result<(), Error> {
-        let Some(own) = &self.own_snapshot else { return Ok(()) };
+        let Some(own) = &self.own else { return Ok(()) };
         let mut needed = Vec::new();
         for (span, snapshot) in self.index.spans() {
             let Some(snapshot) = snapshot else { continue };
-            let path = span_file(own, &span);
-            let attached = self.snapshots.attach(&self.index, &path).ok();
+            let of_span = own.of_span(&span);
+            of_span.recover(&self.index, Some(snapshot))?;
+            let attached = self.snapshots.attach(&self.index, of_span.path()).ok();
             if attached == Some(snapshot) {
-                needed.push(path);
+                needed.push(of_span.path().to_owned());
             } else if repair {
                 self.index.close_span(&span)?;
             }
@@ -120,11 +200,11 @@ impl MaintenancePass {
         if !repair {
             return Ok(());
         }
-        let folder = own.parent().unwrap_or(Path::new("."));
+        let folder = own.folder();
         for entry in std::fs::read_dir(folder).map_err(Error::io("listing a folder", folder))? {
             let Ok(entry) = entry else { continue };
             let path = entry.path();
-            if is_span_file(&path) && !needed.contains(&path) {
+            if own.is_span_file(&path) && !needed.contains(&path) {
                 let _ = std::fs::remove_file(&path);
             }
         }

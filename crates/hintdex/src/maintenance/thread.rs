@@ -26,7 +26,7 @@ impl MaintenanceThread {
         run_unless_paused(pass, &self.failure);
     }
 
-    /// Starts a pass on the thread, unless one is running or failed a moment ago.
+    /// Starts a pass on the thread if it is due, unless one is running or failed a moment ago.
     pub(crate) fn start(&self, pass: MaintenancePass) {
         let mut thread = lock(&self.thread);
         if thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
@@ -37,7 +37,7 @@ impl MaintenanceThread {
         }
         let failure = self.failure.clone();
         let work = move || {
-            let result = pass.run(None);
+            let result = pass.run_if_due();
             lock(&failure).record(result);
         };
         match std::thread::Builder::new().name(NAME.into()).spawn(work) {
@@ -52,6 +52,11 @@ impl MaintenanceThread {
     /// Where passes of this station record their failures.
     pub(super) const fn failure(&self) -> &Arc<Mutex<Failure>> {
         &self.failure
+    }
+
+    /// Records the failure of a pass that was run elsewhere.
+    pub(crate) fn record_failure(&self, error: Error) {
+        lock(&self.failure).record(Err(error));
     }
 
     /// The error of the last pass, if it failed; returned once.

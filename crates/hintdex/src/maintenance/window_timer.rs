@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::failure::lock;
-use super::pass::MaintenancePass;
+use super::pass::{MaintenancePass, is_due};
 use super::thread::{MaintenanceThread, run_unless_paused};
 use crate::Error;
 
@@ -37,7 +37,7 @@ impl WindowTimer {
             let mut stopped = lock(stopped);
             while !*stopped {
                 drop(stopped);
-                if pass.is_due() {
+                if is_due(&pass.index, &pass.snapshots) {
                     run_unless_paused(&pass, &failure);
                 }
                 stopped = lock(&stop.0);

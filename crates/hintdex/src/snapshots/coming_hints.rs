@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use hintdex_core::{LiveIndex, Params, Span};
+use hintdex_core::{FleetView, Params, Span};
 use hintdex_snapshot::HintSource;
 use hintdex_wire::{HintCipher, KeyId, KeySource, Nonce, Slot};
 
@@ -14,7 +14,7 @@ pub(crate) struct ComingHints {
     pub(super) params: Params,
     /// The span of station time that the nonces belong to, if they are clocked.
     pub(super) span: Option<Span>,
-    pub(super) slot_count: u32,
+    slot_count: u32,
     ids: Vec<KeyId>,
     /// In the order of slots: none of a retired slot, several where a span has several days.
     runs: Vec<(Slot, Range<Nonce>)>,
@@ -23,18 +23,17 @@ pub(crate) struct ComingHints {
 impl ComingHints {
     /// With counter nonces, the next `horizon_nonces` nonces of each device. With clocked
     /// nonces, those of `span`, or of the present span without it.
-    pub(crate) fn of(index: &LiveIndex, horizon_nonces: u64, span: Option<Span>) -> Self {
+    pub(crate) fn of(view: &FleetView<'_>, horizon_nonces: u64, span: Option<Span>) -> Self {
+        let index = view.index();
         let params = index.params();
         let span = match (params.nonces.is_clocked(), span) {
             (false, _) => None,
             (true, Some(span)) => Some(span),
             (true, None) => Some(index.timing().span_at(index.now_s())),
         };
-        let ids = index.keys(Slot(0)..Slot(index.slot_count()));
-        let slot_count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-        let mut runs = index.coming_nonces(horizon_nonces, span.as_ref());
-        // Devices may have been added since `ids` were read.
-        runs.retain(|(slot, _)| slot.0 < slot_count);
+        let slot_count = view.slot_count();
+        let ids = view.keys(Slot(0)..Slot(slot_count));
+        let runs = view.coming_nonces(horizon_nonces, span.as_ref());
         Self { keys: index.key_source().clone(), params, span, slot_count, ids, runs }
     }
 
@@ -45,6 +44,11 @@ impl ComingHints {
             first.get_mut(slot.index()).into_iter().for_each(|place| *place = Some(nonces.start));
         }
         first
+    }
+
+    /// The number of slots, those without coming nonces included.
+    pub(crate) const fn slot_count(&self) -> u32 {
+        self.slot_count
     }
 
     /// Slots and nonces in a row, in the order of slots.

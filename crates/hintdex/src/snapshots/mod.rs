@@ -8,12 +8,14 @@
 mod attached;
 mod coming_hints;
 mod confirm;
+mod own;
 mod rebuild;
 mod registry;
 mod table_hints;
 
 pub(crate) use coming_hints::ComingHints;
 pub use confirm::{MIN_GROUP_LEN_SLOTS, confirm_candidates};
+pub(crate) use own::OwnSnapshot;
 pub use rebuild::RebuildOptions;
 pub(crate) use rebuild::rebuild;
 pub(crate) use registry::Snapshots;

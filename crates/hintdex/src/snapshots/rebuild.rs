@@ -62,7 +62,7 @@ pub(crate) fn rebuild(
         hint_scheme: coming.params.scheme,
         nonce_kind: coming.params.nonces.number(),
         horizon_nonces: coming.longest_nonces(),
-        slots: 0..coming.slot_count,
+        slots: 0..coming.slot_count(),
         fleet_id: *index.id(),
         origin: coming.digest(),
         built_at_unix_s: index.now_s(),

@@ -35,9 +35,16 @@ impl Snapshots {
         path: &Path,
         open: fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
     ) -> Result<SnapshotId, Error> {
-        let key = ManifestKey::of_fleet(index.key_source().as_ref());
-        let snapshot =
-            open(path, &key).map_err(|source| Error::Snapshot { path: path.to_owned(), source })?;
+        self.attach_opened(index, path, open_of_fleet(index, path, open)?)
+    }
+
+    /// [`attach`](Self::attach) of an opened snapshot, whose file is or will be `path`.
+    pub(super) fn attach_opened(
+        &self,
+        index: &LiveIndex,
+        path: &Path,
+        snapshot: Snapshot,
+    ) -> Result<SnapshotId, Error> {
         check_serves(index, snapshot.params())
             .map_err(|why| Error::SnapshotRefused { path: path.to_owned(), why })?;
         let new = Arc::new(Attached::new(path.to_owned(), snapshot));
@@ -87,6 +94,27 @@ impl Snapshots {
         all.iter().any(|attached| attached.id() == id && attached.is_damaged())
     }
 
+    /// Whether lookups of an attached chain compute hints of `slot`. A slot whose part of the
+    /// chain is damaged counts.
+    pub(crate) fn need_key_of(&self, slot: Slot) -> bool {
+        let needs = |attached: &Arc<Attached>| attached.snapshot.needs_key_of(slot).unwrap_or(true);
+        self.attached.load().iter().any(needs)
+    }
+
+    /// The dial of the attached snapshot in the file `path`, if the snapshot is a chain.
+    pub(crate) fn evaluations_of(&self, path: &Path) -> Option<u32> {
+        let all = self.attached.load();
+        let attached = all.iter().find(|attached| attached.path() == path)?;
+        attached.snapshot.params().evaluations()
+    }
+
+    /// The length of the files of the attached snapshots in `folder`.
+    pub(crate) fn file_bytes_in(&self, folder: &Path) -> u64 {
+        let all = self.attached.load();
+        let inside = all.iter().filter(|attached| attached.path().parent() == Some(folder));
+        inside.map(|attached| attached.snapshot.stats().bytes).sum()
+    }
+
     /// The paths of the attached snapshots, the newest first.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         self.attached.load().iter().map(|attached| attached.path().to_owned()).collect()
@@ -96,6 +124,16 @@ impl Snapshots {
     pub(crate) fn attached(&self) -> Guard<Arc<Vec<Arc<Attached>>>> {
         self.attached.load()
     }
+}
+
+/// Opens the snapshot in the file `path` by the key of the index's fleet.
+pub(super) fn open_of_fleet(
+    index: &LiveIndex,
+    path: &Path,
+    open: fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
+) -> Result<Snapshot, Error> {
+    let key = ManifestKey::of_fleet(index.key_source().as_ref());
+    open(path, &key).map_err(|source| Error::Snapshot { path: path.to_owned(), source })
 }
 
 /// Why a sound snapshot cannot serve an index, if it cannot.
@@ -175,7 +213,7 @@ mod tests {
         let (snapshots, file) = (Snapshots::default(), folder.path().join("fleet.hdx"));
         let build = || {
             let options = RebuildOptions::default();
-            let coming = ComingHints::of(&index, options.horizon_nonces, None);
+            let coming = ComingHints::of(&index.fleet_view(), options.horizon_nonces, None);
             rebuild(&index, &coming, None, &file, &options, None).expect("it is built");
         };
         build();

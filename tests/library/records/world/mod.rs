@@ -165,7 +165,7 @@ impl World {
         };
         let slots = index.slot_count();
         let mut first_nonces: Vec<Option<Nonce>> = vec![None; slots as usize];
-        for (slot, nonces) in index.coming_nonces(horizon_nonces.into(), None) {
+        for (slot, nonces) in index.fleet_view().coming_nonces(horizon_nonces.into(), None) {
             first_nonces[slot.index()] = Some(nonces.start);
         }
         match held.runs {
@@ -182,9 +182,8 @@ impl World {
             Runs::PastTheLast if collide => {}
             Runs::PastTheLast => first_nonces.fill(Some(u64::MAX)),
         }
-        let held =
-            SnapshotCoverage { snapshot: [7; 16], first_nonces: &first_nonces, horizon_nonces };
-        let _ = index.roll_lean(&held, None);
+        let held = SnapshotCoverage { snapshot: [7; 16], first_nonces, horizon_nonces };
+        let _ = index.roll_lean(held, None);
         Ok(())
     }
 

@@ -1,0 +1,77 @@
+//! The slots that a snapshot is built for.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hintdex_wire::{KeyId, Nonce, Slot};
+
+use crate::fleet::Fleet;
+use crate::index::LiveIndex;
+use crate::time::Span;
+
+/// The slots of an index at one moment, as the builder of a snapshot reads them: the slots
+/// that the index has, or those that it will have when the
+/// [provisioning](LiveIndex::provision_lean) in progress succeeds.
+#[derive(Clone, Debug)]
+pub struct FleetView<'a> {
+    index: &'a LiveIndex,
+    fleet: Arc<Fleet>,
+}
+
+impl LiveIndex {
+    /// The slots that the index has now.
+    pub fn fleet_view(&self) -> FleetView<'_> {
+        self.view_of(self.fleet())
+    }
+
+    /// The slots of a fleet that replaces the present one.
+    pub(crate) const fn view_of(&self, fleet: Arc<Fleet>) -> FleetView<'_> {
+        FleetView { index: self, fleet }
+    }
+}
+
+impl<'a> FleetView<'a> {
+    /// The index.
+    pub const fn index(&self) -> &'a LiveIndex {
+        self.index
+    }
+
+    /// The number of slots.
+    pub fn slot_count(&self) -> u32 {
+        self.fleet.slot_count()
+    }
+
+    /// The keys at those of `slots` that exist, in order.
+    pub fn keys(&self, slots: Range<Slot>) -> Vec<KeyId> {
+        self.fleet.keys(slots.start.0..slots.end.0).map(|(_, key)| key).collect()
+    }
+
+    /// The coming nonces of every slot in service, in the order of slots: the input of a
+    /// snapshot. For counters, the next `horizon_nonces` of each slot. For clocked nonces, the
+    /// nonces that a window of `span` holds, which may be several runs a slot.
+    pub fn coming_nonces(
+        &self,
+        horizon_nonces: u64,
+        span: Option<&Span>,
+    ) -> Vec<(Slot, Range<Nonce>)> {
+        let (params, timing) = (self.index.params(), self.index.timing());
+        let last = params.max_nonce().saturating_add(1);
+        let slots = 0..self.slot_count();
+        let mut coming = Vec::with_capacity(slots.len());
+        let states = self.index.live_in(&self.fleet, span.cloned());
+        for (known, slot) in states.known(slots).zip((0..).map(Slot)) {
+            if !known.state.is_in_service() {
+                continue;
+            }
+            if let Some(span) = span {
+                let mut push = |nonces| coming.push((slot, nonces));
+                known.each_live(&params, Some((span, &timing)), &mut push);
+            } else {
+                let next = known.state.next_nonce();
+                let end = next.saturating_add(horizon_nonces).min(last).max(next);
+                coming.push((slot, next..end));
+            }
+        }
+        coming
+    }
+}

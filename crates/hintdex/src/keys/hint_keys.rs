@@ -1,0 +1,199 @@
+//! The hint keys of a station's slots: derived once, extended when devices are added.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+
+use hintdex_core::{FleetView, LiveIndex};
+use hintdex_scan::KeyTable;
+use hintdex_wire::{HintKey, KeyId, Slot};
+
+use crate::Error;
+use crate::snapshots::Snapshots;
+
+/// The table of the hint keys of all slots, shared by lookups and maintenance.
+pub(crate) struct HintKeys {
+    index: Arc<LiveIndex>,
+    /// A chain among them needs the keys of slots that were retired after its build.
+    snapshots: Arc<Snapshots>,
+    /// `None` until the keys are first needed.
+    table: RwLock<Option<Arc<KeyTable>>>,
+    /// The chains that are being built: any of them may need the key of any slot.
+    builds: AtomicU32,
+}
+
+/// Keeps the keys of slots that are retired meanwhile, until the value is dropped.
+pub(crate) struct KeysHeld<'k>(&'k HintKeys);
+
+impl HintKeys {
+    pub(crate) fn new(index: Arc<LiveIndex>, snapshots: Arc<Snapshots>) -> Self {
+        Self { index, snapshots, table: RwLock::default(), builds: AtomicU32::new(0) }
+    }
+
+    /// The bytes of the table in memory; 0 before the keys are derived.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.derived().map_or(0, |table| table.memory_bytes())
+    }
+
+    /// The hint keys of all slots. The first call derives them.
+    ///
+    /// Derivation forks, so the lock is not held meanwhile: two calls at the same time both
+    /// derive the keys, and one of the two tables stays.
+    pub(crate) fn table(&self) -> Result<Arc<KeyTable>, Error> {
+        if let Some(table) = self.derived() {
+            return Ok(table);
+        }
+        let mut table = KeyTable::new(self.index.params().scheme);
+        loop {
+            self.add_missing(&mut table, &self.index.fleet_view())?;
+            let mut place = self.lock();
+            if let Some(table) = &*place {
+                return Ok(table.clone());
+            }
+            // Devices may have been added meanwhile, by a call that found no table to extend.
+            if table.len() >= self.index.slot_count() as usize {
+                let table = Arc::new(table);
+                *place = Some(table.clone());
+                return Ok(table);
+            }
+        }
+    }
+
+    /// The hint keys of the slots of `view`, and of no others that are missing in the table.
+    /// The slots of a provisioning in progress are in no table that others use.
+    pub(crate) fn table_of(&self, view: &FleetView<'_>) -> Result<Arc<KeyTable>, Error> {
+        let table = self.table()?;
+        if table.len() >= view.slot_count() as usize {
+            return Ok(table);
+        }
+        let mut table = KeyTable::clone(&table);
+        self.add_missing(&mut table, view)?;
+        Ok(Arc::new(table))
+    }
+
+    /// Adds the keys of the slots that the table lacks, if the keys were derived.
+    pub(crate) fn extend(&self) -> Result<(), Error> {
+        loop {
+            let Some(before) = self.derived() else { return Ok(()) };
+            let after = self.table_of(&self.index.fleet_view())?;
+            if Arc::ptr_eq(&before, &after) {
+                return Ok(());
+            }
+            let mut place = self.lock();
+            // If another call has retired a device or extended the table, start again.
+            if place.as_ref().is_some_and(|now| Arc::ptr_eq(now, &before)) {
+                *place = Some(after);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes `slots` from every later search. A key that a chain needs stays as a tombstone.
+    pub(crate) fn retire(&self, slots: &[Slot]) {
+        if let Some(table) = &mut *self.lock() {
+            slots.iter().for_each(|slot| self.retire_in(Arc::make_mut(table), *slot));
+        }
+    }
+
+    /// Announces the build of a chain, which ends when the chain is attached.
+    pub(crate) fn hold(&self) -> KeysHeld<'_> {
+        self.builds.fetch_add(1, Ordering::SeqCst);
+        KeysHeld(self)
+    }
+
+    fn is_needed(&self, slot: Slot) -> bool {
+        self.builds.load(Ordering::SeqCst) > 0 || self.snapshots.need_key_of(slot)
+    }
+
+    fn retire_in(&self, table: &mut KeyTable, slot: Slot) {
+        if self.is_needed(slot) { table.entomb(slot) } else { table.retire(slot) }
+    }
+
+    /// Zeroizes the keys of the tombstones that no chain needs any longer.
+    fn wipe_tombstones(&self) {
+        let is_left = |slot: &Slot| !self.is_needed(*slot);
+        let has_left = |table: Arc<KeyTable>| table.tombstones().iter().any(is_left);
+        if !self.derived().is_some_and(has_left) {
+            return;
+        }
+        if let Some(table) = &mut *self.lock() {
+            Arc::make_mut(table).wipe_retired(|slot| self.is_needed(slot));
+        }
+    }
+
+    /// Adds the keys of all slots of `view` that `table` lacks.
+    fn add_missing(&self, table: &mut KeyTable, view: &FleetView<'_>) -> Result<(), Error> {
+        let first = u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let slots = Slot(first)..Slot(view.slot_count().max(first));
+        let (keys, without_key) = derive_hint_keys(view, slots.clone())?;
+        table.extend(keys);
+        let slots = (slots.start.0..slots.end.0).map(Slot);
+        let retired = slots.filter(|slot| view.index().is_retired(*slot));
+        retired.for_each(|slot| self.retire_in(table, slot));
+        // A slot without a key was added with a key of zeros. It is retired in the table, so no
+        // search finds it.
+        without_key.into_iter().for_each(|slot| table.retire(slot));
+        Ok(())
+    }
+
+    fn derived(&self) -> Option<Arc<KeyTable>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn lock(&self) -> RwLockWriteGuard<'_, Option<Arc<KeyTable>>> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for KeysHeld<'_> {
+    fn drop(&mut self) {
+        self.0.builds.fetch_sub(1, Ordering::SeqCst);
+        self.0.wipe_tombstones();
+    }
+}
+
+/// Derives the hint keys of a run of slots. A slot that is out of service and has no key gets
+/// a key of zeros, and its number is returned.
+///
+/// Each key is written once, to its final place, so no vector that grows leaves a copy on
+/// the heap.
+fn derive_hint_keys(
+    view: &FleetView<'_>,
+    slots: Range<Slot>,
+) -> Result<(Vec<HintKey>, Vec<Slot>), Error> {
+    let (ids, first) = (view.keys(slots.clone()), slots.start.0);
+    let index = view.index();
+    let source = index.key_source().as_ref();
+    let mut keys = vec![HintKey::from_bytes([0; 16]); ids.len()];
+    let derive = |(place, (slot, id)): (&mut HintKey, (Slot, &KeyId))| {
+        match source.hint_key(*id) {
+            Some(key) => *place = key,
+            None if index.is_out_of_service(slot) => return Ok(Some(slot)),
+            None => return Err(hintdex_core::Error::NoSuchKey(*id)),
+        }
+        Ok(None)
+    };
+    let share = ids.len().div_ceil(rayon::current_num_threads()).max(1);
+    let mut without_key = Vec::new();
+    std::thread::scope(|scope| {
+        let starts = (first..).step_by(share);
+        let shares = keys.chunks_mut(share).zip(ids.chunks(share)).zip(starts);
+        let threads: Vec<_> = shares
+            .map(|((places, ids), start)| {
+                let of_share = (start..).map(Slot).zip(ids);
+                scope.spawn(move || {
+                    let derived = places.iter_mut().zip(of_share).map(derive);
+                    derived.collect::<Result<Vec<_>, _>>()
+                })
+            })
+            .collect();
+        for thread in threads {
+            match thread.join() {
+                Ok(derived) => without_key.extend(derived?.into_iter().flatten()),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok((keys, without_key))
+}
