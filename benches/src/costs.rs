@@ -52,8 +52,8 @@ fn main() -> Outcome {
     let devices = u32::try_from(stats.slots)?;
     println!("{}", args.dir.display());
     println!("{devices} devices, {} live hints; {}\n", stats.hints, machine::describe());
-    row("disk: the hints", per_hint(stats.section_bytes("hints"), stats.hints));
-    let other = stats.disk_bytes() - stats.section_bytes("hints");
+    row("disk: the hints", per_hint(stats.hint_bytes(), stats.hints));
+    let other = stats.disk_bytes() - stats.hint_bytes();
     row("disk: states, log and the rest", mebibytes(other));
 
     let each = if args.quick { EACH / 30 } else { EACH };

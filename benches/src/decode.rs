@@ -63,8 +63,9 @@ pub fn run(args: &Args) -> Outcome {
     for peer in &mut peers {
         peer.wait_until_ready()?;
     }
-    // The same fleet twice: as it was provisioned, and lean.
-    let lean = lean(&fleet, &folder.path().join("lean"), args.memory_mib << 20)?;
+    // The same fleet twice: with a full index, and in the usual form, which is lean.
+    let options = station_options(args.memory_mib << 20);
+    let lean = fleet.provision_as(&folder.path().join("lean"), &options)?;
     let mut stations = [("decode_batch", station, fleet.traffic()), (LEAN, lean, fleet.traffic())];
     let pools: Vec<(usize, rayon::ThreadPool)> = args
         .threads
@@ -124,15 +125,6 @@ fn print_ratios(times: &Times, forms: &[&str], threads: &[usize]) {
 
 fn arm(form: &str, threads: usize) -> String {
     format!("{form}, threads: {threads}")
-}
-
-/// A station whose index leaves to its snapshot what that holds.
-fn lean(fleet: &Fleet, folder: &Path, memory_bytes: usize) -> Result<Station, Failure> {
-    drop(fleet.provision(folder, memory_bytes)?);
-    let options = StationOptions { lean: true, ..station_options(memory_bytes) };
-    let station = Station::open(folder, &options)?;
-    station.roll(None)?;
-    Ok(station)
 }
 
 /// A turn of an arm: what a packet took, and what was decoded.

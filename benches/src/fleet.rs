@@ -58,16 +58,27 @@ impl Fleet {
         (0..self.devices).into_par_iter().flat_map_iter(of_device).collect()
     }
 
-    /// A station of the fleet, made in `folder`, which does not exist yet.
+    /// A station of the fleet with a full index, made in `folder`, which does not exist yet.
     ///
     /// # Errors
-    /// What the station or the file system says.
+    /// Those of the station and of the file system.
     pub fn provision(&self, folder: &Path, memory_bytes: usize) -> Result<Station, Failure> {
+        self.provision_as(folder, &full_options(memory_bytes))
+    }
+
+    /// [`provision`](Self::provision) of an index in any form.
+    ///
+    /// # Errors
+    /// Those of the station and of the file system.
+    pub fn provision_as(
+        &self,
+        folder: &Path,
+        options: &StationOptions,
+    ) -> Result<Station, Failure> {
         let key_file = folder.with_extension("key");
         let digits: String = self.secret().iter().map(|byte| format!("{byte:02x}")).collect();
         std::fs::write(&key_file, digits)?;
-        let options = station_options(memory_bytes);
-        let station = Station::create(folder, Some(&key_file), self.params(), &options)?;
+        let station = Station::create(folder, Some(&key_file), self.params(), options)?;
         station.provision(&[self.range()], None)?;
         Ok(station)
     }
@@ -85,8 +96,13 @@ fn hints_of(keys: &impl KeySource, device: u32, nonces: std::ops::Range<Nonce>) 
     nonces.filter_map(|nonce| cipher.hint(nonce)).collect()
 }
 
-/// How the benches run a station: safe through a crash of the process, and
+/// How the benches run a station with a full index: safe through a crash of the process, and
 /// rolling by itself, as a user would.
+pub fn full_options(memory_bytes: usize) -> StationOptions {
+    StationOptions { lean: false, ..station_options(memory_bytes) }
+}
+
+/// How the benches run a station in the usual form.
 pub fn station_options(memory_bytes: usize) -> StationOptions {
     StationOptions {
         memory_bytes,

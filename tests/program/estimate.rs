@@ -41,7 +41,7 @@ fn bytes_and_memory_are_foretold() {
         };
         let size = format!("{devices} x {lookahead}");
         let index = fleet.to_str().expect("text");
-        let provision = ["provision", "--index", index, "--devices", &devices];
+        let provision = ["provision", "--full", "--index", index, "--devices", &devices];
         run(provision.into_iter().chain(["--lookahead", &lookahead])).done();
         let truth = files_len_bytes(&fleet.join("index")) as f64;
         for tries in ["1", "32"] {
@@ -69,7 +69,7 @@ fn other_hints_and_encodings_are_foretold() {
         let fleet = folder.path().join(scheme);
         let index = fleet.to_str().expect("text");
         let size = ["--devices", "100000", "--lookahead", "8", "--hint", scheme];
-        run(["provision", "--index", index].into_iter().chain(size)).done();
+        run(["provision", "--full", "--index", index].into_iter().chain(size)).done();
         let truth = files_len_bytes(&fleet.join("index")) as f64;
         for encoding in ["ribbon", "dense", "sorted", "chain"] {
             let more = ["--encoding", encoding, "--json"];

@@ -65,7 +65,8 @@ fn figures_are_those_of_an_observer_outside() {
     let folder = tempfile::tempdir().expect("a folder");
     let (fleet, file) = (folder.path().join("fleet"), folder.path().join("fleet.hdx"));
     let (index, snapshot) = (fleet.to_str().expect("text"), file.to_str().expect("text"));
-    run(["provision", "--index", index, "--devices", "50000", "--lookahead", "8"]).done();
+    let size = ["--devices", "50000", "--lookahead", "8"];
+    run(["provision", "--full", "--index", index].into_iter().chain(size)).done();
     run(["rebuild", "--index", index, "--horizon", "8", "--out", snapshot]).done();
     for what in ["live", "snapshot", "scan", "station"] {
         let size = ["--devices", "50000", "--lookahead", "8", "--each-ms", "20"];

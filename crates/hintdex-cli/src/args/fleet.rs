@@ -33,7 +33,8 @@ pub struct ProvisionArgs {
     /// A file with the master key, 64 hex digits [default: a new random key in DIR/master.key]
     #[arg(long, value_name = "FILE")]
     pub master_key: Option<PathBuf>,
-    /// How many coming hints of each device the index holds [default: 16]
+    /// How many coming hints of each device are stored at all times; the fleet's own snapshot
+    /// holds four times as many [default: 16]
     #[arg(long, value_name = "W")]
     pub lookahead: Option<u32>,
     /// The hint scheme: aes128, speck64, or aes128-trunc:4 to aes128-trunc:12 [default: aes128]

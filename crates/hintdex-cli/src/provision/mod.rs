@@ -42,14 +42,14 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
     };
 
     let stats = station.stats()?;
-    let added = slots.end.0 - slots.start.0;
-    let hints = stats.hints * u64::from(added) / stats.slots.max(1);
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "provisioned devices {} in {}: {hints} hints in {seconds:.2} s, {:.2} bytes a hint",
+        "provisioned devices {} in {} in {seconds:.2} s: {} hints of {} devices, {:.2} bytes a hint",
         ids::describe(&station, slots),
         args.index.display(),
-        stats.hint_bytes() as f64 / stats.hints as f64,
+        stats.hints,
+        stats.slots - stats.retired_slots,
+        stats.hint_bytes() as f64 / stats.hints.max(1) as f64,
     );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! One maintenance pass.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use hintdex_core::{
@@ -149,9 +150,11 @@ impl MaintenancePass {
     /// index is lean, and drops the windows that have passed. A lean window is built again
     /// if its snapshot is missing or damaged, or if the index is lean no longer.
     fn maintain_spans(&self, report: Option<Report<'_>>) -> Result<(), Error> {
+        let (timing, now_s) = (self.index.timing(), self.index.now_s());
         for (span, snapshot) in self.index.spans() {
             let is_whole = snapshot.is_none_or(|id| self.lean && self.snapshots.serves(&id));
-            if !is_whole {
+            // The snapshot of a window that has passed is attached no longer.
+            if !is_whole && timing.is_kept(&span, now_s) {
                 self.index.close_span(&span)?;
             }
         }
@@ -170,10 +173,23 @@ impl MaintenancePass {
             own.replace()?;
         }
         self.index.drop_passed()?;
-        for passed in self.snapshots.detach_passed(&self.index) {
-            if self.own.as_ref().is_some_and(|own| own.is_span_file(&passed)) {
-                // The file is detached. If it cannot be removed, it takes room and nothing else.
-                let _ = std::fs::remove_file(&passed);
+        self.snapshots.detach_passed(&self.index);
+        self.remove_unneeded_files()
+    }
+
+    /// Removes the files of spans whose window is not declared.
+    fn remove_unneeded_files(&self) -> Result<(), Error> {
+        let Some(own) = &self.own else { return Ok(()) };
+        let spans = self.index.spans().into_iter();
+        let needed: Vec<_> = spans.map(|(span, _)| own.of_span(&span)).collect();
+        let is_needed = |path: &Path| needed.iter().any(|own| own.path() == path);
+        let folder = own.folder();
+        for entry in std::fs::read_dir(folder).map_err(Error::io("listing a folder", folder))? {
+            let Ok(entry) = entry else { continue };
+            let path = entry.path();
+            if own.is_span_file(&path) && !is_needed(&path) {
+                // The file is not attached. If it stays, it takes room and nothing else.
+                let _ = std::fs::remove_file(&path);
             }
         }
         Ok(())
@@ -182,30 +198,16 @@ impl MaintenancePass {
     /// Attaches the station's own snapshots of the lean windows.
     ///
     /// With `repair`, drops the windows whose snapshot cannot be attached, so that the next
-    /// pass builds them, and removes the files of spans that no window needs.
+    /// pass builds them.
     pub(crate) fn attach_spans(&self, repair: bool) -> Result<(), Error> {
         let Some(own) = &self.own else { return Ok(()) };
-        let mut needed = Vec::new();
         for (span, snapshot) in self.index.spans() {
             let Some(snapshot) = snapshot else { continue };
             let of_span = own.of_span(&span);
             of_span.recover(&self.index, Some(snapshot))?;
             let attached = self.snapshots.attach(&self.index, of_span.path()).ok();
-            if attached == Some(snapshot) {
-                needed.push(of_span.path().to_owned());
-            } else if repair {
+            if attached != Some(snapshot) && repair {
                 self.index.close_span(&span)?;
-            }
-        }
-        if !repair {
-            return Ok(());
-        }
-        let folder = own.folder();
-        for entry in std::fs::read_dir(folder).map_err(Error::io("listing a folder", folder))? {
-            let Ok(entry) = entry else { continue };
-            let path = entry.path();
-            if own.is_span_file(&path) && !needed.contains(&path) {
-                let _ = std::fs::remove_file(&path);
             }
         }
         Ok(())

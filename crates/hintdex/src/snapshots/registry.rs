@@ -67,19 +67,15 @@ impl Snapshots {
         Ok(*new.id())
     }
 
-    /// Detaches the snapshots whose span has passed, and returns the paths of their files.
-    pub(crate) fn detach_passed(&self, index: &LiveIndex) -> Vec<PathBuf> {
+    /// Detaches the snapshots whose span has passed.
+    pub(crate) fn detach_passed(&self, index: &LiveIndex) {
         let (timing, now_s) = (index.timing(), index.now_s());
-        let has_passed = |attached: &Attached| is_past(attached.span(), &timing, now_s);
-        let all = self.attached.load();
-        let passed: Vec<_> = all.iter().filter(|attached| has_passed(attached)).collect();
-        let paths = passed.iter().map(|attached| attached.path().to_owned()).collect();
-        if !passed.is_empty() {
+        let has_passed = |attached: &Arc<Attached>| is_past(attached.span(), &timing, now_s);
+        if self.attached.load().iter().any(has_passed) {
             self.attached.rcu(|before| {
                 before.iter().filter(|attached| !has_passed(attached)).cloned().collect::<Vec<_>>()
             });
         }
-        paths
     }
 
     /// Whether the snapshot with this id is attached, and no lookup met a damaged block in it.

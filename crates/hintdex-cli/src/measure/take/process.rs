@@ -55,6 +55,7 @@ pub fn options(run: &RunArgs) -> StationOptions {
     StationOptions {
         roll_in_background: false,
         snapshot_at_roll: false,
+        lean: false,
         ..run.station(Durability::ProcessCrash)
     }
 }
