@@ -84,6 +84,7 @@ mod import;
 mod learning;
 mod options;
 mod owned_windows;
+mod point_hints;
 mod records;
 mod registration;
 mod registry;
