@@ -140,11 +140,12 @@ impl PerfectHash {
         free.place(bytes, second_free.place(bytes, place)?)
     }
 
-    /// Calls `each` with the padding of the seeds.
+    /// Calls `each` with the padding of the seeds and of the free places.
     pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
         [&self.first].into_iter().chain(&self.rest.levels).for_each(|level| {
             each(Padding::of_bytes("seeds", level.padding()));
         });
+        self.rest.free.iter().for_each(|free| free.each_padding(each));
     }
 
     /// The bytes of the seeds, and those of all else.
