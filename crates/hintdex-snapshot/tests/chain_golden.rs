@@ -19,7 +19,7 @@ use support::golden::digest;
 use support::{hint, key, scramble};
 
 /// SHA-256 of the file with two shards, which is too large to be kept.
-const LARGE_SHA256: &str = "a3d48ce75bcdf6676e7bb1d16ab33bd6315cdfeeb57ffd918afed3f5628e2478";
+const LARGE_SHA256: &str = "977116b3ef8a244ccae13c0064cb6dcffaee6dc496879e573326f33caf3b101e";
 
 /// A chain that is kept as a file, or as a digest.
 struct Golden {

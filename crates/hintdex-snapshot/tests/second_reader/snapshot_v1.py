@@ -274,11 +274,12 @@ class Level:
         seed = file[self.seeds_at + (hashed * self.buckets >> 64)]
         if seed == 0:
             return None
-        start = hashed * (self.count + 1 - self.slice) >> 64
+        start = (hashed * self.count >> 64) - (self.slice - 1) // 2
+        start = min(max(start, 0), self.count - self.slice)
         product = hashed * 0x9E3779B97F4A7C15
         x = product >> 64 ^ product % WORD
         step = x >> 32 | 1
-        return start + (x % 2**32 + seed * step) % self.slice
+        return start + (x % 2**32 + seed // 8 * step + seed % 8) % self.slice
 
 
 class FreePlaces:
