@@ -10,6 +10,7 @@ a dark page. Only presentation attributes and classes are used: every viewer kno
 
 import sys
 from html import escape
+from math import cos, pi, sin
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "figures"
@@ -71,7 +72,7 @@ class Figure:
     def arrow(self, *points, kind="arrow", dashed=False, head=True):
         """A line through points with a head at its end."""
         dash = ' stroke-dasharray="4 3"' if dashed else ""
-        path = "M" + " L".join(f"{x:g} {y:g}" for x, y in points)
+        path = "M" + " L".join(f"{round(x, 1):g} {round(y, 1):g}" for x, y in points)
         self.parts.append(f'<path class="{kind}" stroke-width="1.5"{dash} d="{path}"/>')
         if not head:
             return
@@ -307,9 +308,63 @@ def beacon_clock():
     return figure
 
 
+def chain():
+    figure = Figure(
+        860, 420, "A lookup in a chain",
+        "Points of a snapshot lie on cycles: from each point an arrow leads to the point whose number is the "
+        "index of its hint. Some points are marked and store the mark before them. A lookup starts at the "
+        "index of the hint, walks to the next mark, jumps to the mark before it, and walks on until a point "
+        "made the hint or the start is reached again.")
+    names = ["6", "3", "0", "9", "x = 5", "p = 2", "11", "8", "1", "10", "4", "7"]
+    marks, steps = {2: 10, 7: 2, 10: 7}, 12
+    middle_x, middle_y, radius, dot = 210, 218, 140, 24
+
+    def place(index, distance=radius):
+        angle = 2 * pi * index / steps - pi / 2
+        return middle_x + distance * cos(angle), middle_y + distance * sin(angle)
+
+    def toward(start, end, gap):
+        length = ((end[0] - start[0]) ** 2 + (end[1] - start[1]) ** 2) ** 0.5
+        share = gap / length
+        return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
+
+    figure.text(24, 32, "A cycle: from a point to the index of its hint", bold=True)
+    for index in range(steps):
+        start, end = place(index), place((index + 1) % steps)
+        is_walked = index in (2, 3, 5, 6)
+        figure.arrow(toward(start, end, dot), toward(end, start, dot), kind="mark" if is_walked else "arrow")
+    for index, before in marks.items():
+        start, end = place(index), place(before)
+        is_walked = index == 7
+        figure.arrow(toward(start, end, dot + 2), toward(end, start, dot + 2),
+                     kind="mark" if is_walked else "arrow", dashed=True)
+    for index, name in enumerate(names):
+        x, y = place(index)
+        fill = "amber" if index in marks else "green" if index == 4 else "blue" if index == 5 else "plain"
+        figure.box(round(x - 23), round(y - 14), 46, 28, name, fill, 12, radius=14)
+    figure.text(24, 398, "Amber: marked points, each with the mark before it (dashed), one in about T points. "
+                "All other points store nothing.", size=12, kind="soft")
+
+    figure.text(440, 32, "Who made the hint y?", bold=True)
+    rows = [
+        ("1", "p = F(y) = 2", "F numbers the hints; only the point before p can have made y"),
+        ("2", "2 → 11 → 8", "compute the hint of each point; its index is the next point"),
+        ("3", "8 ⇢ 0", "8 is marked: go on from the mark before it"),
+        ("4", "0 → 9 → 5", "the hint of point 5 is y: its slot and its nonce are found"),
+    ]
+    for index, (number, path, why) in enumerate(rows):
+        y = 50 + index * 66
+        figure.box(440, y, 30, 52, number, "plain")
+        figure.text(484, y + 20, path, bold=True, mono=True)
+        figure.text(484, y + 42, why, size=12, kind="soft")
+    figure.text(440, 334, "If the walk reaches p again, no point of the snapshot made y:", size=13)
+    figure.text(440, 353, "a foreign hint is proven foreign, at the same cost.", size=13)
+    return figure
+
+
 FIGURES = {
     "packet-path": packet_path, "windows-of-time": windows_of_time, "bucket": bucket,
-    "ribbon": ribbon, "sieve": sieve, "beacon-clock": beacon_clock,
+    "ribbon": ribbon, "chain": chain, "sieve": sieve, "beacon-clock": beacon_clock,
 }
 
 

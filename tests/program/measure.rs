@@ -39,7 +39,7 @@ fn list<'v>(report: &'v Value, name: &str) -> &'v Vec<Value> {
 fn every_form_is_in_the_results() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, report) = report(folder.path());
-    for kind in ["scan", "live", "ribbon", "dense", "sorted"] {
+    for kind in ["scan", "live", "ribbon", "dense", "sorted", "chain"] {
         assert!(list(&report, "forms").iter().any(|form| form["kind"] == kind), "{kind}");
     }
     for form in list(&report, "forms") {
@@ -49,6 +49,10 @@ fn every_form_is_in_the_results() {
         let sections = form["sections"].as_object().expect("sections").values();
         let sum: u64 = sections.map(|bytes| bytes.as_u64().expect("bytes")).sum();
         assert_eq!(Some(sum), form["bytes"].as_u64(), "sections add up: {form}");
+        // The page says so: nothing but a chain lies left of the bound.
+        let is_chain = form["kind"] == "chain";
+        let is_left = form["bits_per_hint"].as_f64() < form["bound_bits_per_hint"].as_f64();
+        assert_eq!((is_left, form["evaluations"] != 0), (is_chain, is_chain), "{form}");
         if form["kind"] != "scan" {
             assert_eq!(form["hints"], HINTS);
             assert!(form["cold"]["read_bytes"]["min"].as_f64() > Some(0.0), "not cold: {form}");

@@ -44,9 +44,9 @@ struct Args {
     /// How many of a hundred sightings are of nobody
     #[arg(long, default_value_t = 20)]
     foreign_percent: u64,
-    /// Beacons tried a lookup
-    #[arg(long, default_value_t = 4)]
-    tries: u32,
+    /// Identifiers computed a lookup
+    #[arg(long, default_value_t = 9)]
+    evaluations: u32,
     #[arg(long, default_value_t = 0x68_696e_7464_6578)]
     seed: u64,
 }
@@ -60,11 +60,11 @@ fn main() -> Outcome {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("beacons");
     println!(
-        "{} beacons, k {} to 15, {} % foreign, tries {}, seed {:#x}; {}\n",
+        "{} beacons, k {} to 15, {} % foreign, evaluations {}, seed {:#x}; {}\n",
         args.beacons,
         args.least_k,
         args.foreign_percent,
-        args.tries,
+        args.evaluations,
         args.seed,
         machine()
     );
@@ -73,7 +73,7 @@ fn main() -> Outcome {
 
     let took = measure(|| fleet.register(&path, args.beacons))?;
     row("register, durably", &format!("{:.2} s CPU", took.as_secs_f64()));
-    let options = Options { tries: args.tries, ..Options::default() };
+    let options = Options { evaluations: args.evaluations, ..Options::default() };
     let clock = Arc::new(ManualClock::new(NOW));
     let mut opened = None;
     let took = measure(|| {

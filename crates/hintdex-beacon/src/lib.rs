@@ -4,7 +4,7 @@
 //! or minutes, to something that only it and its owner can compute from a key and a
 //! clock. Its owner hears eight or sixteen bytes and asks whose they are. Trying
 //! every key for every sighting is out; here the identifiers of all beacons for a
-//! span of time, a *window*, are in one static file, at two to three bytes each.
+//! span of time, a *window*, are in one static file, at 0.7 bytes each.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -43,8 +43,8 @@
 //!
 //! **Windows.** [`Resolver::advance`] keeps the present window and, from a while
 //! before it begins, the next; each is a snapshot of `hintdex-snapshot`, built once
-//! and dropped whole. It names a few beacons for any identifier, and each is
-//! confirmed by computing what it sends at about that time.
+//! and dropped whole. The snapshot is a chain: a lookup computes the identifiers of some
+//! beacons, nine on average, and returns the beacon and the step of an identifier, or nobody.
 //!
 //! **Clocks.** A beacon's clock drifts by up to 150 ppm (or
 //! [`max_drift_ppm`](Options::max_drift_ppm)) and nobody can set it. Every sighting bounds
@@ -84,6 +84,7 @@ mod import;
 mod learning;
 mod options;
 mod owned_windows;
+mod point_hints;
 mod records;
 mod registration;
 mod registry;

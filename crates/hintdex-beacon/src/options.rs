@@ -1,5 +1,6 @@
 //! How a resolver works.
 
+use hintdex_snapshot::MAX_EVALUATIONS;
 use hintdex_wire::beacon::eddystone::MAX_DRIFT_PPM;
 
 use crate::Error;
@@ -25,8 +26,8 @@ pub struct Options {
     /// How long after its clock went back to 0 a beacon is found from its first
     /// identifiers.
     pub probe_span_s: u64,
-    /// How many beacons a lookup tries at most: more of them, fewer bytes.
-    pub tries: u32,
+    /// How many identifiers a lookup computes on average, 1 to 1024: more of them, fewer bytes.
+    pub evaluations: u32,
     /// Threads that build the next window while sightings go on; 0 for as many as
     /// there are processors.
     pub background_threads: usize,
@@ -44,7 +45,7 @@ impl Default for Options {
             max_drift_ppm: MAX_DRIFT_PPM,
             lead_s: 600,
             probe_span_s: 3600,
-            tries: 4,
+            evaluations: 9,
             background_threads: 1,
             search_reach_s: 7 * 86_400,
         }
@@ -76,8 +77,8 @@ impl Options {
         if self.probe_span_s > MAX_S || self.search_reach_s > MAX_S {
             return wrong("the span of a probe or search", "366 days at most");
         }
-        if self.tries < 1 {
-            return wrong("the number of tries", "1 or more");
+        if !(1..=MAX_EVALUATIONS).contains(&self.evaluations) {
+            return wrong("the number of evaluations", "1 to 1024");
         }
         Ok(())
     }

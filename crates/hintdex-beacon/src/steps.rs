@@ -143,6 +143,18 @@ pub fn confirm(row: &BeaconRecord, identifier: &Identifier, expected: Range<u64>
     }
 }
 
+/// Whether the beacon sends `identifier` in `step`, if the head of the identifier is that of the
+/// step. The head is all there is of Eddystone-EID.
+pub fn is_of(row: &BeaconRecord, identifier: &Identifier, step: u64) -> bool {
+    match (row.rule(), identifier) {
+        (Some(Rule::EddystoneEid { .. }), Identifier::Eid(_)) => true,
+        (Some(Rule::Gaen { .. }), Identifier::Rpi(_)) => {
+            confirm(row, identifier, step..step.saturating_add(1)).is_some()
+        }
+        _ => false,
+    }
+}
+
 /// The steps of a beacon whose clock has begun less than `span_s` ago; none of one
 /// whose identifiers are made from no clock of its own.
 pub fn first(row: &BeaconRecord, span_s: u64) -> Range<u64> {

@@ -5,13 +5,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use hintdex_snapshot::{
-    Builder, Dial, Encoding, HintSource, ManifestKey, OpenError, Snapshot, SnapshotParams,
-};
-use hintdex_wire::beacon::eddystone::EID_LEN_BYTES;
-use hintdex_wire::{Hint, HintScheme, Slot, TruncatedLen};
+use hintdex_snapshot::{Builder, Dial, Encoding, ManifestKey, OpenError, Snapshot, SnapshotParams};
+use hintdex_wire::{Hint, Nonce, Slot};
 use rayon::prelude::*;
 
+use crate::point_hints::{BeaconHints, StepOrigin, scheme};
 use crate::records::BeaconRecord;
 use crate::registry::Registry;
 use crate::steps;
@@ -23,6 +21,10 @@ const NONCE_KIND: u8 = 128;
 /// Identifiers that are added to a window at most, but for those of one beacon.
 const MAX_EXTRA_IDENTIFIERS: usize = 1 << 20;
 
+/// The memory of a build: this, or so much an identifier if that is more.
+const MIN_BUILD_MEMORY_BYTES: u64 = 1 << 30;
+const BUILD_MEMORY_BYTES_PER_IDENTIFIER: u64 = 8;
+
 /// What a window is to hold and where.
 pub struct Plan<'p> {
     pub path: PathBuf,
@@ -31,14 +33,18 @@ pub struct Plan<'p> {
     pub steps: &'p (dyn Fn(u32, &BeaconRecord) -> [Range<u64>; 2] + Sync),
     /// Names what the steps depend on beyond the registry.
     pub origin: [u8; 16],
-    pub tries: u32,
+    /// The moment whose steps take the fewest bits.
+    pub step_origin: StepOrigin,
+    /// Identifiers that a lookup computes on average.
+    pub evaluations: u32,
     /// 0 for as many as there are processors.
     pub threads: usize,
 }
 
-/// The slots that may send an identifier in a span of time.
+/// The slots that may send an identifier in a span of time, and in which step each does.
 pub struct Window {
     path: PathBuf,
+    step_origin: StepOrigin,
     /// None of a window in which nobody sends anything.
     snapshot: Option<Snapshot>,
     /// Slots by heads of identifiers that were not expected when the file was built.
@@ -66,18 +72,30 @@ impl Plan<'_> {
     }
 
     fn window(&self, snapshot: Option<Snapshot>) -> Window {
-        Window { path: self.path.clone(), snapshot, extra: HashMap::new() }
+        let (path, step_origin) = (self.path.clone(), self.step_origin);
+        Window { path, step_origin, snapshot, extra: HashMap::new() }
+    }
+
+    /// The steps of all beacons as points, in the order of slots.
+    fn runs(&self) -> Vec<(Slot, Range<Nonce>)> {
+        let rows = (0..self.registry.len()).into_par_iter().zip(self.registry.rows());
+        let runs = rows.flat_map_iter(|(slot, row)| {
+            let steps = (self.steps)(slot, row).into_iter();
+            let steps = steps.filter(|steps| !steps.is_empty());
+            steps.map(move |steps| (Slot(slot), self.step_origin.nonces(row, &steps)))
+        });
+        runs.collect()
     }
 
     fn build(&self, key: &ManifestKey) -> Result<Window, Error> {
-        let source = Source::new(self);
-        if source.count == 0 {
+        let runs = self.runs();
+        if runs.is_empty() {
             remove_file(&self.path)?;
             return Ok(self.window(None));
         }
         let params = SnapshotParams {
-            encoding: Encoding::Ribbon,
-            dial: Dial::Tries(self.tries),
+            encoding: Encoding::Chain,
+            dial: Dial::Evaluations(self.evaluations),
             check_bits: 0,
             hint_scheme: scheme(),
             nonce_kind: NONCE_KIND,
@@ -88,8 +106,14 @@ impl Plan<'_> {
             built_at_unix_s: 0,
             time_unix_s: 0..0,
         };
-        let builder = Builder::new(params, key).threads(self.threads);
-        builder.build(&source, &self.path).map_err(Error::Build)?;
+        let count: u64 = runs.iter().map(|(_, steps)| steps::count(steps)).sum();
+        let memory_bytes = count.saturating_mul(BUILD_MEMORY_BYTES_PER_IDENTIFIER);
+        let hints = BeaconHints::new(self.registry, self.step_origin);
+        Builder::new(params, key)
+            .threads(self.threads)
+            .memory_bytes(memory_bytes.max(MIN_BUILD_MEMORY_BYTES))
+            .build_chain(&runs, &hints, &self.path)
+            .map_err(Error::Build)?;
         let open = || {
             let snapshot = Snapshot::open_own(&self.path, key)?;
             // Checked now, lookups need not check.
@@ -106,66 +130,34 @@ impl Plan<'_> {
     }
 }
 
-/// What windows are asked for: the first eight bytes of an identifier.
-fn scheme() -> HintScheme {
-    TruncatedLen::new(EID_LEN_BYTES).map_or(HintScheme::Aes128, HintScheme::Aes128Truncated)
-}
-
-/// The identifiers of a plan, for the builder.
-struct Source<'p> {
-    plan: &'p Plan<'p>,
-    count: u64,
-}
-
-impl<'p> Source<'p> {
-    fn new(plan: &'p Plan<'p>) -> Self {
-        let count = |(slot, row): (u32, &BeaconRecord)| {
-            let [known, former] = (plan.steps)(slot, row);
-            steps::count(&known) + steps::count(&former)
-        };
-        let rows = (0..plan.registry.len()).into_par_iter().zip(plan.registry.rows());
-        Self { plan, count: rows.map(count).sum() }
-    }
-}
-
-impl HintSource for Source<'_> {
-    fn hint_count(&self) -> u64 {
-        self.count
-    }
-
-    fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
-        for slot in slots {
-            if let Some(row) = self.plan.registry.get(slot) {
-                for steps in (self.plan.steps)(slot, row) {
-                    steps::each_head(row, steps, |_, head| each(head, Slot(slot)));
-                }
-            }
-        }
-    }
-}
-
 /// The file's bytes are not those that were written: it has to be built again.
 #[derive(Debug)]
 pub struct Damaged(pub String);
 
 impl Window {
-    /// The first of the slots to try that `confirm` something of.
-    pub fn find<T>(
+    /// Calls `found` with the index of each of `heads` that the file has, and with the slot and
+    /// the step whose identifier begins with that head.
+    pub fn find(
         &self,
-        head: u64,
-        mut confirm: impl FnMut(u32) -> Option<T>,
-    ) -> Result<Option<T>, Damaged> {
-        if let (Some(snapshot), Some(hint)) =
-            (&self.snapshot, Hint::read(scheme(), &head.to_be_bytes()))
-        {
-            let damaged = |damage: hintdex_snapshot::Damage| Damaged(damage.to_string());
-            for slot in snapshot.candidates(&hint).map_err(damaged)?.flatten() {
-                if let Some(found) = confirm(slot) {
-                    return Ok(Some(found));
-                }
+        registry: &Registry,
+        heads: &[u64],
+        mut found: impl FnMut(usize, u32, u64),
+    ) -> Result<(), Damaged> {
+        let Some(snapshot) = &self.snapshot else { return Ok(()) };
+        let hints = heads.iter().map(|head| Hint::read(scheme(), &head.to_be_bytes()));
+        let hints: Vec<_> = hints.map(|hint| hint.unwrap_or(Hint::ZERO)).collect();
+        let source = BeaconHints::new(registry, self.step_origin);
+        let looked_up = snapshot.points(&source, &hints, |at, slot, nonce| {
+            if let Some(row) = registry.get(slot.0) {
+                found(at, slot.0, self.step_origin.step_of(row, nonce));
             }
-        }
-        Ok(self.extra.get(&head).and_then(|slot| confirm(*slot)))
+        });
+        looked_up.map_err(|damage| Damaged(damage.to_string()))
+    }
+
+    /// The slot that was added with an identifier of this head.
+    pub fn extra(&self, head: u64) -> Option<u32> {
+        self.extra.get(&head).copied()
     }
 
     /// Adds steps of a beacon that were not expected when the file was built, up to

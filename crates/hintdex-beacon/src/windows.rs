@@ -12,6 +12,7 @@ use hintdex_snapshot::Snapshot;
 use crate::clock_store::{ClockStore, ServedClocks};
 use crate::folder::Folder;
 use crate::owned_windows::{EPOCH_START_UNIX_S, OwnedWindows};
+use crate::point_hints::StepOrigin;
 use crate::registry::Registry;
 use crate::steps::{self, Span};
 use crate::window::{Plan, Window, remove_file};
@@ -20,6 +21,10 @@ use crate::{Error, Event, Options};
 const NAME_PREFIX: &str = "window-";
 const NAME_SUFFIX: &str = ".hdx";
 const EPOCH_FILE: &str = "epoch.hdx";
+
+/// What a file holds, as a part of its origin: with 1 and 2, windows were ribbons.
+const KIND_WINDOW: u64 = 3;
+const KIND_EPOCH: u64 = 4;
 
 /// Windows that sightings of other times have visited are kept up to this many: times
 /// may alternate, as those of two receivers do of which one is late, and building a
@@ -72,19 +77,21 @@ impl WindowBuilder {
         events: &mut Vec<Event>,
     ) -> Result<Window, Error> {
         let (span, allowed) = (self.span(number), self.options.allowance());
-        let Options { span_s, before_s, after_s, max_drift_ppm, tries, .. } = self.options;
+        let Options { span_s, before_s, after_s, max_drift_ppm, evaluations, .. } = self.options;
         let steps = |slot: u32, row: &_| {
             let clocks = served.of(slot).map(|clock| steps::expected(row, clock, span, allowed));
             steps::union(clocks)
         };
         let drift_ppm = max_drift_ppm.into();
-        let of = [1, number, span_s, before_s, after_s, drift_ppm, tries.into(), served.moves];
+        let of = [span_s, before_s, after_s, drift_ppm, evaluations.into(), served.moves];
+        let of = [&[KIND_WINDOW, number], of.as_slice()].concat();
         let plan = Plan {
             path: self.path(number),
             registry: &self.registry,
             steps: &steps,
             origin: self.registry.origin_of(&of),
-            tries,
+            step_origin: StepOrigin { unix_s: span.first_unix_s },
+            evaluations,
             threads,
         };
         plan.open_or_build(events)
@@ -92,13 +99,14 @@ impl WindowBuilder {
 
     /// What every beacon sends when its clock has just begun.
     pub fn epoch(&self, events: &mut Vec<Event>) -> Result<Window, Error> {
-        let Options { probe_span_s, tries, .. } = self.options;
+        let Options { probe_span_s, evaluations, .. } = self.options;
         let plan = Plan {
             path: self.epoch_path(),
             registry: &self.registry,
             steps: &|_, row| [steps::first(row, probe_span_s), 0..0],
-            origin: self.registry.origin_of(&[2, probe_span_s, tries.into()]),
-            tries,
+            origin: self.registry.origin_of(&[KIND_EPOCH, probe_span_s, evaluations.into()]),
+            step_origin: StepOrigin { unix_s: 0 },
+            evaluations,
             threads: 0,
         };
         plan.open_or_build(events)

@@ -32,6 +32,7 @@
 mod address;
 mod backend;
 mod error;
+mod pairs;
 mod search;
 mod store;
 mod table;
@@ -39,5 +40,6 @@ mod table;
 pub use address::{IdentityTable, ResolvableAddress};
 pub use backend::Backend;
 pub use error::BackendError;
+pub use pairs::PairCipher;
 pub use search::{Match, Search};
 pub use table::KeyTable;

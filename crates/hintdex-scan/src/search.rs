@@ -58,6 +58,15 @@ where
         self.table
     }
 
+    /// Whether a search may match `slot` with `nonce`: the slot has a key, and the nonce is one of
+    /// the scheme, and an expected one if the hints cannot be reversed.
+    pub fn may_match(&self, slot: Slot, nonce: Nonce) -> bool {
+        let scheme = self.table.scheme();
+        self.table.has_key(slot)
+            && nonce <= scheme.max_nonce()
+            && (scheme.is_reversible() || self.window(slot).nonces().contains(&nonce))
+    }
+
     /// Tries one slot: about 0.1 µs. For many slots,
     /// [`confirm_each`](Self::confirm_each) is faster. For truncated hints, returns
     /// the lowest nonce that matches.

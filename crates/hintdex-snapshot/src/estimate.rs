@@ -5,7 +5,7 @@
 //! by the number of shards. No formula is fitted, so a change of an encoding changes its
 //! estimate.
 
-use crate::builder::plan::{check_hint_count, pass_len_shards, shard_bits};
+use crate::builder::plan::{check_hint_count, pass_len_shards, pass_memory_bytes, shard_bits};
 use crate::chain;
 use crate::encoding::{Entry, Shape, Shards, build_shard};
 use crate::format::{
@@ -89,6 +89,7 @@ impl SampleShard {
     /// The number of passes of a build with this bound on memory and this many threads. Each
     /// pass asks the source for every hint of the fleet.
     pub fn passes(&self, memory_bytes: u64, threads: usize) -> usize {
+        let memory_bytes = pass_memory_bytes(memory_bytes, &self.params, self.shape.hint_count);
         let pass_len = pass_len_shards(memory_bytes, threads, self.hints());
         (1_usize << self.shape.shard_bits).div_ceil(pass_len)
     }

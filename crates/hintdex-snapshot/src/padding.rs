@@ -17,6 +17,12 @@ impl Padding {
         Self { behind, bits: bytes.start as u64 * 8..bytes.end as u64 * 8 }
     }
 
+    /// The bits behind the first `used_bits` of a part.
+    pub fn behind_bits(behind: &'static str, part: &Range<usize>, used_bits: u64) -> Self {
+        let start = (part.start as u64 * 8).saturating_add(used_bits);
+        Self { behind, bits: start..part.end as u64 * 8 }
+    }
+
     /// The offset in `file` of the first byte with a padding bit that is not zero.
     pub fn not_zero(&self, file: &[u8]) -> Option<u64> {
         let first = self.bits.start / 8;

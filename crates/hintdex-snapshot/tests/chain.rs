@@ -9,86 +9,16 @@ mod support;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use hintdex_snapshot::{
     BuildError, Builder, Dial, Encoding, HintSource, OpenError, PointHints, SampleShard, Snapshot,
     SnapshotParams,
 };
-use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Nonce, Slot, TruncatedLen};
+use hintdex_wire::{Hint, HintScheme, Nonce, Slot, TruncatedLen};
 use proptest::prelude::*;
+use support::chains::{Keys, Runs, build, find, params, uniform};
 use support::key;
-
-/// Hints of keys that follow from the slot, and how many were computed.
-struct Keys {
-    scheme: HintScheme,
-    computed: AtomicU64,
-}
-
-impl Keys {
-    fn new(scheme: HintScheme) -> Self {
-        Self { scheme, computed: AtomicU64::new(0) }
-    }
-
-    fn hint(&self, slot: u32, nonce: Nonce) -> Hint {
-        let mut key = [0x5a; 16];
-        key[..4].copy_from_slice(&slot.to_le_bytes());
-        let cipher = HintCipher::new(self.scheme, &HintKey::from_bytes(key));
-        // Past the last nonce of the scheme, as any key table: some hint.
-        cipher.hint(nonce).unwrap_or(Hint::ZERO)
-    }
-}
-
-impl PointHints for Keys {
-    fn prefetch(&self, _: Slot) {}
-
-    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
-        self.computed.fetch_add(points.len() as u64, Ordering::Relaxed);
-        for ((slot, nonce), hint) in points.iter().zip(hints) {
-            *hint = self.hint(slot.0, *nonce);
-        }
-    }
-}
-
-type Runs = Vec<(Slot, Range<Nonce>)>;
-
-fn params(scheme: HintScheme, slots: Range<u32>, evaluations: u32) -> SnapshotParams {
-    SnapshotParams {
-        encoding: Encoding::Chain,
-        dial: Dial::Evaluations(evaluations),
-        check_bits: 0,
-        hint_scheme: scheme,
-        nonce_kind: 0,
-        horizon_nonces: 10,
-        slots,
-        fleet_id: *b"the fleet's name",
-        origin: [0; 16],
-        built_at_unix_s: 0,
-        time_unix_s: 0..0,
-    }
-}
-
-/// A chain of `runs`, and the bytes of its file.
-fn build(keys: &Keys, runs: &Runs, evaluations: u32, threads: usize) -> Vec<u8> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("chain.hdx");
-    let end = runs.iter().map(|(slot, _)| slot.0 + 1).max().expect("a run");
-    let key = key();
-    Builder::new(params(keys.scheme, 0..end, evaluations), &key)
-        .threads(threads)
-        .build_chain(runs, keys, &path)
-        .expect("it is built");
-    std::fs::read(path).expect("a file")
-}
-
-/// What a chain finds for `hints`.
-fn find(chain: &Snapshot, keys: &Keys, hints: &[Hint]) -> Vec<Vec<(u32, Nonce)>> {
-    let mut found = vec![Vec::new(); hints.len()];
-    chain
-        .points(keys, hints, |index, slot, nonce| found[index].push((slot.0, nonce)))
-        .expect("nothing is damaged");
-    found
-}
 
 /// Every hint of `runs` is found with all points that made it, and no foreign hint is. Returns
 /// the mean number of evaluations of known hints.
@@ -106,8 +36,7 @@ fn is_exact(keys: &Keys, runs: &Runs, evaluations: u32) -> f64 {
     keys.computed.store(0, Ordering::Relaxed);
     let found = find(&chain, keys, &hints);
     let mean = keys.computed.load(Ordering::Relaxed) as f64 / hints.len() as f64;
-    for (hint, mut found) in hints.iter().zip(found) {
-        found.sort_unstable();
+    for (hint, found) in hints.iter().zip(found) {
         let mut expected = made[hint].clone();
         expected.sort_unstable();
         assert_eq!(found, expected, "{hint:?}");
@@ -118,10 +47,6 @@ fn is_exact(keys: &Keys, runs: &Runs, evaluations: u32) -> f64 {
         .collect();
     assert!(find(&chain, keys, &strange).iter().all(Vec::is_empty), "a foreign hint was found");
     mean
-}
-
-fn uniform(slots: u32, nonces: u64) -> Runs {
-    (0..slots).map(|slot| (Slot(slot), 0..nonces)).collect()
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn windows_are_used_again_by_the_next_run() {
         |options| options.before_s += 1,
         |options| options.after_s += 1,
         |options| options.max_drift_ppm += 1,
-        |options| options.tries += 1,
+        |options| options.evaluations += 1,
     ];
     for change in changes {
         let before = inode();

@@ -22,7 +22,8 @@ fn options_are_checked_at_both_ends_of_their_ranges() {
         Options { before_s: 0, after_s: 0, ..default },
         Options { max_drift_ppm: 100_000, ..default },
         Options { probe_span_s: YEAR_S, search_reach_s: YEAR_S, ..default },
-        Options { tries: 1, ..default },
+        Options { evaluations: 1, ..default },
+        Options { evaluations: 1024, ..default },
     ];
     for options in accepted {
         assert!(options.check().is_ok(), "{options:?}");
@@ -35,7 +36,8 @@ fn options_are_checked_at_both_ends_of_their_ranges() {
         (Options { max_drift_ppm: 100_001, ..default }, "drift"),
         (Options { probe_span_s: YEAR_S + 1, ..default }, "probe or search"),
         (Options { search_reach_s: YEAR_S + 1, ..default }, "probe or search"),
-        (Options { tries: 0, ..default }, "tries"),
+        (Options { evaluations: 0, ..default }, "evaluations"),
+        (Options { evaluations: 1025, ..default }, "evaluations"),
     ];
     for (options, expected) in refused {
         let error = options.check().expect_err("an option out of its range");
@@ -44,7 +46,7 @@ fn options_are_checked_at_both_ends_of_their_ranges() {
         assert!(option.contains(expected), "{option}");
     }
     let station = station_of(&beacons(1, 3));
-    let wrong = Options { tries: 0, ..default };
+    let wrong = Options { evaluations: 0, ..default };
     let opened = Resolver::open(&station.folder, wrong, Box::new(station.clock.clone()));
     assert!(matches!(opened, Err(Error::Option { .. })), "{opened:?}");
 }

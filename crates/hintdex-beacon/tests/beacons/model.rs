@@ -21,12 +21,12 @@ struct Case {
 
 fn cases() -> impl Strategy<Value = Case> {
     let options = (1_u64..5000, 0_u64..200, 0_u64..200, 0_u32..500, 1_u32..9).prop_map(
-        |(span_s, before_s, after_s, max_drift_ppm, tries)| Options {
+        |(span_s, before_s, after_s, max_drift_ppm, evaluations)| Options {
             span_s,
             before_s,
             after_s,
             max_drift_ppm,
-            tries,
+            evaluations,
             probe_span_s: 0,
             ..Options::default()
         },

@@ -163,7 +163,7 @@ fn an_address_that_two_keys_fit_is_nobodys_alone() {
 fn one_folder_holds_all_schemes_and_one_id_may_have_each() {
     let mut random = Random(6);
     let mut station = Station::new(NOW);
-    station.options = Options { tries: 1, ..Options::default() };
+    station.options = Options { evaluations: 1, ..Options::default() };
     let beacon = Beacon::new(5, 4, 1_750_000_000, &mut random);
     let start_interval = u32::try_from(NOW / 600).expect("an interval") - 3;
     let (daily, irk) = (random.key(), random.key());

@@ -60,6 +60,9 @@ pub struct TakeArgs {
     pub encoding: Encoding,
     #[arg(long, default_value_t = 32)]
     pub tries: u32,
+    /// Of a chain, in the place of the tries.
+    #[arg(long, default_value_t = 16)]
+    pub evaluations: u32,
     /// The nonce of the first packet of each device.
     #[arg(long, default_value_t = 0)]
     pub nonce: u64,

@@ -68,13 +68,16 @@ pub struct Form {
     pub kind: Kind,
     /// Devices tried for a lookup.
     pub tries: u32,
+    /// Hints computed for a lookup in a chain; 0 for the other forms.
+    #[serde(default)]
+    pub evaluations: u32,
     pub hints: u64,
     /// The length of all files of the form.
     pub bytes: u64,
     pub bytes_per_hint: f64,
     pub bits_per_hint: f64,
     /// log2(devices / tries): the least bits a hint of an index that leaves this many tries and
-    /// treats hints as opaque random strings.
+    /// treats hints as opaque random strings. A chain computes hints and lies below.
     pub bound_bits_per_hint: f64,
     /// Disk bytes by section.
     pub sections: BTreeMap<String, u64>,
@@ -97,12 +100,14 @@ pub enum Kind {
     Ribbon,
     Dense,
     Sorted,
+    Chain,
     Scan,
 }
 
 impl Kind {
     /// Every kind, in the order of the legend.
-    pub const ALL: [Self; 5] = [Self::Live, Self::Ribbon, Self::Dense, Self::Sorted, Self::Scan];
+    pub const ALL: [Self; 6] =
+        [Self::Live, Self::Ribbon, Self::Dense, Self::Sorted, Self::Chain, Self::Scan];
 
     /// The name of the kind on the page.
     pub const fn name(self) -> &'static str {
@@ -111,6 +116,7 @@ impl Kind {
             Self::Ribbon => "ribbon",
             Self::Dense => "dense",
             Self::Sorted => "sorted",
+            Self::Chain => "chain",
             Self::Scan => "no index",
         }
     }

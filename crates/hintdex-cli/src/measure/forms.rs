@@ -15,21 +15,24 @@ const MANY_HINTS: u64 = 64 << 20;
 /// Encodings that decode whole buckets are useless with more tries than this.
 const MAX_BUCKET_TRIES: u32 = 4096;
 
-/// The snapshots to build: encodings and tries.
+/// The evaluations of the chains that are measured.
+const EVALUATIONS: [u32; 4] = [5, 9, 16, 50];
+
+/// The snapshots to build: encodings, and tries or the evaluations of a chain.
 pub struct Plan(Vec<(Encoding, u32)>);
 
 impl Plan {
-    /// Every number of tries, or some of them for `--quick` and for large fleets.
+    /// Every number of tries, or some of them for `--quick` and for large fleets; and chains.
     pub fn new(args: &MeasureArgs) -> Self {
         let most_bits = u32::BITS - (args.devices - 1).leading_zeros();
         let hints = u64::from(args.devices) * u64::from(args.lookahead);
+        let chains = EVALUATIONS.map(|evaluations| (Encoding::Chain, evaluations));
         if args.quick || hints > MANY_HINTS {
             let bits = [most_bits, most_bits.saturating_sub(5), most_bits.saturating_sub(10)];
             let ribbons = bits.map(|bits| (Encoding::Ribbon, tries(args.devices, bits)));
             let others = [(Encoding::Dense, 32), (Encoding::Sorted, 1), (Encoding::Sorted, 32)];
-            return Self(ribbons.into_iter().chain(others).collect());
+            return Self(ribbons.into_iter().chain(others).chain(chains).collect());
         }
-        // A chain has no dial of tries.
         let stored = Encoding::ALL.iter().filter(|encoding| **encoding != Encoding::Chain);
         let all = stored.flat_map(|encoding| {
             let positions = (1..=most_bits).rev();
@@ -41,7 +44,7 @@ impl Plan {
             Encoding::Dense => (2..=MAX_BUCKET_TRIES).contains(tries),
             _ => *tries <= MAX_BUCKET_TRIES,
         };
-        Self(all.filter(useful).collect())
+        Self(all.filter(useful).chain(chains).collect())
     }
 
     /// The number of processes that [`measure`] and [`measure_station`] start.
@@ -74,17 +77,19 @@ pub fn measure(
     let cold = runner.cold(What::Live, fleet, &fleet.path.join("index"))?;
     let build = build(provisioned);
     forms.push(form(Kind::Live, "", fleet, &live, Some(cold), Some(build)));
-    for (encoding, tries) in &plan.0 {
-        let (name, tries) = (encoding.name(), tries.to_string());
-        let built = runner.once(What::Rebuild, fleet, &["--encoding", name, "--tries", &tries])?;
+    for (encoding, dial) in &plan.0 {
+        let (name, dial) = (encoding.name(), dial.to_string());
+        let option = if *encoding == Encoding::Chain { "--evaluations" } else { "--tries" };
+        let built = runner.once(What::Rebuild, fleet, &["--encoding", name, option, &dial])?;
         let warm = runner.several(What::Snapshot, fleet, &[])?;
         let cold = runner.cold(What::Snapshot, fleet, &fleet.snapshot())?;
         let kind = match encoding {
             Encoding::Dense => Kind::Dense,
             Encoding::Sorted => Kind::Sorted,
+            Encoding::Chain => Kind::Chain,
             _ => Kind::Ribbon,
         };
-        forms.push(form(kind, &tries, fleet, &warm, Some(cold), Some(self::build(&built))));
+        forms.push(form(kind, &dial, fleet, &warm, Some(cold), Some(self::build(&built))));
     }
     Ok(forms)
 }
@@ -123,7 +128,7 @@ pub fn build(measured: &Measurement) -> Build {
 
 fn form(
     kind: Kind,
-    tries: &str,
+    dial: &str,
     fleet: &Fleet,
     warm: &Runs,
     cold: Option<Runs>,
@@ -131,15 +136,17 @@ fn form(
 ) -> Form {
     let any = warm.any();
     let bytes_per_hint = any.bytes as f64 / any.hints.max(1) as f64;
-    let what = if tries == "1" { "try" } else { "tries" };
+    let what = if dial == "1" { "try" } else { "tries" };
     let name = match kind {
         Kind::Live => kind.name().to_owned(),
-        _ => format!("{}, {tries} {what}", kind.name()),
+        Kind::Chain => format!("{}, {dial} evaluations", kind.name()),
+        _ => format!("{}, {dial} {what}", kind.name()),
     };
     Form {
         name,
         kind,
         tries: any.tries,
+        evaluations: any.evaluations,
         hints: any.hints,
         bytes: any.bytes,
         bytes_per_hint,

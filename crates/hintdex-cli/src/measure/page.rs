@@ -8,6 +8,9 @@ use super::figures::{Form, Kind, Report, Spread};
 use super::plots::{self, Curve, Growth, PEER_COLOUR, escape};
 use super::table::{self, Table, quantity, time};
 
+/// The chain among the main figures.
+const TILE_EVALUATIONS: u32 = 16;
+
 const STYLE: &str = include_str!("page.css");
 
 /// The page of a report.
@@ -69,7 +72,8 @@ fn tiles(report: &Report) -> String {
         let of_kind = report.forms.iter().filter(move |form| form.kind == kind);
         of_kind.min_by_key(move |form| form.tries.abs_diff(tries))
     };
-    let shown = [best(Kind::Live, 1), best(Kind::Ribbon, 1), best(Kind::Ribbon, 32)];
+    let chain = report.forms.iter().find(|form| form.evaluations == TILE_EVALUATIONS);
+    let shown = [best(Kind::Live, 1), best(Kind::Ribbon, 1), best(Kind::Ribbon, 32), chain];
     let mut text: String = shown.into_iter().flatten().map(of_form).collect();
     if let Some(station) = &report.station {
         let rate = 1e9 / station.decode_wall_ns_per_packet.median.max(1.0);
@@ -93,7 +97,8 @@ fn frontier(report: &Report) -> Result<String, Box<dyn Error>> {
          runs. The black or white line is a bound: if a lookup leaves <i>c</i> tries, the index \
          holds at least log<sub>2</sub>(devices / <i>c</i>) bits a hint, and one try in a search \
          of all keys costs {}. The bound holds for indexes that treat hints as opaque random \
-         strings.",
+         strings, so no other form lies left of the line. A chain computes hints by their keys: \
+         its points lie left of the line and below it.",
         escape(&time(report.ns_per_try))
     );
     let single = plots::frontier(report, |form| form.ns_per_lookup)?;

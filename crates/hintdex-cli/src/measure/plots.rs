@@ -30,6 +30,7 @@ pub const fn colour(kind: Kind) -> RGBColor {
         Kind::Ribbon => RGBColor(0x2f, 0x7e, 0xd8),
         Kind::Dense => RGBColor(0x1f, 0x9d, 0x6b),
         Kind::Sorted => RGBColor(0xa4, 0x6a, 0xe0),
+        Kind::Chain => RGBColor(0xc2, 0x3b, 0x8e),
         Kind::Scan => RGBColor(0xb8, 0x86, 0x0b),
     }
 }

@@ -104,6 +104,13 @@ impl AesPath {
         }
     }
 
+    /// Encrypts each block under the AES-128 key beside it, in place. There are a multiple of
+    /// [`PAIRS_PER_GROUP`] of both.
+    pub fn encrypt(self, keys: &[Block], blocks: &mut [Block]) {
+        let len = keys.len();
+        self.run(EncryptBatch { keys, blocks, are_last: false, len });
+    }
+
     /// Calls `found` with the indices of every key and trial whose result ends in the
     /// trial's word.
     pub fn sieve_encrypted(

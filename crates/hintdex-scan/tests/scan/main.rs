@@ -7,5 +7,6 @@
 
 mod addresses;
 mod backends;
+mod pairs;
 mod support;
 mod table;

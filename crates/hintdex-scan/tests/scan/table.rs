@@ -126,3 +126,25 @@ proptest! {
         prop_assert_eq!(table.confirm_all(&[hint]), vec![expected]);
     }
 }
+
+/// What a chain finds for a hint passes the rules of a search: a key, a nonce of the scheme, and
+/// the expected nonces where hints cannot be reversed.
+#[test]
+fn a_search_may_match_expected_nonces_of_slots_with_keys() {
+    let truncated = HintScheme::Aes128Truncated(TruncatedLen::MIN);
+    for scheme in [HintScheme::Aes128, HintScheme::Speck64, truncated] {
+        let mut table = KeyTable::new(scheme);
+        table.extend(keys(10));
+        table.retire(Slot(3));
+        let search = table.within(|slot| u64::from(slot.0)..u64::from(slot.0) + 2);
+        let may = |slot, nonce| search.may_match(Slot(slot), nonce);
+        assert!(may(5, 5) && may(5, 6), "{scheme}");
+        assert!(!may(3, 3) && !may(10, 10), "{scheme}: a slot without a key");
+        for nonce in [0, 4, 7, scheme.max_nonce()] {
+            assert_eq!(may(5, nonce), scheme.is_reversible(), "{scheme}: {nonce}");
+        }
+        if let Some(past) = scheme.max_nonce().checked_add(1) {
+            assert!(!may(5, past), "{scheme}");
+        }
+    }
+}

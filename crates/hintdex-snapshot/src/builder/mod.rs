@@ -18,7 +18,7 @@ use hintdex_wire::{Nonce, Slot};
 use rayon::prelude::*;
 
 use self::gather::{Gathered, Pass, Refusal};
-use self::plan::{check_hint_count, pass_len_shards, room_hints, shard_bits};
+use self::plan::{check_hint_count, pass_len_shards, pass_memory_bytes, room_hints, shard_bits};
 use self::points::Points;
 pub use self::source::HintSource;
 use self::writer::FileWriter;
@@ -121,8 +121,10 @@ impl<'b> Builder<'b> {
     ///
     /// `runs` are slots and nonces in a row, in the order of slots; a slot may have several.
     /// `hints` computes their hints. Costs about 0.5 µs of one core a hint
-    /// (`docs/results/chain.md`); each pass after the first computes every hint again. Beside the memory of a pass, the build needs a quarter of
-    /// a byte a hint, and 16 bytes for each piece of as many hints as there are evaluations.
+    /// (`docs/results/chain.md`); each pass after the first computes every hint again. A build
+    /// keeps the shards in memory, a quarter of a byte a hint, and a pass has the rest of
+    /// [`memory_bytes`](Self::memory_bytes). After the passes, the build needs 16 bytes for each
+    /// piece of as many hints as there are evaluations.
     ///
     /// # Errors
     /// As [`build`](Self::build), and [`BuildError::ChainNeedsMemory`].
@@ -172,7 +174,8 @@ impl<'b> Builder<'b> {
 
         let hints_a_shard = hint_count.div_ceil(shard_count as u64);
         let threads = rayon::current_num_threads();
-        let pass_len = pass_len_shards(self.memory_bytes, threads, hints_a_shard);
+        let memory_bytes = pass_memory_bytes(self.memory_bytes, &self.params, hint_count);
+        let pass_len = pass_len_shards(memory_bytes, threads, hints_a_shard);
         let (mut first, mut passes) = (0, 0);
         while first < shard_count {
             let wanted = first..shard_count.min(first + pass_len);

@@ -1,7 +1,7 @@
 //! The plan of a build: the number of shards, and how many of them a pass builds.
 
-use crate::BuildError;
 use crate::format::MAX_SHARD_BITS;
+use crate::{BuildError, SnapshotParams, chain};
 
 /// The most hints of a shard on average. If there is more than one shard, the average is at
 /// least half as many.
@@ -36,6 +36,19 @@ pub(crate) fn pass_len_shards(memory_bytes: u64, threads: usize, hints_a_shard: 
     let left = memory_bytes.saturating_sub(building);
     let shard_len = room_hints(hints_a_shard) as u64 * GATHERED_LEN_BYTES;
     usize::try_from(left / shard_len.max(1)).unwrap_or(usize::MAX).max(1)
+}
+
+/// The memory that a build of these parameters leaves to its passes: a chain keeps the shards that
+/// are built.
+pub(crate) fn pass_memory_bytes(
+    memory_bytes: u64,
+    params: &SnapshotParams,
+    hint_count: u64,
+) -> u64 {
+    match params.evaluations() {
+        Some(_) => memory_bytes.saturating_sub(chain::image_len_bytes(hint_count)),
+        None => memory_bytes,
+    }
 }
 
 /// The number of bits that select a shard: as few as keep shards within [`SHARD_LEN_HINTS`].

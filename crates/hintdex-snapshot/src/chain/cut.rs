@@ -141,14 +141,20 @@ pub(crate) fn check(
         let allowed = "fewer, by a shorter horizon, or more evaluations";
         return wrong("the number of hints of a chain", count, allowed);
     }
-    // A quarter of a byte a hint for the seeds, a bit for each number that may be marked, and
-    // the marks twice: while they are sorted, and in the file.
+    // The image, a bit for each number that may be marked, and the marks twice: while they are
+    // sorted, and in the file.
     let marks = 2 * spacing.mark_count(count);
-    let asked_bytes = count / 4 + places / 8 + marks * size_of::<Mark>() as u64;
+    let asked_bytes = image_len_bytes(count) + places / 8 + marks * size_of::<Mark>() as u64;
     if asked_bytes > memory_bytes {
         return Err(BuildError::ChainNeedsMemory { asked_bytes, memory_bytes });
     }
     Ok(())
+}
+
+/// About the length of the shards of so many hints, which a build of a chain keeps in memory: a
+/// quarter of a byte a hint for the seeds.
+pub(crate) const fn image_len_bytes(count: u64) -> u64 {
+    count / 4
 }
 
 /// The points that share their heads with others, as lists.

@@ -16,6 +16,7 @@ use crate::Damage;
 use crate::format::Checked;
 use crate::kernel;
 use crate::packed;
+use crate::padding::Padding;
 use crate::section::Section;
 
 /// The length of a line.
@@ -37,6 +38,9 @@ pub(super) struct Marks {
     mark_bits: u32,
     lines: Range<usize>,
     before: Range<usize>,
+    /// The numbers that may be marked.
+    place_count: u64,
+    mark_count: u64,
 }
 
 impl Marks {
@@ -49,12 +53,14 @@ impl Marks {
         }
         let lines = parts.take(line_count(count, every_bits) * LINE_LEN_BYTES as u64)?;
         let before = parts.take(packed::len_bytes(header.mark_count.get(), mark_bits))?;
-        Some(Self { every_bits, mark_bits, lines, before })
+        let (place_count, mark_count) = (count.div_ceil(1 << every_bits), header.mark_count.get());
+        Some(Self { every_bits, mark_bits, lines, before, place_count, mark_count })
     }
 
     /// No marks: for a chain that is not cut yet.
     pub const fn none() -> Self {
-        Self { every_bits: 0, mark_bits: 0, lines: 0..0, before: 0..0 }
+        let (every_bits, mark_bits, place_count, mark_count) = (0, 0, 0, 0);
+        Self { every_bits, mark_bits, lines: 0..0, before: 0..0, place_count, mark_count }
     }
 
     /// Whether a number may be marked.
@@ -103,6 +109,19 @@ impl Marks {
         marks -= u64::from(rank.count_ones());
         let before = packed::get(bytes, &self.before, marks, self.mark_bits)?;
         Ok(Some(before << self.every_bits))
+    }
+
+    /// Calls `each` with the bits of the last line behind those of numbers, and with those behind
+    /// the last mark before.
+    pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        if let Some(line) = self.lines.len().checked_sub(LINE_LEN_BYTES) {
+            let in_lines_before = (line / LINE_LEN_BYTES) as u64 * LINE_LEN_NUMBERS;
+            let used_bits = RANK_LEN_BYTES as u64 * 8 + (self.place_count - in_lines_before);
+            let line = self.lines.start + line..self.lines.end;
+            each(Padding::behind_bits("marks", &line, used_bits));
+        }
+        let used_bits = self.mark_count * u64::from(self.mark_bits);
+        each(Padding::behind_bits("marks before", &self.before, used_bits));
     }
 
     pub fn measure(&self, sections: &mut Vec<Section>) {

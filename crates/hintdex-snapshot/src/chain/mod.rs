@@ -61,7 +61,7 @@ use core::ops::Range;
 use hintdex_wire::{Hint, Nonce, Slot};
 use zerocopy::{FromBytes, IntoBytes};
 
-pub(crate) use self::cut::{Input, build, check};
+pub(crate) use self::cut::{Input, build, check, image_len_bytes};
 pub(crate) use self::dial::MAX_STEPS_PER_EVALUATION;
 use self::dial::Spacing;
 use self::header::{CHAIN_HEADER_LEN_BYTES, ChainHeader};
@@ -171,8 +171,10 @@ impl Chain {
     }
 
     /// Calls `each` with the padding of the parts.
-    pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+    pub fn each_padding(&self, bytes: &Checked<'_>, each: &mut dyn FnMut(Padding)) {
         self.gaps.iter().for_each(|gap| each(Padding::of_bytes("chains", gap.clone())));
+        self.points.each_padding(bytes, each);
+        self.marks.each_padding(each);
     }
 }
 

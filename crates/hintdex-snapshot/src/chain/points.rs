@@ -22,6 +22,7 @@ use super::parts::Parts;
 use crate::Damage;
 use crate::format::Checked;
 use crate::packed;
+use crate::padding::Padding;
 use crate::section::Section;
 
 /// The slots of a block.
@@ -83,6 +84,9 @@ pub(crate) const BLOCK_RECORD_LEN_BYTES: usize = 32;
 
 const _: () = assert!(size_of::<TableRecord>() == TABLE_RECORD_LEN_BYTES, "no drift");
 const _: () = assert!(size_of::<BlockRecord>() == BLOCK_RECORD_LEN_BYTES, "no drift");
+
+/// The length of the zeros that end a block's record.
+const RESERVED_LEN_BYTES: usize = 2;
 
 /// The length of the number of a block in the list of chunks.
 const CHUNK_LEN_BYTES: usize = 4;
@@ -173,6 +177,11 @@ impl Points {
         Ok(false)
     }
 
+    /// Calls `each` with the padding of the blocks.
+    pub fn each_padding(&self, bytes: &Checked<'_>, each: &mut dyn FnMut(Padding)) {
+        self.tables.iter().for_each(|table| table.each_padding(bytes, each));
+    }
+
     pub fn measure(&self, sections: &mut Vec<Section>) {
         let tables = self.tables.iter();
         let len = |table: &Table| table.blocks.len() + table.packed.len() + table.chunks.len();
@@ -220,6 +229,26 @@ impl Table {
             chunks,
             chunk_bits,
         })
+    }
+
+    /// Calls `each` with the reserved bytes of each block, and with the bits behind its packed
+    /// numbers.
+    fn each_padding(&self, bytes: &Checked<'_>, each: &mut dyn FnMut(Padding)) {
+        for (number, at) in (0..).zip(self.blocks.clone().step_by(BLOCK_RECORD_LEN_BYTES)) {
+            // Every block of the file has passed its check.
+            let Ok(block) = self.block(bytes, number) else { return };
+            let reserved = at + BLOCK_RECORD_LEN_BYTES - RESERVED_LEN_BYTES;
+            each(Padding::of_bytes("block of runs", reserved..reserved + RESERVED_LEN_BYTES));
+            let slots = (self.slot_count - number * BLOCK_LEN_SLOTS).min(BLOCK_LEN_SLOTS);
+            let mut offset_bytes = 0;
+            for width in [block.nonce_bits, block.end_bits] {
+                let used_bits = u64::from(slots) * u64::from(width);
+                let numbers = self.packed_from(&block, offset_bytes);
+                offset_bytes += packed::len_bytes(slots.into(), width.into());
+                let numbers = numbers.start..self.packed_from(&block, offset_bytes).start;
+                each(Padding::behind_bits("runs", &numbers, used_bits));
+            }
+        }
     }
 
     /// Point `number` of the table.

@@ -4,38 +4,44 @@
 //! the fuller ones come first: they need several free places at once, which are rare when
 //! a slice is nearly full.
 
-use core::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::Counts;
 use super::free_places::FreePlaces;
-use super::level::{BUMPED, Geometry, Level, MAX_SLICE_LEN_PLACES, Orbit, multiplier};
+use super::level::{
+    BUMPED, Geometry, Level, MAX_SLICE_LEN_PLACES, Orbit, PATTERNS, SHIFTS, multiplier,
+};
+use super::used_places::UsedPlaces;
 use crate::hash;
+use crate::kernel::{Kernel, Retrieve, Work};
 use crate::packed::pad;
 use crate::spread::{self, Keyed};
 
-/// The number of values of a seed.
-const SEEDS: usize = 256;
-
-/// Buckets that wait for their turn at a time.
-const WINDOW_LEN_BUCKETS: usize = 256;
-
-/// How many buckets earlier a bucket of so many heads is settled, for the longest slice: 80
-/// times the natural logarithm of the number, found by trial. Weights in proportion to the
-/// number, as PHast has, bump a fifth more heads.
-const AHEAD_BUCKETS: [u32; MAX_BUCKET_LEN_HEADS + 1] = [
-    0, 0, 55, 88, 111, 129, 143, 156, 166, 176, 184, 192, 199, 205, 211, 217, 222, 227, 231, 236,
-    240, 244, 247, 251, 254, 258, 261, 264, 267, 269, 272, 275, 277,
+/// How many buckets earlier a bucket of *k* heads is settled, for the longest slice:
+/// 408 · (1 − 1/√*k*), found by trial. Weights in proportion to *k*, as PHast has, bump a third
+/// more heads.
+const AHEAD_BUCKETS: [u16; MAX_BUCKET_LEN_HEADS + 1] = [
+    0, 0, 120, 172, 204, 226, 241, 254, 264, 272, 279, 285, 290, 295, 299, 303, 306, 309, 312, 314,
+    317, 319, 321, 323, 325, 326, 328, 329, 331, 332, 334, 335, 336,
 ];
 
 /// Buckets of more heads are bumped: with 4.5 on average, there is none by chance.
 const MAX_BUCKET_LEN_HEADS: usize = 32;
 
+/// The bits of a seed below the sum in a cost.
+const SEED_BITS: u32 = u8::BITS;
+
+/// The cost of a pattern without a seed: above every sum of 32 offsets.
+const NO_SEED: u32 = 1 << 31;
+
 /// Appends the function of `heads` to `out`; the heads are in any order, and equal ones count
 /// once.
 ///
-/// The search for seeds takes most of the time of a chain's build. The bytes depend on the set of heads and on `seed` only.
+/// Costs about 0.1 µs a head. The bytes depend on the set of heads and on `seed` only.
 pub(crate) fn build(heads: Vec<u64>, seed: u64, out: &mut Vec<u8>) -> Counts {
+    build_by(Kernel::best(), heads, seed, out)
+}
+
+/// As [`build`]; all kernels build the same bytes.
+pub(super) fn build_by(kernel: Kernel, heads: Vec<u64>, seed: u64, out: &mut Vec<u8>) -> Counts {
     let mut counts = Counts::default();
     let mut free_places = Vec::new();
     let mut left = heads;
@@ -46,14 +52,15 @@ pub(crate) fn build(heads: Vec<u64>, seed: u64, out: &mut Vec<u8>) -> Counts {
         // A hash is a bijection: equal hashes are equal heads.
         hashes.dedup();
         *count = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
-        let built = Building::new(number, *count, &hashes).run();
+        let built = kernel.run(Building::new(number, *count, &hashes));
         debug_assert_eq!(built.seeds.len(), Level::seeds_len_bytes(number, *count));
         out.extend(&built.seeds);
         pad(out);
         let inverse = hash::inverse(multiplier);
         left = built.bumped.iter().map(|&hash| hash::hash(hash, inverse)).collect();
         // The table has a place for each head, so as many are free as are bumped.
-        FreePlaces::write(*count, &built.free(*count), &mut free_places);
+        let free: Vec<_> = built.used.free(*count).collect();
+        FreePlaces::write(*count, &free, &mut free_places);
     }
     counts.listed = u32::try_from(left.len()).unwrap_or(u32::MAX);
     left.sort_unstable();
@@ -69,7 +76,7 @@ struct Building<'h> {
     hashes: &'h [Keyed],
     /// Where the heads of each bucket end.
     ends: Vec<u32>,
-    used: Vec<u64>,
+    used: UsedPlaces,
     seeds: Vec<u8>,
     bumped: Vec<u64>,
 }
@@ -92,12 +99,13 @@ impl<'h> Building<'h> {
             hashes,
             seeds: vec![BUMPED; ends.len()],
             ends,
-            used: vec![0; (heads as usize).div_ceil(64)],
+            used: UsedPlaces::new(heads),
             bumped: Vec::new(),
         }
     }
 
     /// The hashes of a bucket.
+    #[inline(always)]
     fn bucket(&self, bucket: usize) -> &'h [Keyed] {
         let start = bucket.checked_sub(1).and_then(|before| self.ends.get(before));
         let end = self.ends.get(bucket).copied().unwrap_or_default();
@@ -105,49 +113,21 @@ impl<'h> Building<'h> {
         self.hashes.get(bucket).unwrap_or_default()
     }
 
-    /// Settles every bucket.
-    fn run(mut self) -> Self {
-        let mut waiting = BinaryHeap::with_capacity(WINDOW_LEN_BUCKETS);
-        let mut coming = 0..self.seeds.len();
-        loop {
-            while waiting.len() < WINDOW_LEN_BUCKETS
-                && let Some(bucket) = coming.next()
-            {
-                let len_heads = self.bucket(bucket).len();
-                if len_heads != 0 {
-                    waiting.push(Reverse((bucket as i64 - self.ahead_buckets(len_heads), bucket)));
-                }
-            }
-            let Some(Reverse((_, bucket))) = waiting.pop() else { return self };
-            self.settle(bucket);
-        }
-    }
-
-    /// How many buckets earlier a bucket of so many heads is settled.
-    fn ahead_buckets(&self, len_heads: usize) -> i64 {
-        let ahead = AHEAD_BUCKETS.get(len_heads).copied().unwrap_or(u32::MAX);
-        let slice_len = i64::from(self.geometry.slice_mask) + 1;
-        i64::from(ahead) * slice_len / i64::from(MAX_SLICE_LEN_PLACES)
-    }
-
     /// Chooses the seed of a bucket and takes its places, or bumps its heads.
+    #[inline(always)]
     fn settle(&mut self, bucket: usize) {
         let hashes = self.bucket(bucket);
         let mut orbits = [Orbit::default(); MAX_BUCKET_LEN_HEADS];
         for (orbit, key) in orbits.iter_mut().zip(hashes) {
             *orbit = self.geometry.orbit(key.hash);
         }
-        let Some(orbits) = orbits.get(..hashes.len()) else { return self.bump(hashes) };
+        let orbits = orbits.get(..hashes.len()).unwrap_or_default();
         let seed = self.best_seed(orbits);
         if seed == BUMPED {
             return self.bump(hashes);
         }
         self.seeds.get_mut(bucket).into_iter().for_each(|place| *place = seed);
-        for orbit in orbits {
-            let place = orbit.place(seed);
-            let word = self.used.get_mut(place as usize / 64);
-            word.into_iter().for_each(|word| *word |= 1 << (place % 64));
-        }
+        orbits.iter().for_each(|orbit| self.used.insert(orbit.place(seed)));
     }
 
     fn bump(&mut self, hashes: &[Keyed]) {
@@ -156,62 +136,94 @@ impl<'h> Building<'h> {
 
     /// The seed with the lowest sum of places of those that put all heads of a bucket on
     /// free and different places; [`BUMPED`] if there is none.
-    fn best_seed(&self, orbits: &[Orbit]) -> u8 {
-        let [first, others @ ..] = orbits else { return BUMPED };
-        // Head by head, the seeds that pass move to the front; a branch would be
-        // mispredicted every other time.
-        let (mut seeds, mut count) = ([0_u8; SEEDS], 0);
-        for (seed, place) in (1..=u8::MAX).zip(first.places()) {
-            if let Some(kept) = seeds.get_mut(count % SEEDS) {
-                *kept = seed;
-            }
-            count += usize::from(self.is_free(place));
-        }
-        for orbit in others {
-            let mut kept = 0;
-            for at in 0..count {
-                let seed = seeds.get(at % SEEDS).copied().unwrap_or_default();
-                if let Some(place) = seeds.get_mut(kept % SEEDS) {
-                    *place = seed;
-                }
-                kept += usize::from(self.is_free(orbit.place(seed)));
-            }
-            count = kept;
-        }
-        let (mut best, mut least) = (BUMPED, u64::MAX);
-        for &seed in seeds.iter().take(count) {
-            let sum = orbits.iter().map(|orbit| u64::from(orbit.place(seed))).sum();
-            if sum < least && are_distinct(orbits, seed) {
-                (best, least) = (seed, sum);
-            }
-        }
-        best
-    }
-
     #[inline(always)]
-    fn is_free(&self, place: u32) -> bool {
-        self.used.get(place as usize / 64).is_some_and(|word| word >> (place % 64) & 1 == 0)
+    fn best_seed(&self, orbits: &[Orbit]) -> u8 {
+        let mut costs = self.costs(orbits);
+        loop {
+            let least = costs.iter().copied().min().unwrap_or(NO_SEED);
+            if orbits.is_empty() || least >= NO_SEED {
+                return BUMPED;
+            }
+            let [seed, ..] = least.to_le_bytes();
+            if are_apart(orbits, seed) {
+                return seed;
+            }
+            // A longer shift wraps, too, and moves equal places alike.
+            let pattern = costs.iter_mut().find(|cost| **cost == least);
+            pattern.into_iter().for_each(|cost| *cost = NO_SEED);
+        }
     }
 
-    /// The places below `places` that no head has.
-    fn free(&self, places: u32) -> Vec<u32> {
-        let mut free = Vec::with_capacity(self.bumped.len());
-        for (&word, first) in self.used.iter().zip((0..places).step_by(64)) {
-            let mut left = !word;
-            while left != 0 {
-                free.push(first + left.trailing_zeros());
-                left &= left - 1;
+    /// For each pattern, the seed with the least shift that puts all heads on free places, behind
+    /// the sum of the offsets of these places; [`NO_SEED`] and more if there is none.
+    #[inline(always)]
+    fn costs(&self, orbits: &[Orbit]) -> [u32; PATTERNS] {
+        // A bit for each shift, set if it puts a head on a used place. Seed 0 is no seed.
+        let mut used = [0_u8; PATTERNS];
+        used.first_mut().into_iter().for_each(|used| *used |= 1 << BUMPED);
+        let (mut sums, mut offsets) = ([0; PATTERNS], [0; PATTERNS]);
+        for orbit in orbits {
+            let Some(slice) = self.used.slice(orbit.start) else { return [NO_SEED; PATTERNS] };
+            for (offset, pattern) in offsets.iter_mut().zip(0..) {
+                *offset = orbit.offset(pattern);
+            }
+            sums.iter_mut().zip(&offsets).for_each(|(sum, offset)| *sum += offset);
+            for (used, offset) in used.iter_mut().zip(&offsets) {
+                let byte = slice.get((offset % MAX_SLICE_LEN_PLACES) as usize);
+                *used |= byte.copied().unwrap_or(u8::MAX);
             }
         }
-        free.truncate(free.partition_point(|&place| place < places));
-        free
+        let heads = u32::try_from(orbits.len()).unwrap_or(0);
+        let seeds = (0..).step_by(SHIFTS as usize);
+        let mut costs = [NO_SEED; PATTERNS];
+        for (((cost, used), sum), seed) in costs.iter_mut().zip(used).zip(sums).zip(seeds) {
+            let shift = u32::from(used).trailing_ones();
+            // Eight ones leave no shift.
+            let full = shift / SHIFTS * NO_SEED;
+            *cost = full + ((sum + heads * shift) << SEED_BITS) + seed + shift;
+        }
+        costs
     }
 }
 
-/// Whether `seed` puts the heads of a bucket on different places.
-fn are_distinct(orbits: &[Orbit], seed: u8) -> bool {
+impl Work for Building<'_> {
+    type Output = Self;
+
+    /// Settles every bucket. Compiled for a kernel because the processor tries the patterns of
+    /// a bucket side by side.
+    #[inline(always)]
+    fn run<P: Retrieve>(mut self, _: P) -> Self {
+        let ahead_buckets = AHEAD_BUCKETS.map(|ahead| {
+            let slice_len = self.geometry.slice_mask as usize + 1;
+            usize::from(ahead) * slice_len / MAX_SLICE_LEN_PLACES as usize
+        });
+        let [.., longest] = ahead_buckets;
+        // The number of heads of each bucket, with zeros before the first and behind the last.
+        let mut lens = vec![0_u8; longest];
+        for bucket in 0..self.seeds.len() {
+            let hashes = self.bucket(bucket);
+            lens.push(u8::try_from(hashes.len()).unwrap_or(u8::MAX));
+            if hashes.len() > MAX_BUCKET_LEN_HEADS {
+                self.bump(hashes);
+            }
+        }
+        lens.resize(lens.len() + longest, 0);
+        for turn in 0..self.seeds.len() + longest {
+            for (len, ahead) in (0..).zip(ahead_buckets).skip(1) {
+                if lens.get(turn + ahead) == Some(&len) {
+                    self.settle(turn + ahead - longest);
+                }
+            }
+        }
+        self
+    }
+}
+
+/// Whether `seed` puts the heads of a bucket on different places, without a wrap.
+#[inline(always)]
+fn are_apart(orbits: &[Orbit], seed: u8) -> bool {
     orbits.iter().enumerate().all(|(at, orbit)| {
         let mut before = orbits.iter().take(at);
-        before.all(|other| other.place(seed) != orbit.place(seed))
+        !orbit.wraps(seed) && before.all(|other| other.place(seed) != orbit.place(seed))
     })
 }

@@ -12,6 +12,7 @@
 use crate::Damage;
 use crate::format::Checked;
 use crate::packed::{self, WORD_LEN_BYTES};
+use crate::padding::Padding;
 
 /// The position of one set bit in so many is stored.
 const SAMPLE_LEN_PLACES: u32 = 256;
@@ -77,6 +78,25 @@ impl FreePlaces {
     /// The length of this list.
     pub const fn padded_len_bytes(&self) -> usize {
         Self::len_bytes(self.places, self.count)
+    }
+
+    /// Calls `each` with the bits behind the lower bits, behind the string of bits, and behind the
+    /// positions.
+    pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
+        if self.count == 0 {
+            return;
+        }
+        let lens = Lens::new(self.places, self.count);
+        let count = u64::from(self.count);
+        let upper_bits = u64::from(self.places >> lens.low_bits) + count + 1;
+        let samples_bits = u64::from(self.count.div_ceil(SAMPLE_LEN_PLACES)) * 32;
+        let ends = [self.upper_at, self.samples_at, self.samples_at + lens.samples_bytes];
+        let used = [count * u64::from(lens.low_bits), upper_bits, samples_bits];
+        for ((start, end), used_bits) in
+            [self.low_at, self.upper_at, self.samples_at].into_iter().zip(ends).zip(used)
+        {
+            each(Padding::behind_bits("free places", &(start..end), used_bits));
+        }
     }
 
     /// Appends the list of `free` places, which are sorted and below `places`.

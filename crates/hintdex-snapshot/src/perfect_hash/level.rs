@@ -16,6 +16,12 @@ const MIN_SLICE_LEN_PLACES: u32 = 64;
 /// A table is at least so many times as long as a slice, down to the shortest slice.
 const SLICES_PER_TABLE: u32 = 64;
 
+/// The number of shifts.
+pub(super) const SHIFTS: u32 = 8;
+
+/// The number of patterns.
+pub(super) const PATTERNS: usize = 32;
+
 /// The seed of a bucket whose heads are bumped.
 pub(super) const BUMPED: u8 = 0;
 
@@ -33,18 +39,20 @@ pub(super) struct Geometry {
     pub buckets: u32,
     /// The length of a slice less one; the length is a power of two.
     pub slice_mask: u32,
-    /// How many places a slice can begin at.
-    pub starts: u32,
+    /// The number of heads, and so of places.
+    heads: u32,
 }
 
-/// A head as the places of a bucket see it: seed *s* puts it at
-/// `start + (first + s · step) mod slice length`.
+/// A head as the places of a bucket see it. The upper bits of a seed are a *pattern*, the lower
+/// bits a *shift*, and the seed puts the head at
+/// `start + (first + pattern · step + shift) mod slice length`.
 ///
-/// The step is odd, so a head has as many places as there are seeds, or all of a slice.
+/// A pattern puts each head anywhere in its slice; a shift moves the heads of a bucket together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Orbit {
-    start: u32,
+    pub start: u32,
     first: u32,
+    /// Odd, so that the patterns differ in their places, or have all of a slice.
     step: u32,
     slice_mask: u32,
 }
@@ -52,11 +60,7 @@ pub(super) struct Orbit {
 impl Geometry {
     pub const fn new(number: usize, heads: u32) -> Self {
         let slice_len = slice_len_places(heads);
-        Self {
-            buckets: bucket_count(number, heads),
-            slice_mask: slice_len - 1,
-            starts: heads.saturating_add(1).saturating_sub(slice_len),
-        }
+        Self { buckets: bucket_count(number, heads), slice_mask: slice_len - 1, heads }
     }
 
     /// The bucket of a hash.
@@ -70,8 +74,11 @@ impl Geometry {
     #[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
     pub const fn orbit(&self, hash: u64) -> Orbit {
         let mixed = hash::mixed(hash);
+        // The slice lies around the scaled hash, as far as the table has places there.
+        let start = scaled(hash, self.heads).saturating_sub(self.slice_mask / 2);
+        let last = self.heads.saturating_sub(self.slice_mask + 1);
         Orbit {
-            start: scaled(hash, self.starts),
+            start: if start < last { start } else { last },
             first: mixed as u32,
             step: (mixed >> 32) as u32 | 1,
             slice_mask: self.slice_mask,
@@ -83,19 +90,27 @@ impl Orbit {
     /// The place under `seed`.
     #[inline(always)]
     pub const fn place(&self, seed: u8) -> u32 {
-        let offset = self.first.wrapping_add(self.step.wrapping_mul(seed as u32));
-        self.start + (offset & self.slice_mask)
+        let (pattern, shift) = split(seed);
+        self.start + (self.offset(pattern).wrapping_add(shift) & self.slice_mask)
     }
 
-    /// The places under seeds 1, 2, 3 and so on.
+    /// How far from the start of its slice `pattern` puts the head, without a shift.
     #[inline(always)]
-    pub fn places(&self) -> impl Iterator<Item = u32> {
-        let Self { start, first, step, slice_mask } = *self;
-        let offsets = core::iter::successors(Some(first.wrapping_add(step)), move |offset| {
-            Some(offset.wrapping_add(step))
-        });
-        offsets.map(move |offset| start + (offset & slice_mask))
+    pub const fn offset(&self, pattern: u32) -> u32 {
+        self.first.wrapping_add(self.step.wrapping_mul(pattern)) & self.slice_mask
     }
+
+    /// Whether `seed` shifts the head past the end of its slice, to the start.
+    #[inline(always)]
+    pub const fn wraps(&self, seed: u8) -> bool {
+        let (pattern, shift) = split(seed);
+        self.offset(pattern) + shift > self.slice_mask
+    }
+}
+
+/// The pattern and the shift of a seed.
+const fn split(seed: u8) -> (u32, u32) {
+    (seed as u32 / SHIFTS, seed as u32 % SHIFTS)
 }
 
 impl Level {

@@ -8,6 +8,12 @@
 //! works within a cache. Of the seeds whose places are all free, the builder chooses the
 //! one with the lowest places: later buckets cannot reach those any more.
 //!
+//! Where the paper hashes a head anew for each seed, here a seed is one of 32 *patterns* and
+//! one of eight *shifts*. A pattern puts each head anywhere in its slice, and a shift moves
+//! the heads of a bucket together. So one byte answers which of eight seeds put a head on a
+//! used place, and a bucket of five heads is settled in some 300 ns. The bits are those of 256
+//! independent seeds, within 0.02.
+//!
 //! Some 2 % of the heads fit nowhere and are *bumped* to the next, much smaller level. As
 //! many places stay free, and a sorted list of them turns a number of the next level into
 //! one of these places. What the last level bumps is listed, head by head.
@@ -22,6 +28,7 @@
 mod build;
 mod free_places;
 mod level;
+mod used_places;
 
 #[cfg(test)]
 #[expect(
@@ -140,11 +147,12 @@ impl PerfectHash {
         free.place(bytes, second_free.place(bytes, place)?)
     }
 
-    /// Calls `each` with the padding of the seeds.
+    /// Calls `each` with the padding of the seeds and of the free places.
     pub fn each_padding(&self, each: &mut dyn FnMut(Padding)) {
         [&self.first].into_iter().chain(&self.rest.levels).for_each(|level| {
             each(Padding::of_bytes("seeds", level.padding()));
         });
+        self.rest.free.iter().for_each(|free| free.each_padding(each));
     }
 
     /// The bytes of the seeds, and those of all else.

@@ -1,6 +1,8 @@
+use super::build::build_by;
 use super::*;
 use crate::format::{Checks, DATA_OFFSET_BYTES};
 use crate::hash;
+use crate::kernel::Kernel;
 
 /// A function in memory, as a reader sees it in a file.
 struct Built {
@@ -63,4 +65,33 @@ fn a_head_takes_at_most_two_bits() {
     let bits = is_minimal_and_perfect(&heads, 7).bits_per_head(heads.len());
     println!("{bits:.3} bits a head");
     assert!(bits < 2.0, "{bits} bits a head");
+}
+
+#[test]
+fn every_kernel_builds_the_same_function() {
+    for count in [1, 10, 1000, 30_000] {
+        let mut built = Kernel::all().map(|kernel| {
+            let mut bytes = Vec::new();
+            let counts = build_by(kernel, heads(count, 0), 7, &mut bytes);
+            (counts, bytes)
+        });
+        let portable = built.next().expect("there is a portable kernel");
+        assert!(built.all(|other| other == portable), "{count} heads");
+    }
+}
+
+/// Seeds that no builder writes, among them such as wrap around the end of a slice.
+#[test]
+fn damaged_seeds_return_a_number_in_range() {
+    for count in [1, 2, 9, 40, 200, 5000] {
+        let mut file = vec![0; DATA_OFFSET_BYTES];
+        let counts = build(heads(count, 0), 7, &mut file);
+        for (place, at) in file.iter_mut().skip(DATA_OFFSET_BYTES).zip(0..) {
+            [*place, ..] = hash::mix(at).to_le_bytes();
+        }
+        let damaged = Built::open(file, &counts, 7).expect("the counts are right");
+        for head in heads(1000, 3) {
+            assert!(u64::from(damaged.index(head)) < count, "{count} heads");
+        }
+    }
 }

@@ -24,7 +24,7 @@ impl Snapshot {
         };
         self.shards.each_padding(&mut check);
         if let Some(chain) = &self.chain {
-            chain.each_padding(&mut check);
+            chain.each_padding(&bytes, &mut check);
         }
         shard_records(&self.storage, &self.directory)
             .unwrap_or_default()

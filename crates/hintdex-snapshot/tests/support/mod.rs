@@ -7,6 +7,7 @@
 )]
 
 pub mod answers;
+pub mod chains;
 pub mod golden;
 pub mod repair;
 

@@ -77,7 +77,7 @@ impl EidCipher {
 
     /// The identifier that the beacon sends when its clock shows `clock_s`.
     pub fn eid(&self, clock_s: u32) -> Eid {
-        let mut block = Array(self.plain(self.rotation_of(clock_s.into())));
+        let mut block = Array(identifier_block(self.k, self.rotation_of(clock_s.into())));
         self.temporary(clock_s).encrypt_block(&mut block);
         head(block.0)
     }
@@ -98,12 +98,12 @@ impl EidCipher {
         let mut first = rotations.start;
         while first < rotations.end {
             let end = rotations.end.min((first | of_one_key).saturating_add(1));
-            let temporary = self.temporary(self.wrapped(first));
+            let temporary = self.temporary(wrapped_clock_s(self.k, first));
             let mut blocks = [Array([0; 16]); BLOCKS_AT_ONCE];
             while first < end {
                 let mut used = 0;
                 for (block, rotation) in blocks.iter_mut().zip(first..end) {
-                    block.0 = self.plain(rotation);
+                    block.0 = identifier_block(self.k, rotation);
                     used += 1;
                 }
                 let run = blocks.get_mut(..used).unwrap_or_default();
@@ -128,26 +128,31 @@ impl EidCipher {
         found
     }
 
-    /// The 32 bits of the clock at the beginning of a rotation.
-    const fn wrapped(&self, rotation: u64) -> u32 {
-        let [.., a, b, c, d] = self.clock_of(rotation).to_be_bytes();
-        u32::from_be_bytes([a, b, c, d])
-    }
-
-    /// The block that the temporary key encrypts.
-    const fn plain(&self, rotation: u64) -> [u8; 16] {
-        ((self.k.0 as u128) << 32 | self.wrapped(rotation) as u128).to_be_bytes()
-    }
-
     /// The cipher under the temporary key of a clock value.
     fn temporary(&self, clock_s: u32) -> Aes128Enc {
-        let plain = 0xff_u128 << 32 | u128::from(clock_s >> TEMPORARY_KEY_BITS);
-        let mut key = Array(plain.to_be_bytes());
+        let mut key = Array(temporary_key_block(clock_s));
         self.identity.encrypt_block(&mut key);
         let cipher = Aes128Enc::new(&key);
         zeroize::Zeroize::zeroize(&mut key.0);
         cipher
     }
+}
+
+/// The 32 bits of the clock at the beginning of a rotation.
+pub const fn wrapped_clock_s(k: RotationExponent, rotation: u64) -> u32 {
+    let [.., a, b, c, d] = (rotation << k.get()).to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// The block whose encryption under the identity key is the temporary key of a clock value.
+pub const fn temporary_key_block(clock_s: u32) -> [u8; 16] {
+    (0xff_u128 << 32 | (clock_s >> TEMPORARY_KEY_BITS) as u128).to_be_bytes()
+}
+
+/// The block whose encryption under the temporary key begins with the identifier of a
+/// rotation.
+pub const fn identifier_block(k: RotationExponent, rotation: u64) -> [u8; 16] {
+    ((k.get() as u128) << 32 | wrapped_clock_s(k, rotation) as u128).to_be_bytes()
 }
 
 /// The bytes of a block that the beacon sends.

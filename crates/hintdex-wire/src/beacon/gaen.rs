@@ -74,7 +74,7 @@ impl RpiCipher {
 
     /// The identifier of an interval.
     pub fn rpi(&self, interval: u32) -> Rpi {
-        let mut block = Array(plain(interval));
+        let mut block = Array(identifier_block(interval));
         self.forwards.encrypt_block(&mut block);
         block.0
     }
@@ -86,7 +86,7 @@ impl RpiCipher {
         while first < intervals.end {
             let mut used = 0;
             for (block, interval) in blocks.iter_mut().zip(first..intervals.end) {
-                block.0 = plain(interval);
+                block.0 = identifier_block(interval);
                 used += 1;
             }
             let run = blocks.get_mut(..used).unwrap_or_default();
@@ -106,12 +106,12 @@ impl RpiCipher {
         Aes128Dec::new(self.key.expose().into()).decrypt_block(&mut block);
         let [.., a, b, c, d] = block.0;
         let interval = u32::from_le_bytes([a, b, c, d]);
-        (plain(interval) == block.0).then_some(interval)
+        (identifier_block(interval) == block.0).then_some(interval)
     }
 }
 
 /// The block whose encryption is the identifier of an interval.
-const fn plain(interval: u32) -> [u8; 16] {
+pub const fn identifier_block(interval: u32) -> [u8; 16] {
     let [a, b, c, d] = interval.to_le_bytes();
     [b'E', b'N', b'-', b'R', b'P', b'I', 0, 0, 0, 0, 0, 0, a, b, c, d]
 }

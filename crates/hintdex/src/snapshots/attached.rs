@@ -62,9 +62,9 @@ impl Attached {
         if self.snapshot.params().encoding == Encoding::Chain {
             let points = TableHints(search.table());
             let matched = |index, slot, nonce| {
-                // The key of a retired slot is zero, which anybody can compute hints with.
-                let last_nonce = search.table().scheme().max_nonce();
-                if search.table().has_key(slot) && nonce <= last_nonce {
+                // The key of a retired slot is zero, which anybody can compute hints with. Other
+                // encodings try the expected nonces only.
+                if search.may_match(slot, nonce) {
                     found(index, Match { slot, nonce });
                 }
             };

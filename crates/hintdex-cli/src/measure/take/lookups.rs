@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
-use hintdex::snapshot::{CandidateBatch, ManifestKey, Snapshot};
-use hintdex::wire::{DeviceId, Hint, HintKey, KeyId, KeySource, MasterKey, Slot};
+use hintdex::snapshot::{CandidateBatch, Encoding, ManifestKey, PointHints, Snapshot};
+use hintdex::wire::{DeviceId, Hint, HintKey, KeyId, KeySource, MasterKey, Nonce, Slot};
 use hintdex::{MIN_GROUP_LEN_SLOTS, Station, confirm_candidates, snapshot};
 use hintdex_scan::KeyTable;
 use rayon::prelude::*;
@@ -89,10 +89,16 @@ pub fn snapshot(args: &TakeArgs, before_bytes: u64) -> Result<(), Failure> {
     }
     let stats = snapshot.stats();
     let mut candidates = CandidateBatch::default();
-    let single = |hint: &Hint| confirm_one(&snapshot, &table, hint);
-    let batch = |hints: &[Hint]| confirm_many(&snapshot, &table, hints, &mut candidates);
     let work = Work { sample: &sample, args, tries: stats.tries };
-    let mut measured = work.measure(single, batch, BATCH_LEN_HINTS)?;
+    let mut measured = if snapshot.params().encoding == Encoding::Chain {
+        let single = |hint: &Hint| count_points(&snapshot, &table, std::slice::from_ref(hint)) == 1;
+        let batch = |hints: &[Hint]| count_points(&snapshot, &table, hints);
+        work.measure(single, batch, BATCH_LEN_HINTS)?
+    } else {
+        let single = |hint: &Hint| confirm_one(&snapshot, &table, hint);
+        let batch = |hints: &[Hint]| confirm_many(&snapshot, &table, hints, &mut candidates);
+        work.measure(single, batch, BATCH_LEN_HINTS)?
+    };
     measured.memory = memory_now(before_bytes, Some(path))?;
     let section = |section: &snapshot::Section| (section.name.to_owned(), section.bytes);
     print_and_wait(&Measurement {
@@ -100,6 +106,7 @@ pub fn snapshot(args: &TakeArgs, before_bytes: u64) -> Result<(), Failure> {
         bytes: stats.bytes,
         sections: stats.sections.iter().map(section).collect(),
         tries: stats.tries,
+        evaluations: stats.evaluations.unwrap_or(0),
         open_ms,
         read_bytes: memory::read_from_disk_bytes() - read_before,
         ..measured
@@ -149,6 +156,28 @@ fn confirm_many(
     let search = table.within(|_| 0..0);
     confirm_candidates(candidates, &search, hints, |_, _| found += 1);
     found
+}
+
+/// How many of `hints` a chain and the keys resolve.
+fn count_points(chain: &Snapshot, table: &KeyTable, hints: &[Hint]) -> usize {
+    let mut found = 0;
+    let looked_up = chain.points(&TableHints(table), hints, |_, _, _| found += 1);
+    looked_up.map_or(0, |()| found)
+}
+
+/// The hints of points, by a table of keys.
+struct TableHints<'t>(&'t KeyTable);
+
+impl PointHints for TableHints<'_> {
+    #[inline]
+    fn prefetch(&self, slot: Slot) {
+        self.0.prefetch(slot);
+    }
+
+    #[inline]
+    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+        self.0.hints(points, hints);
+    }
 }
 
 /// The hint keys of a fleet whose slot numbers are its ids.

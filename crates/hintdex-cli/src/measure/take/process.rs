@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hintdex::snapshot::Dial;
+use hintdex::snapshot::{Dial, Encoding};
 use hintdex::wire::MasterKey;
 use hintdex::{Durability, StationOptions};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub struct Measurement {
     pub bytes: u64,
     pub sections: BTreeMap<String, u64>,
     pub tries: u32,
+    /// Hints computed for a lookup in a chain; 0 for the other forms.
+    pub evaluations: u32,
     /// Wall and processor time of the work, without opening and closing.
     pub wall_s: f64,
     pub cpu_s: f64,
@@ -60,9 +62,12 @@ pub fn options(run: &RunArgs) -> StationOptions {
     }
 }
 
-/// The dial of a snapshot of `--tries`.
+/// The dial of a snapshot of `--encoding`.
 pub const fn dial(args: &TakeArgs) -> Dial {
-    Dial::Tries(args.tries)
+    match args.encoding {
+        Encoding::Chain => Dial::Evaluations(args.evaluations),
+        _ => Dial::Tries(args.tries),
+    }
 }
 
 /// The memory of this process now, or why it is not known.
