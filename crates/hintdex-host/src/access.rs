@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 ///
 /// A snapshot, a window of beacons or a state links the hints of a device without any key,
 /// so each of these is its owner's alone. The message names the remedy.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposed {
     path: PathBuf,
