@@ -19,6 +19,8 @@ use crate::{BuildError, ManifestKey, SnapshotParams};
 
 /// The estimated size of a file. It is within 2 % of the real size from about ten thousand
 /// hints on. With fewer hints, the sizes of bumped layers and of duplicates vary more.
+///
+/// See the example of [`SampleShard`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotEstimate {
     /// The length of the file in bytes.
@@ -37,7 +39,7 @@ pub struct SnapshotEstimate {
 /// shard.
 ///
 /// ```
-/// use hintdex_snapshot::{Dial, Encoding, SampleShard, SnapshotParams};
+/// use hintdex_snapshot::{Dial, Encoding, SampleShard, SnapshotEstimate, SnapshotParams};
 /// # use hintdex_wire::HintScheme;
 /// # let params = SnapshotParams {
 /// #     encoding: Encoding::Ribbon, dial: Dial::Tries(32), check_bits: 0,
@@ -46,7 +48,7 @@ pub struct SnapshotEstimate {
 /// #     time_unix_s: 0..0,
 /// # };
 /// // Ten hints of each of 10,000 slots: a little more than 9 bits a hint.
-/// let estimate = SampleShard::new(&params, 100_000)?.build()?;
+/// let estimate: SnapshotEstimate = SampleShard::new(&params, 100_000)?.build()?;
 /// assert!((112_500..130_000).contains(&estimate.bytes));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
