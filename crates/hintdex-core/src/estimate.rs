@@ -22,6 +22,8 @@ use crate::progress::Progress;
 const SAMPLE_LEN_HINTS: u64 = 1 << 18;
 
 /// The expected size of a fleet's window.
+///
+/// See the example of [`LiveIndex`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowEstimate {
     /// Live hints of the fleet.
