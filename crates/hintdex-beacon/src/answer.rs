@@ -4,7 +4,7 @@ use hintdex_wire::{DeviceId, Slot};
 
 /// How a beacon was found.
 ///
-/// See the example of [`Resolver`].
+/// See the example of [`Resolver`](crate::Resolver).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
@@ -32,7 +32,7 @@ impl Source {
 
 /// A beacon that sends what was heard.
 ///
-/// See the example of [`Resolver`].
+/// See the example of [`Resolver`](crate::Resolver).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identification {
     /// Whose it is.

@@ -11,7 +11,7 @@ use hintdex_wire::DeviceId;
 
 /// Why the folder was not opened, changed or asked.
 ///
-/// See the example of [`Import`].
+/// See the example of [`Import`](crate::Import).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

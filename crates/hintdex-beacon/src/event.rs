@@ -7,7 +7,7 @@ use hintdex_wire::DeviceId;
 
 /// Something the owner of the beacons should know of. Prints as one line.
 ///
-/// See the example of [`Resolver`].
+/// See the example of [`Resolver`](crate::Resolver).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

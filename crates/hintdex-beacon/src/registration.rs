@@ -50,7 +50,7 @@ pub enum Rule {
 
 /// How many intervals of ten minutes a daily key is good for: 1 to 144.
 ///
-/// See the example of [`Import`].
+/// See the example of [`Import`](crate::Import).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RollingPeriod(u8);
 
@@ -80,7 +80,7 @@ impl Default for RollingPeriod {
 
 /// A scheme of identifiers. Its number and its name never change meaning.
 ///
-/// See the example of [`Import`].
+/// See the example of [`Import`](crate::Import).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Eddystone-EID.
@@ -146,7 +146,7 @@ pub const MAX_MEASURED_AGE_S: u64 = 20 * 366 * 86_400;
 
 /// Why a beacon was not registered.
 ///
-/// See the example of [`Import`].
+/// See the example of [`Import`](crate::Import).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -13,7 +13,7 @@ use crate::encoding::{CandidateSet, Several};
 /// always returns one. For several ranges, the state of the decoder is about 64 bytes on
 /// the heap.
 ///
-/// See the example of [`Snapshot`].
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Debug)]
 pub struct Candidates<'s> {
     /// The first range. Two fields, because the compiler would pack a `Range` into one
@@ -58,7 +58,7 @@ impl Iterator for Candidates<'_> {
 ///
 /// Reuse a batch for the next lookups: its memory stays allocated.
 ///
-/// See the example of [`Snapshot`].
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Debug, Default)]
 pub struct CandidateBatch {
     ranges: Vec<Range<u32>>,

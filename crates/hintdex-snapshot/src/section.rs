@@ -2,7 +2,7 @@
 
 /// A part of the file and its length.
 ///
-/// See the example of [`Snapshot`].
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section {
     /// What the part holds, for instance `rows` or `block checks`.

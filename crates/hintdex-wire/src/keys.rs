@@ -11,7 +11,7 @@ use crate::{KeyId, mac};
 
 /// The key under which a device's hints are computed. Zeroized on drop, redacted in `Debug`.
 ///
-/// See the [example of the crate](crate).
+/// See the example of [`Packet`](crate::Packet).
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct HintKey([u8; 16]);
 
@@ -43,7 +43,7 @@ impl HintKey {
 /// AES-128-CTR with the first half, HMAC-SHA256 with the second.
 /// Zeroized on drop, redacted in `Debug`.
 ///
-/// See the example of [`Packet`].
+/// See the example of [`Packet`](crate::Packet).
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct PacketKey {
     cipher: [u8; 16],

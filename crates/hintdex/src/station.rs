@@ -32,6 +32,42 @@ const SNAPSHOT_LOOKAHEADS: u32 = 4;
 /// reference.
 ///
 /// See the [crate documentation](crate) for an example.
+///
+/// ```
+/// use hintdex::{Malformed, Received, ScanStats, Station, StationOptions, Ticket, Unknown, Verdict};
+/// # use hintdex::wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, Sealer};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let dir = folder.path().join("fleet");
+/// # let params = hintdex::Params::counters(HintScheme::Aes128, 16);
+/// # use hintdex::DeviceRange;
+/// // No time for scans while packets come in.
+/// let options = StationOptions { scan_core_share: 0.0, ..StationOptions::default() };
+/// let station = Station::create(&dir, None, params, &options)?;
+/// station.provision(&[DeviceRange::new(DeviceId(0), 100)], None)?;
+///
+/// # let (keys, id) = (station.key_source(), KeyId::first(DeviceId(42)));
+/// # let (hint_key, packet_key) = (keys.hint_key(id).unwrap(), keys.packet_key(id).unwrap());
+/// # let mut packet = [0; 64];
+/// # let len = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, 900)
+/// #     .seal(b"21.5 C", &mut packet)
+/// #     .unwrap();
+/// # let packet = &packet[..len];
+/// // Device 42 was away for 900 packets, so the index does not have its hint.
+/// let heard = Received { packet, at_unix_s: 1_764_000_000 };
+/// let noise = Received { packet: b"noise", ..heard };
+/// let verdicts = station.decode_received(&[heard, noise])?;
+/// let Verdict::Unknown(Unknown::ScanBudget { ticket }) = verdicts[0] else { panic!() };
+/// let too_short = Malformed::TooShort { len_bytes: 5, least_bytes: 24 };
+/// assert_eq!(verdicts[1], Verdict::Malformed(too_short));
+///
+/// // At the end of the input, every key is tried.
+/// let waiting: Vec<(Ticket, Verdict)> = station.scan_all_waiting()?;
+/// assert_eq!(waiting[0].0, ticket);
+/// assert!(matches!(waiting[0].1, Verdict::Accepted { nonce: 900, .. }));
+/// let ScanStats { hints, found, .. } = station.scan_stats();
+/// assert_eq!((hints, found), (1, 1));
+/// # Ok::<(), hintdex::Error>(())
+/// ```
 pub struct Station {
     pub(crate) index: Arc<LiveIndex>,
     pub(crate) keys: Arc<FleetKeys>,
@@ -273,6 +309,31 @@ impl Station {
     /// Costs the computation of every hint and about 0.1 µs more for each. `report` counts
     /// hints.
     ///
+    /// ```
+    /// use hintdex::snapshot::{Dial, Encoding};
+    /// use hintdex::{RebuildOptions, Station, StationOptions};
+    /// # use hintdex::DeviceRange;
+    /// # use hintdex::wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, Sealer};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let dir = folder.path().join("fleet");
+    /// # let params = hintdex::Params::counters(HintScheme::Aes128, 16);
+    /// # let station = Station::create(&dir, None, params, &StationOptions::default())?;
+    /// # station.provision(&[DeviceRange::new(DeviceId(0), 1000)], None)?;
+    /// # let path = folder.path().join("coming.hdx");
+    ///
+    /// // The next 100 hints of every device, without a hint in the file.
+    /// let options = RebuildOptions {
+    ///     encoding: Encoding::Chain,
+    ///     dial: Dial::Evaluations(16),
+    ///     horizon_nonces: 100,
+    ///     ..RebuildOptions::default()
+    /// };
+    /// let report = station.rebuild(&path, &options, None)?;
+    /// assert_eq!(report.hints, 100_000);
+    /// station.attach(&path)?;
+    /// # Ok::<(), hintdex::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Rebuild`], and for a chain [`Error::Index`] if the key source lacks a key.
     pub fn rebuild(
@@ -309,6 +370,29 @@ impl Station {
     }
 
     /// The contents of the index, and its bytes on disk and in memory.
+    ///
+    /// ```
+    /// use hintdex::{Durability, Report, Section, Station, StationOptions, Stats, Verified};
+    /// # use hintdex::DeviceRange;
+    /// # use hintdex::wire::{DeviceId, HintScheme};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let dir = folder.path().join("fleet");
+    /// # let params = hintdex::Params::counters(HintScheme::Aes128, 16);
+    /// let options =
+    ///     StationOptions { durability: Durability::ProcessCrash, ..StationOptions::default() };
+    /// let station = Station::create(&dir, None, params, &options)?;
+    /// let show: Report<'_> = &|done, total| eprintln!("{done} of {total}");
+    /// station.provision(&[DeviceRange::new(DeviceId(0), 1000)], Some(show))?;
+    ///
+    /// let Stats { slots, entries, sections, .. } = station.stats()?;
+    /// assert_eq!((slots, entries), (1000, 16_000));
+    /// for Section { name, disk_bytes, .. } in sections {
+    ///     println!("{name}: {disk_bytes} bytes");
+    /// }
+    /// let Verified { rows, .. } = station.verify(None)?;
+    /// assert!(rows > 0);
+    /// # Ok::<(), hintdex::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Index`].

@@ -80,7 +80,7 @@ use crate::section::Section;
 ///
 /// A lookup or a build asks for some tens of hints at a time, from several threads.
 ///
-/// See the example of [`Snapshot::points`].
+/// See the example of [`Snapshot::points`](crate::Snapshot::points).
 pub trait PointHints: Sync {
     /// Starts loading the hint key of `slot`. Changes no result.
     fn prefetch(&self, slot: Slot);
