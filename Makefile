@@ -24,7 +24,7 @@ build: setup
 demo: build
 	@tools/demo.sh
 
-# make lint    formatting, clippy without a warning, sizes, module circles, wire for Cortex-M4, links and prose
+# make lint    formatting, clippy without a warning, sizes, module circles, wire for Cortex-M4, links, prose, examples of public items
 lint: setup
 	$(CARGO) fmt --all --check
 	tools/with-ccache.sh $(CARGO) clippy --release --workspace --all-targets -- -D warnings
@@ -34,6 +34,9 @@ lint: setup
 	CARGO="$(CARGO)" tools/check-firmware.sh
 	tools/draw-docs.py check
 	tools/check-docs.py lint
+	RUSTDOCFLAGS="-D warnings" tools/with-ccache.sh $(CARGO) doc --release --workspace --no-deps
+	tools/check-examples.py --self-test
+	tools/check-examples.py
 
 # make docs-check  runs every command of README.md and docs/guide, and compares the output
 docs-check: build

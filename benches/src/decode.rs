@@ -9,9 +9,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use hintdex::{Station, StationOptions, Verdict};
+use hintdex::{Station, Verdict};
 use hintdex_benches::fleet::{Fleet, PACKETS_PER_BATCH, Traffic, station_options};
-use hintdex_benches::random::fold;
+use hintdex_benches::hash::fold;
 use hintdex_benches::table::{self, Goal, Ratios};
 use hintdex_benches::turns::{Clock, Stopwatch, Times, Took};
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};

@@ -9,7 +9,7 @@ use hintdex_wire::{
 use rayon::prelude::*;
 
 use crate::Failure;
-use crate::random::Random;
+use hintdex_host::SplitMix64;
 
 /// The length of every payload: the longest the setting knows.
 pub const PAYLOAD_LEN_BYTES: usize = 20;
@@ -37,7 +37,7 @@ impl Fleet {
     /// The secret its keys are derived from, the same for the same seed.
     pub fn secret(&self) -> [u8; 32] {
         let mut secret = [0; 32];
-        Random::new(self.seed).fill(&mut secret);
+        SplitMix64::new(self.seed).fill(&mut secret);
         secret
     }
 
@@ -115,7 +115,7 @@ pub fn station_options(memory_bytes: usize) -> StationOptions {
 #[derive(Clone, Debug)]
 pub struct Traffic {
     next_nonces: Vec<u32>,
-    random: Random,
+    random: SplitMix64,
 }
 
 impl Traffic {
@@ -123,7 +123,7 @@ impl Traffic {
     pub fn new(devices: u32, seed: u64) -> Self {
         Self {
             next_nonces: vec![0; devices as usize],
-            random: Random::new(seed ^ 0x0072_6164_696f),
+            random: SplitMix64::new(seed ^ 0x0072_6164_696f),
         }
     }
 
@@ -134,11 +134,16 @@ impl Traffic {
     }
 
     fn next_sender(&mut self) -> Option<Sender> {
-        let device = self.random.below(u32::try_from(self.next_nonces.len()).unwrap_or(u32::MAX));
+        let device =
+            self.random.below_u32(u32::try_from(self.next_nonces.len()).unwrap_or(u32::MAX));
         let next = self.next_nonces.get_mut(device as usize)?;
         let nonce = *next;
         *next += 1;
-        Some(Sender { device: DeviceId(device), nonce: nonce.into(), noise: self.random.next() })
+        Some(Sender {
+            device: DeviceId(device),
+            nonce: nonce.into(),
+            noise: self.random.next_u64(),
+        })
     }
 }
 
@@ -154,7 +159,7 @@ impl Sender {
         let (hint_key, packet_key) = (keys.hint_key(id)?, keys.packet_key(id)?);
         let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, self.nonce);
         let mut payload = [0; PAYLOAD_LEN_BYTES];
-        Random::new(self.noise).fill(&mut payload);
+        SplitMix64::new(self.noise).fill(&mut payload);
         let mut packet = vec![0; sealer.packet_len_bytes(PAYLOAD_LEN_BYTES)];
         sealer.seal(&payload, &mut packet).ok()?;
         Some(packet)

@@ -18,8 +18,8 @@
 #![forbid(unsafe_code)]
 
 pub mod fleet;
+pub mod hash;
 pub mod machine;
-pub mod random;
 pub mod table;
 pub mod turns;
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use hintdex_benches::fleet::Fleet;
-use hintdex_benches::random::{Random, fold};
+use hintdex_benches::hash::fold;
 use hintdex_benches::table::{self, Goal, Ratios};
 use hintdex_benches::turns::{Arm, Clock, Turns, measure};
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};
 use hintdex_core::{LiveIndex, Options};
+use hintdex_host::SplitMix64;
 use hintdex_wire::{Hint, MasterKey};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME,
@@ -110,9 +111,9 @@ pub fn run(args: &Args) -> Outcome {
 
 /// Random hints to look up.
 fn samples(hints: &[Hint], count: usize, seed: u64) -> Vec<Hint> {
-    let mut random = Random::new(seed);
+    let mut random = SplitMix64::new(seed);
     let end = u32::try_from(hints.len()).unwrap_or(u32::MAX);
-    (0..count).filter_map(|_| hints.get(random.below(end) as usize).copied()).collect()
+    (0..count).filter_map(|_| hints.get(random.below_u32(end) as usize).copied()).collect()
 }
 
 /// Foreign candidates are a matter of the layout, so only whether there was one

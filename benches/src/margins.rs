@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use clap::Args as ClapArgs;
 use hintdex_benches::fleet::{Fleet, PAYLOAD_LEN_BYTES};
-use hintdex_benches::random::{Random, fold};
+use hintdex_benches::hash::fold;
 use hintdex_benches::table;
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};
 use hintdex_core::{LiveIndex, Options, Params};
+use hintdex_host::SplitMix64;
 use hintdex_scan::{KeyTable, Match};
 use hintdex_wire::{
     DeviceId, Hint, HintKey, HintScheme, KeyId, KeySource, MAX_HINT_LEN_BYTES, MasterKey, Packet,
@@ -74,7 +75,7 @@ pub fn run(args: &Args) -> Outcome {
         args.seed,
     );
     let keys = MasterKey::new(&fleet.secret());
-    let mut random = Random::new(args.seed ^ 0x6d61_7267_696e);
+    let mut random = SplitMix64::new(args.seed ^ 0x6d61_7267_696e);
     let mut rows = Vec::new();
     for len_bytes in [4, 6, 12] {
         rows.extend(truncated(&fleet, len_bytes, &keys, &work, &mut random)?);
@@ -82,13 +83,13 @@ pub fn run(args: &Args) -> Outcome {
     for (scheme, hints) in
         [(HintScheme::Speck64, work.scanned_speck), (HintScheme::Aes128, work.scanned_aes)]
     {
-        let passed = through_scan(&table_of(&fleet, scheme, &keys)?, hints, random.next());
+        let passed = through_scan(&table_of(&fleet, scheme, &keys)?, hints, random.next_u64());
         let expected = hints as f64 * f64::from(devices) * chance(scheme);
         let what = format!("{scheme}: false devices of hints, every key tried");
         rows.push(Seen { what, tries: hints as f64, passed, expected });
     }
     let device = Match { slot: Slot(0), nonce: 0 };
-    let passed = tags_of(&[device], HintScheme::Aes128, &keys, work.tags, random.next());
+    let passed = tags_of(&[device], HintScheme::Aes128, &keys, work.tags, random.next_u64());
     let what = format!("tags under one key, {DRAWN_TAG_BITS} bits of them random");
     let tries = f64::from(work.tags);
     rows.push(Seen { what, tries, passed, expected: tries * tag_chance() });
@@ -103,7 +104,7 @@ fn truncated(
     len_bytes: usize,
     keys: &MasterKey,
     work: &Work,
-    random: &mut Random,
+    random: &mut SplitMix64,
 ) -> Result<Vec<Seen>, Failure> {
     let scheme = scheme_of(len_bytes)?;
     let folder = tempfile::tempdir()?;
@@ -112,14 +113,14 @@ fn truncated(
     let index = LiveIndex::create(&path, Arc::new(keys.clone()), params, &Options::default())?;
     index.provision(&[fleet.range()], None)?;
     let table = table_of(fleet, scheme, keys)?;
-    let (named, found) = through_index(&index, &table, work.hints, random.next())?;
+    let (named, found) = through_index(&index, &table, work.hints, random.next_u64())?;
     let tries = work.hints as f64;
     let expected = tries * fleet.hint_count() as f64 * chance(scheme);
     println!("{scheme}: the index named {:.6} slots a random hint.\n", named as f64 / tries);
     let what = format!("{scheme}: false devices of hints, by index and keys");
     let mut rows = vec![Seen { what, tries, passed: found.len(), expected }];
     if scheme.len_bytes() == TruncatedLen::MIN.bytes() {
-        let passed = tags_of(&found, scheme, keys, work.tags_each, random.next());
+        let passed = tags_of(&found, scheme, keys, work.tags_each, random.next_u64());
         let tags_each = f64::from(work.tags_each);
         let what = format!("{scheme} and {DRAWN_TAG_BITS} bits of tag: packets that pass");
         let expected = expected * tags_each * tag_chance();
@@ -153,7 +154,7 @@ fn through_index(
     let scheme = table.scheme();
     let now = index.now_s()..=index.now_s();
     let search = table.within(|slot| index.expected_nonces(slot, &now));
-    let one_call = |random: &mut Random| -> Result<(usize, Vec<Match>), Failure> {
+    let one_call = |random: &mut SplitMix64| -> Result<(usize, Vec<Match>), Failure> {
         let hints = random_hints(scheme, HINTS_PER_CALL, random);
         let candidates = index.candidates_batch(&hints)?;
         let named = hints.iter().zip(&candidates);
@@ -181,7 +182,7 @@ fn through_index(
 
 /// How many devices random hints fit when every key is tried.
 fn through_scan(table: &KeyTable, hints: usize, seed: u64) -> usize {
-    let mut random = Random::new(seed);
+    let mut random = SplitMix64::new(seed);
     let passes = (0..hints / HINTS_PER_PASS).map(|_| {
         let hints = random_hints(table.scheme(), HINTS_PER_PASS, &mut random);
         table.confirm_all(&hints).iter().map(Vec::len).sum::<usize>()
@@ -214,7 +215,7 @@ fn tags_of_one(
     scheme: HintScheme,
     keys: &MasterKey,
     tags: u32,
-    mut random: Random,
+    mut random: SplitMix64,
 ) -> Option<usize> {
     // Devices were provisioned from 0 on, so that slots are their numbers.
     let id = KeyId::first(DeviceId(device.slot.0));
@@ -234,7 +235,7 @@ fn tags_of_one(
     Some(passed)
 }
 
-fn random_hints(scheme: HintScheme, count: usize, random: &mut Random) -> Vec<Hint> {
+fn random_hints(scheme: HintScheme, count: usize, random: &mut SplitMix64) -> Vec<Hint> {
     let draw = |_| {
         let mut bytes = [0; MAX_HINT_LEN_BYTES];
         random.fill(&mut bytes);
@@ -244,8 +245,8 @@ fn random_hints(scheme: HintScheme, count: usize, random: &mut Random) -> Vec<Hi
 }
 
 /// The numbers of one task, whichever thread runs it.
-fn of_task(seed: u64, task: u64) -> Random {
-    Random::new(fold(seed, task))
+fn of_task(seed: u64, task: u64) -> SplitMix64 {
+    SplitMix64::new(fold(seed, task))
 }
 
 /// The chance that one key confirms a random hint for one nonce it may be of.

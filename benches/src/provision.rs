@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::Args as ClapArgs;
 use hashbrown::HashMap;
 use hintdex_benches::fleet::Fleet;
-use hintdex_benches::random::fold;
+use hintdex_benches::hash::fold;
 use hintdex_benches::table::{self, Goal, Ratios};
 use hintdex_benches::turns::{Clock, Stopwatch, Times, Took};
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};

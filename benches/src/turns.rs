@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::random::fold;
+use crate::hash::fold;
 
 /// What something took, by both clocks.
 #[derive(Clone, Copy, Debug, Default)]

@@ -17,10 +17,10 @@ use hintdex::wire::{
 };
 use hintdex::{DeviceRange, Durability, Params};
 use hintdex_benches::fleet::Fleet;
-use hintdex_benches::random::Random;
 use hintdex_benches::table::{self, Figures, Goal};
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};
 use hintdex_core::{Arrival, LiveIndex, Options};
+use hintdex_host::SplitMix64;
 
 /// When it begins: the beginning of an hour.
 const START_UNIX_S: u64 = 1_795_392_000;
@@ -94,9 +94,9 @@ fn busy(rolls: u64) -> Outcome {
     std::thread::scope(|scope| {
         for seed in 0..2 {
             scope.spawn(move || {
-                let mut random = Random::new(seed);
+                let mut random = SplitMix64::new(seed);
                 while Instant::now() < until {
-                    std::hint::black_box((0..1 << 16).fold(0, |sum, _| sum ^ random.next()));
+                    std::hint::black_box((0..1 << 16).fold(0, |sum, _| sum ^ random.next_u64()));
                 }
             });
         }
@@ -160,7 +160,7 @@ impl Scene {
 
     fn look_up(&self, is_over: &AtomicBool) -> Result<Waits, Failure> {
         let mut waits = Waits::default();
-        let mut random = Random::new(self.seed);
+        let mut random = SplitMix64::new(self.seed);
         let mut bytes = [0; 16];
         let mut not_run = not_run()?;
         while !is_over.load(Ordering::Relaxed) {

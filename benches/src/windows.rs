@@ -19,10 +19,10 @@ use hintdex::wire::{
 };
 use hintdex::{DeviceRange, Durability, Params, Station, StationOptions};
 use hintdex_benches::fleet::Fleet;
-use hintdex_benches::random::Random;
 use hintdex_benches::table::{self, Figures, Goal};
 use hintdex_benches::turns::Stopwatch;
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome, machine};
+use hintdex_host::SplitMix64;
 
 /// When it begins: the beginning of an hour.
 const START_UNIX_S: u64 = 1_795_392_000;
@@ -263,13 +263,13 @@ fn take_ours(fleet: &Fleet, lean: bool) -> Result<Cost, Failure> {
 /// Values of random beacons that may come at a step, and whose they are.
 fn values(fleet: &Fleet, step: u64) -> (Vec<Hint>, Vec<u32>) {
     let master = MasterKey::new(&fleet.secret());
-    let mut random = Random::new(fleet.seed ^ step);
+    let mut random = SplitMix64::new(fleet.seed ^ step);
     let count = LOOKUPS.min(fleet.devices as usize);
     (0..count)
         .filter_map(|_| {
-            let device = random.below(fleet.devices);
+            let device = random.below_u32(fleet.devices);
             let key = master.hint_key(KeyId::first(DeviceId(device)))?;
-            let step = step + u64::from(random.below(3)) - 1;
+            let step = step + u64::from(random.below_u32(3)) - 1;
             Some((HintCipher::new(HintScheme::Aes128, &key).hint(step)?, device))
         })
         .unzip()

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use hintdex_host::SplitMix64;
 use hintdex_snapshot::{Builder, Dial, Encoding, HintSource, ManifestKey, SnapshotParams};
 use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Slot};
 
@@ -114,10 +115,7 @@ pub const fn manifest_key() -> ManifestKey {
     ManifestKey::from_bytes([7; 32])
 }
 
-/// Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
+/// The first pseudo-random number of seed `x`.
 pub const fn scramble(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ x >> 31
+    SplitMix64::new(x).next_u64()
 }

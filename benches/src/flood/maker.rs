@@ -4,7 +4,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use hintdex_benches::fleet::{Fleet, PAYLOAD_LEN_BYTES};
-use hintdex_benches::random::Random;
+use hintdex_host::SplitMix64;
 use hintdex_wire::{DeviceId, HintScheme, KeyId, KeySource, Sealer};
 
 /// Packets of a batch when there is garbage to fill it with.
@@ -44,7 +44,7 @@ pub struct Real {
 /// Makes garbage, and what devices send.
 pub struct Maker<'a> {
     keys: &'a dyn KeySource,
-    random: Random,
+    random: SplitMix64,
     /// How many packets each device has sent.
     sent: Vec<u32>,
 }
@@ -52,7 +52,7 @@ pub struct Maker<'a> {
 impl<'a> Maker<'a> {
     /// One whose devices sent nothing yet.
     pub fn new(fleet: &Fleet, keys: &'a dyn KeySource) -> Self {
-        let random = Random::new(fleet.seed ^ 0x0066_6c6f_6f64);
+        let random = SplitMix64::new(fleet.seed ^ 0x0066_6c6f_6f64);
         Self { keys, random, sent: vec![0; fleet.devices as usize] }
     }
 
@@ -84,7 +84,7 @@ impl<'a> Maker<'a> {
             Batch { bytes: Vec::new(), packets: Vec::with_capacity(len), real: Vec::new() };
         for (at, left) in (1..=len).rev().enumerate() {
             let first = batch.bytes.len();
-            let draw = self.random.below(u32::try_from(left).unwrap_or(u32::MAX));
+            let draw = self.random.below_u32(u32::try_from(left).unwrap_or(u32::MAX));
             let sealed = if (draw as usize) < due.len() { self.seal() } else { None };
             match due.as_slice().first().copied().zip(sealed) {
                 Some((when, (packet, leapt))) => {
@@ -102,13 +102,13 @@ impl<'a> Maker<'a> {
     /// Appends 24 to 60 random bytes.
     fn garbage(&mut self, bytes: &mut Vec<u8>) {
         let first = bytes.len();
-        bytes.resize(first + 24 + self.random.below(37) as usize, 0);
+        bytes.resize(first + 24 + self.random.below_u32(37) as usize, 0);
         self.random.fill(bytes.get_mut(first..).unwrap_or_default());
     }
 
     /// The next packet of a random device, and whether it leapt.
     fn seal(&mut self) -> Option<(Vec<u8>, bool)> {
-        let device = self.random.below(u32::try_from(self.sent.len()).unwrap_or(u32::MAX));
+        let device = self.random.below_u32(u32::try_from(self.sent.len()).unwrap_or(u32::MAX));
         let sent = self.sent.get_mut(device as usize)?;
         let leaps = device.is_multiple_of(LEAPERS_ONE_OF);
         let nonce = if leaps { (u64::from(*sent) + 1) * LEAP_NONCES } else { (*sent).into() };

@@ -18,6 +18,7 @@ use hintdex_beacon::wire::{DeviceId, HintKey};
 use hintdex_beacon::{
     Identifier, Import, ManualClock, Options, Registration, Resolver, Rule, Sighting,
 };
+use hintdex_host::SplitMix64;
 use rustix::time::{ClockId, clock_gettime};
 
 const NOW: u64 = 1_764_000_000;
@@ -105,7 +106,7 @@ fn main() -> Outcome {
 
 /// Resolves sightings in batches, and checks every answer.
 fn resolve(resolver: &mut Resolver, fleet: &Fleet, args: &Args) -> Outcome {
-    let mut random = Random(args.seed ^ 1);
+    let mut random = SplitMix64::new(args.seed ^ 1);
     // Once around, so that the first arm does not pay for touching the pages.
     let arms = [
         ("untimed", args.foreign_percent),
@@ -119,12 +120,12 @@ fn resolve(resolver: &mut Resolver, fleet: &Fleet, args: &Args) -> Outcome {
         while done < args.sightings {
             let heard: Vec<_> = (0..BATCH)
                 .map(|_| {
-                    if random.next() % 100 < *percent {
-                        let identifier = Identifier::Eid(random.next().to_be_bytes());
+                    if random.next_u64() % 100 < *percent {
+                        let identifier = Identifier::Eid(random.next_u64().to_be_bytes());
                         return (None, Sighting { identifier, time_unix_s: NOW });
                     }
-                    let device = random.below(args.beacons);
-                    let at = NOW + u64::from(random.below(3600));
+                    let device = random.below_u32(args.beacons);
+                    let at = NOW + u64::from(random.below_u32(3600));
                     (Some(DeviceId(device)), fleet.sighting(device, at))
                 })
                 .collect();
@@ -186,15 +187,13 @@ struct Fleet {
 impl Fleet {
     /// Key, exponent, offset and drift of a beacon.
     fn beacon(&self, device: u32) -> (HintKey, RotationExponent, i64, i64) {
-        let mut random = Random(self.seed ^ u64::from(device).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut random = SplitMix64::at(self.seed, u64::from(device) << 8);
         let mut key = [0; 16];
-        let (first, last) = key.split_at_mut(8);
-        first.copy_from_slice(&random.next().to_le_bytes());
-        last.copy_from_slice(&random.next().to_le_bytes());
+        random.fill(&mut key);
         let exponents = u32::from(16 - self.least_k.min(15));
-        let k = self.least_k.min(15) + u8::try_from(random.below(exponents)).unwrap_or(0);
-        let offset = 1_600_000_000 + i64::from(random.below(150_000_000));
-        let drift_ppm = i64::from(random.below(301)) - 150;
+        let k = self.least_k.min(15) + u8::try_from(random.below_u32(exponents)).unwrap_or(0);
+        let offset = 1_600_000_000 + i64::from(random.below_u32(150_000_000));
+        let drift_ppm = i64::from(random.below_u32(301)) - 150;
         let k = RotationExponent::new(k).unwrap_or(RotationExponent::MAX);
         (HintKey::from_bytes(key), k, offset, drift_ppm)
     }
@@ -218,23 +217,6 @@ impl Fleet {
         let clock = i64::try_from(at).unwrap_or(0) - offset + since * drift_ppm / 1_000_000;
         let eid = EidCipher::new(&key, k).eid(u32::try_from(clock).unwrap_or(0));
         Sighting { identifier: Identifier::Eid(eid), time_unix_s: at }
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ word >> 31
-    }
-
-    fn below(&mut self, end: u32) -> u32 {
-        u32::try_from((u128::from(self.next()) * u128::from(end)) >> 64).unwrap_or(0)
     }
 }
 

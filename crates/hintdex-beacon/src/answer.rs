@@ -3,6 +3,8 @@
 use hintdex_wire::{DeviceId, Slot};
 
 /// How a beacon was found.
+///
+/// See the example of [`Resolver`](crate::Resolver).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
@@ -29,6 +31,8 @@ impl Source {
 }
 
 /// A beacon that sends what was heard.
+///
+/// See the example of [`Resolver`](crate::Resolver).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identification {
     /// Whose it is.
@@ -43,6 +47,8 @@ pub struct Identification {
 }
 
 /// What is said of a sighting.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// One beacon sends this, at about this time.

@@ -10,6 +10,8 @@ use hintdex_snapshot::{BuildError, OpenError};
 use hintdex_wire::DeviceId;
 
 /// Why the folder was not opened, changed or asked.
+///
+/// See the example of [`Import`](crate::Import).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

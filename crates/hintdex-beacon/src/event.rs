@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use hintdex_wire::DeviceId;
 
 /// Something the owner of the beacons should know of. Prints as one line.
+///
+/// See the example of [`Resolver`](crate::Resolver).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

@@ -8,6 +8,8 @@ use crate::records::{
 };
 
 /// A field: its name, where it begins and how long it is, in bytes.
+///
+/// See the example of [`records`].
 pub type Field = (&'static str, usize, usize);
 
 /// What the keys begin with.
@@ -41,6 +43,15 @@ macro_rules! layout {
 }
 
 /// Every record and its fields.
+///
+/// ```
+/// use hintdex_beacon::format::{Field, records};
+///
+/// for (record, fields) in records() {
+///     let (last, offset_bytes, len_bytes): &Field = fields.last().unwrap();
+///     println!("{record}: {} bytes, the last field is {last}", offset_bytes + len_bytes);
+/// }
+/// ```
 pub fn records() -> Vec<(&'static str, Vec<Field>)> {
     vec![
         (

@@ -7,6 +7,17 @@ use hintdex_wire::beacon::eddystone::Eid;
 use hintdex_wire::beacon::gaen::Rpi;
 
 /// An identifier on the air. Its length tells its scheme.
+///
+/// ```
+/// use hintdex_beacon::{Identifier, NotAnIdentifier};
+///
+/// // The length selects the scheme: 8 bytes are an Eddystone-EID, 16 are GAEN, 6 an address.
+/// assert_eq!(Identifier::from_bytes(&[7; 8]), Ok(Identifier::Eid([7; 8])));
+/// assert_eq!(Identifier::from_bytes(&[7; 16]), Ok(Identifier::Rpi([7; 16])));
+/// assert_eq!(Identifier::from_bytes(&[7; 9]), Err(NotAnIdentifier::Length { got_bytes: 9 }));
+/// // An address that is not resolvable.
+/// assert_eq!(Identifier::from_bytes(&[0xff; 6]), Err(NotAnIdentifier::OtherAddress));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Identifier {
     /// Eight bytes: Eddystone-EID.
@@ -18,6 +29,8 @@ pub enum Identifier {
 }
 
 /// Why bytes are no identifier.
+///
+/// See the example of [`Identifier`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAnIdentifier {
     /// No scheme has identifiers of this length.
@@ -82,6 +95,8 @@ impl fmt::Display for NotAnIdentifier {
 impl std::error::Error for NotAnIdentifier {}
 
 /// An identifier and when it was heard.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
     /// What was heard.

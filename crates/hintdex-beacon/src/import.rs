@@ -27,6 +27,31 @@ type Name = (u8, u32, i64);
 /// Nothing is there before [`publish`](Self::publish): drop it and nothing happened.
 /// Takes about 90 bytes a beacon, those that are there already included, and half a
 /// microsecond for each.
+///
+/// ```
+/// use hintdex_beacon::wire::{DeviceId, HintKey};
+/// use hintdex_beacon::{Error, Import, Refusal, Registration, RollingPeriod, Rule, Scheme};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path().join("beacons");
+/// let now = 1_764_000_000;
+/// let mut import = Import::open(&folder, now)?;
+///
+/// // A daily key of exposure notification, and a Bluetooth device with resolvable addresses.
+/// let start_interval = 1_764_000_000 / 600;
+/// let gaen = Rule::Gaen { start_interval, rolling_period: RollingPeriod::DAY };
+/// import.add(&Registration { device: DeviceId(1), key: HintKey::from_bytes([1; 16]), rule: gaen })?;
+/// let phone =
+///     Registration { device: DeviceId(2), key: HintKey::from_bytes([2; 16]), rule: Rule::BleRpa };
+/// import.add(&phone)?;
+/// assert_eq!(phone.rule.scheme(), Scheme::BleRpa);
+///
+/// // A beacon is registered once, and one process at a time opens the folder.
+/// assert!(matches!(import.add(&phone), Err(Refusal::DuplicateId { .. })));
+/// assert!(matches!(Import::open(&folder, now), Err(Error::Locked { .. })));
+/// assert_eq!(import.publish()?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Import {
     folder: Folder,

@@ -9,6 +9,8 @@ use crate::bounds::Allowance;
 /// How a resolver works.
 ///
 /// Windows that were built with other options are built anew.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The length of a window. Longer ones are built less often, take more room, and

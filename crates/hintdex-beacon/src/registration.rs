@@ -6,6 +6,8 @@ use hintdex_wire::beacon::eddystone::RotationExponent;
 use hintdex_wire::{DeviceId, HintKey};
 
 /// A beacon to be registered.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Debug)]
 pub struct Registration {
     /// Whose it is.
@@ -19,6 +21,8 @@ pub struct Registration {
 }
 
 /// How the identifiers of a beacon are made from its key.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// From a clock of its own.
@@ -45,6 +49,8 @@ pub enum Rule {
 }
 
 /// How many intervals of ten minutes a daily key is good for: 1 to 144.
+///
+/// See the example of [`Import`](crate::Import).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RollingPeriod(u8);
 
@@ -73,6 +79,8 @@ impl Default for RollingPeriod {
 }
 
 /// A scheme of identifiers. Its number and its name never change meaning.
+///
+/// See the example of [`Import`](crate::Import).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Eddystone-EID.
@@ -137,6 +145,8 @@ pub const FUTURE_ALLOWANCE_S: u64 = 86_400;
 pub const MAX_MEASURED_AGE_S: u64 = 20 * 366 * 86_400;
 
 /// Why a beacon was not registered.
+///
+/// See the example of [`Import`](crate::Import).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {

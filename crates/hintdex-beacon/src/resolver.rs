@@ -30,6 +30,64 @@ const SIGHTINGS_PER_TASK: usize = 256;
 /// Of each beacon it keeps 88 bytes in memory, 16 more of one with a resolvable
 /// address, some 200 more of one whose clock moved or is suspected to have, and the
 /// windows' pages as they are touched.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use hintdex_beacon::wire::DeviceId;
+/// use hintdex_beacon::{
+///     Answer, Event, Identification, ManualClock, Options, Resolver, SearchResult, Source, Stats,
+///     WindowStats,
+/// };
+/// # use hintdex_beacon::wire::HintKey;
+/// # use hintdex_beacon::wire::beacon::eddystone::{EidCipher, RotationExponent};
+/// # use hintdex_beacon::{Identifier, Import, Registration, Rule, Sighting};
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path().join("beacons");
+/// # let now = 1_764_000_000;
+/// # let (key, k) = (HintKey::from_bytes([7; 16]), RotationExponent::new(10).unwrap());
+/// # let mut import = Import::open(&folder, now)?;
+/// # let clock_offset_s = now as i64 - 1_000_000;
+/// # let is_randomized = false;
+/// # let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s: now, is_randomized };
+/// # import.add(&Registration { device: DeviceId(42), key: key.clone(), rule })?;
+/// # import.publish()?;
+/// # let heard = |clock_s, time_unix_s| {
+/// #     let identifier = Identifier::Eid(EidCipher::new(&key, k).eid(clock_s));
+/// #     Sighting { identifier, time_unix_s }
+/// # };
+///
+/// // The folder has beacon 42, whose clock shows 1,000,000 s now.
+/// let clock = Arc::new(ManualClock::new(now));
+/// let mut resolver = Resolver::open(&folder, Options::default(), Box::new(clock.clone()))?;
+/// resolver.advance()?;
+/// let answers = resolver.resolve_batch(&[heard(1_000_000, now)])?;
+/// let expected = Identification {
+///     device: DeviceId(42),
+///     source: Source::Snapshot,
+///     ..*answers[0].identification().unwrap()
+/// };
+/// assert_eq!(answers, [Answer::Identified(expected)]);
+///
+/// // Its clock stood still for a day. No window has such an identifier; a search finds it.
+/// let late = heard(1_000_000 - 86_400, now);
+/// assert_eq!(resolver.resolve_batch(&[late])?, [Answer::Unknown]);
+/// let SearchResult { answers, is_complete, .. } = resolver.search(&[late], Duration::from_secs(60));
+/// assert!(is_complete && answers[0].identification().is_some());
+///
+/// // The next rotation agrees with it, so the clock moves.
+/// clock.set(now + 1024);
+/// resolver.advance()?;
+/// resolver.resolve_batch(&[heard(1_000_000 - 86_400 + 1024, now + 1024)])?;
+/// let events: Vec<Event> = resolver.take_events();
+/// assert!(matches!(events[..], [Event::ClockMoved { device: DeviceId(42), .. }]), "{events:?}");
+///
+/// let Stats { beacons, windows, .. } = resolver.stats();
+/// let identifiers: u64 = windows.iter().map(|WindowStats { identifiers, .. }| identifiers).sum();
+/// assert!(beacons == 1 && identifiers > 0);
+/// resolver.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Resolver {
     pub(crate) maker: WindowBuilder,
     pub(crate) learned: ClockStore,

@@ -24,6 +24,8 @@ const STEPS_BETWEEN_LOOKS: u64 = 1 << 13;
 const STEPS_OF_A_PIECE: u64 = 64;
 
 /// What a search found, and whether it went through all beacons.
+///
+/// See the example of [`Resolver`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchResult {
     /// An answer for each sighting.

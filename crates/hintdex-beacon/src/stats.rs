@@ -5,6 +5,8 @@ use crate::records::BeaconRecord;
 use crate::window::Window;
 
 /// What a resolver holds.
+///
+/// See the example of [`Resolver`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
     /// Beacons that are registered.
@@ -20,6 +22,8 @@ pub struct Stats {
 }
 
 /// A window that is open.
+///
+/// See the example of [`Resolver`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowStats {
     /// When it begins.

@@ -8,9 +8,13 @@
 use hintdex_wire::{Nonce, Slot};
 
 /// The id of a snapshot file.
+///
+/// See the example of [`LiveIndex::roll_lean`](crate::LiveIndex::roll_lean).
 pub type SnapshotId = [u8; 16];
 
 /// The nonces that a snapshot holds: one run of coming nonces for each slot.
+///
+/// See the example of [`LiveIndex::roll_lean`](crate::LiveIndex::roll_lean).
 #[derive(Clone, Debug)]
 pub struct SnapshotCoverage {
     /// The id of the snapshot.

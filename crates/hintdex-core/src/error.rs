@@ -10,6 +10,8 @@ use hintdex_wire::{DeviceId, HintScheme, KeyId, Nonce, NonceKind, Slot};
 ///
 /// The message states what failed, where, and the remedy. [`source`](error::Error::source)
 /// returns the error of the store or of the system.
+///
+/// See the example of [`LiveIndex`](crate::LiveIndex).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hintdex_host::remove_folder;
+use hintdex_host::{SplitMix64, remove_folder};
 use hintdex_wire::Slot;
 
 use crate::Error;
@@ -22,6 +22,8 @@ use crate::progress::Progress;
 const SAMPLE_LEN_HINTS: u64 = 1 << 18;
 
 /// The expected size of a fleet's window.
+///
+/// See the example of [`LiveIndex`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowEstimate {
     /// Live hints of the fleet.
@@ -109,10 +111,10 @@ impl LiveIndex {
 fn random_words(geometry: Geometry, buckets: u64, hints: u64, slots: u32) -> Vec<u64> {
     let count = (u128::from(hints) * u128::from(buckets)) >> geometry.prefix_bits();
     let joined_end = buckets << geometry.suffix_bits();
-    let mut state = hints;
+    let mut random = SplitMix64::new(hints);
     let mut word = || {
-        let joined = random_below(&mut state, joined_end);
-        let Slot(slot) = bucket::slot_of(random_below(&mut state, slots.into()));
+        let joined = random.below(joined_end);
+        let Slot(slot) = bucket::slot_of(random.below(slots.into()));
         joined << 32 | u64::from(slot)
     };
     (0..u64::try_from(count).unwrap_or(u64::MAX)).map(|_| word()).collect()
@@ -122,16 +124,6 @@ fn random_words(geometry: Geometry, buckets: u64, hints: u64, slots: u32) -> Vec
 fn scaled(value: u64, times: u64, over: u64) -> u64 {
     let scaled = u128::from(value) * u128::from(times) / u128::from(over.max(1));
     u64::try_from(scaled).unwrap_or(u64::MAX)
-}
-
-/// A random number below `end`, by SplitMix64 (Steele, Lea and Flood, "Fast Splittable
-/// Pseudorandom Number Generators", OOPSLA 2014).
-fn random_below(state: &mut u64, end: u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let wide = u128::from(x ^ x >> 31) * u128::from(end);
-    u64::try_from(wide >> 64).unwrap_or(0)
 }
 
 fn len_bytes(path: &Path) -> Result<u64, Error> {

@@ -8,6 +8,8 @@ use hintdex_wire::{DeviceId, KeyId, Slot};
 use crate::Error;
 
 /// The origin of a device's keys.
+///
+/// See the example of [`DeviceRange::covering`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyOrigin {
     /// Derived from the fleet's master key.
@@ -21,6 +23,8 @@ pub enum KeyOrigin {
 ///
 /// A fleet is a list of these ranges, and each takes the next slots. Consecutive ids are one
 /// range; scattered ids need one range each.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceRange {
     /// The first id.
@@ -40,6 +44,16 @@ impl DeviceRange {
     }
 
     /// The fewest ranges that hold the factory keys of `ids`, which must be sorted and distinct.
+    ///
+    /// ```
+    /// use hintdex_core::{DeviceRange, KeyOrigin};
+    /// use hintdex_wire::DeviceId;
+    ///
+    /// let ids = [7, 8, 9, 500].map(DeviceId);
+    /// let ranges = DeviceRange::covering(ids, KeyOrigin::Imported);
+    /// assert_eq!(ranges.iter().map(|range| range.count).collect::<Vec<_>>(), [3, 1]);
+    /// assert_eq!(ranges[0].last(), DeviceId(9));
+    /// ```
     pub fn covering(ids: impl IntoIterator<Item = DeviceId>, origin: KeyOrigin) -> Vec<Self> {
         let mut ranges: Vec<Self> = Vec::new();
         for id in ids {

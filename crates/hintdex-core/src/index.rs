@@ -38,6 +38,46 @@ const BULK_FOLDER: &str = "bulk";
 /// in leaf tasks only, never across a rayon fork: a thread that steals work while it waits must
 /// not meet a lock that it holds itself. Provisioning, rolling, retiring and verifying
 /// [run on a plain thread](on_plain_thread).
+///
+/// ```
+/// use hintdex_core::{
+///     Candidates, DeviceRange, Durability, Error, LiveIndex, Options, Report, Section, Stats,
+///     Verified, WindowEstimate,
+/// };
+/// # use hintdex_wire::{HintCipher, KeySource};
+/// # use std::sync::Arc;
+/// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("index");
+/// # let keys = Arc::new(MasterKey::new(&[7; 32]));
+/// # let params = hintdex_core::Params::counters(HintScheme::Aes128, 16);
+/// # let key_source = keys.clone();
+/// let options = Options { durability: Durability::ProcessCrash, ..Options::default() };
+/// let index = LiveIndex::create(&path, keys, params, &options)?;
+/// let show: Report<'_> = &|done, total| eprintln!("{done} of {total}");
+/// index.provision(&[DeviceRange::new(DeviceId(0), 1000)], Some(show))?;
+/// let again = index.provision(&[DeviceRange::new(DeviceId(999), 2)], None);
+/// assert!(matches!(again, Err(Error::AlreadyProvisioned { .. })));
+///
+/// # let hint_key = key_source.hint_key(index.key(Slot(5)).unwrap()).unwrap();
+/// # let hint = HintCipher::new(HintScheme::Aes128, &hint_key).hint(3).unwrap();
+/// // Almost always one slot.
+/// let candidates: Candidates = index.candidates(&hint)?;
+/// assert!(candidates.contains(&Slot(5)));
+///
+/// let Stats { entries, sections, .. } = index.stats()?;
+/// assert_eq!(entries, 16_000);
+/// for Section { name, disk_bytes, .. } in sections {
+///     println!("{name}: {disk_bytes} bytes");
+/// }
+/// // Every check that there is.
+/// let Verified { slots, hints, .. } = index.verify(None)?;
+/// assert_eq!((slots, hints), (1000, 16_000));
+/// // What a million devices would take: about 4 bytes a hint.
+/// let WindowEstimate { bytes, hints, .. } = index.estimate(1_000_000)?;
+/// assert!((3 * hints..5 * hints).contains(&bytes));
+/// # Ok::<(), Error>(())
+/// ```
 pub struct LiveIndex {
     pub(crate) store: Store,
     pub(crate) keys: Arc<dyn KeySource>,

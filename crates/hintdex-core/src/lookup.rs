@@ -13,6 +13,8 @@ use crate::window::{Window, windows_for};
 
 /// The slots that the index names for a hint, each to be confirmed. Nearly always none or one;
 /// up to four need no allocation.
+///
+/// See the example of [`LiveIndex`].
 pub type Candidates = SmallVec<[Slot; 4]>;
 
 impl LiveIndex {

@@ -3,6 +3,8 @@
 use crate::time::TimingOptions;
 
 /// What the state of an accepted packet survives.
+///
+/// See the example of [`LiveIndex`](crate::LiveIndex).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// The machine: every batch is synced before its verdicts are returned.
@@ -13,6 +15,8 @@ pub enum Durability {
 }
 
 /// How an index is run; chosen at every opening.
+///
+/// See the example of [`LiveIndex`](crate::LiveIndex).
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// The memory of the row cache, the block cache and the write buffers together, in bytes.

@@ -9,6 +9,8 @@ use crate::Error;
 pub const MAX_LOOKAHEAD: u32 = 1 << 16;
 
 /// The parameters of an index; fixed when the index is created.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     /// The hint scheme.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A callback that receives (steps done, steps in total). Any thread may call it.
+///
+/// See the example of [`LiveIndex`](crate::LiveIndex).
 pub type Report<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// Counts the steps of one piece of work and passes them to a [`Report`].

@@ -84,6 +84,28 @@ impl LiveIndex {
     /// A caller that opens the index attaches the snapshot, or [rolls](Self::roll). The window
     /// grows again as devices come near the end of the snapshot.
     ///
+    /// ```
+    /// use hintdex_core::{SnapshotCoverage, SnapshotId};
+    /// # use hintdex_core::{DeviceRange, LiveIndex, Options};
+    /// # use std::sync::Arc;
+    /// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("index");
+    /// # let keys = Arc::new(MasterKey::new(&[7; 32]));
+    /// # let params = hintdex_core::Params::counters(HintScheme::Aes128, 16);
+    /// # let index = LiveIndex::create(&path, keys, params, &Options::default())?;
+    /// # index.provision(&[DeviceRange::new(DeviceId(0), 100)], None)?;
+    ///
+    /// // A snapshot that was built for the next 64 nonces of each of 100 new devices.
+    /// let snapshot: SnapshotId = *b"a snapshot's id!";
+    /// let first_nonces = vec![Some(0); 100];
+    /// let coverage = SnapshotCoverage { snapshot, first_nonces, horizon_nonces: 64 };
+    /// index.roll_lean(coverage, None)?;
+    /// assert_eq!(index.lean_snapshot(), Some(snapshot));
+    /// assert_eq!(index.stats()?.entries, 0);
+    /// # Ok::<(), hintdex_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NotForThisIndex`] for clocked nonces, or if the snapshot has more slots than
     /// the fleet. [`Error::HorizonTooShort`] if the snapshot's horizon is shorter than the

@@ -16,6 +16,8 @@ use crate::time::{Span, Timing};
 use crate::window::present_window;
 
 /// A part of an index, and its cost.
+///
+/// See the example of [`LiveIndex`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
     /// The part: `hints`, `states`, `slots`, `meta`, `log` or `other`; of a station also
@@ -28,6 +30,8 @@ pub struct Section {
 }
 
 /// The contents of an index, and their cost, at one moment.
+///
+/// See the example of [`LiveIndex`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -11,6 +11,16 @@ use crate::Error;
 /// thread holds a lock and such a task wants the same lock, both wait for ever. So work that
 /// holds a lock across a fork takes the lock inside this call. A new thread costs about 20 µs.
 ///
+/// ```
+/// use hintdex_core::on_plain_thread;
+///
+/// let is_of_a_pool = || rayon::current_thread_index().is_some();
+/// rayon::scope(|_| {
+///     assert!(is_of_a_pool());
+///     assert!(!on_plain_thread(is_of_a_pool));
+/// });
+/// ```
+///
 /// # Panics
 /// If `work` panics.
 pub fn on_plain_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {

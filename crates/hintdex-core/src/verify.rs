@@ -20,6 +20,8 @@ use crate::store::Db;
 use crate::window::Window;
 
 /// The numbers of checked items.
+///
+/// See the example of [`LiveIndex`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {

@@ -9,6 +9,19 @@ use std::path::{Path, PathBuf};
 ///
 /// A snapshot, a window of beacons or a state links the hints of a device without any key,
 /// so each of these is its owner's alone. The message names the remedy.
+///
+/// ```
+/// use std::fs::{Permissions, set_permissions, write};
+/// use std::os::unix::fs::PermissionsExt;
+/// use hintdex_host::Exposed;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("fleet.hdx");
+/// write(&path, b"hints").unwrap();
+/// set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+/// let warning: Exposed = Exposed::find(&path).unwrap();
+/// assert!(warning.to_string().contains("fleet.hdx"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposed {
     path: PathBuf,

@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A clock: seconds since 1970-01-01 UTC, without leap seconds.
 ///
 /// A clock may step back and may leap; its callers must be ready for both.
+///
+/// See the example of [`ManualClock`].
 pub trait Clock: Send + Sync {
     /// The present, in seconds since 1970.
     fn now_unix_s(&self) -> u64;
@@ -17,6 +19,19 @@ pub trait Clock: Send + Sync {
 pub const FIRST_SET_UNIX_S: u64 = 1_577_836_800;
 
 /// A clock that is set by hand: for tests, and for captures that carry their times.
+///
+/// ```
+/// use hintdex_host::{Clock, ManualClock, SystemClock};
+///
+/// fn age_s(clock: &dyn Clock, made_unix_s: u64) -> u64 {
+///     clock.now_unix_s().saturating_sub(made_unix_s)
+/// }
+///
+/// let clock = ManualClock::new(1_764_000_000);
+/// clock.set(1_764_000_060);
+/// assert_eq!(age_s(&clock, 1_764_000_000), 60);
+/// assert!(age_s(&SystemClock, 1_500_000_000) > 60);
+/// ```
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 
@@ -39,6 +54,8 @@ impl Clock for ManualClock {
 }
 
 /// The system's clock. Before 1970 the clock returns 0.
+///
+/// See the example of [`ManualClock`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -23,6 +23,8 @@ const DRAFT_SUFFIX: &str = ".making";
 /// A draft is locked (`flock`) while it is written, and the system releases the lock with
 /// the process. So a draft that can be locked is abandoned. A process number in the name
 /// would not show that: numbers are used again, and each container counts its own.
+///
+/// See the [example of the crate](crate).
 #[derive(Debug)]
 pub struct Draft {
     file: NamedTempFile,
@@ -119,6 +121,22 @@ impl Draft {
 /// # Errors
 ///
 /// As [`Draft::publish`].
+///
+/// ```
+/// use hintdex_host::{is_draft, publish, sweep_drafts};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let folder = folder.path();
+/// let target = folder.join("fleet.keys");
+/// publish(&target, &[b"a header", b", and the rest"])?;
+/// assert_eq!(std::fs::read(&target).unwrap(), b"a header, and the rest");
+///
+/// // What a killed process left is removed before the next draft.
+/// sweep_drafts(folder);
+/// let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+/// assert!(!names.into_iter().any(|name| is_draft(&name)));
+/// # Ok::<(), hintdex_host::FileError>(())
+/// ```
 pub fn publish(target: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     let mut draft = Draft::beside(target)?;
     for part in parts {
@@ -204,6 +222,21 @@ fn is_draft_of(file: &str, name: &str) -> bool {
 
 /// A folder, mode 0700, that is filled beside the folder it will become. A draft that is
 /// dropped is removed with its contents.
+///
+/// ```
+/// use hintdex_host::{DraftFolder, remove_folder_at_once};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let target = folder.path().join("index");
+/// let draft = DraftFolder::beside(&target)?;
+/// std::fs::write(draft.path().join("CURRENT"), b"1").unwrap();
+/// draft.publish()?;
+/// assert_eq!(std::fs::read(target.join("CURRENT")).unwrap(), b"1");
+///
+/// remove_folder_at_once(&target)?;
+/// assert!(!target.exists());
+/// # Ok::<(), hintdex_host::FileError>(())
+/// ```
 #[derive(Debug)]
 pub struct DraftFolder {
     folder: TempDir,
@@ -254,6 +287,8 @@ impl DraftFolder {
 /// # Errors
 ///
 /// The folder cannot be renamed, or its contents cannot be removed.
+///
+/// See the example of [`DraftFolder`].
 pub fn remove_folder_at_once(path: &Path) -> Result<(), FileError> {
     let mut name = hidden(path.file_name().unwrap_or_default());
     name.push(DRAFT_SUFFIX);
@@ -266,6 +301,8 @@ pub fn remove_folder_at_once(path: &Path) -> Result<(), FileError> {
 ///
 /// The caller holds the lock of `folder`: only the lock's owner makes drafts of folders
 /// there. A draft that cannot be removed takes room and does no other harm.
+///
+/// See the example of [`publish`].
 pub fn sweep_drafts(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
@@ -281,6 +318,8 @@ pub fn sweep_drafts(folder: &Path) {
 }
 
 /// Whether a file or a folder of this name is a draft.
+///
+/// See the example of [`publish`].
 pub fn is_draft(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with('.') && name.ends_with(DRAFT_SUFFIX)

@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// An operation on a file or a folder that the system refused.
+///
+/// See the example of [`create_private_folders`](crate::create_private_folders).
 #[derive(Debug)]
 pub struct FileError {
     doing: &'static str,
@@ -75,6 +77,8 @@ impl error::Error for FileError {
 }
 
 /// Why a folder was not locked.
+///
+/// See the example of [`FolderLock`](crate::FolderLock).
 #[derive(Debug)]
 pub enum LockError {
     /// Another process, or another part of this one, holds the lock.

@@ -8,6 +8,8 @@ use std::path::Path;
 use crate::{FileError, LockError};
 
 /// The folder that `path` is in.
+///
+/// See the example of [`create_private_folders`].
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -17,6 +19,8 @@ pub fn folder_of(path: &Path) -> &Path {
 /// # Errors
 ///
 /// The folder cannot be opened or synced.
+///
+/// See the example of [`create_private_folders`].
 pub fn sync_folder_of(path: &Path) -> Result<(), FileError> {
     let folder = folder_of(path);
     sync(folder).map_err(FileError::of("syncing a folder", folder))
@@ -32,6 +36,26 @@ pub(crate) fn sync(folder: &Path) -> io::Result<()> {
 /// # Errors
 ///
 /// A folder cannot be made or synced, or a file is in its place.
+///
+/// ```
+/// use std::io::ErrorKind;
+/// use hintdex_host::{FileError, create_private_folders, folder_of, remove_folder, sync_folder_of};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let fleet = folder.path().join("stations/fleet");
+/// create_private_folders(&fleet)?;
+///
+/// let file = fleet.join("notes");
+/// std::fs::write(&file, b"new").unwrap();
+/// assert_eq!(folder_of(&file), fleet);
+/// sync_folder_of(&file)?; // the name of the file is durable now
+///
+/// // A file stands where a folder is wanted: the error names it.
+/// let error: FileError = create_private_folders(&file).unwrap_err();
+/// assert_eq!((error.kind(), error.path()), (ErrorKind::AlreadyExists, file.as_path()));
+/// remove_folder(&fleet)?;
+/// # Ok::<(), FileError>(())
+/// ```
 pub fn create_private_folders(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
@@ -50,6 +74,8 @@ pub fn create_private_folders(path: &Path) -> Result<(), FileError> {
 /// # Errors
 ///
 /// A file or a folder in it cannot be removed; some may be gone.
+///
+/// See the example of [`create_private_folders`].
 pub fn remove_folder(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -63,6 +89,17 @@ pub fn remove_folder(path: &Path) -> Result<(), FileError> {
 ///
 /// The lock is `flock` on an empty file, which stays. The system releases the lock with the
 /// process, however the process ends.
+///
+/// ```
+/// use hintdex_host::{FolderLock, LockError};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// let lock = FolderLock::take(folder.path(), "LOCK")?;
+/// assert!(matches!(FolderLock::take(folder.path(), "LOCK"), Err(LockError::Held)));
+/// drop(lock);
+/// FolderLock::take(folder.path(), "LOCK")?;
+/// # Ok::<(), LockError>(())
+/// ```
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,

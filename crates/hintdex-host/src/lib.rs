@@ -1,6 +1,8 @@
 //! The machine a fleet lives on: the clock, and the files.
 //!
 //! Everything that reads the time takes a [`Clock`], so that a test can choose the time.
+//! Estimates, tests and workloads draw their numbers from [`SplitMix64`], so that every run draws
+//! the same numbers.
 //! Everything that writes a file of a fleet uses this crate, so that three promises have one
 //! home:
 //!
@@ -34,6 +36,7 @@ mod clock;
 mod draft;
 mod error;
 mod folder;
+mod split_mix;
 
 pub use access::Exposed;
 pub use clock::{Clock, FIRST_SET_UNIX_S, ManualClock, SystemClock};
@@ -42,3 +45,4 @@ pub use draft::{
 };
 pub use error::{FileError, LockError};
 pub use folder::{FolderLock, create_private_folders, folder_of, remove_folder, sync_folder_of};
+pub use split_mix::SplitMix64;

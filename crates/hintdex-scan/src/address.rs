@@ -18,6 +18,8 @@ const HASH_MASK: u32 = 0xffff_ff00;
 /// A resolvable private address of Bluetooth Low Energy (Core specification,
 /// volume 6 part B, 1.3.2.2): a random number and a hash of it under the device's
 /// identity resolving key.
+///
+/// See the example of [`IdentityTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ResolvableAddress {
     prand: [u8; 3],
@@ -60,6 +62,20 @@ impl ResolvableAddress {
 /// A resolvable address cannot be indexed, because its random number changes with
 /// each address. So every key is tried for every address. A key takes 16 bytes. Keys
 /// are zeroized when the table grows and when it is dropped.
+///
+/// ```
+/// use hintdex_scan::{IdentityTable, ResolvableAddress};
+/// use hintdex_wire::HintKey;
+///
+/// // The sample of `ah` in the Bluetooth Core Specification.
+/// let key = 0xec0234a357c8ad05341010a60a397d9b_u128;
+/// let address = [0x70, 0x81, 0x94, 0x0d, 0xfb, 0xaa];
+///
+/// let mut table = IdentityTable::new();
+/// table.extend(vec![HintKey::from_bytes([1; 16]), HintKey::from_bytes(key.to_be_bytes())]);
+/// let address = ResolvableAddress::from_bytes(address).unwrap();
+/// assert_eq!(table.resolve(&[address]), [[1]]);
+/// ```
 #[derive(Clone)]
 pub struct IdentityTable {
     /// `None` selects the `aes` crate.

@@ -9,6 +9,8 @@ use crate::Backend;
 
 /// This processor does not have the requested back end. The message names the best
 /// back end that it has.
+///
+/// See the example of [`Backend`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackendError {
     /// The requested back end.

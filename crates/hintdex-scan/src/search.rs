@@ -26,6 +26,8 @@ const RANGES_AHEAD: usize = 3;
 const WINDOWS_PER_RUN: usize = 128;
 
 /// A slot whose key computes a hint, and the nonce of that hint.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Match {
     /// The slot.
@@ -43,6 +45,24 @@ pub struct Match {
 /// A wrong key passes once in 2^[`check_bits`](hintdex_wire::HintScheme::check_bits)
 /// tries; only a verified tag proves a match. One hint can have several matches, and a
 /// truncated hint several in one slot. Retired slots never match.
+///
+/// ```
+/// use hintdex_scan::{KeyTable, Search};
+/// use hintdex_wire::{HintCipher, HintKey, HintScheme, Slot, TruncatedLen};
+///
+/// let scheme = HintScheme::Aes128Truncated(TruncatedLen::new(6).unwrap());
+/// let keys: Vec<_> = (0..100).map(|i| HintKey::from_bytes([i; 16])).collect();
+/// let hints: Vec<_> =
+///     [(3, 8), (70, 2)].map(|(i, nonce)| HintCipher::new(scheme, &keys[i]).hint(nonce).unwrap()).into();
+/// let mut table = KeyTable::new(scheme);
+/// table.extend(keys);
+///
+/// // Every device is expected to send one of its first 16 nonces.
+/// let search: Search<'_, _> = table.within(|_slot| 0..16);
+/// let found = search.confirm_all(&hints);
+/// assert_eq!((found[0][0].slot, found[0][0].nonce), (Slot(3), 8));
+/// assert_eq!((found[1][0].slot, found[1][0].nonce), (Slot(70), 2));
+/// ```
 #[derive(Clone, Copy)]
 pub struct Search<'t, E> {
     table: &'t KeyTable,

@@ -24,6 +24,8 @@ const KEYS_PER_TASK: usize = 1 << 14;
 /// Searches are the methods of [`Search`](crate::Search). For a reversible scheme, the table itself
 /// offers them too. A search of any other scheme runs [`within`](Self::within) the
 /// expected nonces.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone)]
 pub struct KeyTable {
     scheme: HintScheme,

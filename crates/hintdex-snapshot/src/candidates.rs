@@ -12,6 +12,8 @@ use crate::encoding::{CandidateSet, Several};
 /// A single range stays in registers; [`Encoding::Ribbon`](crate::Encoding::Ribbon) nearly
 /// always returns one. For several ranges, the state of the decoder is about 64 bytes on
 /// the heap.
+///
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Debug)]
 pub struct Candidates<'s> {
     /// The first range. Two fields, because the compiler would pack a `Range` into one
@@ -55,6 +57,8 @@ impl Iterator for Candidates<'_> {
 /// The candidates of many hints, in the order of the hints.
 ///
 /// Reuse a batch for the next lookups: its memory stays allocated.
+///
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Debug, Default)]
 pub struct CandidateBatch {
     ranges: Vec<Range<u32>>,

@@ -8,6 +8,8 @@ use std::io;
 use hintdex_host::FileError;
 
 /// Why a file was not opened as a snapshot. No lookup has used any of its bytes.
+///
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -101,6 +103,8 @@ impl Error for OpenError {
 ///
 /// Lookups that need the block return this error; all others return their candidates. Until
 /// the file is rebuilt, ask the live index or the scan for the hints of the block.
+///
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The number of the block in the data.
@@ -119,6 +123,8 @@ impl fmt::Display for Damage {
 impl Error for Damage {}
 
 /// Why a snapshot is not sound. Lookups that do not need the damaged bytes still succeed.
+///
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError {
@@ -175,6 +181,8 @@ impl Error for VerifyError {
 
 /// Why no snapshot was built. A previous file at the path is unchanged, except after a
 /// [`FileError`] that [`is_published`](FileError::is_published).
+///
+/// See the example of [`Builder`](crate::Builder).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {

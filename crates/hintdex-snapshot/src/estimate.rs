@@ -5,6 +5,8 @@
 //! by the number of shards. No formula is fitted, so a change of an encoding changes its
 //! estimate.
 
+use hintdex_host::SplitMix64;
+
 use crate::builder::plan::{check_hint_count, pass_len_shards, pass_memory_bytes, shard_bits};
 use crate::chain;
 use crate::encoding::{Entry, Shape, Shards, build_shard};
@@ -17,6 +19,8 @@ use crate::{BuildError, ManifestKey, SnapshotParams};
 
 /// The estimated size of a file. It is within 2 % of the real size from about ten thousand
 /// hints on. With fewer hints, the sizes of bumped layers and of duplicates vary more.
+///
+/// See the example of [`SampleShard`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotEstimate {
     /// The length of the file in bytes.
@@ -35,7 +39,7 @@ pub struct SnapshotEstimate {
 /// shard.
 ///
 /// ```
-/// use hintdex_snapshot::{Dial, Encoding, SampleShard, SnapshotParams};
+/// use hintdex_snapshot::{Dial, Encoding, SampleShard, SnapshotEstimate, SnapshotParams};
 /// # use hintdex_wire::HintScheme;
 /// # let params = SnapshotParams {
 /// #     encoding: Encoding::Ribbon, dial: Dial::Tries(32), check_bits: 0,
@@ -44,7 +48,7 @@ pub struct SnapshotEstimate {
 /// #     time_unix_s: 0..0,
 /// # };
 /// // Ten hints of each of 10,000 slots: a little more than 9 bits a hint.
-/// let estimate = SampleShard::new(&params, 100_000)?.build()?;
+/// let estimate: SnapshotEstimate = SampleShard::new(&params, 100_000)?.build()?;
 /// assert!((112_500..130_000).contains(&estimate.bytes));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -70,12 +74,11 @@ impl SampleShard {
         let shape = Shape::new(params, &header);
         let hint_bits = u32::try_from(8 * params.hint_scheme.len_bytes()).unwrap_or(u64::BITS);
         let kept = u64::MAX << (u64::BITS - hint_bits.min(u64::BITS));
-        let slot_count = u64::from(params.slot_count());
-        let mut random = header.seed.get();
+        let slot_count = params.slot_count();
+        let mut random = SplitMix64::new(header.seed.get());
         let entries = (0..hint_count >> shape.shard_bits).map(|_| {
-            let head = next(&mut random) >> shape.shard_bits & kept;
-            let slot = (u128::from(next(&mut random)) * u128::from(slot_count)) >> 64;
-            let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+            let head = random.next_u64() >> shape.shard_bits & kept;
+            let slot = random.below_u32(slot_count);
             Entry::new(head, params.slots.start.saturating_add(slot))
         });
         Ok(Self { params: params.clone(), entries: entries.collect(), shape })
@@ -138,13 +141,4 @@ fn sections_of(
     let hints = record.hint_count.get().into();
     let shards = shards.map_err(|shard| BuildError::ShardTooLarge { shard, hints })?;
     Ok(shards.sections(shape))
-}
-
-/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
-/// Generators", OOPSLA 2014).
-const fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ x >> 31
 }

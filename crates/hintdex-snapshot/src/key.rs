@@ -12,6 +12,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 ///
 /// A CRC detects accidents; only the HMAC detects a file that an attacker wrote.
 /// Zeroized on drop, redacted in `Debug`.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ManifestKey([u8; 32]);
 

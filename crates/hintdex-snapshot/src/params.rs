@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::BuildError;
 
 /// How hints are stored. Numbers and names of encodings are never reused.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
@@ -79,6 +81,8 @@ impl fmt::Display for Encoding {
 /// The value of a hint is the *group* of its slot: `slot / tries`, counted from the
 /// snapshot's first slot. `r` bits number 2^r groups, which is the information bound for
 /// slots / 2^r tries. More bits mean fewer tries.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dial {
     /// At most this many bits a value, 1 to 32; the number of tries follows.

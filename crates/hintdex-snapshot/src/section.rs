@@ -1,6 +1,8 @@
 //! Sections: the bytes of a file by what they are spent on.
 
 /// A part of the file and its length.
+///
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section {
     /// What the part holds, for instance `rows` or `block checks`.

@@ -19,6 +19,8 @@ const BLOCKS_AT_ONCE: usize = 8;
 const AES_BLOCKS_AT_ONCE: usize = 64;
 
 /// A hint, zero-padded on the right to [`MAX_HINT_LEN_BYTES`].
+///
+/// See the example of [`HintScheme`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hint([u8; MAX_HINT_LEN_BYTES]);
 
@@ -90,6 +92,8 @@ impl fmt::Debug for Hint {
 /// [`HintCipher::new`] costs a key schedule (about 50 ns), each hint one block
 /// (about 5 ns). Schemes that cannot be reversed confirm a key by computing the
 /// hints of the expected nonces ([`HintCipher::nonces_within`]).
+///
+/// See the [example of the crate](crate).
 pub struct HintCipher {
     cipher: Cipher,
     max_nonce: Nonce,

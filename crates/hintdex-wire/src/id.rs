@@ -3,6 +3,8 @@
 use core::fmt;
 
 /// The number of a device, as its owner knows it. Big-endian wherever the id is bytes.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId(pub u32);
 
@@ -13,6 +15,8 @@ impl fmt::Display for DeviceId {
 }
 
 /// Names one key of one device to a [`KeySource`](crate::KeySource).
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId {
     /// The device that holds the key.
@@ -33,6 +37,13 @@ impl KeyId {
 /// Ids may be sparse, and a device may hold several keys at once. Index entries,
 /// snapshots and key tables therefore store slots, which take log2(slots) bits. A
 /// slot is never renumbered and never used again.
+///
+/// ```
+/// use hintdex_wire::Slot;
+///
+/// let keys = ["the key of slot 0", "the key of slot 1"];
+/// assert_eq!(keys[Slot(1).index()], "the key of slot 1");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 

@@ -10,6 +10,8 @@ use crate::mac::Derived;
 use crate::{KeyId, mac};
 
 /// The key under which a device's hints are computed. Zeroized on drop, redacted in `Debug`.
+///
+/// See the example of [`Packet`](crate::Packet).
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct HintKey([u8; 16]);
 
@@ -40,6 +42,8 @@ impl HintKey {
 /// The key under which a device's packets are encrypted and authenticated:
 /// AES-128-CTR with the first half, HMAC-SHA256 with the second.
 /// Zeroized on drop, redacted in `Debug`.
+///
+/// See the example of [`Packet`](crate::Packet).
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct PacketKey {
     cipher: [u8; 16],
@@ -93,12 +97,22 @@ macro_rules! redact {
 redact!(HintKey, PacketKey, MasterKey);
 
 /// A value that distinguishes two key sources without revealing their keys.
+///
+/// ```
+/// use hintdex_wire::{CheckValue, KeySource, MasterKey};
+///
+/// let stored: CheckValue = MasterKey::new(&[7; 32]).check_value(b"index 1");
+/// assert_eq!(MasterKey::new(&[7; 32]).check_value(b"index 1"), stored);
+/// assert_ne!(MasterKey::new(&[8; 32]).check_value(b"index 1"), stored);
+/// ```
 pub type CheckValue = [u8; 16];
 
 /// Where the keys of a fleet come from.
 ///
 /// [`MasterKey`] derives them. An application that holds random keys for its
 /// devices implements this trait over its own store.
+///
+/// See the [example of the crate](crate).
 pub trait KeySource: Send + Sync {
     /// Returns the hint key of `key`, or `None` if this source has no such key.
     fn hint_key(&self, key: KeyId) -> Option<HintKey>;
@@ -123,6 +137,8 @@ pub trait KeySource: Send + Sync {
 ///
 /// A derivation is two SHA-256 compressions: 0.1 µs with SHA-NI, 0.5 µs without.
 /// Only generation 0 has keys here; later generations are not derived.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone)]
 pub struct MasterKey {
     /// HMAC with the key already absorbed; cloned for each derivation.

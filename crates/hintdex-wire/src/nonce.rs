@@ -8,12 +8,16 @@ use core::ops::Range;
 ///
 /// Counters and steps stay below 2³²; days with a counter take all 64 bits
 /// ([`NonceKind`]).
+///
+/// See the example of [`NonceKind`].
 pub type Nonce = u64;
 
 /// Seconds of a day. As in UNIX time, days have no leap seconds.
 const DAY_S: u32 = 86_400;
 
 /// The length of a time step: 1 s to one day.
+///
+/// See the example of [`NonceKind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepLen(NonZeroU32);
 
@@ -39,6 +43,22 @@ impl StepLen {
 ///
 /// The number and the name of a kind are part of file formats and of the command
 /// line. They never change meaning.
+///
+/// ```
+/// use hintdex_wire::{Nonce, NonceKind, StepLen};
+///
+/// // A nonce for each minute of the device's clock.
+/// let kind = NonceKind::Step(StepLen::new(60).unwrap());
+/// let nonce: Nonce = 1_764_000_000 / 60;
+/// assert_eq!(kind.device_time_s(nonce), Some(1_764_000_000..1_764_000_060));
+/// assert_eq!(NonceKind::from_name("step:60"), Some(kind));
+///
+/// // A day and a counter: 2³² packets a day.
+/// let kind = NonceKind::DayCounter;
+/// let today = 1_764_000_000 / 86_400;
+/// assert_eq!(kind.first_of(today), today << 32);
+/// assert_eq!(kind.unit_of(kind.first_of(today) + 7), today);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NonceKind {

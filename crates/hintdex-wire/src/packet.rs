@@ -12,6 +12,30 @@ use crate::tag::Tag;
 use crate::{Hint, HintScheme, Nonce, PacketKey, TAG_LEN_BYTES};
 
 /// A packet, split into its parts and not yet verified.
+///
+/// ```
+/// use hintdex_wire::{Authentic, HintKey, HintScheme, Packet, PacketError, PacketKey, Sealer};
+///
+/// let (hint_key, key) = (HintKey::from_bytes([1; 16]), PacketKey::from_bytes([2; 32]));
+/// let mut bytes = [0; 64];
+/// let len = Sealer::new(HintScheme::Speck64, &hint_key, key.clone(), 5)
+///     .seal(b"21.5 C", &mut bytes)
+///     .unwrap();
+///
+/// let packet = Packet::parse(HintScheme::Speck64, &bytes[..len])?;
+/// let authentic: Authentic<'_, '_> = key.verify(&packet).unwrap();
+/// let mut payload = [0; 64];
+/// assert_eq!(authentic.decrypt(5, &mut payload), Some(&b"21.5 C"[..]));
+///
+/// // One changed bit: the tag does not verify.
+/// bytes[8] ^= 1;
+/// let packet = Packet::parse(HintScheme::Speck64, &bytes[..len])?;
+/// assert!(key.verify(&packet).is_none());
+///
+/// let too_short = Packet::parse(HintScheme::Speck64, &bytes[..15]);
+/// assert_eq!(too_short.unwrap_err(), PacketError { len_bytes: 15, least_bytes: 16 });
+/// # Ok::<(), PacketError>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     hint: Hint,
@@ -47,6 +71,8 @@ impl<'a> Packet<'a> {
 }
 
 /// The bytes are too few for a packet of the scheme. The remedy is to drop them.
+///
+/// See the example of [`Packet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketError {
     /// The length of the bytes.
@@ -65,6 +91,8 @@ impl fmt::Display for PacketError {
 impl Error for PacketError {}
 
 /// A packet whose tag was verified. No other packet can be decrypted.
+///
+/// See the example of [`Packet`].
 #[derive(Clone, Copy)]
 pub struct Authentic<'k, 'p> {
     key: &'k PacketKey,

@@ -6,6 +6,8 @@ use crate::Nonce;
 pub const REPLAY_WINDOW_NONCES: u64 = 64;
 
 /// How a replay window judges a nonce.
+///
+/// See the example of [`ReplayWindow`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     /// The nonce has not been accepted before.
@@ -27,6 +29,17 @@ pub enum Freshness {
 /// [`Nonce::MAX`] is the end of every range of nonces and never a nonce itself
 /// ([`NonceKind::max_nonce`](crate::NonceKind::max_nonce)). The window refuses it:
 /// the number after it would be 0, and every nonce would be fresh again.
+///
+/// ```
+/// use hintdex_wire::{Freshness, ReplayWindow};
+///
+/// let mut window = ReplayWindow::new();
+/// assert_eq!(window.admit(1000), Freshness::Fresh);
+/// assert_eq!(window.admit(998), Freshness::Fresh); // late, and not yet seen
+/// assert_eq!(window.admit(998), Freshness::Replay);
+/// assert_eq!(window.admit(936), Freshness::Stale);
+/// assert_eq!(window.next(), 1001);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayWindow {
     next: Nonce,

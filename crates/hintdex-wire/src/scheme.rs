@@ -5,6 +5,8 @@ use core::fmt;
 use crate::{Nonce, NonceKind};
 
 /// The number of bytes that a truncated hint keeps of an AES hint: 4 to 12.
+///
+/// See the example of [`HintScheme`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TruncatedLen(u8);
 
@@ -41,6 +43,26 @@ impl TruncatedLen {
 ///
 /// The number and the name of a scheme are part of file formats and of the command
 /// line. They never change meaning.
+///
+/// ```
+/// use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, TruncatedLen};
+///
+/// let key = HintKey::from_bytes([7; 16]);
+/// // AES-128: the key decrypts a hint to its nonce, and only a right hint has one.
+/// let cipher = HintCipher::new(HintScheme::Aes128, &key);
+/// let hint: Hint = cipher.hint(1000).unwrap();
+/// assert_eq!(cipher.nonce(&hint), Some(1000));
+/// assert_eq!(cipher.nonce(&Hint::ZERO), None);
+///
+/// // Six bytes of that hint: the receiver must expect the nonce.
+/// let short = HintScheme::Aes128Truncated(TruncatedLen::new(6).unwrap());
+/// assert_eq!((short.len_bytes(), short.is_reversible()), (6, false));
+/// assert_eq!(HintScheme::from_name("aes128-trunc:6"), Some(short));
+/// let cipher = HintCipher::new(short, &key);
+/// let mut found = Vec::new();
+/// cipher.nonces_within(&cipher.hint(1000).unwrap(), 990..1010, |nonce| found.push(nonce));
+/// assert_eq!(found, [1000]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HintScheme {

@@ -7,6 +7,8 @@ use crate::tag::Tag;
 use crate::{HintCipher, HintKey, HintScheme, Nonce, NonceKind, PacketKey, TAG_LEN_BYTES};
 
 /// Why a payload was not sealed. The sealer keeps its state; no nonce is spent.
+///
+/// See the example of [`Sealer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SealError {

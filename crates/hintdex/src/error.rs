@@ -10,6 +10,8 @@ use hintdex_wire::{DeviceId, Slot};
 use crate::keys::KeyPart;
 
 /// Why a call of a station failed.
+///
+/// See the example of [`KeyImport`](crate::KeyImport).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {

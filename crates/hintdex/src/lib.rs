@@ -45,6 +45,7 @@ mod keys;
 mod layers;
 mod maintenance;
 mod open_packets;
+mod opening;
 mod options;
 mod provision;
 mod received;
@@ -62,12 +63,13 @@ mod verdict;
 mod verify;
 
 pub use error::Error;
-/// The errors of the index, which [`Error::Index`] carries.
+/// The errors of the index, which [`Error::Index`] carries. See the example of [`KeyImport`].
 pub use hintdex_core::Error as IndexError;
-pub use hintdex_core::{
-    ClockMove, DeviceRange, Durability, KeyOrigin, Params, Report, Section, Span, Stats, Timing,
-    TimingOptions, Verified,
-};
+pub use hintdex_core::{ClockMove, KeyOrigin, Span, Timing, TimingOptions};
+/// See the [example of the crate](crate).
+pub use hintdex_core::{DeviceRange, Params};
+/// See the example of [`Station::stats`].
+pub use hintdex_core::{Durability, Report, Section, Stats, Verified};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 #[doc(hidden)]
 pub use keys::format as device_keys_format;

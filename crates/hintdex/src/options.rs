@@ -3,6 +3,8 @@
 use hintdex_core::{Durability, Options, TimingOptions};
 
 /// How a station runs.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug)]
 pub struct StationOptions {
     /// The memory for rows, block cache and write buffers of the index together, in bytes. A

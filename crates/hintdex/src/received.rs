@@ -1,6 +1,8 @@
 //! A packet with its time of reception.
 
 /// A packet, and its time of reception in seconds since 1970.
+///
+/// See the example of [`Station`](crate::Station).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received<'a> {
     /// The bytes of the packet: hint, ciphertext and tag.

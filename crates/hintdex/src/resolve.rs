@@ -35,6 +35,23 @@ impl Station {
     /// instructions, and less for each further hint. Truncated hints are found from 64
     /// nonces behind a device to 16 lookaheads ahead of it.
     ///
+    /// ```
+    /// use hintdex::{Resolved, ResolvedSlots, Source, Station, StationOptions};
+    /// # use hintdex::DeviceRange;
+    /// # use hintdex::wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, Sealer};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let dir = folder.path().join("fleet");
+    /// # let params = hintdex::Params::counters(HintScheme::Aes128, 16);
+    /// # let station = Station::create(&dir, None, params, &StationOptions::default())?;
+    /// # station.provision(&[DeviceRange::new(DeviceId(0), 100)], None)?;
+    /// # let hint_key = station.key_source().hint_key(KeyId::first(DeviceId(42))).unwrap();
+    /// # let hint = HintCipher::new(HintScheme::Aes128, &hint_key).hint(3).unwrap();
+    /// let resolved: Vec<ResolvedSlots> = station.resolve(&[hint])?;
+    /// let Resolved { key, nonce, source, .. } = resolved[0][0];
+    /// assert_eq!((key.device, nonce, source), (DeviceId(42), 3, Source::Index));
+    /// # Ok::<(), hintdex::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Index`] if the index fails.
     pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<ResolvedSlots>, Error> {

@@ -15,6 +15,8 @@ pub(crate) fn is_certain(scheme: HintScheme) -> bool {
 }
 
 /// The device of a hint, confirmed by its hint key. Only a tag proves more.
+///
+/// See the example of [`Station::resolve`](crate::Station::resolve).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// The slot of the key that made the hint.
@@ -28,6 +30,8 @@ pub struct Resolved {
 }
 
 /// The devices that made a hint: almost always one, and then without an allocation.
+///
+/// See the example of [`Station::resolve`](crate::Station::resolve).
 pub type ResolvedSlots = SmallVec<[Resolved; 1]>;
 
 impl Resolved {

@@ -16,6 +16,8 @@ const MAX_PACKETS_PER_HINT: usize = 8;
 const MAX_QUEUED_LEN_BYTES: usize = 256;
 
 /// Names a packet that waits for a scan. No two packets of a station share a ticket.
+///
+/// See the example of [`Station`](crate::Station).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 

@@ -23,6 +23,8 @@ pub(crate) const PASS_TIME: Duration = Duration::from_millis(10);
 const DEVICES_PER_TASK: usize = 1 << 14;
 
 /// What scans did and cost since the station was opened.
+///
+/// See the example of [`Station`](crate::Station).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScanStats {

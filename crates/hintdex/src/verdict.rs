@@ -7,6 +7,8 @@ use hintdex_wire::{DeviceId, Nonce};
 use crate::Ticket;
 
 /// Where a hint was resolved.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
@@ -32,6 +34,8 @@ impl Source {
 /// The verdict on one packet.
 ///
 /// The verdict on a packet whose tag does not verify names neither device nor nonce.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -84,6 +88,8 @@ pub enum Verdict {
 }
 
 /// Why a packet is unknown.
+///
+/// See the example of [`Station`](crate::Station).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unknown {
@@ -109,6 +115,8 @@ pub enum Unknown {
 }
 
 /// Why bytes are no packet.
+///
+/// See the example of [`Station`](crate::Station).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Malformed {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use aes::cipher::{Array, BlockCipherDecrypt, KeyInit};
 use aes::{Aes128, Aes128Dec};
+use hintdex_host::SplitMix64;
 use hintdex_scan::{Backend, IdentityTable, KeyTable, ResolvableAddress};
 use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Slot, TruncatedLen};
 use rustix::time::{ClockId, clock_gettime};
@@ -28,15 +29,9 @@ const CACHED: usize = 1 << 14;
 /// Pairs of a batch of lookups.
 const PAIRS: usize = 256;
 
-const fn scramble(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ x >> 31
-}
-
 fn key(device: usize) -> HintKey {
-    let half = |salt: u64| u128::from(scramble(SEED ^ salt ^ (device as u64) << 8));
+    let number = |seed| u128::from(SplitMix64::new(seed).next_u64());
+    let half = |salt: u64| number(SEED ^ salt ^ (device as u64) << 8);
     HintKey::from_bytes((half(1) << 64 | half(2)).to_be_bytes())
 }
 
@@ -203,7 +198,9 @@ fn lookups(keys: &[HintKey], tables: &[KeyTable], turns: usize) {
         // In cache, also the list of pairs is, as it is in a batch of lookups.
         let places = [("in cache", CACHED, 25), ("all over", keys.len(), 1)];
         for (place, span, repeats) in places {
-            let at = move |n: usize| (scramble(n as u64) % (span as u64 - 64)) as usize;
+            let at = move |n: usize| {
+                (SplitMix64::new(n as u64).next_u64() % (span as u64 - 64)) as usize
+            };
             let pairs: Vec<_> = (0..PAIRS * ROUNDS / repeats)
                 .map(|n| (Slot(at(n) as u32), hint(table.scheme(), at(n))))
                 .collect();

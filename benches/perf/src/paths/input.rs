@@ -1,5 +1,6 @@
 //! What the paths work on: the same fleet, hints and packets every time.
 
+use hintdex_host::SplitMix64;
 use hintdex_wire::{
     DeviceId, Hint, HintCipher, HintKey, HintScheme, KeyId, KeySource, MasterKey, PacketKey, Sealer,
 };
@@ -23,12 +24,10 @@ pub fn packet_key(device: u32) -> Result<PacketKey, Failure> {
 
 /// Hint keys of any fleet: a derivation each would take longer than a path.
 pub fn quick_hint_keys(count: u32) -> Vec<HintKey> {
-    let mut state = 1;
+    let mut random = SplitMix64::new(1);
     let mut key = || {
         let mut bytes = [0; 16];
-        let (first, last) = bytes.split_at_mut(8);
-        first.copy_from_slice(&next(&mut state).to_le_bytes());
-        last.copy_from_slice(&next(&mut state).to_le_bytes());
+        random.fill(&mut bytes);
         HintKey::from_bytes(bytes)
     };
     (0..count).map(|_| key()).collect()
@@ -50,18 +49,4 @@ pub fn packets(count: usize) -> Result<Vec<Vec<u8>>, Failure> {
         packets.push(packet);
     }
     Ok(packets)
-}
-
-/// SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
-/// Generators", OOPSLA 2014).
-pub const fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ x >> 31
-}
-
-/// The next number below `end`.
-pub fn below(state: &mut u64, end: u32) -> u32 {
-    u32::try_from((u128::from(next(state)) * u128::from(end)) >> 64).unwrap_or(0)
 }

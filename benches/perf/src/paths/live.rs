@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hintdex_core::format::{encode_bucket, encode_operand, find_in_bucket, union_of_buckets};
 use hintdex_core::{Arrival, DeviceRange, Durability, LiveIndex, Options, Params};
+use hintdex_host::SplitMix64;
 use hintdex_wire::{DeviceId, Hint, HintKey, HintScheme, Slot};
 
 use super::{Path, fold, input};
@@ -26,9 +27,8 @@ const LOOKAHEAD: u32 = 8;
 
 /// Sorted entries of a bucket.
 fn entries(count: usize, seed: u64) -> Vec<(u32, u32)> {
-    let mut state = seed;
-    let mut entry =
-        || (input::below(&mut state, 1 << SUFFIX_BITS), input::below(&mut state, 1 << 20));
+    let mut random = SplitMix64::new(seed);
+    let mut entry = || (random.below_u32(1 << SUFFIX_BITS), random.below_u32(1 << 20));
     let mut entries: Vec<_> = (0..count).map(|_| entry()).collect();
     entries.sort_unstable();
     entries.dedup();

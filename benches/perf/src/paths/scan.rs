@@ -1,6 +1,7 @@
 //! Keys tried: one by one, in groups, and all of them, by each back end that
 //! valgrind knows.
 
+use hintdex_host::SplitMix64;
 use hintdex_scan::{Backend, KeyTable};
 use hintdex_wire::{Hint, HintScheme, Slot};
 
@@ -29,9 +30,9 @@ struct Input {
 
 fn make(scheme: HintScheme, backend: Backend, hints: usize) -> Result<Input, Failure> {
     let keys = input::quick_hint_keys(SLOTS);
-    let mut state = 2;
+    let mut random = SplitMix64::new(2);
     let mut of_random_slot = |nonce| -> Result<(u32, Hint), Failure> {
-        let slot = input::below(&mut state, SLOTS);
+        let slot = random.below_u32(SLOTS);
         let key = keys.get(slot as usize).ok_or("no such slot")?;
         Ok((slot, input::hint(scheme, key, nonce)?))
     };

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use hintdex_host::SplitMix64;
 use hintdex_snapshot::{
     Builder, CandidateBatch, Dial, Encoding, HintSource, Kernel, ManifestKey, SampleShard,
     Snapshot, SnapshotParams,
 };
 use hintdex_wire::{Hint, HintScheme, Slot};
 
-use super::{Path, fold, input};
+use super::{Path, fold};
 use crate::{Failure, counted};
 
 pub const PATHS: &[Path] = &[
@@ -33,9 +34,9 @@ struct Fleet;
 
 impl Fleet {
     fn hint(slot: u32, number: u32) -> Option<Hint> {
-        let mut state = u64::from(slot) << 32 | u64::from(number);
+        let mut random = SplitMix64::new(u64::from(slot) << 32 | u64::from(number));
         let mut bytes = [0; 16];
-        bytes.split_at_mut(8).0.copy_from_slice(&input::next(&mut state).to_be_bytes());
+        bytes.split_at_mut(8).0.copy_from_slice(&random.next_u64().to_be_bytes());
         Hint::read(HintScheme::Aes128, &bytes)
     }
 }
@@ -78,9 +79,8 @@ fn open(kernel: &str, encoding: Encoding) -> Result<(Snapshot, Vec<Hint>), Failu
     let kernel = Kernel::all().find(|known| known.name() == kernel).ok_or("no such kernel")?;
     let snapshot = Snapshot::open_in_memory(&path, &key)?.with_kernel(kernel);
     snapshot.verify()?;
-    let mut state = 4;
-    let mut hint =
-        || Fleet::hint(input::below(&mut state, SLOTS), input::below(&mut state, PER_SLOT));
+    let mut random = SplitMix64::new(4);
+    let mut hint = || Fleet::hint(random.below_u32(SLOTS), random.below_u32(PER_SLOT));
     Ok((snapshot, (0..LOOKUPS).filter_map(|_| hint()).collect()))
 }
 

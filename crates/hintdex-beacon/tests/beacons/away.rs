@@ -43,7 +43,7 @@ fn times_far_from_the_present_build_no_windows() {
 /// Of years ago, in a folder whose beacons may each have drifted by thousands of rotations.
 #[test]
 fn a_time_that_needs_too_many_identifiers_is_refused() {
-    let mut random = Random(63);
+    let mut random = Random::new(63);
     let (old, many) = (NOW - 4 * 366 * DAY_S, 1_600_000_000);
     for (count, is_answered) in [(10, true), (200, false)] {
         let beacons: Vec<_> = (0..count).map(|at| Beacon::new(at, 0, many, &mut random)).collect();
@@ -60,7 +60,7 @@ fn a_time_that_needs_too_many_identifiers_is_refused() {
 /// However long a beacon was silent, a window holds a bounded number of its identifiers.
 #[test]
 fn a_window_holds_a_bounded_number_of_identifiers_of_a_beacon() {
-    let mut random = Random(59);
+    let mut random = Random::new(59);
     let beacon = Beacon::new(1, 0, 1_400_000_000, &mut random);
     let station = Station::new(NOW);
     let measured = NOW - 19 * 366 * DAY_S;
@@ -79,7 +79,7 @@ fn a_window_holds_a_bounded_number_of_identifiers_of_a_beacon() {
 /// offsets that were registered ahead: a search finds them as far as it may reach.
 #[test]
 fn a_search_finds_what_is_off_either_way() {
-    let mut random = Random(60);
+    let mut random = Random::new(60);
     for (off_s, reach_s) in [
         (-86_400, 7 * DAY_S),
         (86_400, 7 * DAY_S),
@@ -117,7 +117,7 @@ fn a_search_finds_what_is_off_either_way() {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "half a minute without optimisation")]
 fn a_search_in_many_small_calls_reaches_every_beacon() {
-    let mut random = Random(61);
+    let mut random = Random::new(61);
     let beacons: Vec<_> =
         (0..16).map(|at| Beacon::new(at, 0, 1_750_000_000, &mut random)).collect();
     let station = station_of(&beacons);

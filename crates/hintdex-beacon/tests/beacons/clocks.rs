@@ -71,7 +71,7 @@ fn a_station_that_begins_in_1970_learns_nothing_there() {
 
 #[test]
 fn a_beacon_whose_clock_wraps_is_found_before_and_after() {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     // Its clock reaches 2^32 half an hour from now.
     let zero = i64::try_from(NOW + 1800).expect("a time") - (1 << 32);
     let beacons: Vec<_> =

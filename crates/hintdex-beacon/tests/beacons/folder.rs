@@ -8,7 +8,7 @@ use hintdex_beacon::{Error, Event, Import, Options, Resolver, Source};
 use crate::support::{Beacon, NOW, Random, Station, ask, flip_byte, who};
 
 fn station() -> (Station, Vec<Beacon>) {
-    let mut random = Random(11);
+    let mut random = Random::new(11);
     let beacons: Vec<_> =
         (0..200).map(|at| Beacon::new(at, 6, 1_700_000_000, &mut random)).collect();
     let station = Station::new(NOW);

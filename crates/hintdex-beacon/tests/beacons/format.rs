@@ -92,7 +92,7 @@ fn a_document_that_is_wrong_anywhere_is_noticed() {
 /// The keys of a small folder, read by the words of the document alone.
 #[test]
 fn keys_are_what_the_document_says() {
-    let mut random = Random(31);
+    let mut random = Random::new(31);
     let station = Station::new(NOW);
     let beacon = Beacon::new(0x0102_0304, 9, -5, &mut random);
     let irk = HintKey::from_bytes([0xcd; 16]);

@@ -17,7 +17,7 @@ fn eddystone(device: u32, clock_offset_s: i64, random: &mut Random) -> Registrat
 
 #[test]
 fn an_id_is_registered_once_in_a_scheme() {
-    let mut random = Random(21);
+    let mut random = Random::new(21);
     let station = Station::new(NOW);
     let registered = eddystone(1, 1_000_000, &mut random);
     station.register(NOW, [registered.clone()]);
@@ -46,7 +46,7 @@ fn an_id_is_registered_once_in_a_scheme() {
 
 #[test]
 fn clocks_of_the_future_and_of_long_ago_are_refused() {
-    let mut random = Random(22);
+    let mut random = Random::new(22);
     let station = Station::new(NOW);
     let now = i64::try_from(NOW).expect("a time");
     let mut import = Import::open(&station.folder, NOW).expect("a folder");
@@ -62,7 +62,7 @@ fn clocks_of_the_future_and_of_long_ago_are_refused() {
 
 #[test]
 fn an_import_that_is_dropped_leaves_nothing() {
-    let mut random = Random(23);
+    let mut random = Random::new(23);
     let station = Station::new(NOW);
     let first = Beacon::new(1, 3, 1_700_000_000, &mut random);
     let second = Beacon::new(2, 3, 1_700_000_000, &mut random);
@@ -94,7 +94,7 @@ fn an_import_that_is_dropped_leaves_nothing() {
 /// would be that of ages, in every window.
 #[test]
 fn clocks_measured_in_the_future_or_ages_ago_are_refused() {
-    let mut random = Random(24);
+    let mut random = Random::new(24);
     let station = Station::new(NOW);
     let mut import = Import::open(&station.folder, NOW).expect("a folder");
     let mut add = |device, measured_unix_s| {
@@ -115,7 +115,7 @@ fn clocks_measured_in_the_future_or_ages_ago_are_refused() {
 /// Their identifiers differ in length, so they are told apart; under one scheme they are not.
 #[test]
 fn one_key_is_registered_once_in_each_scheme() {
-    let mut random = Random(25);
+    let mut random = Random::new(25);
     let station = Station::new(NOW);
     let first = eddystone(1, 1_000_000, &mut random);
     let mut import = Import::open(&station.folder, NOW).expect("a folder");

@@ -95,7 +95,7 @@ fn windows_are_built_up_to_thirty_days_from_the_present() {
 /// some 200 more for a clock that is suspected elsewhere.
 #[test]
 fn the_memory_of_beacons_is_counted() {
-    let mut random = Random(8);
+    let mut random = Random::new(8);
     let zero = 1_750_000_000;
     let beacons: Vec<_> = (0..100).map(|at| Beacon::new(at, 4, zero, &mut random)).collect();
     let station = station_of(&beacons);
@@ -141,7 +141,7 @@ fn the_memory_of_beacons_is_counted() {
 /// the second rotation.
 #[test]
 fn a_suspected_clock_is_kept() {
-    let mut random = Random(9);
+    let mut random = Random::new(9);
     let mut beacon = Beacon::new(0, 4, 1_750_000_000, &mut random);
     let station = station_of(std::slice::from_ref(&beacon));
     beacon.zero_unix_s = i64::try_from(NOW).expect("a time");

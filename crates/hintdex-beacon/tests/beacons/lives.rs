@@ -68,7 +68,7 @@ impl Life {
         let (clock, period) =
             (u64::from(self.beacon.clock_s(at)), u64::from(self.beacon.k.period_s()));
         let rotation = clock / period;
-        let seed = Random(rotation ^ u64::from(self.beacon.device.0) << 40);
+        let seed = Random::new(rotation ^ u64::from(self.beacon.device.0) << 40);
         let begins = if self.is_randomized { { seed }.below(period) } else { 0 };
         if clock % period < begins { rotation.saturating_sub(1) } else { rotation }
     }
@@ -84,7 +84,7 @@ impl Life {
 const CASES: u32 = if cfg!(debug_assertions) { 2 } else { 40 };
 
 fn lives(seed: u64, station: &Station) -> Vec<Life> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let lives: Vec<_> = (0..4)
         .map(|at| {
             let k = u8::try_from(random.below(12) + 2).expect("small");

@@ -58,7 +58,7 @@ proptest! {
     /// past it by more than the seconds that whole seconds cannot tell is nobody's.
     #[test]
     fn answers_are_those_of_a_map_of_everything(case in cases()) {
-        let mut random = Random(case.seed);
+        let mut random = Random::new(case.seed);
         let beacons: Vec<_> = (0..case.beacons)
             .map(|at| {
                 let k = u8::try_from(random.below(16)).expect("small");

@@ -74,7 +74,7 @@ fn heard(beacon: &Beacon, zero: i64, at: u64) -> (Sighting, u64) {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "minutes without optimisation")]
 fn a_month_of_drift_loss_outages_and_new_batteries() {
-    let mut random = Random(41);
+    let mut random = Random::new(41);
     let mut beacons = beacons(&mut random);
     let station = Station::new(NOW);
     station.register(NOW, beacons.iter().map(|beacon| beacon.registration(NOW)));

@@ -205,7 +205,7 @@ fn a_former_clock_is_given_up_after_a_month() {
 /// for all.
 #[test]
 fn one_process_a_sighting_is_as_one_for_all() {
-    let mut random = Random(56);
+    let mut random = Random::new(56);
     let beacon = Beacon::new(7, 9, 1_750_000_000, &mut random);
     let zero = i64::try_from(NOW).expect("a time");
     let new = Beacon { zero_unix_s: zero, ..beacon.clone() };
@@ -270,7 +270,7 @@ fn forgetting_a_clock_goes_back_to_the_registration() {
 #[test]
 fn randomized_beacons_are_always_found_and_bound_no_clock_wrongly() {
     for k in 0..=15 {
-        let mut random = Random(62 + u64::from(k));
+        let mut random = Random::new(62 + u64::from(k));
         let beacons: Vec<_> = (0..20)
             .map(|at| Beacon::new(at, k, 1_600_000_000 + i64::from(at), &mut random))
             .collect();
@@ -294,7 +294,7 @@ fn randomized_beacons_are_always_found_and_bound_no_clock_wrongly() {
             for beacon in &beacons {
                 // The point at which this rotation's identifier begins is drawn once.
                 let rotation = u64::from(beacon.clock_s(at)) / period;
-                let begins = Random(rotation ^ u64::from(beacon.device.0) << 40).below(period);
+                let begins = Random::new(rotation ^ u64::from(beacon.device.0) << 40).below(period);
                 let is_late = u64::from(beacon.clock_s(at)) % period < begins;
                 let sent = if is_late { at - period } else { at };
                 let found = who(&ask(&mut resolver, sent_and_heard(beacon, sent, at)));

@@ -11,7 +11,7 @@ use crate::support::{Beacon, NOW, Random, Station, ask, who};
 
 #[test]
 fn beacons_of_every_exponent_are_found_for_a_day() {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let beacons: Vec<_> = (0..=15)
         .map(|k| Beacon::new(1000 + u32::from(k), k, 1_700_000_000 + i64::from(k), &mut random))
         .collect();
@@ -39,7 +39,7 @@ fn beacons_of_every_exponent_are_found_for_a_day() {
 /// Two days of a phone's keys under one id, and one that is not registered.
 #[test]
 fn daily_keys_are_found_on_their_day() {
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     let today = u32::try_from(NOW / 86_400 * 144).expect("an interval");
     let keys: Vec<_> =
         [today - 144, today, today].into_iter().map(|day| (day, random.key())).collect();
@@ -75,7 +75,7 @@ fn daily_keys_are_found_on_their_day() {
 /// the two hours of the specification are between an identifier's time and its hearing.
 #[test]
 fn a_key_that_has_ended_matches_nobody() {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let start = u32::try_from(NOW / 600).expect("an interval") - 9;
     for period in [1, 9, 143, 144] {
         let key = random.key();
@@ -108,7 +108,7 @@ fn a_key_that_has_ended_matches_nobody() {
 
 #[test]
 fn random_addresses_are_found_by_trying_keys() {
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let keys: Vec<_> = (0..500).map(|_| random.key()).collect();
     let station = Station::new(NOW);
     let device = |at: usize| DeviceId(u32::try_from(at).expect("small") * 3);
@@ -140,12 +140,12 @@ fn random_addresses_are_found_by_trying_keys() {
 #[test]
 #[cfg_attr(debug_assertions, ignore = "minutes without optimisation")]
 fn an_address_that_two_keys_fit_is_nobodys_alone() {
-    let key = Random(4).key();
+    let key = Random::new(4).key();
     let prand = 0x40_1234_u64;
     let made =
         |key: &HintKey| HintCipher::new(HintScheme::Aes128, key).hint(prand).expect("a counter");
     let hash = made(&key).as_bytes()[13..].to_vec();
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let twin = std::iter::repeat_with(|| random.key())
         .find(|other| made(other).as_bytes()[13..] == hash)
         .expect("one in 2^24");
@@ -161,7 +161,7 @@ fn an_address_that_two_keys_fit_is_nobodys_alone() {
 
 #[test]
 fn one_folder_holds_all_schemes_and_one_id_may_have_each() {
-    let mut random = Random(6);
+    let mut random = Random::new(6);
     let mut station = Station::new(NOW);
     station.options = Options { evaluations: 1, ..Options::default() };
     let beacon = Beacon::new(5, 4, 1_750_000_000, &mut random);

@@ -50,7 +50,7 @@ fn seal(bytes: &mut [u8], prefix: &[u8]) {
 /// A station with a beacon of each scheme: slots 0, 1 and 2.
 fn station() -> Station {
     let station = Station::new(NOW);
-    let mut random = Random(1204);
+    let mut random = Random::new(1204);
     let eddystone = Beacon::new(0, 10, 1_750_000_000, &mut random).registration(NOW);
     let rolling_period = RollingPeriod::new(144).expect("1 to 144");
     let gaen = Rule::Gaen { start_interval: 2_900_000, rolling_period };

@@ -10,21 +10,22 @@ use hintdex_beacon::{
     Answer, Event, Identification, Identifier, Import, ManualClock, Options, Registration,
     Resolver, Rule, Sighting, Source,
 };
+use hintdex_host::SplitMix64;
 use tempfile::TempDir;
 
 /// A time at which nothing in particular begins.
 pub const NOW: u64 = 1_764_000_123;
 
-/// SplitMix64.
-pub struct Random(pub u64);
+/// Pseudo-random beacons and times.
+pub struct Random(SplitMix64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ word >> 31
+    pub const fn new(seed: u64) -> Self {
+        Self(SplitMix64::new(seed))
+    }
+
+    pub const fn next(&mut self) -> u64 {
+        self.0.next_u64()
     }
 
     pub fn below(&mut self, end: u64) -> u64 {
@@ -158,7 +159,7 @@ pub fn is_moved(events: &[Event]) -> bool {
 
 /// Beacons of every exponent.
 pub fn beacons(count: u32, seed: u64) -> Vec<Beacon> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let k = |at: u32| u8::try_from(at % 16).expect("small");
     (0..count)
         .map(|at| Beacon::new(at, k(at), 1_750_000_000 + i64::from(at), &mut random))

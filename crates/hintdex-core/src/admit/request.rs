@@ -3,6 +3,8 @@
 use hintdex_wire::{HintKey, Nonce, Slot};
 
 /// A packet whose tag has verified, for admission.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival<'a> {
     /// The slot whose packet it is.
@@ -21,6 +23,8 @@ pub struct Arrival<'a> {
 /// The packets of a batch are searched for together, before any of them is admitted. So the
 /// search may reach further than it would for one packet after another. Admission knows the
 /// device's state at each packet's turn, and limits the packet to this reach.
+///
+/// See the example of [`Request`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach {
     /// For counters: nonces ahead of the next one, or of the live hints if those reach further.
@@ -32,6 +36,29 @@ pub struct Reach {
 }
 
 /// The request of an arrival.
+///
+/// ```
+/// use hintdex_core::{Admission, Arrival, Reach, Request};
+/// # use hintdex_core::{DeviceRange, LiveIndex, Options};
+/// # use hintdex_wire::KeySource;
+/// # use std::sync::Arc;
+/// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("index");
+/// # let keys = Arc::new(MasterKey::new(&[7; 32]));
+/// # let params = hintdex_core::Params::counters(HintScheme::Aes128, 16);
+/// # let index = LiveIndex::create(&path, keys.clone(), params, &Options::default())?;
+/// # index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
+/// # let hint_key = keys.hint_key(index.key(Slot(3)).unwrap()).unwrap();
+///
+/// // Two packets of slot 3, found by a search 100 nonces ahead.
+/// let arrival = |nonce| Arrival { slot: Slot(3), nonce, hint_key: &hint_key, received_unix_s: 0 };
+/// let reach = Reach { ahead_nonces: 100, epoch_nonces: 0 };
+/// let requests = [Request::AdmitWithin(reach), Request::Probe(reach)];
+/// let admissions = index.admit_requests(&[arrival(70), arrival(5000)], &requests)?;
+/// assert_eq!(admissions, [Admission::Accepted, Admission::OutOfReach]);
+/// # Ok::<(), hintdex_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Admit the arrival, whatever its nonce.
@@ -53,6 +80,8 @@ impl Request {
 }
 
 /// The result of an arrival.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// The nonce is fresh: the new state and the coming hints are durable.

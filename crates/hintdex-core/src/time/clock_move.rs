@@ -3,6 +3,35 @@
 use hintdex_wire::{Nonce, Slot};
 
 /// A jump of a device's clock, which two packets that agree have shown.
+///
+/// ```
+/// use std::sync::Arc;
+/// use hintdex_core::{Admission, Arrival, ClockMove, DeviceRange, LiveIndex, Options, Params};
+/// # use hintdex_host::ManualClock;
+/// # use hintdex_wire::{DeviceId, HintScheme, KeySource, MasterKey, NonceKind, Slot, StepLen};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("index");
+/// # let keys = Arc::new(MasterKey::new(&[7; 32]));
+/// # let now = 1_764_000_000;
+/// # let clock = Arc::new(ManualClock::new(now));
+///
+/// // A nonce a minute.
+/// let kind = NonceKind::Step(StepLen::new(60).unwrap());
+/// let params = Params::clocked(HintScheme::Aes128, kind, 1).unwrap();
+/// let index = LiveIndex::create_with(&path, keys.clone(), params, &Options::default(), clock)?;
+/// index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
+///
+/// // Device 0 has the time of tomorrow. Its second packet proves that.
+/// let hint_key = keys.hint_key(index.key(Slot(0)).unwrap()).unwrap();
+/// let (hint_key, tomorrow) = (&hint_key, (now + 86_400) / 60);
+/// let first = Arrival { slot: Slot(0), nonce: tomorrow, hint_key, received_unix_s: now };
+/// assert_eq!(index.admit(&first)?, Admission::Early);
+/// let second = Arrival { nonce: tomorrow + 1, received_unix_s: now + 60, ..first };
+/// assert_eq!(index.admit(&second)?, Admission::Accepted);
+/// let moves: Vec<ClockMove> = index.take_clock_moves();
+/// assert!((86_300..86_500).contains(&(moves[0].to_s - moves[0].from_s)), "{moves:?}");
+/// # Ok::<(), hintdex_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockMove {
     /// The slot of the device.

@@ -5,10 +5,14 @@ use std::ops::{Range, RangeInclusive};
 use hintdex_wire::NonceKind;
 
 /// A run of station time, in seconds since 1970.
+///
+/// See the example of [`Timing`].
 pub type Span = Range<u64>;
 
 /// The chosen fields of a [`Timing`]. At creation, the other fields default to the values for
 /// the kind of nonces; at an opening, to those the index was created with.
+///
+/// See the example of [`Timing`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimingOptions {
     /// [`Timing::span_s`].
@@ -41,6 +45,21 @@ impl TimingOptions {
 
 /// The time parameters of a clocked index. Chosen at its creation; each opening may choose
 /// others until the index is closed.
+///
+/// ```
+/// use hintdex_core::{Span, Timing, TimingOptions};
+/// use hintdex_wire::{NonceKind, StepLen};
+///
+/// // A nonce a minute: windows of an hour. Packets may be five minutes late.
+/// let kind = NonceKind::Step(StepLen::new(60).unwrap());
+/// let chosen = TimingOptions { before_s: Some(300), ..TimingOptions::default() };
+/// let timing: Timing = chosen.over(&Timing::of(kind));
+/// assert_eq!((timing.span_s, timing.before_s, timing.after_s), (3600, 300, 60));
+///
+/// // Early in an hour, packets of the hour before may still come.
+/// let present: Span = timing.span_at(1_764_000_100);
+/// assert_eq!(timing.needed_at(1_764_000_100), [present.clone(), timing.span_at(present.start - 1)]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// The length of a window. Windows begin at multiples of it.

@@ -16,6 +16,20 @@ use super::{aesni, avx2, avx512};
 use super::{portable, speck};
 
 /// The instructions that try keys. Tables choose the best back end of the processor.
+///
+/// ```
+/// use hintdex_scan::{Backend, BackendError, KeyTable};
+/// use hintdex_wire::HintScheme;
+///
+/// let table = KeyTable::new(HintScheme::Aes128);
+/// assert_eq!(table.backend(), Backend::best(HintScheme::Aes128));
+///
+/// // To compare back ends, name one. Not every processor has it.
+/// match KeyTable::with_backend(HintScheme::Aes128, Backend::Avx512) {
+///     Ok(table) => assert_eq!(table.backend().name(), "avx512"),
+///     Err(BackendError { backend, .. }) => assert_eq!(backend, Backend::Avx512),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {

@@ -1,14 +1,12 @@
 //! Keys that are the same on every machine, and tables of them.
 
+use hintdex_host::SplitMix64;
 use hintdex_scan::{Backend, KeyTable};
 use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Nonce, Slot};
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) at `index` of the sequence of `seed`.
+/// Number `index` of the sequence of `seed`.
 pub const fn random(seed: u64, index: u64) -> u64 {
-    let word = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ word >> 31
+    SplitMix64::at(seed, index).next_u64()
 }
 
 /// Key `index` of `seed`.

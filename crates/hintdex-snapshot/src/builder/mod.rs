@@ -28,6 +28,8 @@ use crate::format::{Header, ShardRecord};
 use crate::{BuildError, Encoding, ManifestKey, PointHints, SnapshotParams};
 
 /// The progress of a build.
+///
+/// See the example of [`Builder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Hints whose shards are written.
@@ -37,6 +39,8 @@ pub struct Progress {
 }
 
 /// The result of a build.
+///
+/// See the example of [`Builder`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildReport {
     /// Hints in the file.
@@ -52,8 +56,51 @@ const DEFAULT_MEMORY_BYTES: u64 = 1 << 30;
 
 /// Builds a snapshot.
 ///
-/// ```text
-/// Builder::new(params, &key).memory_bytes(2 << 30).build(&fleet, "fleet.hdx")
+/// ```
+/// use hintdex_snapshot::{BuildError, BuildReport, Builder, Progress};
+///
+/// # use std::ops::Range;
+/// # use hintdex_snapshot::{Dial, Encoding, HintSource, ManifestKey, SnapshotParams};
+/// # use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Slot};
+/// # fn hint(slot: u32) -> Hint {
+/// #     let cipher = HintCipher::new(HintScheme::Aes128, &HintKey::from_bytes([7; 16]));
+/// #     cipher.hint(slot.into()).unwrap()
+/// # }
+/// # struct Fleet;
+/// # impl HintSource for Fleet {
+/// #     fn hint_count(&self) -> u64 { 1000 }
+/// #     fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
+/// #         slots.for_each(|slot| each(hint(slot).head(), Slot(slot)));
+/// #     }
+/// # }
+/// # let params = SnapshotParams {
+/// #     encoding: Encoding::Ribbon, dial: Dial::Tries(1), check_bits: 0,
+/// #     hint_scheme: HintScheme::Aes128, nonce_kind: 0, horizon_nonces: 1, slots: 0..1000,
+/// #     fleet_id: [0; 16], origin: [0; 16], built_at_unix_s: 0, time_unix_s: 0..0,
+/// # };
+/// # let key = ManifestKey::from_bytes([1; 32]);
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("fleet.hdx");
+/// # let fleet = Fleet;
+/// let show = |progress: Progress| eprintln!("{} of {}", progress.hints_done, progress.hints_all);
+/// let builder = Builder::new(params, &key).memory_bytes(2 << 30).progress(&show);
+/// let report: BuildReport = builder.build(&fleet, &path)?;
+/// assert_eq!(report.hints, 1000);
+///
+/// // The source has hints of slot 0, which these parameters leave out.
+/// # let params = SnapshotParams { slots: 1..1000, ..Snapshot::open(&path, &key)?.params().clone() };
+/// # use hintdex_snapshot::Snapshot;
+/// # struct Other;
+/// # impl HintSource for Other {
+/// #     fn hint_count(&self) -> u64 { 1000 }
+/// #     fn hints(&self, _: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
+/// #         (0..1000).for_each(|slot| each(hint(slot).head(), Slot(slot)));
+/// #     }
+/// # }
+/// # let fleet = Other;
+/// let refused = Builder::new(params, &key).build(&fleet, &path);
+/// assert!(matches!(refused, Err(BuildError::SlotOutside { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// The same input yields the same bytes, for any number of threads and any memory. The file

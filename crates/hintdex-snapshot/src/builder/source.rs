@@ -9,6 +9,8 @@ use hintdex_wire::Slot;
 /// If the memory of a build does not hold all hints, at twelve bytes each, the build asks for
 /// them once in each pass, from several threads. To compute a hint again takes 10 to 15 ns,
 /// less than to write its twelve bytes to a disk and read them back.
+///
+/// See the [example of the crate](crate).
 pub trait HintSource: Sync {
     /// The number of all hints, at most 2⁴⁰. It must be exact: the number of shards depends on
     /// it.

@@ -79,6 +79,8 @@ use crate::section::Section;
 /// Computes the hints of points. The owner of the hint keys implements this trait.
 ///
 /// A lookup or a build asks for some tens of hints at a time, from several threads.
+///
+/// See the example of [`Snapshot::points`](crate::Snapshot::points).
 pub trait PointHints: Sync {
     /// Starts loading the hint key of `slot`. Changes no result.
     fn prefetch(&self, slot: Slot);

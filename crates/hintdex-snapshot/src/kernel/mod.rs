@@ -31,6 +31,8 @@ pub(crate) use self::retrieve::{
 ///
 /// A value of this type is proof that the processor supports them: only [`Kernel::all`]
 /// creates values.
+///
+/// See the example of [`Snapshot`](crate::Snapshot).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Kernel(Path);
 

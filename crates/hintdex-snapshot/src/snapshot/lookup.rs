@@ -52,6 +52,43 @@ impl Snapshot {
     /// `found` is not called for a hint, the snapshot does not have the hint, as long as the
     /// keys are those that the snapshot was built with.
     ///
+    /// ```
+    /// use hintdex_snapshot::{Builder, PointHints, Snapshot};
+    /// use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Nonce, Slot};
+    /// # use hintdex_snapshot::{Dial, Encoding, ManifestKey, SnapshotParams};
+    /// # let params = SnapshotParams {
+    /// #     encoding: Encoding::Chain, dial: Dial::Evaluations(5), check_bits: 0,
+    /// #     hint_scheme: HintScheme::Aes128, nonce_kind: 0, horizon_nonces: 10, slots: 0..100,
+    /// #     fleet_id: [0; 16], origin: [0; 16], built_at_unix_s: 0, time_unix_s: 0..0,
+    /// # };
+    /// # let key = ManifestKey::from_bytes([1; 32]);
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("fleet.hdx");
+    ///
+    /// /// Hints under the keys of all slots.
+    /// struct Keys(Vec<HintCipher>);
+    ///
+    /// impl PointHints for Keys {
+    ///     fn prefetch(&self, _: Slot) {}
+    ///
+    ///     fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+    ///         for ((slot, nonce), hint) in points.iter().zip(hints) {
+    ///             *hint = self.0[slot.index()].hint(*nonce).unwrap_or(Hint::ZERO);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let key_of = |slot| HintKey::from_bytes([slot; 16]);
+    /// let keys = Keys((0..100).map(|slot| HintCipher::new(HintScheme::Aes128, &key_of(slot))).collect());
+    /// let runs: Vec<_> = (0..100).map(|slot| (Slot(slot), 0..10)).collect();
+    /// Builder::new(params, &key).build_chain(&runs, &keys, &path)?;
+    ///
+    /// let chain = Snapshot::open(&path, &key)?;
+    /// let hint = keys.0[70].hint(3).unwrap();
+    /// chain.points(&keys, &[hint], |_, slot, nonce| assert_eq!((slot, nonce), (Slot(70), 3)))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Damage`] of the first block that a lookup needed and that fails its check. Hints whose
     /// lookups need no damaged block are found all the same.

@@ -6,6 +6,8 @@ use crate::format::{BLOCK_CRC_LEN_BYTES, DATA_OFFSET_BYTES};
 use crate::section::Section;
 
 /// The content and the size of a snapshot.
+///
+/// See the example of [`Snapshot`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SnapshotStats {
     /// The encoding of the hints.

@@ -13,6 +13,7 @@ pub mod repair;
 
 use std::ops::Range;
 
+use hintdex_host::SplitMix64;
 use hintdex_snapshot::{
     Builder, Dial, Encoding, HintSource, ManifestKey, Snapshot, SnapshotParams,
 };
@@ -106,12 +107,9 @@ pub fn build_bytes(source: &dyn HintSource, params: SnapshotParams) -> Vec<u8> {
     bytes
 }
 
-/// Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
+/// The first pseudo-random number of seed `x`.
 pub fn scramble(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ x >> 31
+    SplitMix64::new(x).next_u64()
 }
 
 /// The hint with this head.

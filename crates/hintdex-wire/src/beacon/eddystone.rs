@@ -24,6 +24,8 @@ use crate::HintKey;
 pub const EID_LEN_BYTES: usize = 8;
 
 /// An ephemeral identifier in the byte order of the air.
+///
+/// See the example of [`EidCipher`].
 pub type Eid = [u8; EID_LEN_BYTES];
 
 /// The highest error of a beacon's clock that the specification allows, in parts per
@@ -37,6 +39,8 @@ const TEMPORARY_KEY_BITS: u8 = 16;
 const BLOCKS_AT_ONCE: usize = 32;
 
 /// The exponent k of a rotation of 2^k seconds: 0 to 15.
+///
+/// See the example of [`EidCipher`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RotationExponent(u8);
 
@@ -64,6 +68,21 @@ impl RotationExponent {
 ///
 /// [`new`](Self::new) costs a key schedule, each run of 65,536 seconds costs another,
 /// about 50 ns each. An identifier then costs 1 to 5 ns.
+///
+/// ```
+/// use hintdex_wire::HintKey;
+/// use hintdex_wire::beacon::eddystone::{Eid, EidCipher, RotationExponent};
+///
+/// // A new identifier every 2¹⁰ seconds.
+/// let k = RotationExponent::new(10).unwrap();
+/// let cipher = EidCipher::new(&HintKey::from_bytes([7; 16]), k);
+/// let eid: Eid = cipher.eid(1_000_000);
+/// let rotation = cipher.rotation_of(1_000_000);
+/// assert_eq!(cipher.eid(1_000_000 | 1023), eid);
+///
+/// // The receiver tries the rotations that it expects.
+/// assert_eq!(cipher.find(&eid, rotation - 2..rotation + 3), Some(rotation));
+/// ```
 pub struct EidCipher {
     identity: Aes128Enc,
     k: RotationExponent,

@@ -26,6 +26,8 @@ use crate::{HintKey, mac};
 pub const RPI_LEN_BYTES: usize = 16;
 
 /// A rolling proximity identifier in the byte order of the air.
+///
+/// See the example of [`RpiCipher`].
 pub type Rpi = [u8; RPI_LEN_BYTES];
 
 /// The length of an interval in seconds.
@@ -42,12 +44,16 @@ pub const TOLERANCE_S: u64 = 7200;
 const BLOCKS_AT_ONCE: usize = 32;
 
 /// The interval of a unix time; times past the last interval yield the last.
+///
+/// See the example of [`RpiCipher`].
 pub fn interval_of(unix_s: u64) -> u32 {
     u32::try_from(unix_s / INTERVAL_S).unwrap_or(u32::MAX)
 }
 
 /// The key under which identifiers are computed (RPIK), derived from a daily key:
 /// HKDF-SHA256 (RFC 5869) without salt. Eight SHA-256 compressions.
+///
+/// See the example of [`RpiCipher`].
 pub fn identifier_key(daily_key: &HintKey) -> HintKey {
     // Extract: without a salt the key of the HMAC is zeros (RFC 5869, 2.2).
     let (mut pseudo_random, mut expanded) = (Derived::default(), Derived::default());
@@ -60,6 +66,17 @@ pub fn identifier_key(daily_key: &HintKey) -> HintKey {
 /// Computes and reverses the identifiers of one daily key.
 ///
 /// [`new`](Self::new) costs a key schedule of about 50 ns, an identifier 1 to 5 ns.
+///
+/// ```
+/// use hintdex_wire::HintKey;
+/// use hintdex_wire::beacon::gaen::{Rpi, RpiCipher, identifier_key, interval_of};
+///
+/// let daily_key = HintKey::from_bytes([7; 16]);
+/// let cipher = RpiCipher::new(&identifier_key(&daily_key));
+/// let rpi: Rpi = cipher.rpi(interval_of(1_764_000_000));
+/// // The key decrypts the identifier to its interval of ten minutes.
+/// assert_eq!(cipher.interval(&rpi), Some(1_764_000_000 / 600));
+/// ```
 pub struct RpiCipher {
     forwards: Aes128Enc,
     key: HintKey,

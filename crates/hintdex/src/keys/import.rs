@@ -20,6 +20,32 @@ use crate::{Error, Station};
 /// keys are removed. If a write of the index fails, it is not known whether the fleet has the
 /// devices: then the keys stay and the index refuses everything. A station that is opened
 /// again has all of the devices or none.
+///
+/// ```
+/// use hintdex::{Error, IndexError, KeyImport, KeyPart, Station, StationOptions};
+/// # use hintdex::wire::HintKey;
+/// # use hintdex::wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, Sealer};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let dir = folder.path().join("fleet");
+/// # let params = hintdex::Params::counters(HintScheme::Aes128, 16);
+/// # let station = Station::create(&dir, None, params, &StationOptions::default())?;
+/// // A device that came with random keys of its own.
+/// # let (hint_key, dev_key): (_, [u8; 32]) =
+/// #     (HintKey::from_bytes([1; 16]), std::array::from_fn(|i| i as u8));
+/// let mut import: KeyImport<'_> = station.import_keys()?;
+/// import.add(DeviceId(7), &hint_key, &dev_key)?;
+/// import.provision(None)?;
+///
+/// let mut import = station.import_keys()?;
+/// let again = import.add(DeviceId(7), &hint_key, &dev_key);
+/// assert!(matches!(again, Err(Error::Index(IndexError::AlreadyProvisioned { .. }))));
+/// // Half of this device key was not written.
+/// let mut half = dev_key;
+/// half[16..].fill(0);
+/// let Err(Error::ZeroKey { part, .. }) = import.add(DeviceId(8), &hint_key, &half) else { panic!() };
+/// assert_eq!(part, KeyPart::SecondHalf);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct KeyImport<'a> {
     station: &'a Station,
     appended: AppendedKeys,

@@ -3,6 +3,8 @@
 use std::fmt;
 
 /// A part of a device's keys, 16 bytes each.
+///
+/// See the example of [`KeyImport`](crate::KeyImport).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyPart {

@@ -13,6 +13,8 @@ use super::table_hints::TableHints;
 use crate::Error;
 
 /// The parameters of a snapshot.
+///
+/// See the example of [`Station::rebuild`](crate::Station::rebuild).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RebuildOptions {
     /// How hints are stored.

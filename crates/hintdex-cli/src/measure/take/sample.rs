@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use hintdex::wire::{Hint, HintCipher, HintKey, HintScheme, Slot};
+use hintdex_host::SplitMix64;
 use hintdex_scan::KeyTable;
 use rayon::prelude::*;
 
@@ -20,8 +21,9 @@ pub fn sample(
 ) -> Result<Vec<Hint>, Failure> {
     let slots = u64::try_from(table.len()).unwrap_or(u64::MAX);
     let draw = |number: usize| {
-        let (slot, nonce) =
-            (below(2 * number, slots), below(2 * number + 1, args.lookahead.into()));
+        // Two numbers a draw, found by the number of the draw: threads take any of them.
+        let mut random = SplitMix64::at(0, 2 * number as u64);
+        let (slot, nonce) = (random.below(slots), random.below(args.lookahead.into()));
         let key = table.key(Slot(u32::try_from(slot).ok()?))?;
         hint_of(args.hint, &key, nonce)
     };
@@ -31,14 +33,4 @@ pub fn sample(
 
 fn hint_of(scheme: HintScheme, key: &HintKey, nonce: u64) -> Option<Hint> {
     HintCipher::new(scheme, key).hint(nonce)
-}
-
-/// The pseudo-random number at `place` of a sequence, below `end`: SplitMix64 (Steele, Lea and
-/// Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
-fn below(place: usize, end: u64) -> u64 {
-    let x = (place as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let wide = u128::from(x ^ x >> 31) * u128::from(end);
-    u64::try_from(wide >> 64).unwrap_or(0)
 }

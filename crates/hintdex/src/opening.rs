@@ -1,0 +1,206 @@
+//! Creating, opening and discarding the fleet of a station.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use hintdex_core::{LiveIndex, Params};
+use hintdex_host::{Clock, Exposed, SystemClock};
+use hintdex_wire::MasterKey;
+
+use crate::folder::FleetFolder;
+use crate::keys::{FleetKeys, HintKeys, master_file};
+use crate::maintenance::{MaintenanceThread, WindowTimer};
+use crate::options::StationOptions;
+use crate::scans::Scans;
+use crate::snapshots::{OwnSnapshot, Snapshots};
+use crate::{Error, Station};
+
+/// The live index, inside a fleet's folder.
+const INDEX_FOLDER: &str = "index";
+/// The master key, inside a fleet's folder.
+const KEY_FILE: &str = "master.key";
+impl Station {
+    /// Creates a fleet without devices in the folder `dir`.
+    ///
+    /// `master_key` names a file of 64 hex digits, which is copied into the folder. Without
+    /// it, a new random key is generated there, readable by its owner alone.
+    ///
+    /// # Errors
+    /// [`Error::KeyFile`], [`Error::OtherMasterKey`], [`Error::Index`] or [`Error::File`].
+    /// A folder with a master key may then exist; the same call continues from it.
+    pub fn create(
+        dir: &Path,
+        master_key: Option<&Path>,
+        params: Params,
+        options: &StationOptions,
+    ) -> Result<Self, Error> {
+        Self::create_with(dir, master_key, params, options, Arc::new(SystemClock))
+    }
+
+    /// [`create`](Self::create) with a clock other than the system's.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn create_with(
+        dir: &Path,
+        master_key: Option<&Path>,
+        params: Params,
+        options: &StationOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
+        params.check()?;
+        let given = master_key.map(master_file::read_from_user).transpose()?;
+        let folder = FleetFolder::open_or_create(dir)?;
+        let index = dir.join(INDEX_FOLDER);
+        if index.exists() {
+            return Err(hintdex_core::Error::AlreadyAnIndex { path: dir.to_owned() }.into());
+        }
+        // The file exists if an earlier call was interrupted.
+        let key_file = dir.join(KEY_FILE);
+        if !key_file.exists() {
+            let new = || master_file::generate(&key_file);
+            master_file::write(&key_file, &given.clone().map_or_else(new, Ok)?)?;
+        }
+        let secret = master_file::sync_and_read(&key_file)?;
+        check_same(given.as_ref(), &secret, &key_file)?;
+        let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
+        let index =
+            LiveIndex::create_with(&index, keys.clone(), params, &options.of_index(), clock)?;
+        Self::assemble(dir, folder, index, keys, options)
+    }
+
+    /// Opens the fleet in the folder `dir`.
+    ///
+    /// Reads every state, about 0.2 s a million devices. The hint keys are derived with the
+    /// first packet, or by [`warm_up`](Self::warm_up).
+    ///
+    /// # Errors
+    /// [`Error::KeyFile`], [`Error::KeysMissing`], [`Error::Index`] or [`Error::File`].
+    pub fn open(dir: &Path, options: &StationOptions) -> Result<Self, Error> {
+        Self::open_with(dir, options, Arc::new(SystemClock))
+    }
+
+    /// [`open`](Self::open) with a clock other than the system's.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_with(
+        dir: &Path,
+        options: &StationOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
+        let index = dir.join(INDEX_FOLDER);
+        // Checked first: no lock file is created in a folder that holds no fleet.
+        if !LiveIndex::exists(&index) {
+            return Err(hintdex_core::Error::NotAnIndex { path: dir.to_owned() }.into());
+        }
+        let folder = FleetFolder::open(dir)?;
+        let secret = master_file::read(&dir.join(KEY_FILE))?;
+        let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
+        let index = LiveIndex::open_with(&index, keys.clone(), &options.of_index(), clock)?;
+        Self::assemble(dir, folder, index, keys, options)
+    }
+
+    /// Removes the index of a fleet without devices and leaves its keys, for a caller that
+    /// created the fleet and could not provision it. Removes nothing if the fleet has
+    /// devices, or if the index is [poisoned](Self::is_poisoned) and may have devices.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn discard_empty(self) -> Result<(), Error> {
+        if self.is_poisoned() || self.index.slot_count() > 0 {
+            return Ok(());
+        }
+        let index = self.own.path().with_file_name(INDEX_FOLDER);
+        let folder = self.folder.clone();
+        drop(self);
+        folder.remove(&index)
+    }
+
+    /// Whether the folder `dir` holds a fleet.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(INDEX_FOLDER).is_dir()
+    }
+
+    /// Checks that the master key in the file `path` is the key of the fleet in `dir`.
+    ///
+    /// # Errors
+    /// [`Error::KeyFile`] if either file holds no key, [`Error::OtherMasterKey`] if the keys
+    /// differ.
+    pub fn check_master_key(dir: &Path, path: &Path) -> Result<(), Error> {
+        let key_file = dir.join(KEY_FILE);
+        let given = master_file::read_from_user(path)?;
+        check_same(Some(&given), &master_file::read(&key_file)?, &key_file)
+    }
+
+    /// The station of an index that was created or opened: attaches the station's own
+    /// snapshot, builds missing windows if the options ask for it, and starts the window timer.
+    pub(crate) fn assemble(
+        dir: &Path,
+        folder: FleetFolder,
+        index: LiveIndex,
+        keys: Arc<FleetKeys>,
+        options: &StationOptions,
+    ) -> Result<Self, Error> {
+        keys.reconcile(&index)?;
+        let own = OwnSnapshot::new(dir);
+        own.recover(&index, index.lean_snapshot())?;
+        let (index, snapshots) = (Arc::new(index), Arc::new(Snapshots::default()));
+        let needed = index.lean_snapshot();
+        let is_used = needed.is_some() || (options.snapshot_at_roll && own.path().exists());
+        let attached = is_used.then(|| snapshots.attach(&index, own.path())).transpose();
+        let is_whole = needed.is_none_or(|needed| snapshots.serves(&needed));
+        let station = Self {
+            hint_keys: Arc::new(HintKeys::new(index.clone(), snapshots.clone())),
+            index,
+            keys,
+            snapshots,
+            refused: attached.err(),
+            own,
+            options: *options,
+            maintenance: MaintenanceThread::default(),
+            window_timer: WindowTimer::default(),
+            exposed: Mutex::new(Exposed::find_in(dir)),
+            scans: Scans::new(options.scan_core_share),
+            folder: Arc::new(folder),
+        };
+        if options.refill && (!is_whole || station.index.lacks_window()) {
+            station.refill()?;
+        }
+        if station.params().nonces.is_clocked() {
+            station.maintenance_pass().attach_spans(options.refill)?;
+            if options.refill {
+                station.maintenance_pass().run(None)?;
+            }
+            if options.roll_in_background {
+                station.window_timer.start(station.maintenance_pass(), &station.maintenance)?;
+            }
+        }
+        Ok(station)
+    }
+
+    /// Rolls an index that lacks its window or the snapshot of its lean window. In the
+    /// background, if the options allow it: scans resolve the hints meanwhile.
+    fn refill(&self) -> Result<(), Error> {
+        let pass = self.maintenance_pass();
+        if !self.options.roll_in_background {
+            return pass.run(None);
+        }
+        self.maintenance.start(pass);
+        Ok(())
+    }
+}
+
+/// Checks that a given master key, if any, is the key in the file `path`.
+fn check_same(
+    given: Option<&master_file::Secret>,
+    stored: &master_file::Secret,
+    path: &Path,
+) -> Result<(), Error> {
+    // The caller can read the key beside the index, so the duration of this comparison
+    // reveals nothing.
+    match given {
+        Some(given) if given != stored => Err(Error::OtherMasterKey { path: path.to_owned() }),
+        _ => Ok(()),
+    }
+}
