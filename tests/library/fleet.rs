@@ -57,10 +57,15 @@ impl Fleet {
     /// snapshot that it may have leaned on.
     pub fn reopen(&mut self, random: &mut Random) {
         self.close();
-        if random.chance(20) {
+        let is_lost = random.chance(20);
+        if is_lost {
             let _ = std::fs::remove_file(self.dir().join("snapshot.hdx"));
         }
         let station = Station::open(&self.dir(), &options(random)).expect("it opens");
+        if is_lost {
+            // Until the next snapshot is there, its hints are scanned for.
+            station.roll(None).expect("it rolls");
+        }
         self.station = Some(station);
     }
 }

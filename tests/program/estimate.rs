@@ -53,6 +53,15 @@ fn bytes_and_memory_are_foretold() {
             let what = format!("{size}, ribbon of {tries}");
             hold(&what, number(&estimate, "/snapshot/bytes"), truth);
         }
+        // The station's own snapshot, in its usual form.
+        run(["roll", "--index", index]).done();
+        let truth = fs::metadata(fleet.join("snapshot.hdx")).expect("a file").len() as f64;
+        hold(
+            &format!("{size}, own snapshot"),
+            number(&estimate("1"), "/own_snapshot/bytes"),
+            truth,
+        );
+        run(["roll", "--full", "--index", index]).done();
         // What serves it, as `measure` looks at it, in a process of its own.
         let take = ["take", "station", "--index", index, "--devices", &devices];
         let taken = run(take.into_iter().chain(["--lookahead", &lookahead])).done().stdout;

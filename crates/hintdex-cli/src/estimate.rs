@@ -8,9 +8,9 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hintdex::snapshot::{SampleShard, Section, SnapshotParams};
+use hintdex::snapshot::{Dial, Encoding, SampleShard, Section, SnapshotParams};
 use hintdex::wire::{DeviceId, HintCipher, KeyId, KeySource};
-use hintdex::{DeviceRange, Durability, Params, Station, Stats};
+use hintdex::{DeviceRange, Durability, Params, Station, StationOptions, Stats};
 use hintdex_core::WindowEstimate;
 use serde_json::{Value, json};
 
@@ -41,7 +41,8 @@ pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
     let sample = Sample::take(&fleet, args, run)?;
     let window = sample.station.estimate(args.devices)?;
     let live = live(&sample, &window, args, run);
-    let snapshot = snapshot(&sample, args, run)?;
+    let own_snapshot = SnapshotForm::of_station(args).estimate(&sample, args, run)?;
+    let snapshot = SnapshotForm::of_args(args)?.estimate(&sample, args, run)?;
     let memory = memory(&sample, args, window.memory_bytes)?;
     let hints = u64::from(args.devices) * u64::from(args.lookahead);
     let object = json!({
@@ -50,6 +51,7 @@ pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
         "hint_scheme": args.hint.name(),
         "hints": hints,
         "live": live.to_json(hints),
+        "own_snapshot": own_snapshot.to_json(hints * u64::from(StationOptions::SNAPSHOT_LOOKAHEADS)),
         "snapshot": snapshot.to_json(hints),
         "memory": memory,
     });
@@ -76,7 +78,8 @@ struct Sample {
 impl Sample {
     fn take(fleet: &Fleet, args: &EstimateArgs, run: &RunArgs) -> Result<Self, Failure> {
         let params = Params::counters(args.hint, args.lookahead);
-        let options = run.station(Durability::ProcessCrash);
+        // The estimate is of a full index; the own snapshot is estimated beside it.
+        let options = StationOptions { lean: false, ..run.station(Durability::ProcessCrash) };
         let station = Station::create(&fleet.path, None, params, &options)?;
         let started = Instant::now();
         station.provision(&[DeviceRange::new(DeviceId(0), fleet.devices)], None)?;
@@ -93,9 +96,9 @@ impl Sample {
         Ok(Self { station, stats, served, key_s, hint_s, fixed_s })
     }
 
-    /// Core time to compute every hint of the fleet `passes` times, in seconds.
-    fn computing_s(&self, args: &EstimateArgs, passes: u64) -> f64 {
-        let device_s = self.key_s + self.hint_s * f64::from(args.lookahead);
+    /// Core time to compute so many hints of each device `passes` times, in seconds.
+    fn computing_s(&self, args: &EstimateArgs, horizon_nonces: u32, passes: u64) -> f64 {
+        let device_s = self.key_s + self.hint_s * f64::from(horizon_nonces);
         passes as f64 * f64::from(args.devices) * device_s
     }
 }
@@ -158,7 +161,8 @@ fn live(sample: &Sample, window: &WindowEstimate, args: &EstimateArgs, run: &Run
     let others = others.map(|section| (section.name, section.disk_bytes));
     let sections: Vec<_> = std::iter::once(("hints", window.bytes)).chain(others).collect();
     let packing_s = window.sample_took.as_secs_f64() / window.sampled_hints.max(1) as f64;
-    let work_s = sample.computing_s(args, window.passes) + packing_s * window.hints as f64;
+    let work_s =
+        sample.computing_s(args, args.lookahead, window.passes) + packing_s * window.hints as f64;
     let more = json!({
         "prefix_bits": window.prefix_bits,
         "suffix_bits": window.suffix_bits,
@@ -173,43 +177,71 @@ fn live(sample: &Sample, window: &WindowEstimate, args: &EstimateArgs, run: &Run
     }
 }
 
-/// The snapshot: one shard is built, and the others are assumed equal.
-fn snapshot(sample: &Sample, args: &EstimateArgs, run: &RunArgs) -> Result<Part, Failure> {
-    let dial = dial::of(args.encoding, args.bits, args.tries, args.evaluations)?;
-    let params = SnapshotParams {
-        encoding: args.encoding,
-        dial,
-        check_bits: hintdex::RebuildOptions::default().check_bits,
-        hint_scheme: args.hint,
-        nonce_kind: 0,
-        horizon_nonces: args.lookahead.into(),
-        slots: 0..args.devices,
-        fleet_id: [0; 16],
-        origin: [0; 16],
-        built_at_unix_s: 0,
-        time_unix_s: 0..0,
-    };
-    let hints = u64::from(args.devices) * u64::from(args.lookahead);
-    let refused = |error| Failure::usage(format!("such a snapshot cannot be built: {error}"));
-    let shard = SampleShard::new(&params, hints).map_err(refused)?;
-    let passes = shard.passes(run.memory as u64, rayon::current_num_threads());
-    let started = Instant::now();
-    let estimate = shard.build().map_err(refused)?;
-    let shard_s = started.elapsed().as_secs_f64() * estimate.shards as f64;
-    let computing_s = sample.computing_s(args, passes as u64);
-    let section = |section: &Section| (section.name, section.bytes);
-    Ok(Part {
-        bytes: estimate.bytes,
-        sections: estimate.sections.iter().map(section).collect(),
-        build_s: (computing_s + shard_s) / threads(),
-        more: json!({
-            "encoding": args.encoding.name(),
-            "tries": params.tries(),
-            "evaluations": params.evaluations(),
-            "value_bits": params.value_bits(),
-            "passes": passes,
-        }),
-    })
+/// A snapshot whose bytes are estimated.
+struct SnapshotForm {
+    encoding: Encoding,
+    dial: Dial,
+    horizon_nonces: u32,
+}
+
+impl SnapshotForm {
+    /// The snapshot of the command line, as far ahead as the index.
+    fn of_args(args: &EstimateArgs) -> Result<Self, Failure> {
+        let dial = dial::of(args.encoding, args.bits, args.tries, args.evaluations)?;
+        Ok(Self { encoding: args.encoding, dial, horizon_nonces: args.lookahead })
+    }
+
+    /// The station's own snapshot.
+    const fn of_station(args: &EstimateArgs) -> Self {
+        Self {
+            encoding: Encoding::Chain,
+            dial: Dial::Evaluations(StationOptions::DEFAULT_EVALUATIONS),
+            horizon_nonces: args.lookahead * StationOptions::SNAPSHOT_LOOKAHEADS,
+        }
+    }
+
+    /// One shard is built, and the others are assumed equal.
+    fn estimate(
+        &self,
+        sample: &Sample,
+        args: &EstimateArgs,
+        run: &RunArgs,
+    ) -> Result<Part, Failure> {
+        let params = SnapshotParams {
+            encoding: self.encoding,
+            dial: self.dial,
+            check_bits: hintdex::RebuildOptions::default().check_bits,
+            hint_scheme: args.hint,
+            nonce_kind: 0,
+            horizon_nonces: self.horizon_nonces.into(),
+            slots: 0..args.devices,
+            fleet_id: [0; 16],
+            origin: [0; 16],
+            built_at_unix_s: 0,
+            time_unix_s: 0..0,
+        };
+        let hints = u64::from(args.devices) * u64::from(self.horizon_nonces);
+        let refused = |error| Failure::usage(format!("such a snapshot cannot be built: {error}"));
+        let shard = SampleShard::new(&params, hints).map_err(refused)?;
+        let passes = shard.passes(run.memory as u64, rayon::current_num_threads());
+        let started = Instant::now();
+        let estimate = shard.build().map_err(refused)?;
+        let shard_s = started.elapsed().as_secs_f64() * estimate.shards as f64;
+        let computing_s = sample.computing_s(args, self.horizon_nonces, passes as u64);
+        let section = |section: &Section| (section.name, section.bytes);
+        Ok(Part {
+            bytes: estimate.bytes,
+            sections: estimate.sections.iter().map(section).collect(),
+            build_s: (computing_s + shard_s) / threads(),
+            more: json!({
+                "encoding": self.encoding.name(),
+                "tries": params.tries(),
+                "evaluations": params.evaluations(),
+                "value_bits": params.value_bits(),
+                "passes": passes,
+            }),
+        })
+    }
 }
 
 /// The memory of a station that serves the fleet and has read everything it holds.
@@ -248,7 +280,9 @@ fn to_table(object: &Value) -> String {
         number("/lookahead"),
         number("/hints")
     );
-    for (name, part) in [("live index", "live"), ("snapshot", "snapshot")] {
+    for (name, part) in
+        [("full index", "live"), ("own snapshot", "own_snapshot"), ("snapshot", "snapshot")]
+    {
         let total = bytes(&format!("/{part}/bytes"));
         let per_hint = number(&format!("/{part}/bytes_per_hint"));
         let (build_s, passes) =

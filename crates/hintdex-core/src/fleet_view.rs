@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use hintdex_wire::{KeyId, Nonce, Slot};
 
+use crate::bulk::{LiveSlot, LiveSlots};
 use crate::fleet::Fleet;
+use crate::fleet_states::FleetStates;
 use crate::index::LiveIndex;
 use crate::time::Span;
 
@@ -73,5 +75,16 @@ impl<'a> FleetView<'a> {
             }
         }
         coming
+    }
+
+    /// The nonces that a window of `span` must hold from now on, in the order of slots: those
+    /// of the rest of the span that the clock offset bounds allow now and allowed when the
+    /// window was built.
+    pub fn held_nonces(&self, span: &Span) -> Vec<(Slot, Range<Nonce>)> {
+        let now_s = self.index.now_s();
+        let rest = Some(span.start.max(now_s.min(span.end))..span.end);
+        let states = self.index.live_in(&self.fleet, Some(span.clone()));
+        let live = FleetStates { rest, ..states }.live(0..self.slot_count());
+        live.into_iter().map(|LiveSlot { slot, nonces, .. }| (slot, nonces)).collect()
     }
 }

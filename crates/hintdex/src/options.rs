@@ -57,6 +57,14 @@ impl Default for StationOptions {
 }
 
 impl StationOptions {
+    /// How many lookaheads the station's own snapshot reaches ahead. A hint costs an eighth as
+    /// much there as in the live index, and few devices run past four lookaheads before a roll.
+    pub const SNAPSHOT_LOOKAHEADS: u32 = 4;
+
+    /// The evaluations of a lookup in the station's own snapshot, unless the options or the
+    /// present snapshot set them (docs/decisions/0011-chains-are-the-usual-form.md).
+    pub const DEFAULT_EVALUATIONS: u32 = 9;
+
     pub(crate) const fn of_index(&self) -> Options {
         Options {
             memory_bytes: self.memory_bytes,

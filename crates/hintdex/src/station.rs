@@ -17,13 +17,6 @@ use crate::scans::{ScanStats, Scans};
 use crate::snapshots::{ComingHints, OwnSnapshot, Snapshots, rebuild};
 use crate::{Error, RebuildOptions};
 
-/// How many lookaheads the station's own snapshot reaches ahead. A hint costs an eighth as
-/// much there as in the live index, and few devices run past four lookaheads before a roll.
-const SNAPSHOT_LOOKAHEADS: u32 = 4;
-/// The evaluations of a lookup in the station's own snapshot, unless the options or the
-/// present snapshot set them (docs/decisions/0011-chains-are-the-usual-form.md).
-const DEFAULT_EVALUATIONS: u32 = 9;
-
 /// The folder of a fleet, opened: packets in, verdicts out. Threads share a station by
 /// reference.
 ///
@@ -284,7 +277,11 @@ impl Station {
         let keeps =
             self.options.snapshot_at_roll || self.options.lean || self.params().nonces.is_clocked();
         let present = || self.snapshots.evaluations_of(self.own.path());
-        let evaluations = self.options.evaluations.or_else(present).unwrap_or(DEFAULT_EVALUATIONS);
+        let evaluations = self
+            .options
+            .evaluations
+            .or_else(present)
+            .unwrap_or(StationOptions::DEFAULT_EVALUATIONS);
         MaintenancePass {
             index: self.index.clone(),
             snapshots: self.snapshots.clone(),
@@ -293,7 +290,8 @@ impl Station {
             rebuild: RebuildOptions {
                 encoding: Encoding::Chain,
                 dial: Dial::Evaluations(evaluations),
-                horizon_nonces: (self.params().lookahead * SNAPSHOT_LOOKAHEADS).into(),
+                horizon_nonces: u64::from(self.params().lookahead)
+                    * u64::from(StationOptions::SNAPSHOT_LOOKAHEADS),
                 memory_bytes: self.options.memory_bytes,
                 ..RebuildOptions::default()
             },

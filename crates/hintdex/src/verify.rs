@@ -32,7 +32,7 @@ impl Station {
         for (span, snapshot) in self.index.spans() {
             // The snapshot of a window that has passed is not attached: no lookup needs it.
             if snapshot.is_some() && span.end > self.index.now_s() {
-                let live = self.index.fleet_view().coming_nonces(0, Some(&span));
+                let live = self.index.fleet_view().held_nonces(&span);
                 verified.hints += self.verify_live(live, &(span.start..=span.end - 1), report)?;
             }
         }

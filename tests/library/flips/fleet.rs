@@ -26,9 +26,11 @@ pub struct Sent {
 /// A verdict without who knew.
 pub type Said = (&'static str, Option<(u32, u64)>);
 
-/// How the program runs a station, but for what a disk keeps.
+/// How the program runs a station with `--full`, but for what a disk keeps. A full index has
+/// tables of hints to damage; chains are damaged by the tests of hintdex-snapshot.
 pub fn as_decode() -> StationOptions {
     StationOptions {
+        lean: false,
         memory_bytes: 4 << 20,
         durability: Durability::ProcessCrash,
         scan_core_share: f64::INFINITY,

@@ -117,8 +117,9 @@ impl Fleet {
         let params = Params { scheme, nonces, lookahead };
         let clock = Arc::new(ManualClock::new(START - MADE_BEFORE_S));
         let dir = folder.path().join("fleet");
-        let station =
-            Station::create_with(&dir, Some(&key), params, &options(false), clock.clone());
+        // A chain of four such lookaheads takes more memory than a fleet of a test may.
+        let options = StationOptions { lean: lookahead < 1 << 12, ..options(false) };
+        let station = Station::create_with(&dir, Some(&key), params, &options, clock.clone());
         let station = station.expect("it can be made");
         station.provision(&[DeviceRange::new(DeviceId(0), devices)], None).expect("ids are free");
         if let Some(tries) = tries {

@@ -152,7 +152,9 @@ fn check_serves(index: &LiveIndex, params: &SnapshotParams) -> Result<(), &'stat
 
 /// Whether a span of time has passed, with the time for late packets.
 fn is_past(span: &Span, timing: &Timing, now_s: u64) -> bool {
-    !span.is_empty() && span.end.saturating_add(timing.before_s.into()) <= now_s
+    // The last span there is ends with time itself and never passes.
+    let asked_until = span.end.checked_add(timing.before_s.into());
+    !span.is_empty() && span.end < u64::MAX && asked_until.is_some_and(|end| end <= now_s)
 }
 
 #[cfg(test)]
