@@ -6,7 +6,7 @@ use hintdex_wire::{Hint, HintKey, HintScheme, Nonce, Slot};
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::backend::{Block, Kernel, PAIRS_PER_GROUP, prefetch, wipe};
+use crate::backend::{Block, Kernel, PAIRS_PER_GROUP, prefetch_line, wipe};
 use crate::store::KeyStore;
 use crate::{Backend, BackendError};
 
@@ -114,8 +114,7 @@ impl KeyTable {
     /// Starts loading the key of `slot`, for a call of [`hints`](Self::hints) that follows.
     #[inline]
     pub fn prefetch(&self, slot: Slot) {
-        let key = self.keys.blocks().get(slot.index());
-        prefetch(key.map(std::slice::from_ref).unwrap_or_default());
+        self.keys.blocks().get(slot.index()).into_iter().for_each(prefetch_line);
     }
 
     /// Writes the hint of each of `points`, pairs of slot and nonce, to its place in `hints`,

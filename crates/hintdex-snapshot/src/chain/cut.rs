@@ -13,12 +13,12 @@ use hintdex_wire::{Hint, Nonce, Slot};
 use rayon::prelude::*;
 
 use super::dial::{MAX_STEPS_PER_EVALUATION, Spacing};
-use super::find::LANES;
 use super::header::ChainHeader;
 use super::marks::{self, Mark, Marks};
 use super::parts::Parts;
 use super::points::{MAX_TABLES, Points};
 use super::twins::{MAX_TWINS, TwinLists, Twins};
+use super::walks::LANES;
 use super::{Chain, ChainView, PointHints, tables, write};
 use crate::encoding::ChainShard;
 use crate::format::{Checked, Checks};

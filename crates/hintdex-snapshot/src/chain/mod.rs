@@ -38,6 +38,7 @@ mod parts;
 mod points;
 mod tables;
 mod twins;
+mod walks;
 
 #[cfg(test)]
 #[expect(
@@ -74,6 +75,7 @@ use crate::encoding::ChainShard;
 use crate::format::{Checked, shard_of};
 use crate::packed::pad;
 use crate::padding::Padding;
+use crate::perfect_hash::Reading;
 use crate::section::Section;
 
 /// Computes the hints of points. The owner of the hint keys implements this trait.
@@ -202,7 +204,17 @@ impl ChainView<'_> {
         }
     }
 
-    /// Starts loading what [`index`](Self::index) reads.
+    /// Takes a reading of an index a step further: returns the index, or starts loading what the
+    /// next step reads.
+    #[inline(always)]
+    fn read(&self, head: u64, reading: &mut Reading) -> Result<Option<u64>, Damage> {
+        match self.shard(head) {
+            Some(shard) => shard.read(&self.bytes, head, reading),
+            None => Ok(Some(0)),
+        }
+    }
+
+    /// Starts loading what [`index`](Self::index) reads of most heads.
     #[inline(always)]
     fn prefetch_index(&self, head: u64) {
         self.shard(head).into_iter().for_each(|shard| shard.prefetch_index(&self.bytes, head));

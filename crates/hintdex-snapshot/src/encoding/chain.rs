@@ -14,7 +14,7 @@ use crate::format::{Checked, ShardRecord};
 use crate::hash;
 use crate::kernel::Retrieve;
 use crate::padding::Padding;
-use crate::perfect_hash::{self, Counts, PerfectHash};
+use crate::perfect_hash::{self, Counts, PerfectHash, Reading};
 use crate::section::Section;
 use crate::{BuildError, Damage};
 
@@ -44,7 +44,19 @@ impl ChainShard {
         Ok(self.first + u64::from(self.function.index(bytes, head)?))
     }
 
-    /// Starts loading what [`index`](Self::index) reads.
+    /// Takes a reading of the number of a hint a step further: see [`PerfectHash::read`].
+    #[inline(always)]
+    pub fn read(
+        &self,
+        bytes: &Checked<'_>,
+        head: u64,
+        reading: &mut Reading,
+    ) -> Result<Option<u64>, Damage> {
+        let index = self.function.read(bytes, head, reading)?;
+        Ok(index.map(|index| self.first + u64::from(index)))
+    }
+
+    /// Starts loading what [`index`](Self::index) reads of most hints.
     #[inline(always)]
     pub fn prefetch_index(&self, bytes: &Checked<'_>, head: u64) {
         self.function.prefetch(bytes, head);

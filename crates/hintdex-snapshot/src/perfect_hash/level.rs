@@ -5,6 +5,7 @@ use core::ops::Range;
 use crate::Damage;
 use crate::format::Checked;
 use crate::hash::{self, scaled};
+use crate::kernel;
 use crate::packed::WORD_LEN_BYTES;
 
 /// The longest slice.
@@ -141,14 +142,20 @@ impl Level {
     }
 
     #[inline(always)]
-    pub const fn hash(&self, head: u64) -> u64 {
+    const fn hash(&self, head: u64) -> u64 {
         hash::hash(head, self.multiplier)
     }
 
     /// Where in the file the seed of a hash is.
     #[inline(always)]
-    pub const fn seed_at(&self, hash: u64) -> usize {
+    const fn seed_at(&self, hash: u64) -> usize {
         self.seeds_at + self.geometry.bucket(hash) as usize
+    }
+
+    /// Starts loading what [`place`](Self::place) reads.
+    #[inline(always)]
+    pub fn prefetch(&self, bytes: &Checked<'_>, head: u64) {
+        kernel::prefetch_line(bytes.peek_byte(self.seed_at(self.hash(head))));
     }
 
     /// The place of `head`; `None` if the level bumps its bucket, or has no head.

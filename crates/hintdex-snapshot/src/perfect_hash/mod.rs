@@ -42,7 +42,6 @@ use core::ops::Range;
 
 use crate::Damage;
 use crate::format::Checked;
-use crate::kernel;
 use crate::packed::WORD_LEN_BYTES;
 use crate::padding::Padding;
 
@@ -82,6 +81,26 @@ struct Rest {
     free: [FreePlaces; LEVELS],
 }
 
+/// How far the number of a head has been read: what the next step reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Reading {
+    /// The seed of the first level, which answers for nearly all heads.
+    #[default]
+    FirstSeed,
+    /// The seed of the second level. Those of the third are few.
+    SecondSeed,
+    /// The free place of this rank of the first level.
+    FreePlace { rank: u32 },
+}
+
+impl Rest {
+    /// The free places of the first level.
+    const fn free_places(&self) -> &FreePlaces {
+        let [free, ..] = &self.free;
+        free
+    }
+}
+
 impl PerfectHash {
     /// The function of `counts` whose parts lie in `bytes` of the file; `None` if the
     /// counts do not fit together or the parts are not as long as `bytes`.
@@ -115,36 +134,71 @@ impl PerfectHash {
         (at == bytes.end).then_some(Self { first, rest })
     }
 
-    /// Starts loading what [`index`](Self::index) needs of `head`.
+    /// Starts loading what [`index`](Self::index) reads of most heads.
     #[inline(always)]
     pub fn prefetch(&self, bytes: &Checked<'_>, head: u64) {
-        let at = self.first.seed_at(self.first.hash(head));
-        kernel::prefetch(bytes.peek(at..at + 1));
+        self.first.prefetch(bytes, head);
     }
 
     /// The number of `head`, below the number of heads; 0 if there is no head.
     #[inline(always)]
     pub fn index(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
-        match self.first.place(bytes, head)? {
-            Some(place) => Ok(place),
-            None => self.bumped(bytes, head),
+        let mut reading = Reading::default();
+        loop {
+            if let Some(index) = self.read(bytes, head, &mut reading)? {
+                return Ok(index);
+            }
         }
     }
 
-    /// The number of a head that the first level bumps.
+    /// Takes a reading of the number of `head` a step further. Returns the number, or starts
+    /// loading what the next step reads.
+    #[inline(always)]
+    pub fn read(
+        &self,
+        bytes: &Checked<'_>,
+        head: u64,
+        reading: &mut Reading,
+    ) -> Result<Option<u32>, Damage> {
+        match reading {
+            Reading::FirstSeed => match self.first.place(bytes, head)? {
+                Some(place) => Ok(Some(place)),
+                None => Ok(self.read_on(bytes, head, reading)),
+            },
+            Reading::SecondSeed => {
+                let rank = self.rank(bytes, head)?;
+                self.rest.free_places().prefetch(bytes, rank);
+                *reading = Reading::FreePlace { rank };
+                Ok(None)
+            }
+            Reading::FreePlace { rank } => self.rest.free_places().place(bytes, *rank).map(Some),
+        }
+    }
+
+    /// Starts reading the number of a head that the first level bumps.
     #[cold]
     #[inline(never)]
-    fn bumped(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
-        let Rest { levels: [second, third], listed, free: [free, second_free, third_free] } =
+    fn read_on(&self, bytes: &Checked<'_>, head: u64, reading: &mut Reading) -> Option<u32> {
+        let [second, _] = &self.rest.levels;
+        second.prefetch(bytes, head);
+        *reading = Reading::SecondSeed;
+        None
+    }
+
+    /// The rank of the free place of a head that the first level bumps.
+    #[cold]
+    #[inline(never)]
+    fn rank(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
+        let Rest { levels: [second, third], listed, free: [_, second_free, third_free] } =
             &*self.rest;
         if let Some(place) = second.place(bytes, head)? {
-            return free.place(bytes, place);
+            return Ok(place);
         }
         let place = match third.place(bytes, head)? {
             Some(place) => place,
             None => third_free.place(bytes, listed_rank(bytes, listed, head)?)?,
         };
-        free.place(bytes, second_free.place(bytes, place)?)
+        second_free.place(bytes, place)
     }
 
     /// Calls `each` with the padding of the seeds.
