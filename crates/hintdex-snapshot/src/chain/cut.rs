@@ -366,7 +366,11 @@ impl<'c> Cutting<'c> {
             self.hints.prefetch(place.0);
         }
         self.hints.hints(points, made);
-        made.iter().for_each(|made| self.view.prefetch_index(made.head()));
+        for made in made.iter() {
+            self.view.shard(made.head()).into_iter().for_each(|shard| {
+                shard.begin(&self.view.bytes, made.head());
+            });
+        }
         for (walk, made) in walks.iter_mut().zip(made) {
             walk.at = self.view.index(made.head()).unwrap_or(0);
         }

@@ -24,9 +24,53 @@ impl ChainView<'_> {
         if self.chain.points.count() == 0 {
             return Ok(());
         }
-        let first_damage = Walks::new(self, source, hints).run(found);
+        let first_damage = match hints {
+            [hint] => match self.find_one(source, hint) {
+                Ok(point) => {
+                    point.into_iter().for_each(|point| found(0, point));
+                    None
+                }
+                Err(damage) => Some(damage),
+            },
+            hints => Walks::new(self, source, hints).run(found),
+        };
         let twins = self.find_twins(source, hints, found);
         first_damage.map_or(twins, Err)
+    }
+
+    /// The point on the cycles that made `wanted`: one walk, as the module describes it. Its waits
+    /// for memory do not overlap, so it is as short as it can be.
+    fn find_one(
+        &self,
+        source: &dyn PointHints,
+        wanted: &Hint,
+    ) -> Result<Option<(Slot, Nonce)>, Damage> {
+        let Self { bytes, chain, .. } = self;
+        let start = self.index(wanted.head())?;
+        let (mut at, mut has_jumped) = (start, false);
+        for _ in 0..chain.max_steps {
+            let mut point = self.point(at)?;
+            // Few of the numbers that may be marked are.
+            source.prefetch(point.0);
+            if !has_jumped
+                && chain.marks.may_be_marked(at)
+                && let Some(rank) = chain.marks.rank(bytes, at)?
+            {
+                has_jumped = true;
+                point = self.point(chain.marks.before(bytes, rank)?)?;
+            }
+            let mut made = [Hint::ZERO];
+            source.hints(&[point], &mut made);
+            let [made] = made;
+            if made == *wanted {
+                return Ok(Some(point));
+            }
+            at = self.index(made.head())?;
+            if at == start {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     /// The points of the lists of twins.

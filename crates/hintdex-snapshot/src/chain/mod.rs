@@ -75,7 +75,6 @@ use crate::encoding::ChainShard;
 use crate::format::{Checked, shard_of};
 use crate::packed::pad;
 use crate::padding::Padding;
-use crate::perfect_hash::Reading;
 use crate::section::Section;
 
 /// Computes the hints of points. The owner of the hint keys implements this trait.
@@ -190,8 +189,8 @@ pub(crate) fn estimate(evaluations: u32, count: u64, sections: &mut Vec<Section>
     Section::add(sections, "marks before", bytes(before));
 }
 
-impl ChainView<'_> {
-    fn shard(&self, head: u64) -> Option<&ChainShard> {
+impl<'f> ChainView<'f> {
+    fn shard(&self, head: u64) -> Option<&'f ChainShard> {
         self.shards.get(shard_of(head, self.chain.shard_bits))
     }
 
@@ -202,22 +201,6 @@ impl ChainView<'_> {
             Some(shard) => shard.index(&self.bytes, head),
             None => Ok(0),
         }
-    }
-
-    /// Takes a reading of an index a step further: returns the index, or starts loading what the
-    /// next step reads.
-    #[inline(always)]
-    fn read(&self, head: u64, reading: &mut Reading) -> Result<Option<u64>, Damage> {
-        match self.shard(head) {
-            Some(shard) => shard.read(&self.bytes, head, reading),
-            None => Ok(Some(0)),
-        }
-    }
-
-    /// Starts loading what [`index`](Self::index) reads of most heads.
-    #[inline(always)]
-    fn prefetch_index(&self, head: u64) {
-        self.shard(head).into_iter().for_each(|shard| shard.prefetch_index(&self.bytes, head));
     }
 
     /// The point with this index.

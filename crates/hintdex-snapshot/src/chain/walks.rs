@@ -8,6 +8,7 @@ use hintdex_wire::{Hint, Nonce, Slot};
 
 use super::{ChainView, PointHints};
 use crate::Damage;
+use crate::encoding::ChainShard;
 use crate::perfect_hash::Reading;
 
 /// How many walks go side by side: enough to hide the latency of memory.
@@ -18,7 +19,7 @@ const NOWHERE: u64 = u64::MAX;
 
 /// A walk for one hint.
 #[derive(Clone, Copy, Debug)]
-struct Walk {
+struct Walk<'w> {
     /// The index of the wanted hint among the hints of the call.
     index: usize,
     wanted: Hint,
@@ -28,14 +29,14 @@ struct Walk {
     steps_left: u32,
     /// Whether the walk has jumped from a mark to the mark before it.
     has_jumped: bool,
-    waits_for: Wait,
+    waits_for: Wait<'w>,
 }
 
 /// What a walk waits for before its next step.
 #[derive(Clone, Copy, Debug)]
-enum Wait {
+enum Wait<'w> {
     /// The index of a head: that of the last computed hint, or of the wanted one.
-    Index { head: u64, reading: Reading },
+    Index(&'w ChainShard, Reading),
     /// The mark before the mark of this rank.
     MarkBefore { rank: u64 },
     /// The walk is over.
@@ -53,7 +54,7 @@ enum Reached {
     End,
 }
 
-impl Walk {
+impl Walk<'_> {
     const NONE: Self = Self {
         index: 0,
         wanted: Hint::ZERO,
@@ -72,7 +73,7 @@ impl Walk {
                 self.has_jumped = true;
                 return view.chain.marks.before(&view.bytes, *rank).map(Reached::Index);
             }
-            Wait::Index { head, reading } => view.read(*head, reading)?,
+            Wait::Index(shard, reading) => shard.read(&view.bytes, reading)?,
         };
         let Some(next) = next else { return Ok(Reached::Nowhere) };
         if next == self.start || self.steps_left == 0 {
@@ -91,13 +92,24 @@ impl Walk {
     }
 }
 
+impl<'f> ChainView<'f> {
+    /// Starts loading the index of `head`.
+    #[inline(always)]
+    fn wait_for(&self, head: u64) -> Wait<'f> {
+        match self.shard(head) {
+            Some(shard) => Wait::Index(shard, shard.begin(&self.bytes, head)),
+            None => Wait::Nothing,
+        }
+    }
+}
+
 /// The walks for some hints.
 pub(super) struct Walks<'w> {
     view: ChainView<'w>,
     source: &'w dyn PointHints,
     coming: core::iter::Enumerate<core::slice::Iter<'w, Hint>>,
     /// The first `live` of them are under way.
-    walks: [Walk; LANES],
+    walks: [Walk<'w>; LANES],
     live: usize,
     /// The points whose hints this turn computes, and the walk of each.
     points: [(Slot, Nonce); LANES],
@@ -145,16 +157,14 @@ impl<'w> Walks<'w> {
             walk.waits_for = Wait::Nothing;
             return false;
         };
-        let head = wanted.head();
         *walk = Walk {
             index,
             wanted: *wanted,
             start: NOWHERE,
             steps_left: self.view.chain.max_steps,
             has_jumped: false,
-            waits_for: Wait::Index { head, reading: Reading::default() },
+            waits_for: self.view.wait_for(wanted.head()),
         };
-        self.view.prefetch_index(head);
         true
     }
 
@@ -238,7 +248,7 @@ impl<'w> Walks<'w> {
     }
 
     #[inline(always)]
-    fn wait(&mut self, at: usize, wait: Wait) {
+    fn wait(&mut self, at: usize, wait: Wait<'w>) {
         self.walks.get_mut(at).into_iter().for_each(|walk| walk.waits_for = wait);
     }
 
@@ -252,9 +262,7 @@ impl<'w> Walks<'w> {
                 self.points.get(place).into_iter().for_each(|point| found(walk.index, *point));
                 self.begin(at);
             } else {
-                let head = made.head();
-                walk.waits_for = Wait::Index { head, reading: Reading::default() };
-                self.view.prefetch_index(head);
+                walk.waits_for = self.view.wait_for(made.head());
             }
         }
     }

@@ -47,7 +47,7 @@ use crate::padding::Padding;
 
 pub(crate) use build::build;
 use free_places::FreePlaces;
-use level::Level;
+use level::{Asked, Level};
 
 /// The number of levels. The last level bumps some ten heads of a million.
 const LEVELS: usize = 3;
@@ -81,23 +81,31 @@ struct Rest {
     free: [FreePlaces; LEVELS],
 }
 
-/// How far the number of a head has been read: what the next step reads.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Reading {
+/// A number that is being read, with waits for memory between the steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    head: u64,
+    step: Step,
+}
+
+/// What the next step reads.
+#[derive(Clone, Copy, Debug)]
+enum Step {
     /// The seed of the first level, which answers for nearly all heads.
-    #[default]
-    FirstSeed,
+    FirstSeed(Asked),
     /// The seed of the second level. Those of the third are few.
-    SecondSeed,
+    SecondSeed(Asked),
     /// The free place of this rank of the first level.
     FreePlace { rank: u32 },
 }
 
-impl Rest {
-    /// The free places of the first level.
-    const fn free_places(&self) -> &FreePlaces {
-        let [free, ..] = &self.free;
-        free
+impl Reading {
+    /// Starts loading what the first step reads.
+    #[inline(always)]
+    pub fn prefetch(&self, bytes: &Checked<'_>) {
+        if let Step::FirstSeed(asked) = &self.step {
+            asked.prefetch(bytes);
+        }
     }
 }
 
@@ -134,66 +142,62 @@ impl PerfectHash {
         (at == bytes.end).then_some(Self { first, rest })
     }
 
-    /// Starts loading what [`index`](Self::index) reads of most heads.
-    #[inline(always)]
-    pub fn prefetch(&self, bytes: &Checked<'_>, head: u64) {
-        self.first.prefetch(bytes, head);
-    }
-
     /// The number of `head`, below the number of heads; 0 if there is no head.
     #[inline(always)]
     pub fn index(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
-        let mut reading = Reading::default();
+        let mut reading = self.begin(head);
         loop {
-            if let Some(index) = self.read(bytes, head, &mut reading)? {
+            if let Some(index) = self.read(bytes, &mut reading)? {
                 return Ok(index);
             }
         }
     }
 
-    /// Takes a reading of the number of `head` a step further. Returns the number, or starts
-    /// loading what the next step reads.
+    /// Begins to read the number of `head`.
     #[inline(always)]
-    pub fn read(
-        &self,
-        bytes: &Checked<'_>,
-        head: u64,
-        reading: &mut Reading,
-    ) -> Result<Option<u32>, Damage> {
-        match reading {
-            Reading::FirstSeed => match self.first.place(bytes, head)? {
-                Some(place) => Ok(Some(place)),
-                None => Ok(self.read_on(bytes, head, reading)),
-            },
-            Reading::SecondSeed => {
-                let rank = self.rank(bytes, head)?;
-                self.rest.free_places().prefetch(bytes, rank);
-                *reading = Reading::FreePlace { rank };
-                Ok(None)
+    pub const fn begin(&self, head: u64) -> Reading {
+        Reading { head, step: Step::FirstSeed(self.first.ask(head)) }
+    }
+
+    /// Takes a reading a step further. Returns the number, or starts loading what the next step
+    /// reads.
+    #[inline(always)]
+    pub fn read(&self, bytes: &Checked<'_>, reading: &mut Reading) -> Result<Option<u32>, Damage> {
+        if let Step::FirstSeed(asked) = &reading.step
+            && let Some(place) = self.first.answer(bytes, asked)?
+        {
+            return Ok(Some(place));
+        }
+        self.read_on(bytes, reading)
+    }
+
+    /// A step of a reading that the first level does not answer.
+    #[cold]
+    #[inline(never)]
+    fn read_on(&self, bytes: &Checked<'_>, reading: &mut Reading) -> Result<Option<u32>, Damage> {
+        let Rest { levels: [second, _], free: [free, ..], .. } = &*self.rest;
+        match reading.step {
+            Step::FirstSeed(_) => {
+                let asked = second.ask(reading.head);
+                asked.prefetch(bytes);
+                reading.step = Step::SecondSeed(asked);
             }
-            Reading::FreePlace { rank } => self.rest.free_places().place(bytes, *rank).map(Some),
+            Step::SecondSeed(asked) => {
+                let rank = match second.answer(bytes, &asked)? {
+                    Some(place) => place,
+                    None => self.rank(bytes, reading.head)?,
+                };
+                free.prefetch(bytes, rank);
+                reading.step = Step::FreePlace { rank };
+            }
+            Step::FreePlace { rank } => return free.place(bytes, rank).map(Some),
         }
+        Ok(None)
     }
 
-    /// Starts reading the number of a head that the first level bumps.
-    #[cold]
-    #[inline(never)]
-    fn read_on(&self, bytes: &Checked<'_>, head: u64, reading: &mut Reading) -> Option<u32> {
-        let [second, _] = &self.rest.levels;
-        second.prefetch(bytes, head);
-        *reading = Reading::SecondSeed;
-        None
-    }
-
-    /// The rank of the free place of a head that the first level bumps.
-    #[cold]
-    #[inline(never)]
+    /// The rank of the free place of a head that the first two levels bump.
     fn rank(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
-        let Rest { levels: [second, third], listed, free: [_, second_free, third_free] } =
-            &*self.rest;
-        if let Some(place) = second.place(bytes, head)? {
-            return Ok(place);
-        }
+        let Rest { levels: [_, third], listed, free: [_, second_free, third_free] } = &*self.rest;
         let place = match third.place(bytes, head)? {
             Some(place) => place,
             None => third_free.place(bytes, listed_rank(bytes, listed, head)?)?,
