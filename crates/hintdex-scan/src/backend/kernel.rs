@@ -3,12 +3,12 @@
 
 use std::fmt;
 
-use hintdex_wire::{Hint, HintScheme, Nonce};
+use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 
 use super::backwards::{Convert, DecryptBatch, SieveBackwards};
-use super::batch::{Batch, PAIRS_PER_GROUP, Window};
+use super::batch::{Batch, Window};
 use super::block::Block;
-use super::encrypt::{self, EncryptBatch, plain_blocks};
+use super::encrypt::{self, EncryptPoints};
 use super::forwards::{DecideForwards, SieveEncrypted, SieveForwards};
 use super::lanes::{AesWork, WordWork};
 #[cfg(target_arch = "x86_64")]
@@ -259,33 +259,20 @@ impl Kernel {
         }
     }
 
-    /// Writes the hint of each pair of a stored key and a nonce to its place in `hints`.
-    /// Keys, nonces and hints are equally many, at most [`PAIRS_PER_GROUP`]; of the keys,
-    /// only the first so many count.
+    /// Writes the hint of each of `points` to its place in `hints`, which are as many. `keys` are
+    /// the stored keys of all slots.
     ///
     /// Costs a key schedule and a block for each hint, for a register of keys at a time; the
     /// cipher crates take about 80 ns a hint longer.
     #[inline]
-    pub fn encrypt(&self, keys: &[Block; PAIRS_PER_GROUP], nonces: &[Nonce], hints: &mut [Hint]) {
-        let (scheme, blocks) = match *self {
-            Self::Crate(scheme) => return encrypt::by_crate(scheme, keys, nonces, hints),
+    pub fn encrypt(&self, keys: &[Block], points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+        match *self {
+            Self::Crate(scheme) => encrypt::by_crate(scheme, keys, points, hints),
             Self::Backwards(path, scheme) | Self::Forwards(path, scheme) => {
                 let are_last = matches!(self, Self::Backwards(..));
-                let mut blocks = plain_blocks(nonces);
-                let len = nonces.len();
-                path.run(EncryptBatch { keys, blocks: &mut blocks, are_last, len });
-                (scheme, blocks)
+                path.run(EncryptPoints { keys, points, hints, are_last, scheme });
             }
-            Self::Speck(path) => {
-                let mut blocks = [[0; 16]; PAIRS_PER_GROUP];
-                let mut all = [0; PAIRS_PER_GROUP];
-                all.iter_mut().zip(nonces).for_each(|(to, from)| *to = *from);
-                path.run(speck::EncryptBatch { keys, nonces: &all, hints: &mut blocks });
-                (HintScheme::Speck64, blocks)
-            }
-        };
-        for (hint, block) in hints.iter_mut().zip(&blocks) {
-            *hint = Hint::of_block(scheme, block);
+            Self::Speck(path) => path.run(speck::EncryptPoints { keys, points, hints }),
         }
     }
 

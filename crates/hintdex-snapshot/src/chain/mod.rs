@@ -38,6 +38,7 @@ mod parts;
 mod points;
 mod tables;
 mod twins;
+mod walks;
 
 #[cfg(test)]
 #[expect(
@@ -190,8 +191,8 @@ pub(crate) fn estimate(evaluations: u32, count: u64, sections: &mut Vec<Section>
     Section::add(sections, "marks before", bytes(before));
 }
 
-impl ChainView<'_> {
-    fn shard(&self, head: u64) -> Option<&ChainShard> {
+impl<'f> ChainView<'f> {
+    fn shard(&self, head: u64) -> Option<&'f ChainShard> {
         self.shards.get(shard_of(head, self.chain.shard_bits))
     }
 
@@ -202,12 +203,6 @@ impl ChainView<'_> {
             Some(shard) => shard.index(&self.bytes, head),
             None => Ok(0),
         }
-    }
-
-    /// Starts loading what [`index`](Self::index) reads.
-    #[inline(always)]
-    fn prefetch_index(&self, head: u64) {
-        self.shard(head).into_iter().for_each(|shard| shard.prefetch_index(&self.bytes, head));
     }
 
     /// The point with this index.
