@@ -51,6 +51,27 @@ impl AesWork for EncryptPoints<'_> {
     }
 }
 
+/// Encrypts each block under the AES-128 key beside it, in place. There are a multiple of
+/// [`PAIRS_PER_GROUP`] of both.
+pub(super) struct EncryptPairs<'a> {
+    pub keys: &'a [Block],
+    pub blocks: &'a mut [Block],
+}
+
+impl AesWork for EncryptPairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: AesLanes>(self, lanes: L) {
+        let group_len = lanes.group_len();
+        let groups = self.keys.chunks_exact(group_len);
+        for (keys, blocks) in groups.zip(self.blocks.chunks_exact_mut(group_len)) {
+            let (keys, plain) = (lanes.load4(keys), lanes.load4(blocks));
+            lanes.store4(encrypt(lanes, lanes.transpose(keys), plain), blocks);
+        }
+    }
+}
+
 /// Writes the hint that each block begins with.
 #[inline(always)]
 pub(super) fn write(scheme: HintScheme, blocks: &[Block], hints: &mut [Hint]) {

@@ -8,7 +8,7 @@ use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 use super::backwards::{Convert, DecryptBatch, SieveBackwards};
 use super::batch::{Batch, Window};
 use super::block::Block;
-use super::encrypt::{self, EncryptPoints};
+use super::encrypt::{self, EncryptPairs, EncryptPoints};
 use super::forwards::{DecideForwards, SieveEncrypted, SieveForwards};
 use super::lanes::{AesWork, WordWork};
 #[cfg(target_arch = "x86_64")]
@@ -105,10 +105,9 @@ impl AesPath {
     }
 
     /// Encrypts each block under the AES-128 key beside it, in place. There are a multiple of
-    /// [`PAIRS_PER_GROUP`] of both.
+    /// [`PAIRS_PER_GROUP`](super::PAIRS_PER_GROUP) of both.
     pub fn encrypt(self, keys: &[Block], blocks: &mut [Block]) {
-        let len = keys.len();
-        self.run(EncryptBatch { keys, blocks, are_last: false, len });
+        self.run(EncryptPairs { keys, blocks });
     }
 
     /// Calls `found` with the indices of every key and trial whose result ends in the
