@@ -6,7 +6,7 @@ use aes::Aes128Enc;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use hintdex_wire::HintScheme;
 
-use crate::backend::{AesPath, Block, PAIRS_PER_GROUP, prefetch, wipe};
+use crate::backend::{AesPath, Block, PAIRS_PER_GROUP, prefetch_line, wipe};
 use crate::{Backend, BackendError};
 
 /// Encrypts blocks, each under an AES-128 key of its own.
@@ -43,7 +43,7 @@ impl PairCipher {
     /// Starts loading `key`, for a call of [`encrypt`](Self::encrypt) that follows.
     #[inline]
     pub fn prefetch(key: &Block) {
-        prefetch(core::slice::from_ref(key));
+        prefetch_line(key);
     }
 
     /// Encrypts each of `blocks` under the key beside it, in place. Blocks without a key stay as

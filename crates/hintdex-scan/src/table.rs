@@ -6,7 +6,7 @@ use hintdex_wire::{Hint, HintKey, HintScheme, Nonce, Slot};
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::backend::{Block, Kernel, PAIRS_PER_GROUP, prefetch, wipe};
+use crate::backend::{Block, Kernel, prefetch_line};
 use crate::store::KeyStore;
 use crate::{Backend, BackendError};
 
@@ -116,8 +116,7 @@ impl KeyTable {
     /// Starts loading the key of `slot`, for a call of [`hints`](Self::hints) that follows.
     #[inline]
     pub fn prefetch(&self, slot: Slot) {
-        let key = self.keys.blocks().get(slot.index());
-        prefetch(key.map(std::slice::from_ref).unwrap_or_default());
+        self.keys.blocks().get(slot.index()).into_iter().for_each(prefetch_line);
     }
 
     /// Writes the hint of each of `points`, pairs of slot and nonce, to its place in `hints`,
@@ -127,19 +126,9 @@ impl KeyTable {
     /// hint longer than the others. A slot past the end and a retired slot without a
     /// [tombstone](Self::entomb) have a key of zeros here, so anybody can compute their hints:
     /// see [`has_key`](Self::has_key). A nonce past the last nonce of the scheme has some hint.
+    #[inline]
     pub fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
-        let mut keys = [[0; 16]; PAIRS_PER_GROUP];
-        let mut nonces = [0; PAIRS_PER_GROUP];
-        let groups = points.chunks(PAIRS_PER_GROUP);
-        for (points, hints) in groups.zip(hints.chunks_mut(PAIRS_PER_GROUP)) {
-            for ((key, nonce), (slot, of_point)) in keys.iter_mut().zip(&mut nonces).zip(points) {
-                *key = self.keys.blocks().get(slot.index()).copied().unwrap_or_default();
-                *nonce = *of_point;
-            }
-            let nonces = nonces.get(..points.len()).unwrap_or_default();
-            self.kernel.encrypt(&keys, nonces, hints);
-        }
-        wipe(&mut keys);
+        self.kernel.encrypt(self.keys.blocks(), points, hints);
     }
 
     /// Removes `slot` from every later search and zeroizes its key.

@@ -5,6 +5,7 @@ use core::ops::Range;
 use crate::Damage;
 use crate::bits::BitWriter;
 use crate::format::Checked;
+use crate::kernel;
 
 /// The length of a word. The parts of a chain, and of its shards, begin on words.
 pub(crate) const WORD_LEN_BYTES: usize = 8;
@@ -53,6 +54,13 @@ pub(crate) fn get(
     }
     let high = word(bytes, part, at + WORD_LEN_BYTES)?;
     Ok((low >> shift | high << (64 - shift)) & mask)
+}
+
+/// Starts loading the word in which number `index` of those of `width` bits begins.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &Checked<'_>, part: &Range<usize>, index: u64, width: u32) {
+    let at = part.start.saturating_add((index * u64::from(width) / 8) as usize);
+    kernel::prefetch_line(bytes.peek_byte(at));
 }
 
 /// The word at the offset `at` of the file; 0 if the word is not in `part`.

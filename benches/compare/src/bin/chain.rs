@@ -50,16 +50,19 @@ fn main() {
     map.extend(all.iter().map(|(hint, slot)| (*hint.as_bytes(), *slot)));
     let at = |n: u64| all[(scramble(n) % all.len() as u64) as usize].0;
     let known: Vec<Hint> = (0..lookups as u64).map(at).collect();
-    let foreign = |n: u64| [scramble(n ^ 77).to_le_bytes(), scramble(n ^ 99).to_le_bytes()].concat();
-    let foreign: Vec<Hint> = (0..lookups as u64)
-        .map(|n| Hint::read(HintScheme::Aes128, &foreign(n)).unwrap())
-        .collect();
+    let foreign =
+        |n: u64| [scramble(n ^ 77).to_le_bytes(), scramble(n ^ 99).to_le_bytes()].concat();
+    let foreign: Vec<Hint> =
+        (0..lookups as u64).map(|n| Hint::read(HintScheme::Aes128, &foreign(n)).unwrap()).collect();
 
     let dir = tempfile::tempdir().unwrap();
     let hints = all.len() as f64;
     let before = now();
     let path = fleet.build(dir.path(), &fleet, Encoding::Ribbon, Dial::Tries(32));
-    println!("ribbon, 32 tries: built in {:.0} ns a hint", (now() - before).as_nanos() as f64 / hints);
+    println!(
+        "ribbon, 32 tries: built in {:.0} ns a hint",
+        (now() - before).as_nanos() as f64 / hints
+    );
     let ribbon = open(&path);
     let chains = EVALUATIONS.map(|evaluations| {
         let before = now();

@@ -5,9 +5,9 @@
 use core::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_aesdec_si128, _mm_aesdeclast_si128, _mm_aesenc_si128,
     _mm_aesenclast_si128, _mm_and_si128, _mm_blend_epi16, _mm_blendv_epi8, _mm_castsi128_ps,
-    _mm_cmpeq_epi32, _mm_loadu_si128, _mm_movemask_ps, _mm_set1_epi32, _mm_setzero_si128,
-    _mm_shuffle_epi8, _mm_shuffle_epi32, _mm_storeu_si128, _mm_unpackhi_epi32, _mm_unpackhi_epi64,
-    _mm_unpacklo_epi32, _mm_unpacklo_epi64, _mm_xor_si128,
+    _mm_cmpeq_epi32, _mm_loadu_si128, _mm_movemask_ps, _mm_set_epi64x, _mm_set1_epi32,
+    _mm_setzero_si128, _mm_shuffle_epi8, _mm_shuffle_epi32, _mm_storeu_si128, _mm_unpackhi_epi32,
+    _mm_unpackhi_epi64, _mm_unpacklo_epi32, _mm_unpacklo_epi64, _mm_xor_si128,
 };
 
 use super::Block;
@@ -111,6 +111,17 @@ impl AesLanes for AesNi {
         dec_last(s, k) = _mm_aesdeclast_si128(s, k);
         shuffle_bytes(v, table) = _mm_shuffle_epi8(v, table);
         select(mask, a, b) = _mm_blendv_epi8(b, a, mask);
+    }
+
+    #[inline(always)]
+    fn load_each<'b>(self, block: impl Fn(usize) -> &'b Block) -> __m128i {
+        self.splat(block(0))
+    }
+
+    #[inline(always)]
+    fn numbers(self, number: impl Fn(usize) -> u64) -> __m128i {
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { _mm_set_epi64x(number(0).swap_bytes().cast_signed(), 0) }
     }
 
     #[inline(always)]

@@ -6,10 +6,11 @@ use core::arch::x86_64::{
     __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_aesdec_epi128, _mm256_aesdeclast_epi128,
     _mm256_aesenc_epi128, _mm256_aesenclast_epi128, _mm256_and_si256, _mm256_blend_epi32,
     _mm256_blendv_epi8, _mm256_broadcastsi128_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi32,
-    _mm256_loadu_si256, _mm256_movemask_ps, _mm256_or_si256, _mm256_set1_epi32, _mm256_setr_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_slli_epi32,
-    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32,
-    _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _mm256_loadu_si256, _mm256_loadu2_m128i, _mm256_movemask_ps, _mm256_or_si256,
+    _mm256_set_epi64x, _mm256_set1_epi32, _mm256_setr_epi8, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_slli_epi32, _mm256_srli_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use super::Block;
@@ -129,6 +130,22 @@ impl AesLanes for Avx2<true> {
         dec_last(s, k) = _mm256_aesdeclast_epi128(s, k);
         shuffle_bytes(v, table) = _mm256_shuffle_epi8(v, table);
         select(mask, a, b) = _mm256_blendv_epi8(b, a, mask);
+    }
+
+    #[inline(always)]
+    fn load_each<'b>(self, block: impl Fn(usize) -> &'b Block) -> __m256i {
+        let (low, high): (&Block, &Block) = (block(0), block(1));
+        // SAFETY: AVX2 is there, see `intrinsics`; the 16 bytes read are each
+        // block's, and need no alignment.
+        unsafe { _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn numbers(self, number: impl Fn(usize) -> u64) -> __m256i {
+        let low = number(0).swap_bytes().cast_signed();
+        let high = number(1).swap_bytes().cast_signed();
+        // SAFETY: AVX2 is there, see `intrinsics`.
+        unsafe { _mm256_set_epi64x(high, 0, low, 0) }
     }
 
     #[inline(always)]

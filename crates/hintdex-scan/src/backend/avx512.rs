@@ -4,12 +4,12 @@
 
 use core::arch::x86_64::{
     __m512i, _mm_loadu_si128, _mm512_add_epi32, _mm512_aesdec_epi128, _mm512_aesdeclast_epi128,
-    _mm512_aesenc_epi128, _mm512_aesenclast_epi128, _mm512_broadcast_i32x4, _mm512_loadu_si512,
-    _mm512_mask_mov_epi32, _mm512_mask_shuffle_epi32, _mm512_rol_epi32, _mm512_ror_epi32,
-    _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_shuffle_epi32,
-    _mm512_storeu_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi32, _mm512_testn_epi32_mask,
-    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
-    _mm512_xor_si512,
+    _mm512_aesenc_epi128, _mm512_aesenclast_epi128, _mm512_broadcast_i32x4, _mm512_castsi128_si512,
+    _mm512_inserti32x4, _mm512_loadu_si512, _mm512_mask_mov_epi32, _mm512_mask_shuffle_epi32,
+    _mm512_rol_epi32, _mm512_ror_epi32, _mm512_set_epi64, _mm512_set1_epi32, _mm512_setzero_si512,
+    _mm512_shuffle_epi8, _mm512_shuffle_epi32, _mm512_storeu_si512, _mm512_sub_epi32,
+    _mm512_ternarylogic_epi32, _mm512_testn_epi32_mask, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::Block;
@@ -135,6 +135,25 @@ impl AesLanes for Avx512<true> {
         dec_last(s, k) = _mm512_aesdeclast_epi128(s, k);
         shuffle_bytes(v, table) = _mm512_shuffle_epi8(v, table);
         select(mask, a, b) = _mm512_ternarylogic_epi32::<0xca>(mask, a, b);
+    }
+
+    #[inline(always)]
+    fn load_each<'b>(self, block: impl Fn(usize) -> &'b Block) -> __m512i {
+        // SAFETY: SSE2 is part of x86-64; the 16 bytes read are each block's, and
+        // need no alignment.
+        let load = |at| unsafe { _mm_loadu_si128(block(at).as_ptr().cast()) };
+        // SAFETY: AVX-512 F is there, see `intrinsics`.
+        unsafe {
+            let low = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(load(0)), load(1));
+            _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(low, load(2)), load(3))
+        }
+    }
+
+    #[inline(always)]
+    fn numbers(self, number: impl Fn(usize) -> u64) -> __m512i {
+        let upper = |at| number(at).swap_bytes().cast_signed();
+        // SAFETY: AVX-512 F is there, see `intrinsics`.
+        unsafe { _mm512_set_epi64(upper(3), 0, upper(2), 0, upper(1), 0, upper(0), 0) }
     }
 
     #[inline(always)]

@@ -1,38 +1,86 @@
-//! Hints of pairs of key and nonce: every key encrypts one block.
+//! Hints of points, pairs of slot and nonce: every key encrypts one block.
 
-use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, Nonce};
+use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, MAX_HINT_LEN_BYTES, Nonce, Slot};
 
 use super::backwards::{RCON, encrypt_by_last, step_forwards};
 use super::lanes::{AesLanes, AesWork, Four};
 use super::{Block, PAIRS_PER_GROUP};
 
-/// Encrypts each block under the AES-128 key beside it, in place: whole groups of them, until
-/// `len` are encrypted. There are a multiple of [`PAIRS_PER_GROUP`] of both.
-pub(super) struct EncryptBatch<'a> {
-    pub keys: &'a [Block],
-    pub blocks: &'a mut [Block],
-    /// Whether the table stores last round keys, not the keys themselves.
-    pub are_last: bool,
-    pub len: usize,
+/// The stored key of a slot past the end of the table.
+const NO_KEY: Block = [0; 16];
+
+/// The stored key of a slot.
+#[inline(always)]
+pub(super) fn key_of(keys: &[Block], slot: Slot) -> &Block {
+    keys.get(slot.index()).unwrap_or(&NO_KEY)
 }
 
-impl AesWork for EncryptBatch<'_> {
+/// Writes the hint of each of `points` to its place in `hints`, a group of keys at a time. Keys
+/// go from the table to registers, without a copy in memory.
+pub(super) struct EncryptPoints<'a> {
+    /// The stored keys of all slots.
+    pub keys: &'a [Block],
+    pub points: &'a [(Slot, Nonce)],
+    pub hints: &'a mut [Hint],
+    /// Whether the table stores last round keys, not the keys themselves.
+    pub are_last: bool,
+    pub scheme: HintScheme,
+}
+
+impl AesWork for EncryptPoints<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: AesLanes>(self, lanes: L) {
+        let group_len = lanes.group_len();
+        let groups = self.points.chunks(group_len).zip(self.hints.chunks_mut(group_len));
+        for (points, hints) in groups {
+            // The last group may be shorter; what is computed beyond its end is dropped.
+            let point = |at| points.get(at).copied().unwrap_or((Slot(0), 0));
+            let keys = lanes.load_each4(|at| key_of(self.keys, point(at).0));
+            let plain = lanes.numbers4(|at| point(at).1);
+            let made = if self.are_last {
+                encrypt_by_last(lanes, keys, plain)
+            } else {
+                encrypt(lanes, lanes.transpose(keys), plain)
+            };
+            let mut blocks = [[0; 16]; PAIRS_PER_GROUP];
+            lanes.store4(made, &mut blocks);
+            write(self.scheme, &blocks, hints);
+        }
+    }
+}
+
+/// Encrypts each block under the AES-128 key beside it, in place. There are a multiple of
+/// [`PAIRS_PER_GROUP`] of both.
+pub(super) struct EncryptPairs<'a> {
+    pub keys: &'a [Block],
+    pub blocks: &'a mut [Block],
+}
+
+impl AesWork for EncryptPairs<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: AesLanes>(self, lanes: L) {
         let group_len = lanes.group_len();
         let groups = self.keys.chunks_exact(group_len);
-        let groups = groups.zip(self.blocks.chunks_exact_mut(group_len));
-        for (keys, blocks) in groups.take(self.len.div_ceil(group_len)) {
+        for (keys, blocks) in groups.zip(self.blocks.chunks_exact_mut(group_len)) {
             let (keys, plain) = (lanes.load4(keys), lanes.load4(blocks));
-            let made = if self.are_last {
-                encrypt_by_last(lanes, keys, plain)
-            } else {
-                encrypt(lanes, lanes.transpose(keys), plain)
-            };
-            lanes.store4(made, blocks);
+            lanes.store4(encrypt(lanes, lanes.transpose(keys), plain), blocks);
         }
+    }
+}
+
+/// Writes the hint that each block begins with.
+#[inline(always)]
+pub(super) fn write(scheme: HintScheme, blocks: &[Block], hints: &mut [Hint]) {
+    let places = hints.iter_mut().zip(blocks);
+    if scheme.len_bytes() == MAX_HINT_LEN_BYTES {
+        // Of any scheme with whole blocks: with a constant, this is a copy.
+        places.for_each(|(hint, block)| *hint = Hint::of_block(HintScheme::Aes128, block));
+    } else {
+        places.for_each(|(hint, block)| *hint = Hint::of_block(scheme, block));
     }
 }
 
@@ -51,19 +99,15 @@ fn encrypt<L: AesLanes>(lanes: L, mut words: Four<L>, plain: Four<L>) -> Four<L>
     [lanes.enc_last(a, e), lanes.enc_last(b, f), lanes.enc_last(c, g), lanes.enc_last(d, h)]
 }
 
-/// Writes the hint of each pair of key and nonce, by the cipher crates.
-pub(super) fn by_crate(scheme: HintScheme, keys: &[Block], nonces: &[Nonce], hints: &mut [Hint]) {
-    for ((key, nonce), hint) in keys.iter().zip(nonces).zip(hints) {
-        let cipher = HintCipher::new(scheme, &HintKey::copy_of(key));
+/// Writes the hints of `points` by the cipher crates.
+pub(super) fn by_crate(
+    scheme: HintScheme,
+    keys: &[Block],
+    points: &[(Slot, Nonce)],
+    hints: &mut [Hint],
+) {
+    for ((slot, nonce), hint) in points.iter().zip(hints) {
+        let cipher = HintCipher::new(scheme, &HintKey::copy_of(key_of(keys, *slot)));
         *hint = cipher.hint(*nonce).unwrap_or(Hint::ZERO);
     }
-}
-
-/// The plain blocks of nonces; zero past the last nonce.
-pub(super) fn plain_blocks(nonces: &[Nonce]) -> [Block; PAIRS_PER_GROUP] {
-    let mut blocks = [[0; 16]; PAIRS_PER_GROUP];
-    for (block, nonce) in blocks.iter_mut().zip(nonces) {
-        *block = u128::from(*nonce).to_be_bytes();
-    }
-    blocks
 }

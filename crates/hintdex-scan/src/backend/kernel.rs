@@ -3,12 +3,12 @@
 
 use std::fmt;
 
-use hintdex_wire::{Hint, HintScheme, Nonce};
+use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 
 use super::backwards::{Convert, DecryptBatch, SieveBackwards};
-use super::batch::{Batch, PAIRS_PER_GROUP, Window};
+use super::batch::{Batch, Window};
 use super::block::Block;
-use super::encrypt::{self, EncryptBatch, plain_blocks};
+use super::encrypt::{self, EncryptPairs, EncryptPoints};
 use super::forwards::{DecideForwards, SieveEncrypted, SieveForwards};
 use super::lanes::{AesWork, WordWork};
 #[cfg(target_arch = "x86_64")]
@@ -119,10 +119,9 @@ impl AesPath {
     }
 
     /// Encrypts each block under the AES-128 key beside it, in place. There are a multiple of
-    /// [`PAIRS_PER_GROUP`] of both.
+    /// [`PAIRS_PER_GROUP`](super::PAIRS_PER_GROUP) of both.
     pub fn encrypt(self, keys: &[Block], blocks: &mut [Block]) {
-        let len = keys.len();
-        self.run(EncryptBatch { keys, blocks, are_last: false, len });
+        self.run(EncryptPairs { keys, blocks });
     }
 
     /// Calls `found` with the indices of every key and trial whose result ends in the
@@ -273,33 +272,20 @@ impl Kernel {
         }
     }
 
-    /// Writes the hint of each pair of a stored key and a nonce to its place in `hints`.
-    /// Keys, nonces and hints are equally many, at most [`PAIRS_PER_GROUP`]; of the keys,
-    /// only the first so many count.
+    /// Writes the hint of each of `points` to its place in `hints`, which are as many. `keys` are
+    /// the stored keys of all slots.
     ///
     /// Costs a key schedule and a block for each hint, for a register of keys at a time; the
     /// cipher crates take about 80 ns a hint longer.
     #[inline]
-    pub fn encrypt(&self, keys: &[Block; PAIRS_PER_GROUP], nonces: &[Nonce], hints: &mut [Hint]) {
-        let (scheme, blocks) = match *self {
-            Self::Crate(scheme) => return encrypt::by_crate(scheme, keys, nonces, hints),
+    pub fn encrypt(&self, keys: &[Block], points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+        match *self {
+            Self::Crate(scheme) => encrypt::by_crate(scheme, keys, points, hints),
             Self::Backwards(path, scheme) | Self::Forwards(path, scheme) => {
                 let are_last = matches!(self, Self::Backwards(..));
-                let mut blocks = plain_blocks(nonces);
-                let len = nonces.len();
-                path.run(EncryptBatch { keys, blocks: &mut blocks, are_last, len });
-                (scheme, blocks)
+                path.run(EncryptPoints { keys, points, hints, are_last, scheme });
             }
-            Self::Speck(path) => {
-                let mut blocks = [[0; 16]; PAIRS_PER_GROUP];
-                let mut all = [0; PAIRS_PER_GROUP];
-                all.iter_mut().zip(nonces).for_each(|(to, from)| *to = *from);
-                path.run(speck::EncryptBatch { keys, nonces: &all, hints: &mut blocks });
-                (HintScheme::Speck64, blocks)
-            }
-        };
-        for (hint, block) in hints.iter_mut().zip(&blocks) {
-            *hint = Hint::of_block(scheme, block);
+            Self::Speck(path) => path.run(speck::EncryptPoints { keys, points, hints }),
         }
     }
 

@@ -147,6 +147,12 @@ pub(super) trait AesLanes: Lanes {
     /// `InvSubBytes(InvShiftRows(s)) ^ k`
     fn dec_last(self, s: Self::V, k: Self::V) -> Self::V;
 
+    /// A register of the blocks 0 to `COUNT` − 1, which lie anywhere in memory.
+    fn load_each<'b>(self, block: impl Fn(usize) -> &'b Block) -> Self::V;
+
+    /// A register of the numbers 0 to `COUNT` − 1, each as a big-endian block.
+    fn numbers(self, number: impl Fn(usize) -> u64) -> Self::V;
+
     /// The words of each lane, rotated up by `by` places.
     fn rotate(self, v: Self::V, by: usize) -> Self::V;
 
@@ -177,6 +183,30 @@ pub(super) trait AesLanes: Lanes {
     fn diagonal(self, rows: Four<Self>) -> Self::V {
         let [a, b, c, d] = rows;
         self.with_word(self.with_word(self.with_word(a, b, 1), c, 2), d, 3)
+    }
+
+    /// Loads as many blocks as a group has, run by run.
+    #[inline(always)]
+    fn load_each4<'b>(self, block: impl Fn(usize) -> &'b Block) -> Four<Self> {
+        let [b, c, d] = [Self::COUNT, 2 * Self::COUNT, 3 * Self::COUNT];
+        [
+            self.load_each(&block),
+            self.load_each(|at| block(b + at)),
+            self.load_each(|at| block(c + at)),
+            self.load_each(|at| block(d + at)),
+        ]
+    }
+
+    /// As many numbers as a group has, run by run.
+    #[inline(always)]
+    fn numbers4(self, number: impl Fn(usize) -> u64) -> Four<Self> {
+        let [b, c, d] = [Self::COUNT, 2 * Self::COUNT, 3 * Self::COUNT];
+        [
+            self.numbers(&number),
+            self.numbers(|at| number(b + at)),
+            self.numbers(|at| number(c + at)),
+            self.numbers(|at| number(d + at)),
+        ]
     }
 
     #[inline(always)]

@@ -23,4 +23,4 @@ pub(crate) use batch::{Batch, PAIRS_PER_GROUP, Window};
 pub(crate) use block::{Block, wipe};
 pub use kernel::Backend;
 pub(crate) use kernel::{AesPath, Kernel};
-pub(crate) use prefetch::prefetch;
+pub(crate) use prefetch::{prefetch, prefetch_line};

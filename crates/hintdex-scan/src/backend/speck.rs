@@ -6,10 +6,11 @@
 //! decrypted. Transposed, a register holds one word of four keys a lane. Two groups run
 //! side by side, because the steps of one group depend on each other.
 
-use hintdex_wire::{Hint, Nonce};
+use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 
+use super::encrypt::{key_of, write};
 use super::lanes::{Four, Lanes, Schedule, WordLanes, WordWork};
-use super::{Batch, Block, PAIRS_PER_GROUP};
+use super::{Batch, Block, PAIRS_PER_GROUP, wipe};
 
 /// The highest round number in a schedule.
 const LAST_STEP: u32 = 25;
@@ -269,40 +270,43 @@ impl WordWork for DecryptBatch<'_> {
     }
 }
 
-/// Encrypts each nonce under the key beside it. Keys and hints are equally many, a multiple
-/// of [`PAIRS_PER_GROUP`].
-pub(super) struct EncryptBatch<'a> {
+/// Writes the hint of each of `points` to its place in `hints`.
+pub(super) struct EncryptPoints<'a> {
+    /// The stored keys of all slots.
     pub keys: &'a [Block],
-    pub nonces: &'a [Nonce],
-    pub hints: &'a mut [Block],
+    pub points: &'a [(Slot, Nonce)],
+    pub hints: &'a mut [Hint],
 }
 
-impl WordWork for EncryptBatch<'_> {
+impl WordWork for EncryptPoints<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: WordLanes>(self, lanes: L) {
         let group_len = lanes.group_len();
-        let groups = self.keys.chunks_exact(group_len);
-        let groups = groups.zip(self.nonces.chunks(group_len));
         let mut schedule = Schedule::new();
-        for ((keys, nonces), hints) in groups.zip(self.hints.chunks_exact_mut(group_len)) {
-            expand(lanes, Backwards::new(lanes, lanes.load4(keys)), &mut schedule);
-            let mut words = [[0; 16]; PAIRS_PER_GROUP];
-            for (place, nonce) in words.iter_mut().zip(nonces) {
-                *place = block([0, u32::try_from(*nonce).unwrap_or(u32::MAX), 0, 0]);
+        let (mut keys, mut words) = ([[0; 16]; PAIRS_PER_GROUP], [[0; 16]; PAIRS_PER_GROUP]);
+        let groups = self.points.chunks(group_len).zip(self.hints.chunks_mut(group_len));
+        for (points, hints) in groups {
+            for ((key, word), (slot, nonce)) in keys.iter_mut().zip(&mut words).zip(points) {
+                *key = *key_of(self.keys, *slot);
+                *word = block([0, u32::try_from(*nonce).unwrap_or(u32::MAX), 0, 0]);
             }
+            expand(lanes, Backwards::new(lanes, lanes.load4(&keys)), &mut schedule);
             let [x, y, zero, _] = lanes.transpose(lanes.load4(&words));
             let mut state = State { lanes, x, y };
             for at in (0..ROUNDS).rev() {
                 state.round_forwards(schedule.get(lanes, at));
             }
-            lanes.store4(lanes.transpose([state.x, state.y, zero, zero]), hints);
-            for hint in hints {
-                let (x, y) = register_words(hint);
-                *hint = (u128::from(x) << 96 | u128::from(y) << 64).to_be_bytes();
+            let mut made = [[0; 16]; PAIRS_PER_GROUP];
+            lanes.store4(lanes.transpose([state.x, state.y, zero, zero]), &mut made);
+            for block in &mut made {
+                let (x, y) = register_words(block);
+                *block = (u128::from(x) << 96 | u128::from(y) << 64).to_be_bytes();
             }
+            write(HintScheme::Speck64, &made, hints);
         }
+        wipe(&mut keys);
     }
 }
 

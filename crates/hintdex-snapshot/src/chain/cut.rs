@@ -13,12 +13,12 @@ use hintdex_wire::{Hint, Nonce, Slot};
 use rayon::prelude::*;
 
 use super::dial::{MAX_STEPS_PER_EVALUATION, Spacing};
-use super::find::LANES;
 use super::header::ChainHeader;
 use super::marks::{self, Mark, Marks};
 use super::parts::Parts;
 use super::points::{MAX_TABLES, Points};
 use super::twins::{MAX_TWINS, TwinLists, Twins};
+use super::walks::LANES;
 use super::{Chain, ChainView, PointHints, tables, write};
 use crate::encoding::ChainShard;
 use crate::format::{Checked, Checks};
@@ -372,7 +372,11 @@ impl<'c> Cutting<'c> {
             self.hints.prefetch(place.0);
         }
         self.hints.hints(points, made);
-        made.iter().for_each(|made| self.view.prefetch_index(made.head()));
+        for made in made.iter() {
+            self.view.shard(made.head()).into_iter().for_each(|shard| {
+                shard.begin(&self.view.bytes, made.head());
+            });
+        }
         for (walk, made) in walks.iter_mut().zip(made) {
             walk.at = self.view.index(made.head()).unwrap_or(0);
         }

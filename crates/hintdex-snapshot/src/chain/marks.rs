@@ -71,9 +71,9 @@ impl Marks {
 
     /// Starts loading the line of a number.
     #[inline(always)]
-    pub fn prefetch(&self, bytes: &Checked<'_>, index: u64) {
+    pub fn prefetch_line(&self, bytes: &Checked<'_>, index: u64) {
         let line = self.line((index >> self.every_bits) / LINE_LEN_NUMBERS);
-        kernel::prefetch(bytes.peek(line..line + 1));
+        kernel::prefetch_line(bytes.peek_byte(line));
     }
 
     /// Where line `number` begins.
@@ -82,9 +82,9 @@ impl Marks {
         self.lines.start + number as usize * LINE_LEN_BYTES
     }
 
-    /// The mark before `index` on its cycle, if `index` is marked. It may be marked.
+    /// The rank of `index` among the marks, if it is marked. It may be marked.
     #[inline(always)]
-    pub fn before(&self, bytes: &Checked<'_>, index: u64) -> Result<Option<u64>, Damage> {
+    pub fn rank(&self, bytes: &Checked<'_>, index: u64) -> Result<Option<u64>, Damage> {
         let place = index >> self.every_bits;
         let line = self.line(place / LINE_LEN_NUMBERS);
         if line >= self.lines.end {
@@ -106,9 +106,20 @@ impl Marks {
         for word in words.iter().take(word) {
             marks += u64::from(u64::from_le_bytes(*word).count_ones());
         }
-        marks -= u64::from(rank.count_ones());
-        let before = packed::get(bytes, &self.before, marks, self.mark_bits)?;
-        Ok(Some(before << self.every_bits))
+        Ok(Some(marks - u64::from(rank.count_ones())))
+    }
+
+    /// Starts loading the mark before the mark of rank `rank`.
+    #[inline(always)]
+    pub fn prefetch_before(&self, bytes: &Checked<'_>, rank: u64) {
+        packed::prefetch(bytes, &self.before, rank, self.mark_bits);
+    }
+
+    /// The mark before the mark of rank `rank` on its cycle.
+    #[inline(always)]
+    pub fn before(&self, bytes: &Checked<'_>, rank: u64) -> Result<u64, Damage> {
+        let before = packed::get(bytes, &self.before, rank, self.mark_bits)?;
+        Ok(before << self.every_bits)
     }
 
     /// Calls `each` with the bits of the last line behind those of numbers, and with those behind

@@ -38,6 +38,7 @@ mod parts;
 mod points;
 mod tables;
 mod twins;
+mod walks;
 
 #[cfg(test)]
 #[expect(
@@ -192,8 +193,8 @@ pub(crate) fn estimate(evaluations: u32, count: u64, sections: &mut Vec<Section>
     Section::add(sections, "marks before", bytes(before));
 }
 
-impl ChainView<'_> {
-    fn shard(&self, head: u64) -> Option<&ChainShard> {
+impl<'f> ChainView<'f> {
+    fn shard(&self, head: u64) -> Option<&'f ChainShard> {
         self.shards.get(shard_of(head, self.chain.shard_bits))
     }
 
@@ -209,12 +210,6 @@ impl ChainView<'_> {
     /// Whether a point is of `slot`.
     pub fn has_slot(&self, slot: Slot) -> Result<bool, Damage> {
         self.chain.points.has_slot(&self.bytes, slot)
-    }
-
-    /// Starts loading what [`index`](Self::index) reads.
-    #[inline(always)]
-    fn prefetch_index(&self, head: u64) {
-        self.shard(head).into_iter().for_each(|shard| shard.prefetch_index(&self.bytes, head));
     }
 
     /// The point with this index.

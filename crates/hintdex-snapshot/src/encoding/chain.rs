@@ -14,7 +14,7 @@ use crate::format::{Checked, ShardRecord};
 use crate::hash;
 use crate::kernel::Retrieve;
 use crate::padding::Padding;
-use crate::perfect_hash::{self, Counts, PerfectHash};
+use crate::perfect_hash::{self, Counts, PerfectHash, Reading};
 use crate::section::Section;
 use crate::{BuildError, Damage};
 
@@ -44,10 +44,21 @@ impl ChainShard {
         Ok(self.first + u64::from(self.function.index(bytes, head)?))
     }
 
-    /// Starts loading what [`index`](Self::index) reads.
+    /// Begins to read the number of a hint in the shard, and starts loading what the first step
+    /// reads.
     #[inline(always)]
-    pub fn prefetch_index(&self, bytes: &Checked<'_>, head: u64) {
-        self.function.prefetch(bytes, head);
+    pub fn begin(&self, bytes: &Checked<'_>, head: u64) -> Reading {
+        let reading = self.function.begin(head);
+        reading.prefetch(bytes);
+        reading
+    }
+
+    /// Takes a reading a step further. Returns the number of the hint in the snapshot, or starts
+    /// loading what the next step reads.
+    #[inline(always)]
+    pub fn read(&self, bytes: &Checked<'_>, reading: &mut Reading) -> Result<Option<u64>, Damage> {
+        let index = self.function.read(bytes, reading)?;
+        Ok(index.map(|index| self.first + u64::from(index)))
     }
 }
 

@@ -140,6 +140,12 @@ impl<'f> Checked<'f> {
         self.file.get(at).unwrap_or_default()
     }
 
+    /// An unchecked byte, only for a prefetch.
+    #[inline(always)]
+    pub fn peek_byte(&self, at: usize) -> Option<&'f u8> {
+        self.file.get(at)
+    }
+
     /// Checks the blocks of the bytes from `start` on, except those that have passed.
     #[inline(never)]
     fn check_all(&self, start: usize, len_bytes: usize) -> Result<(), Damage> {

@@ -109,6 +109,15 @@ impl fmt::Debug for Kernel {
     }
 }
 
+/// Prefetches the cache line of `byte`.
+#[inline(always)]
+pub(crate) fn prefetch_line(byte: Option<&u8>) {
+    #[cfg(target_arch = "x86_64")]
+    byte.into_iter().for_each(x86::prefetch_line);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = byte;
+}
+
 /// Prefetches the cache lines of `bytes`.
 #[inline]
 pub(crate) fn prefetch(bytes: &[u8]) {

@@ -21,16 +21,17 @@ const LINE_LEN_BYTES: usize = 64;
 /// Prefetches the cache lines of `bytes`.
 #[inline(always)]
 pub(super) fn prefetch(bytes: &[u8]) {
-    for line in bytes.chunks(LINE_LEN_BYTES) {
-        // SAFETY: a prefetch is a hint: it reads nothing and faults on no address. The
-        // instruction belongs to SSE, which is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-    }
+    bytes.iter().step_by(LINE_LEN_BYTES).for_each(prefetch_line);
     // The last line, which the loop misses if the bytes do not begin on a line.
-    if let Some(last) = bytes.last() {
-        // SAFETY: as above.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(last).cast()) };
-    }
+    bytes.last().into_iter().for_each(prefetch_line);
+}
+
+/// Prefetches the cache line of `byte`.
+#[inline(always)]
+pub(super) fn prefetch_line(byte: &u8) {
+    // SAFETY: a prefetch is a hint: it reads nothing and faults on no address. The
+    // instruction belongs to SSE, which is part of x86-64.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(byte).cast()) };
 }
 
 /// Proof of AVX2 and BMI2. A shift of BMI2 by a variable is one micro-operation; the older

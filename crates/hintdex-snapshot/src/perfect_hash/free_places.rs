@@ -9,6 +9,8 @@
 //! lower bits, packed │ the string of bits │ the position of every 256th set bit (u32)
 //! ```
 
+use core::ops::Range;
+
 use crate::Damage;
 use crate::format::Checked;
 use crate::packed::{self, WORD_LEN_BYTES};
@@ -16,6 +18,9 @@ use crate::padding::Padding;
 
 /// The position of one set bit in so many is stored.
 const SAMPLE_LEN_PLACES: u32 = 256;
+
+/// The length of a stored position.
+const SAMPLE_LEN_BYTES: usize = 4;
 
 const WORD_BITS: u64 = 64;
 
@@ -54,7 +59,7 @@ impl Lens {
             low_bits,
             low_bytes: low_words * WORD_LEN_BYTES,
             upper_bytes: upper_words * WORD_LEN_BYTES,
-            samples_bytes: (samples * 4).next_multiple_of(WORD_LEN_BYTES),
+            samples_bytes: (samples * SAMPLE_LEN_BYTES).next_multiple_of(WORD_LEN_BYTES),
         }
     }
 }
@@ -122,6 +127,18 @@ impl FreePlaces {
         out.extend(samples);
     }
 
+    /// Starts loading what [`place`](Self::place) reads. The sampled positions are few, and are
+    /// read at once.
+    pub fn prefetch(&self, bytes: &Checked<'_>, rank: u32) {
+        let rank = rank.min(self.count.saturating_sub(1));
+        let low_bits = Lens::new(self.places, self.count).low_bits;
+        packed::prefetch(bytes, &(self.low_at..self.upper_at), rank.into(), low_bits);
+        let sample = sample(bytes.peek(self.sample_at(rank)));
+        // A set bit follows the one before after two bits on average.
+        let position = sample + u64::from(rank % SAMPLE_LEN_PLACES) * 2;
+        packed::prefetch(bytes, &(self.upper_at..self.samples_at), position, 1);
+    }
+
     /// The free place of rank `rank`; some place of the level past the last rank.
     pub fn place(&self, bytes: &Checked<'_>, rank: u32) -> Result<u32, Damage> {
         if self.count == 0 {
@@ -136,13 +153,17 @@ impl FreePlaces {
         Ok(u32::try_from(upper | low).unwrap_or(u32::MAX).min(self.places - 1))
     }
 
+    /// Where the position of the last sampled rank up to `rank` is.
+    const fn sample_at(&self, rank: u32) -> Range<usize> {
+        let at = self.samples_at + (rank / SAMPLE_LEN_PLACES) as usize * SAMPLE_LEN_BYTES;
+        at..at + SAMPLE_LEN_BYTES
+    }
+
     /// The position of the set bit of rank `rank`.
     fn position(&self, bytes: &Checked<'_>, rank: u32) -> Result<u64, Damage> {
-        let sample_at = self.samples_at + (rank / SAMPLE_LEN_PLACES) as usize * 4;
-        let sample = bytes.touch(sample_at..sample_at + 4)?;
-        let sample = sample.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let sample = sample(bytes.touch(self.sample_at(rank))?);
         let words = (self.samples_at - self.upper_at) as u64 * 8 / WORD_BITS;
-        let mut number = u64::from(sample) / WORD_BITS;
+        let mut number = sample / WORD_BITS;
         let mut left = rank % SAMPLE_LEN_PLACES;
         // Bits before the sample belong to earlier ranks.
         let mut word = self.word(bytes, number)? >> (sample % 64) << (sample % 64);
@@ -160,4 +181,9 @@ impl FreePlaces {
         let at = self.upper_at + usize::try_from(number).unwrap_or(0) * WORD_LEN_BYTES;
         packed::word(bytes, &(self.upper_at..self.samples_at), at)
     }
+}
+
+/// The position that a sample stores.
+fn sample(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes).into())
 }

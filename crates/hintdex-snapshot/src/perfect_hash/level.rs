@@ -5,6 +5,7 @@ use core::ops::Range;
 use crate::Damage;
 use crate::format::Checked;
 use crate::hash::{self, scaled};
+use crate::kernel;
 use crate::packed::WORD_LEN_BYTES;
 
 /// The longest slice.
@@ -31,6 +32,13 @@ pub(super) struct Level {
     geometry: Geometry,
     multiplier: u64,
     seeds_at: usize,
+}
+
+/// A question for the place of a head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    hash: u64,
+    seed_at: usize,
 }
 
 /// The numbers that follow from the number of heads of a level.
@@ -140,26 +148,34 @@ impl Level {
         end..self.seeds_at + self.padded_len_bytes()
     }
 
+    /// What `head` asks of the level: its hash, and where in the file its seed is.
     #[inline(always)]
-    pub const fn hash(&self, head: u64) -> u64 {
-        hash::hash(head, self.multiplier)
+    pub const fn ask(&self, head: u64) -> Asked {
+        let hash = hash::hash(head, self.multiplier);
+        Asked { hash, seed_at: self.seeds_at + self.geometry.bucket(hash) as usize }
     }
 
-    /// Where in the file the seed of a hash is.
+    /// The place of what is asked for; `None` if the level bumps its bucket, or has no head.
     #[inline(always)]
-    pub const fn seed_at(&self, hash: u64) -> usize {
-        self.seeds_at + self.geometry.bucket(hash) as usize
-    }
-
-    /// The place of `head`; `None` if the level bumps its bucket, or has no head.
-    #[inline(always)]
-    pub fn place(&self, bytes: &Checked<'_>, head: u64) -> Result<Option<u32>, Damage> {
-        let hash = self.hash(head);
+    pub fn answer(&self, bytes: &Checked<'_>, asked: &Asked) -> Result<Option<u32>, Damage> {
         if self.geometry.buckets == 0 {
             return Ok(None);
         }
-        let seed = bytes.touch_byte(self.seed_at(hash))?;
-        Ok((seed != BUMPED).then(|| self.geometry.orbit(hash).place(seed)))
+        let seed = bytes.touch_byte(asked.seed_at)?;
+        Ok((seed != BUMPED).then(|| self.geometry.orbit(asked.hash).place(seed)))
+    }
+
+    /// The place of `head`; `None` if the level bumps its bucket, or has no head.
+    pub fn place(&self, bytes: &Checked<'_>, head: u64) -> Result<Option<u32>, Damage> {
+        self.answer(bytes, &self.ask(head))
+    }
+}
+
+impl Asked {
+    /// Starts loading the seed.
+    #[inline(always)]
+    pub fn prefetch(&self, bytes: &Checked<'_>) {
+        kernel::prefetch_line(bytes.peek_byte(self.seed_at));
     }
 }
 

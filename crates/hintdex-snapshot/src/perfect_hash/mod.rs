@@ -42,13 +42,12 @@ use core::ops::Range;
 
 use crate::Damage;
 use crate::format::Checked;
-use crate::kernel;
 use crate::packed::WORD_LEN_BYTES;
 use crate::padding::Padding;
 
 pub(crate) use build::build;
 use free_places::FreePlaces;
-use level::Level;
+use level::{Asked, Level};
 
 /// The number of levels. The last level bumps some ten heads of a million.
 const LEVELS: usize = 3;
@@ -80,6 +79,34 @@ struct Rest {
     levels: [Level; LEVELS - 1],
     listed: Range<usize>,
     free: [FreePlaces; LEVELS],
+}
+
+/// A number that is being read, with waits for memory between the steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    head: u64,
+    step: Step,
+}
+
+/// What the next step reads.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// The seed of the first level, which answers for nearly all heads.
+    FirstSeed(Asked),
+    /// The seed of the second level. Those of the third are few.
+    SecondSeed(Asked),
+    /// The free place of this rank of the first level.
+    FreePlace { rank: u32 },
+}
+
+impl Reading {
+    /// Starts loading what the first step reads.
+    #[inline(always)]
+    pub fn prefetch(&self, bytes: &Checked<'_>) {
+        if let Step::FirstSeed(asked) = &self.step {
+            asked.prefetch(bytes);
+        }
+    }
 }
 
 impl PerfectHash {
@@ -115,36 +142,67 @@ impl PerfectHash {
         (at == bytes.end).then_some(Self { first, rest })
     }
 
-    /// Starts loading what [`index`](Self::index) needs of `head`.
-    #[inline(always)]
-    pub fn prefetch(&self, bytes: &Checked<'_>, head: u64) {
-        let at = self.first.seed_at(self.first.hash(head));
-        kernel::prefetch(bytes.peek(at..at + 1));
-    }
-
     /// The number of `head`, below the number of heads; 0 if there is no head.
     #[inline(always)]
     pub fn index(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
-        match self.first.place(bytes, head)? {
-            Some(place) => Ok(place),
-            None => self.bumped(bytes, head),
+        let mut reading = self.begin(head);
+        loop {
+            if let Some(index) = self.read(bytes, &mut reading)? {
+                return Ok(index);
+            }
         }
     }
 
-    /// The number of a head that the first level bumps.
+    /// Begins to read the number of `head`.
+    #[inline(always)]
+    pub const fn begin(&self, head: u64) -> Reading {
+        Reading { head, step: Step::FirstSeed(self.first.ask(head)) }
+    }
+
+    /// Takes a reading a step further. Returns the number, or starts loading what the next step
+    /// reads.
+    #[inline(always)]
+    pub fn read(&self, bytes: &Checked<'_>, reading: &mut Reading) -> Result<Option<u32>, Damage> {
+        if let Step::FirstSeed(asked) = &reading.step
+            && let Some(place) = self.first.answer(bytes, asked)?
+        {
+            return Ok(Some(place));
+        }
+        self.read_on(bytes, reading)
+    }
+
+    /// A step of a reading that the first level does not answer.
     #[cold]
     #[inline(never)]
-    fn bumped(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
-        let Rest { levels: [second, third], listed, free: [free, second_free, third_free] } =
-            &*self.rest;
-        if let Some(place) = second.place(bytes, head)? {
-            return free.place(bytes, place);
+    fn read_on(&self, bytes: &Checked<'_>, reading: &mut Reading) -> Result<Option<u32>, Damage> {
+        let Rest { levels: [second, _], free: [free, ..], .. } = &*self.rest;
+        match reading.step {
+            Step::FirstSeed(_) => {
+                let asked = second.ask(reading.head);
+                asked.prefetch(bytes);
+                reading.step = Step::SecondSeed(asked);
+            }
+            Step::SecondSeed(asked) => {
+                let rank = match second.answer(bytes, &asked)? {
+                    Some(place) => place,
+                    None => self.rank(bytes, reading.head)?,
+                };
+                free.prefetch(bytes, rank);
+                reading.step = Step::FreePlace { rank };
+            }
+            Step::FreePlace { rank } => return free.place(bytes, rank).map(Some),
         }
+        Ok(None)
+    }
+
+    /// The rank of the free place of a head that the first two levels bump.
+    fn rank(&self, bytes: &Checked<'_>, head: u64) -> Result<u32, Damage> {
+        let Rest { levels: [_, third], listed, free: [_, second_free, third_free] } = &*self.rest;
         let place = match third.place(bytes, head)? {
             Some(place) => place,
             None => third_free.place(bytes, listed_rank(bytes, listed, head)?)?,
         };
-        free.place(bytes, second_free.place(bytes, place)?)
+        second_free.place(bytes, place)
     }
 
     /// Calls `each` with the padding of the seeds and of the free places.

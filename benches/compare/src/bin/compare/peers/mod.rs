@@ -1,5 +1,6 @@
 //! The contestants: ours and the peers, each written as its own users would.
 
+mod chain;
 mod fjall;
 mod fst;
 mod hashmap;
@@ -176,6 +177,7 @@ impl Entry {
 pub fn all() -> Vec<Entry> {
     let mut all = vec![live::entry()];
     all.extend(snapshot::entries());
+    all.extend(chain::entries());
     all.extend(vfunc::entries());
     all.extend(ptrhash::entries());
     all.extend([fst::entry(), hashmap::entry(), sorted::entry(), python::entry()]);

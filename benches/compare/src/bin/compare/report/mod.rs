@@ -100,8 +100,9 @@ fn heading(run: &Run<'_>, found: &Found) -> String {
          asked for is known, and every answer is checked, outside the timed part. Everything \
          is warm: stores may keep {cache} MiB in memory, more than any needs.\n\n\
          A peer that stores whole hints is done when it has found one. A static function, and \
-         each form of ours, names candidates, and the device's key decides. *Confirmed* rows \
-         include that decision; rows of *retrieval alone* end before it. The decision takes \
+         each form of ours but a chain, names candidates, and the device's key decides. \
+         *Confirmed* rows include that decision; rows of *retrieval alone* end before it. A \
+         chain computes hints and ends with the device. Both take \
          the hint keys in memory, 16 bytes a device, which a station has anyway; *resident* \
          of confirmed rows includes them. In return no content of a file is trusted.\n\n\
          Times are processor time of the process: medians with least and greatest. Times \

@@ -12,6 +12,8 @@ pub const LIVE: &str = "live-index";
 pub const SNAPSHOT: &str = "snapshot-ribbon-1";
 /// The snapshot that a station builds for itself.
 const SMALL: &str = "snapshot-ribbon-32";
+/// The snapshot that computes hints and stores none.
+const CHAIN: &str = "snapshot-chain-16";
 
 /// What is held against a peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub fn section(lines: &[Line<'_>]) -> String {
         "\nEvery peer that is ahead of one of ours, with its figure to ours; confirmed rows.\n\n\
          | ours | in | ahead |\n| --- | --- | --- |\n",
     );
-    for name in [LIVE, SNAPSHOT, SMALL] {
+    for name in [LIVE, SNAPSHOT, SMALL, CHAIN] {
         let Some(ours) = confirmed.iter().find(|line| line.entry.name == name) else { continue };
         for measure in Measure::ALL {
             let ahead = ahead(&confirmed, ours, measure, |_| true);
@@ -85,9 +87,12 @@ fn list(ahead: &[(&Line<'_>, f64)]) -> String {
 /// The two goals of this comparison.
 fn goals(text: &mut String, lines: &[&Line<'_>]) {
     let persistent = |kind| matches!(kind, Kind::Persistent | Kind::Server);
-    for (name, title) in
-        [(SNAPSHOT, "snapshot, 1 try"), (SMALL, "snapshot, 32 tries"), (LIVE, "live index")]
-    {
+    for (name, title) in [
+        (SNAPSHOT, "snapshot, 1 try"),
+        (SMALL, "snapshot, 32 tries"),
+        (CHAIN, "chain, 16 evaluations"),
+        (LIVE, "live index"),
+    ] {
         let Some(ours) = lines.iter().find(|line| line.entry.name == name) else { continue };
         let all = ahead(lines, ours, Measure::Bytes, |_| true);
         let kept = ahead(lines, ours, Measure::Bytes, persistent);
@@ -116,7 +121,7 @@ fn verdict(text: &mut String, claim: &str, against: &[(&Line<'_>, f64)]) {
 fn whys(text: &mut String, lines: &[&Line<'_>]) {
     let ours = |name| lines.iter().find(|line| line.entry.name == name);
     let is_ahead = |peer: &Line<'_>| {
-        [LIVE, SNAPSHOT, SMALL].into_iter().filter_map(ours).any(|ours| {
+        [LIVE, SNAPSHOT, SMALL, CHAIN].into_iter().filter_map(ours).any(|ours| {
             let ratios = Measure::ALL.into_iter().filter_map(|measure| measure.ratio(peer, ours));
             ratios.into_iter().any(|ratio| ratio < 1.0)
         })
