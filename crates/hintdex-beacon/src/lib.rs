@@ -70,6 +70,7 @@
 mod answer;
 mod bounds;
 mod clock_store;
+mod clock_updates;
 mod distant;
 mod error;
 mod event;
@@ -81,7 +82,6 @@ mod hypothesis;
 mod identifier;
 mod identities;
 mod import;
-mod learning;
 mod options;
 mod owned_windows;
 mod point_hints;

@@ -280,7 +280,7 @@ impl Resolver {
             *answer = answer_of(row, &hit);
             // Until it is that late, all that comes would be older than such a sighting.
             if time_of(sighting) <= latest_unix_s {
-                self.learn(row, &hit, time_of(sighting), present_unix_s);
+                self.update_clock(row, &hit, time_of(sighting), present_unix_s);
             }
         }
     }

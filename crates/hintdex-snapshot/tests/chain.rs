@@ -74,6 +74,25 @@ fn evaluations_are_those_of_the_dial() {
     }
 }
 
+/// Slots 90 to 99 have the keys of slots 0 to 9, and slot 80 that of slot 0 as well: their hints
+/// have twins, which the chain lists beside its cycles.
+#[test]
+fn hints_of_shared_keys_are_found_with_all_their_points() {
+    let key_slot = |slot| match slot {
+        80 => 0,
+        90..100 => slot - 90,
+        _ => slot,
+    };
+    let keys = Keys { key_slot, ..Keys::new(HintScheme::Aes128) };
+    for evaluations in [1, 5, 16] {
+        let runs = uniform(100, 10);
+        is_exact(&keys, &runs, evaluations);
+        let file = build(&keys, &runs, evaluations, 1);
+        let chain = Snapshot::from_bytes(&file, &key()).expect("it opens");
+        assert_eq!(chain.stats().duplicates, 110);
+    }
+}
+
 #[test]
 #[cfg_attr(debug_assertions, ignore = "a minute without optimization: with --release")]
 fn short_hints_that_collide_are_found_with_all_their_points() {

@@ -12,16 +12,15 @@ use super::key;
 pub struct Keys {
     pub scheme: HintScheme,
     pub computed: AtomicU64,
-    /// Each slot that is a multiple of this has the key of the slot before it.
-    pub shared_every: u32,
+    /// The slot whose key a slot has: usually its own.
+    pub key_slot: fn(u32) -> u32,
     /// Each slot that is a multiple of this has no key any more.
     pub gone_every: u32,
 }
 
 impl Keys {
     pub fn new(scheme: HintScheme) -> Self {
-        let (shared_every, gone_every) = (u32::MAX, u32::MAX);
-        Self { scheme, computed: AtomicU64::new(0), shared_every, gone_every }
+        Self { scheme, computed: AtomicU64::new(0), key_slot: |slot| slot, gone_every: u32::MAX }
     }
 
     /// The key of `slot`; `None` if the slot has no key.
@@ -29,10 +28,8 @@ impl Keys {
         if slot != 0 && slot.is_multiple_of(self.gone_every) {
             return None;
         }
-        let is_shared = slot != 0 && slot.is_multiple_of(self.shared_every);
-        let slot = if is_shared { slot - 1 } else { slot };
         let mut key = [0x5a; 16];
-        key[..4].copy_from_slice(&slot.to_le_bytes());
+        key[..4].copy_from_slice(&(self.key_slot)(slot).to_le_bytes());
         Some(key)
     }
 

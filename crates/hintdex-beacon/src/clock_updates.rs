@@ -1,4 +1,4 @@
-//! What sightings tell of clocks.
+//! Updates of the clocks of beacons: by sightings, and by the operator.
 
 use hintdex_wire::DeviceId;
 
@@ -11,8 +11,9 @@ use crate::resolver::Hit;
 use crate::{Error, Event, Resolver, steps};
 
 impl Resolver {
-    /// Takes in what a sighting tells of its beacon's clock.
-    pub(crate) fn learn(
+    /// Updates the clock of a beacon by a confirmed sighting, and reports a clock that moved.
+    /// Only an Eddystone beacon has a clock of its own.
+    pub(crate) fn update_clock(
         &mut self,
         row: &BeaconRecord,
         hit: &Hit,
@@ -50,13 +51,11 @@ impl Resolver {
         }
     }
 
-    /// Forgets what was learned of a beacon's clock, durably: the clock is again what the
-    /// registration says. For one whose clock was led astray, by recordings or by a
-    /// receiver that was wrong for long.
+    /// Resets the clock of a beacon to its registration, durably. The cure for a clock that
+    /// recordings moved, or a receiver whose own clock was wrong for long.
     ///
     /// # Errors
-    /// [`Error::NoClock`] when no beacon of this id has a clock of its own; what the file
-    /// system says.
+    /// [`Error::NoClock`] when no beacon of this id has a clock of its own; [`Error::File`].
     pub fn forget_clock(&mut self, device: DeviceId) -> Result<(), Error> {
         let registry = self.maker.registry.clone();
         let slot = registry.find(device, Scheme::EddystoneEid);
@@ -69,7 +68,7 @@ impl Resolver {
         self.save()
     }
 
-    /// Tells the windows there are of a clock that they were not built for.
+    /// Adds the identifiers of a clock to all windows: they were built for other clocks.
     fn add_to_all(&mut self, slot: u32, clock: &ClockBounds) {
         for number in self.windows.numbers() {
             self.add_to(number, slot, clock);
