@@ -164,13 +164,17 @@ impl MaintenancePass {
                 self.index.open_span(span, report)?;
                 continue;
             };
-            let own = own.of_span(&span);
+            let (own, mut is_built) = (own.of_span(&span), false);
             let build = || {
+                is_built = true;
                 self.build_next(&own, &self.index.fleet_view(), Some(&span), report)?;
                 own.attach_next(&self.index, &self.snapshots)
             };
             self.index.open_span_lean(span.clone(), None, build)?;
-            own.replace()?;
+            // The window may have been there: the last two spans that have a number are one.
+            if is_built {
+                own.replace()?;
+            }
         }
         self.index.drop_passed()?;
         self.snapshots.detach_passed(&self.index);
