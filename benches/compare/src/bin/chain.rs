@@ -1,4 +1,5 @@
-//! Chains beside `hashbrown` and our own ribbon, to the confirmed slot.
+//! Chains beside `hashbrown`, sux `VFunc`, PtrHash with an array and our own ribbon, to the confirmed
+//! slot.
 //!
 //! ```text
 //! cargo run --release --no-default-features --bin chain -- [--devices 1000000] [--horizon 10]
@@ -16,8 +17,19 @@ use hintdex_compare::turns::{Turns, argument, now};
 use hintdex_scan::{Backend, KeyTable};
 use hintdex_snapshot::{Builder, CandidateBatch, Dial, Encoding, PointHints, Snapshot};
 use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
+use ptr_hash::{DefaultPtrHash, PtrHashParams, hash::NoHash};
+use sux::bits::BitFieldVec;
+use sux::func::{VBuilder, VFunc};
+use sux::traits::TryIntoUnaligned;
+use sux::traits::value_traits::slices::{SliceByValue, SliceByValueMut};
 
 const EVALUATIONS: [u32; 5] = [3, 5, 9, 16, 50];
+
+/// Hashes whose places PtrHash waits for together; what its documentation advises.
+const AHEAD: usize = 32;
+
+/// How many hints are confirmed together.
+const CONFIRMED_TOGETHER: usize = 512;
 
 /// The hints of points, by a table of keys.
 struct TableHints<'t>(&'t KeyTable);
@@ -50,16 +62,39 @@ fn main() {
     map.extend(all.iter().map(|(hint, slot)| (*hint.as_bytes(), *slot)));
     let at = |n: u64| all[(scramble(n) % all.len() as u64) as usize].0;
     let known: Vec<Hint> = (0..lookups as u64).map(at).collect();
-    let foreign = |n: u64| [scramble(n ^ 77).to_le_bytes(), scramble(n ^ 99).to_le_bytes()].concat();
-    let foreign: Vec<Hint> = (0..lookups as u64)
-        .map(|n| Hint::read(HintScheme::Aes128, &foreign(n)).unwrap())
-        .collect();
+    let foreign =
+        |n: u64| [scramble(n ^ 77).to_le_bytes(), scramble(n ^ 99).to_le_bytes()].concat();
+    let foreign: Vec<Hint> =
+        (0..lookups as u64).map(|n| Hint::read(HintScheme::Aes128, &foreign(n)).unwrap()).collect();
 
     let dir = tempfile::tempdir().unwrap();
     let hints = all.len() as f64;
+    let heads: Vec<u64> = all.iter().map(|(hint, _)| hint.head()).collect();
+    let slots: Vec<usize> = all.iter().map(|(_, slot)| *slot as usize).collect();
+    let before = now();
+    let vfunc = VFunc::<u64, BitFieldVec<Box<[usize]>>>::try_par_new_with_builder(
+        &heads,
+        &slots,
+        VBuilder::default().max_num_threads(2),
+        dsi_progress_logger::no_logging![],
+    );
+    println!("sux VFunc: built in {:.0} ns a hint", (now() - before).as_nanos() as f64 / hints);
+    let vfunc = vfunc.unwrap().try_into_unaligned().unwrap();
+    let before = now();
+    let ptrhash = DefaultPtrHash::<NoHash>::new(&heads, PtrHashParams::default_fast());
+    let slot_bits = (u32::BITS - fleet.slots().end.leading_zeros()) as usize;
+    let mut array = BitFieldVec::<Box<[usize]>>::new_padded(slot_bits, all.len());
+    for (head, slot) in heads.iter().zip(&slots) {
+        array.set_value(ptrhash.index(head), *slot);
+    }
+    println!("PtrHash: built in {:.0} ns a hint", (now() - before).as_nanos() as f64 / hints);
+    let array = array.try_into_unaligned().unwrap();
     let before = now();
     let path = fleet.build(dir.path(), &fleet, Encoding::Ribbon, Dial::Tries(32));
-    println!("ribbon, 32 tries: built in {:.0} ns a hint", (now() - before).as_nanos() as f64 / hints);
+    println!(
+        "ribbon, 32 tries: built in {:.0} ns a hint",
+        (now() - before).as_nanos() as f64 / hints
+    );
     let ribbon = open(&path);
     let chains = EVALUATIONS.map(|evaluations| {
         let before = now();
@@ -87,6 +122,17 @@ fn main() {
         turns.measure("ribbon, 32 tries, confirmed", lookups, || {
             confirmed(&ribbon, &fast, &known, &mut batch)
         });
+        turns.measure("sux VFunc, confirmed", lookups, || {
+            let slots = known.iter().map(|hint| vfunc.get(hint.head()) as u32);
+            of_slots(&fast, &known, slots)
+        });
+        turns.measure("PtrHash and array, confirmed", lookups, || {
+            let mut slots = Vec::with_capacity(lookups);
+            ptrhash
+                .index_stream::<AHEAD, u64>(known.iter().map(Hint::head))
+                .for_each(|place| slots.push(array.index_value(place) as u32));
+            of_slots(&fast, &known, slots.into_iter())
+        });
         for (evaluations, chain) in &chains {
             let name = |what: &str| format!("chain, {evaluations} evaluations{what}");
             turns.measure(&name(""), lookups, || points(chain, &fast, &known));
@@ -94,7 +140,10 @@ fn main() {
             let few = &known[..lookups / 8];
             turns.measure(&name(", portable"), few.len(), || points(chain, &portable, few));
             turns.measure(&name(", each waits"), few.len(), || {
-                few.chunks(1).map(|one| points(chain, &fast, one)).sum()
+                (0..few.len()).fold(0, |at, _| {
+                    let slot = points(chain, &fast, &few[at as usize..][..1]);
+                    (at + 1 + (slot >> 31)) % few.len() as u64
+                })
             });
         }
     }
@@ -132,13 +181,27 @@ fn confirmed(
     batch: &mut CandidateBatch,
 ) -> u64 {
     let mut sum = 0;
-    for hints in hints.chunks(512) {
+    for hints in hints.chunks(CONFIRMED_TOGETHER) {
         snapshot.candidates_batch(hints, batch).unwrap();
         let ranges: Vec<_> = hints
             .iter()
             .zip(batch.iter())
             .flat_map(|(hint, ranges)| ranges.iter().map(|range| (range.clone(), *hint)))
             .map(|(range, hint)| (Slot(range.start)..Slot(range.end), hint))
+            .collect();
+        table.confirm_ranges(&ranges, |_, matched| sum += u64::from(matched.slot.0));
+    }
+    sum
+}
+
+/// Confirms the one slot that a peer names for each hint.
+fn of_slots(table: &KeyTable, hints: &[Hint], mut slots: impl Iterator<Item = u32>) -> u64 {
+    let mut sum = 0;
+    for hints in hints.chunks(CONFIRMED_TOGETHER) {
+        let ranges: Vec<_> = hints
+            .iter()
+            .zip(&mut slots)
+            .map(|(hint, slot)| (Slot(slot)..Slot(slot + 1), *hint))
             .collect();
         table.confirm_ranges(&ranges, |_, matched| sum += u64::from(matched.slot.0));
     }

@@ -120,7 +120,7 @@ impl<'b> Builder<'b> {
     /// Builds a chain ([`Encoding::Chain`]) of `runs` and publishes it as `path`.
     ///
     /// `runs` are slots and nonces in a row, in the order of slots; a slot may have several.
-    /// `hints` computes their hints. Costs about 0.5 µs of one core a hint
+    /// `hints` computes their hints. Costs about 0.25 µs of one core a hint
     /// (`docs/results/chain.md`); each pass after the first computes every hint again. Beside the memory of a pass, the build needs a quarter of
     /// a byte a hint, and 16 bytes for each piece of as many hints as there are evaluations.
     ///
