@@ -68,42 +68,19 @@ fn main() {
         (0..lookups as u64).map(|n| Hint::read(HintScheme::Aes128, &foreign(n)).unwrap()).collect();
 
     let dir = tempfile::tempdir().unwrap();
-    let hints = all.len() as f64;
-    let heads: Vec<u64> = all.iter().map(|(hint, _)| hint.head()).collect();
-    let slots: Vec<usize> = all.iter().map(|(_, slot)| *slot as usize).collect();
-    let before = now();
-    let vfunc = VFunc::<u64, BitFieldVec<Box<[usize]>>>::try_par_new_with_builder(
-        &heads,
-        &slots,
-        VBuilder::default().max_num_threads(2),
-        dsi_progress_logger::no_logging![],
-    );
-    println!("sux VFunc: built in {:.0} ns a hint", (now() - before).as_nanos() as f64 / hints);
-    let vfunc = vfunc.unwrap().try_into_unaligned().unwrap();
-    let before = now();
-    let ptrhash = DefaultPtrHash::<NoHash>::new(&heads, PtrHashParams::default_fast());
-    let slot_bits = (u32::BITS - fleet.slots().end.leading_zeros()) as usize;
-    let mut array = BitFieldVec::<Box<[usize]>>::new_padded(slot_bits, all.len());
-    for (head, slot) in heads.iter().zip(&slots) {
-        array.set_value(ptrhash.index(head), *slot);
-    }
-    println!("PtrHash: built in {:.0} ns a hint", (now() - before).as_nanos() as f64 / hints);
-    let array = array.try_into_unaligned().unwrap();
-    let before = now();
-    let path = fleet.build(dir.path(), &fleet, Encoding::Ribbon, Dial::Tries(32));
-    println!(
-        "ribbon, 32 tries: built in {:.0} ns a hint",
-        (now() - before).as_nanos() as f64 / hints
-    );
-    let ribbon = open(&path);
+    let hints = all.len();
+    let vfunc = built("sux VFunc", hints, || vfunc(&all));
+    let ptrhash = built("PtrHash and array", hints, || ptrhash(&all));
+    let ribbon = built("ribbon, 32 tries", hints, || {
+        fleet.build(dir.path(), &fleet, Encoding::Ribbon, Dial::Tries(32))
+    });
+    let ribbon = open(&ribbon);
     let chains = EVALUATIONS.map(|evaluations| {
-        let before = now();
-        let path = build(&fleet, dir.path(), &fast, evaluations);
-        let ns = (now() - before).as_nanos() as f64 / hints;
+        let name = format!("chain, {evaluations} evaluations");
+        let path = built(&name, hints, || build(&fleet, dir.path(), &fast, evaluations));
         let chain = open(&path);
-        let bytes = chain.stats().bytes as f64 / hints;
-        println!("chain, {evaluations} evaluations: built in {ns:.0} ns a hint, {bytes:.4} bytes");
-        (evaluations, chain)
+        println!("{name}: {:.4} bytes a hint", chain.stats().bytes as f64 / hints as f64);
+        (name, chain)
     });
 
     let mut turns = Turns::default();
@@ -122,19 +99,12 @@ fn main() {
         turns.measure("ribbon, 32 tries, confirmed", lookups, || {
             confirmed(&ribbon, &fast, &known, &mut batch)
         });
-        turns.measure("sux VFunc, confirmed", lookups, || {
-            let slots = known.iter().map(|hint| vfunc.get(hint.head()) as u32);
-            of_slots(&fast, &known, slots)
-        });
+        turns.measure("sux VFunc, confirmed", lookups, || of_slots(&fast, &known, &vfunc(&known)));
         turns.measure("PtrHash and array, confirmed", lookups, || {
-            let mut slots = Vec::with_capacity(lookups);
-            ptrhash
-                .index_stream::<AHEAD, u64>(known.iter().map(Hint::head))
-                .for_each(|place| slots.push(array.index_value(place) as u32));
-            of_slots(&fast, &known, slots.into_iter())
+            of_slots(&fast, &known, &ptrhash(&known))
         });
-        for (evaluations, chain) in &chains {
-            let name = |what: &str| format!("chain, {evaluations} evaluations{what}");
+        for (name, chain) in &chains {
+            let name = |what: &str| format!("{name}{what}");
             turns.measure(&name(""), lookups, || points(chain, &fast, &known));
             turns.measure(&name(", foreign"), lookups, || points(chain, &fast, &foreign));
             let few = &known[..lookups / 8];
@@ -148,6 +118,48 @@ fn main() {
         }
     }
     turns.print(&["hashbrown", "ribbon, 32 tries, confirmed", "hashbrown, each waits"]);
+}
+
+/// Builds something and prints the processor time.
+fn built<T>(name: &str, hints: usize, build: impl FnOnce() -> T) -> T {
+    let before = now();
+    let built = build();
+    println!("{name}: built in {:.0} ns a hint", (now() - before).as_nanos() as f64 / hints as f64);
+    built
+}
+
+/// The slots that a static function names.
+fn vfunc(all: &[(Hint, u32)]) -> impl Fn(&[Hint]) -> Vec<u32> {
+    let heads: Vec<u64> = all.iter().map(|(hint, _)| hint.head()).collect();
+    let slots: Vec<usize> = all.iter().map(|(_, slot)| *slot as usize).collect();
+    let vfunc = VFunc::<u64, BitFieldVec<Box<[usize]>>>::try_par_new_with_builder(
+        &heads,
+        &slots,
+        VBuilder::default().max_num_threads(2),
+        dsi_progress_logger::no_logging![],
+    );
+    let vfunc = vfunc.unwrap().try_into_unaligned().unwrap();
+    move |hints| hints.iter().map(|hint| vfunc.get(hint.head()) as u32).collect()
+}
+
+/// The slots that lie in the order of a minimal perfect hash function.
+fn ptrhash(all: &[(Hint, u32)]) -> impl Fn(&[Hint]) -> Vec<u32> {
+    let heads: Vec<u64> = all.iter().map(|(hint, _)| hint.head()).collect();
+    let ptrhash = DefaultPtrHash::<NoHash>::new(&heads, PtrHashParams::default_fast());
+    let most = all.iter().map(|(_, slot)| *slot).max().unwrap_or(0);
+    let slot_bits = (u32::BITS - most.leading_zeros()).max(1) as usize;
+    let mut array = BitFieldVec::<Box<[usize]>>::new_padded(slot_bits, all.len());
+    for (head, (_, slot)) in heads.iter().zip(all) {
+        array.set_value(ptrhash.index(head), *slot as usize);
+    }
+    let array = array.try_into_unaligned().unwrap();
+    move |hints| {
+        let mut slots = Vec::with_capacity(hints.len());
+        ptrhash
+            .index_stream::<AHEAD, u64>(hints.iter().map(Hint::head))
+            .for_each(|place| slots.push(array.index_value(place) as u32));
+        slots
+    }
 }
 
 fn open(path: &Path) -> Snapshot {
@@ -195,14 +207,12 @@ fn confirmed(
 }
 
 /// Confirms the one slot that a peer names for each hint.
-fn of_slots(table: &KeyTable, hints: &[Hint], mut slots: impl Iterator<Item = u32>) -> u64 {
+fn of_slots(table: &KeyTable, hints: &[Hint], slots: &[u32]) -> u64 {
     let mut sum = 0;
-    for hints in hints.chunks(CONFIRMED_TOGETHER) {
-        let ranges: Vec<_> = hints
-            .iter()
-            .zip(&mut slots)
-            .map(|(hint, slot)| (Slot(slot)..Slot(slot + 1), *hint))
-            .collect();
+    for (hints, slots) in hints.chunks(CONFIRMED_TOGETHER).zip(slots.chunks(CONFIRMED_TOGETHER)) {
+        let ranges =
+            hints.iter().zip(slots).map(|(hint, slot)| (Slot(*slot)..Slot(slot + 1), *hint));
+        let ranges: Vec<_> = ranges.collect();
         table.confirm_ranges(&ranges, |_, matched| sum += u64::from(matched.slot.0));
     }
     sum
