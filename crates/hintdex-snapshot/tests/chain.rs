@@ -46,6 +46,14 @@ fn is_exact(keys: &Keys, runs: &Runs, evaluations: u32) -> f64 {
         .filter(|hint| !made.contains_key(hint))
         .collect();
     assert!(find(&chain, keys, &strange).iter().all(Vec::is_empty), "a foreign hint was found");
+    // One hint alone is looked up by other code.
+    for hint in hints.iter().take(300).chain(strange.iter().take(300)) {
+        let mut found = find(&chain, keys, &[*hint]).concat();
+        found.sort_unstable();
+        let mut expected = made.get(hint).cloned().unwrap_or_default();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{hint:?} alone");
+    }
     mean
 }
 

@@ -1,4 +1,5 @@
-//! Chains beside `hashbrown` and our own ribbon, to the confirmed slot.
+//! Chains beside `hashbrown`, sux `VFunc`, PtrHash with an array and our own ribbon, to the confirmed
+//! slot.
 //!
 //! ```text
 //! cargo run --release --no-default-features --bin chain -- [--devices 1000000] [--horizon 10]
@@ -16,8 +17,19 @@ use hintdex_compare::turns::{Turns, argument, now};
 use hintdex_scan::{Backend, KeyTable};
 use hintdex_snapshot::{Builder, CandidateBatch, Dial, Encoding, PointHints, Snapshot};
 use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
+use ptr_hash::{DefaultPtrHash, PtrHashParams, hash::NoHash};
+use sux::bits::BitFieldVec;
+use sux::func::{VBuilder, VFunc};
+use sux::traits::TryIntoUnaligned;
+use sux::traits::value_traits::slices::{SliceByValue, SliceByValueMut};
 
 const EVALUATIONS: [u32; 5] = [3, 5, 9, 16, 50];
+
+/// Hashes whose places PtrHash waits for together; what its documentation advises.
+const AHEAD: usize = 32;
+
+/// How many hints are confirmed together.
+const CONFIRMED_TOGETHER: usize = 512;
 
 /// The hints of points, by a table of keys.
 struct TableHints<'t>(&'t KeyTable);
@@ -56,22 +68,19 @@ fn main() {
         (0..lookups as u64).map(|n| Hint::read(HintScheme::Aes128, &foreign(n)).unwrap()).collect();
 
     let dir = tempfile::tempdir().unwrap();
-    let hints = all.len() as f64;
-    let before = now();
-    let path = fleet.build(dir.path(), &fleet, Encoding::Ribbon, Dial::Tries(32));
-    println!(
-        "ribbon, 32 tries: built in {:.0} ns a hint",
-        (now() - before).as_nanos() as f64 / hints
-    );
-    let ribbon = open(&path);
+    let hints = all.len();
+    let vfunc = built("sux VFunc", hints, || vfunc(&all));
+    let ptrhash = built("PtrHash and array", hints, || ptrhash(&all));
+    let ribbon = built("ribbon, 32 tries", hints, || {
+        fleet.build(dir.path(), &fleet, Encoding::Ribbon, Dial::Tries(32))
+    });
+    let ribbon = open(&ribbon);
     let chains = EVALUATIONS.map(|evaluations| {
-        let before = now();
-        let path = build(&fleet, dir.path(), &fast, evaluations);
-        let ns = (now() - before).as_nanos() as f64 / hints;
+        let name = format!("chain, {evaluations} evaluations");
+        let path = built(&name, hints, || build(&fleet, dir.path(), &fast, evaluations));
         let chain = open(&path);
-        let bytes = chain.stats().bytes as f64 / hints;
-        println!("chain, {evaluations} evaluations: built in {ns:.0} ns a hint, {bytes:.4} bytes");
-        (evaluations, chain)
+        println!("{name}: {:.4} bytes a hint", chain.stats().bytes as f64 / hints as f64);
+        (name, chain)
     });
 
     let mut turns = Turns::default();
@@ -90,18 +99,67 @@ fn main() {
         turns.measure("ribbon, 32 tries, confirmed", lookups, || {
             confirmed(&ribbon, &fast, &known, &mut batch)
         });
-        for (evaluations, chain) in &chains {
-            let name = |what: &str| format!("chain, {evaluations} evaluations{what}");
+        turns.measure("sux VFunc, confirmed", lookups, || of_slots(&fast, &known, &vfunc(&known)));
+        turns.measure("PtrHash and array, confirmed", lookups, || {
+            of_slots(&fast, &known, &ptrhash(&known))
+        });
+        for (name, chain) in &chains {
+            let name = |what: &str| format!("{name}{what}");
             turns.measure(&name(""), lookups, || points(chain, &fast, &known));
             turns.measure(&name(", foreign"), lookups, || points(chain, &fast, &foreign));
             let few = &known[..lookups / 8];
             turns.measure(&name(", portable"), few.len(), || points(chain, &portable, few));
             turns.measure(&name(", each waits"), few.len(), || {
-                few.chunks(1).map(|one| points(chain, &fast, one)).sum()
+                (0..few.len()).fold(0, |at, _| {
+                    let slot = points(chain, &fast, &few[at as usize..][..1]);
+                    (at + 1 + (slot >> 31)) % few.len() as u64
+                })
             });
         }
     }
     turns.print(&["hashbrown", "ribbon, 32 tries, confirmed", "hashbrown, each waits"]);
+}
+
+/// Builds something and prints the processor time.
+fn built<T>(name: &str, hints: usize, build: impl FnOnce() -> T) -> T {
+    let before = now();
+    let built = build();
+    println!("{name}: built in {:.0} ns a hint", (now() - before).as_nanos() as f64 / hints as f64);
+    built
+}
+
+/// The slots that a static function names.
+fn vfunc(all: &[(Hint, u32)]) -> impl Fn(&[Hint]) -> Vec<u32> {
+    let heads: Vec<u64> = all.iter().map(|(hint, _)| hint.head()).collect();
+    let slots: Vec<usize> = all.iter().map(|(_, slot)| *slot as usize).collect();
+    let vfunc = VFunc::<u64, BitFieldVec<Box<[usize]>>>::try_par_new_with_builder(
+        &heads,
+        &slots,
+        VBuilder::default().max_num_threads(2),
+        dsi_progress_logger::no_logging![],
+    );
+    let vfunc = vfunc.unwrap().try_into_unaligned().unwrap();
+    move |hints| hints.iter().map(|hint| vfunc.get(hint.head()) as u32).collect()
+}
+
+/// The slots that lie in the order of a minimal perfect hash function.
+fn ptrhash(all: &[(Hint, u32)]) -> impl Fn(&[Hint]) -> Vec<u32> {
+    let heads: Vec<u64> = all.iter().map(|(hint, _)| hint.head()).collect();
+    let ptrhash = DefaultPtrHash::<NoHash>::new(&heads, PtrHashParams::default_fast());
+    let most = all.iter().map(|(_, slot)| *slot).max().unwrap_or(0);
+    let slot_bits = (u32::BITS - most.leading_zeros()).max(1) as usize;
+    let mut array = BitFieldVec::<Box<[usize]>>::new_padded(slot_bits, all.len());
+    for (head, (_, slot)) in heads.iter().zip(all) {
+        array.set_value(ptrhash.index(head), *slot as usize);
+    }
+    let array = array.try_into_unaligned().unwrap();
+    move |hints| {
+        let mut slots = Vec::with_capacity(hints.len());
+        ptrhash
+            .index_stream::<AHEAD, u64>(hints.iter().map(Hint::head))
+            .for_each(|place| slots.push(array.index_value(place) as u32));
+        slots
+    }
 }
 
 fn open(path: &Path) -> Snapshot {
@@ -135,7 +193,7 @@ fn confirmed(
     batch: &mut CandidateBatch,
 ) -> u64 {
     let mut sum = 0;
-    for hints in hints.chunks(512) {
+    for hints in hints.chunks(CONFIRMED_TOGETHER) {
         snapshot.candidates_batch(hints, batch).unwrap();
         let ranges: Vec<_> = hints
             .iter()
@@ -143,6 +201,18 @@ fn confirmed(
             .flat_map(|(hint, ranges)| ranges.iter().map(|range| (range.clone(), *hint)))
             .map(|(range, hint)| (Slot(range.start)..Slot(range.end), hint))
             .collect();
+        table.confirm_ranges(&ranges, |_, matched| sum += u64::from(matched.slot.0));
+    }
+    sum
+}
+
+/// Confirms the one slot that a peer names for each hint.
+fn of_slots(table: &KeyTable, hints: &[Hint], slots: &[u32]) -> u64 {
+    let mut sum = 0;
+    for (hints, slots) in hints.chunks(CONFIRMED_TOGETHER).zip(slots.chunks(CONFIRMED_TOGETHER)) {
+        let ranges =
+            hints.iter().zip(slots).map(|(hint, slot)| (Slot(*slot)..Slot(slot + 1), *hint));
+        let ranges: Vec<_> = ranges.collect();
         table.confirm_ranges(&ranges, |_, matched| sum += u64::from(matched.slot.0));
     }
     sum

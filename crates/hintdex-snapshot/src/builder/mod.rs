@@ -167,7 +167,7 @@ impl<'b> Builder<'b> {
     /// Builds a chain ([`Encoding::Chain`]) of `runs` and publishes it as `path`.
     ///
     /// `runs` are slots and nonces in a row, in the order of slots; a slot may have several.
-    /// `hints` computes their hints. Costs about 0.5 µs of one core a hint
+    /// `hints` computes their hints. Costs about 0.25 µs of one core a hint
     /// (`docs/results/chain.md`); each pass after the first computes every hint again. A build
     /// keeps the shards in memory, a quarter of a byte a hint, and a pass has the rest of
     /// [`memory_bytes`](Self::memory_bytes). After the passes, the build needs 16 bytes for each

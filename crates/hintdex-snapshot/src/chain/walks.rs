@@ -12,7 +12,7 @@ use crate::encoding::ChainShard;
 use crate::perfect_hash::Reading;
 
 /// How many walks go side by side: enough to hide the latency of memory.
-pub(super) const LANES: usize = 32;
+pub(super) const LANES: usize = 64;
 
 /// No index: there are fewer than 2⁴¹.
 const NOWHERE: u64 = u64::MAX;

@@ -48,7 +48,7 @@ impl Snapshot {
     /// the hint. A snapshot in another encoding finds no hint.
     ///
     /// `source` computes hints, by the keys of all slots of the snapshot: as many for each of
-    /// `hints` as [`Dial::Evaluations`](crate::Dial::Evaluations) says, 32 at a time. If
+    /// `hints` as [`Dial::Evaluations`](crate::Dial::Evaluations) says, 64 at a time. If
     /// `found` is not called for a hint, the snapshot does not have the hint, as long as the
     /// keys are those that the snapshot was built with.
     ///
