@@ -196,6 +196,16 @@ mod tests {
         assert_eq!((wide.start, wide.end), (clocks.start - 10, clocks.end + 20));
     }
 
+    /// The second of reception and the allowance widen the bounds, each on its side.
+    #[test]
+    fn a_sighting_bounds_the_clock_by_its_rotation_and_the_allowance() {
+        let allowed = Allowance { before_s: 2, after_s: 3, max_drift_ppm: 150 };
+        let bounds = ClockBounds::from_sighting(1024..2048, 1_764_000_000, allowed);
+        let least_us = (1_764_000_000 - 2 - 2048) * US_PER_S;
+        let most_us = (1_764_000_000 + 3 + 1 - 1024) * US_PER_S;
+        assert_eq!(bounds, ClockBounds { least_us, most_us, heard_unix_s: 1_764_000_000 });
+    }
+
     #[test]
     fn a_clock_is_never_negative() {
         let bounds = ClockBounds::measured(1_000_000, 1_000_000);
