@@ -13,6 +13,17 @@ use crate::{Backend, BackendError};
 ///
 /// The key schedules of several pairs run side by side in the registers of the processor: 6 to
 /// 12 ns a pair, where the cipher crates take about 90 ns.
+///
+/// ```
+/// use hintdex_scan::PairCipher;
+/// use hintdex_wire::{HintCipher, HintKey, HintScheme};
+///
+/// let (keys, mut blocks) = ([[1; 16], [2; 16]], [7_u128, 8].map(u128::to_be_bytes));
+/// PairCipher::new().encrypt(&keys, &mut blocks);
+/// // The hint of a nonce is the encryption of the nonce as a block.
+/// let cipher = HintCipher::new(HintScheme::Aes128, &HintKey::from_bytes(keys[1]));
+/// assert_eq!(blocks[1], *cipher.hint(8).unwrap().as_bytes());
+/// ```
 #[derive(Clone, Copy)]
 pub struct PairCipher {
     /// `None` selects the `aes` crate.

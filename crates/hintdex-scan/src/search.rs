@@ -80,6 +80,17 @@ where
 
     /// Whether a search may match `slot` with `nonce`: the slot has a key, and the nonce is one of
     /// the scheme, and an expected one if the hints cannot be reversed.
+    ///
+    /// ```
+    /// use hintdex_scan::KeyTable;
+    /// use hintdex_wire::{HintKey, HintScheme, Slot, TruncatedLen};
+    ///
+    /// let mut table = KeyTable::new(HintScheme::Aes128Truncated(TruncatedLen::MIN));
+    /// table.extend(vec![HintKey::from_bytes([1; 16])]);
+    /// let search = table.within(|_| 10..20);
+    /// assert!(search.may_match(Slot(0), 12));
+    /// assert!(!search.may_match(Slot(0), 20) && !search.may_match(Slot(1), 12));
+    /// ```
     pub fn may_match(&self, slot: Slot, nonce: Nonce) -> bool {
         let scheme = self.table.scheme();
         self.table.has_key(slot)

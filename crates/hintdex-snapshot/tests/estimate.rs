@@ -3,9 +3,9 @@
 
 mod support;
 
-use hintdex_snapshot::{Dial, Encoding, SampleShard};
+use hintdex_snapshot::{Builder, Dial, Encoding, SampleShard};
 use hintdex_wire::{HintScheme, TruncatedLen};
-use support::{Fleet, build, params};
+use support::{Fleet, build, chains, params};
 
 /// The greatest relative error of an estimate.
 const MARGIN: f64 = 0.02;
@@ -62,5 +62,46 @@ fn estimates_with_colliding_hints_are_close() {
     for encoding in support::STORED {
         let scheme = HintScheme::Aes128Truncated(short);
         assert_close(&fleet, encoding, Dial::Tries(32), scheme);
+    }
+}
+
+/// A build of a chain keeps its shards in memory, a quarter of a byte a hint, and its passes have
+/// the rest of the memory.
+#[test]
+fn passes_of_a_chain_leave_room_for_its_shards() {
+    let hints = 20_000_000;
+    let ribbon = params(Encoding::Ribbon, Dial::Tries(32), 0..1_000_000);
+    let chain = chains::params(HintScheme::Aes128, 0..1_000_000, 16);
+    let passes = |params, memory_bytes| {
+        let sample = SampleShard::new(params, hints).expect("good parameters");
+        sample.passes(memory_bytes, 2)
+    };
+    let mut more = 0;
+    for memory_bytes in (100_000_000..400_000_000).step_by(7_000_003) {
+        let of_chain = passes(&chain, memory_bytes);
+        assert_eq!(of_chain, passes(&ribbon, memory_bytes - hints / 4), "{memory_bytes}");
+        more += usize::from(of_chain > passes(&ribbon, memory_bytes));
+    }
+    assert!(more > 0, "the image makes no difference");
+}
+
+/// The builder counts passes as the estimate does, at the memory that decides between two.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "a million hints: with --release")]
+fn a_chain_is_built_in_the_passes_of_its_estimate() {
+    let keys = chains::Keys::new(HintScheme::Aes128);
+    let (runs, hints) = (chains::uniform(110_000, 11), 1_210_000);
+    let params = chains::params(HintScheme::Aes128, 0..110_000, 16);
+    let sample = SampleShard::new(&params, hints).expect("good parameters");
+    // The least memory for one pass.
+    let memory_bytes = (1_u64 << 20..1 << 27).step_by(1 << 16);
+    let least = memory_bytes.into_iter().find(|memory_bytes| sample.passes(*memory_bytes, 1) == 1);
+    let least = least.expect("one pass in 128 MiB");
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = support::key();
+    for (memory_bytes, expected) in [(least, 1), (least - (1 << 16), 2)] {
+        let builder = Builder::new(params.clone(), &key).threads(1).memory_bytes(memory_bytes);
+        let report = builder.build_chain(&runs, &keys, folder.path().join("chain.hdx"));
+        assert_eq!(report.expect("it is built").passes, expected, "{memory_bytes}");
     }
 }

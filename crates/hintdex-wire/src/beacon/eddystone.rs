@@ -158,18 +158,33 @@ impl EidCipher {
 }
 
 /// The 32 bits of the clock at the beginning of a rotation.
+///
+/// ```
+/// use hintdex_wire::beacon::eddystone::{
+///     RotationExponent, identifier_block, temporary_key_block, wrapped_clock_s,
+/// };
+///
+/// let k = RotationExponent::new(10).unwrap();
+/// assert_eq!(wrapped_clock_s(k, 3), 3 << 10);
+/// // The clock has 32 bits and wraps.
+/// assert_eq!(wrapped_clock_s(k, (1 << 22) + 3), 3 << 10);
+/// // Both blocks end in the clock: its upper half, or all of it behind the exponent.
+/// assert_eq!(temporary_key_block(0x0005_1234)[11..], [0xff, 0, 0, 0x00, 0x05]);
+/// assert_eq!(identifier_block(k, 3)[11..], [10, 0, 0, 0x0c, 0x00]);
+/// ```
 pub const fn wrapped_clock_s(k: RotationExponent, rotation: u64) -> u32 {
     let [.., a, b, c, d] = (rotation << k.get()).to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
 }
 
 /// The block whose encryption under the identity key is the temporary key of a clock value.
+/// [`wrapped_clock_s`] has an example.
 pub const fn temporary_key_block(clock_s: u32) -> [u8; 16] {
     (0xff_u128 << 32 | (clock_s >> TEMPORARY_KEY_BITS) as u128).to_be_bytes()
 }
 
 /// The block whose encryption under the temporary key begins with the identifier of a
-/// rotation.
+/// rotation. [`wrapped_clock_s`] has an example.
 pub const fn identifier_block(k: RotationExponent, rotation: u64) -> [u8; 16] {
     ((k.get() as u128) << 32 | wrapped_clock_s(k, rotation) as u128).to_be_bytes()
 }

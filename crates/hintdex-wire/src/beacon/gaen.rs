@@ -127,7 +127,12 @@ impl RpiCipher {
     }
 }
 
-/// The block whose encryption is the identifier of an interval.
+/// The block whose encryption under the identifier key is the identifier of an interval.
+///
+/// ```
+/// let block = hintdex_wire::beacon::gaen::identifier_block(0x0102);
+/// assert_eq!(block, *b"EN-RPI\0\0\0\0\0\0\x02\x01\0\0");
+/// ```
 pub const fn identifier_block(interval: u32) -> [u8; 16] {
     let [a, b, c, d] = interval.to_le_bytes();
     [b'E', b'N', b'-', b'R', b'P', b'I', 0, 0, 0, 0, 0, 0, a, b, c, d]
