@@ -1,5 +1,6 @@
 //! The hot paths: each makes its input, and has its work counted.
 
+mod chain;
 mod input;
 mod live;
 mod scan;
@@ -19,7 +20,7 @@ pub struct Path {
 impl Path {
     /// Every path, crate by crate.
     pub fn all() -> impl Iterator<Item = &'static Self> {
-        [wire::PATHS, scan::PATHS, snapshot::PATHS, live::PATHS].into_iter().flatten()
+        [wire::PATHS, scan::PATHS, snapshot::PATHS, chain::PATHS, live::PATHS].into_iter().flatten()
     }
 }
 
