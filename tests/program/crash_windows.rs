@@ -28,6 +28,8 @@ const WITNESSES: usize = 3;
 /// A fleet whose windows are an hour of minutes, and the time it has come to.
 struct Fleet {
     folder: TempDir,
+    /// Options of the form of the index.
+    form: &'static [&'static str],
     devices: Devices,
     ledger: Ledger,
     now_s: u64,
@@ -38,12 +40,18 @@ impl Fleet {
     /// Provisions it, and lets every device be heard: from here on its states take as
     /// much room as they ever will.
     fn new() -> Self {
+        Self::in_form(&[])
+    }
+
+    /// A fleet whose commands are given `form`.
+    fn in_form(form: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (devices, now) = (DEVICES.to_string(), START.to_string());
         let path = folder.path().join("fleet");
-        provision(&path, &["--devices", &devices, "--nonce", "step:60", "--now", &now]).done();
+        let step = ["--devices", &devices, "--nonce", "step:60", "--now", &now];
+        provision(&path, &[form, &step].concat()).done();
         let (devices, ledger) = (Devices::of_capture(), Ledger::default());
-        let mut fleet = Self { folder, devices, ledger, now_s: START, next_device: 0 };
+        let mut fleet = Self { folder, form, devices, ledger, now_s: START, next_device: 0 };
         fleet.hear(DEVICES);
         fleet
     }
@@ -108,7 +116,8 @@ impl Fleet {
         self.now_s += MINUTE;
         let (sent, lines): (Vec<_>, String) = (0..count).map(|_| self.send()).unzip();
         let now = self.now_s.to_string();
-        let said = decode(&self.path(), &["--now", &now], lines).done().verdicts();
+        let said =
+            decode(&self.path(), &[self.form, &["--now", &now]].concat(), lines).done().verdicts();
         assert_eq!(said.len(), sent.len());
         sent.into_iter().zip(&said).for_each(|(sent, said)| self.check(sent, said));
     }
@@ -254,8 +263,8 @@ fn a_thousand_windows_and_two_hundred_kills_leave_the_folder_as_small_as_ten() {
 
 /// A roll that builds a window, declares it and drops another, killed at each call that
 /// changes files.
-fn killed_at_each(calls: &[&str]) {
-    let mut fleet = Fleet::new();
+fn killed_at_each(calls: &[&str], form: &'static [&'static str]) {
+    let mut fleet = Fleet::in_form(form);
     let mut kills = 0;
     for call in calls {
         for nth in 1.. {
@@ -263,7 +272,9 @@ fn killed_at_each(calls: &[&str]) {
             fleet.now_s = fleet.now_s - fleet.now_s % HOUR + HOUR + HOUR / 2;
             let (path, now) = (fleet.path(), fleet.now_s.to_string());
             let args = ["roll", "--threads", "1", "--now", &now, "--index"].map(OsStr::new);
-            let ended = ends_before(call, nth, args.into_iter().chain([path.as_os_str()]));
+            let form = form.iter().map(OsStr::new);
+            let args = args.into_iter().chain([path.as_os_str()]).chain(form);
+            let ended = ends_before(call, nth, args);
             // By whoever opens it next.
             let spans = inspect_at(&fleet.path(), fleet.now_s)["spans"].clone();
             let spans = spans.as_array().expect("a list").clone();
@@ -287,13 +298,18 @@ fn killed_at_each(calls: &[&str]) {
 
 #[test]
 fn a_roll_killed_at_each_of_its_syncs_leaves_the_old_windows_or_the_new_ones() {
-    killed_at_each(&["fdatasync"]);
+    killed_at_each(&["fdatasync"], &["--full"]);
+}
+
+#[test]
+fn a_roll_killed_at_each_step_of_a_snapshot_leaves_the_old_windows_or_the_new_ones() {
+    killed_at_each(&["fsync", "fdatasync", "rename"], &[]);
 }
 
 #[test]
 #[ignore = "two minutes"]
 fn a_roll_killed_at_every_call_that_changes_files_leaves_the_old_windows_or_the_new_ones() {
-    killed_at_each(&[
+    let calls = [
         "write",
         "pwrite64",
         "ftruncate",
@@ -304,5 +320,8 @@ fn a_roll_killed_at_every_call_that_changes_files_leaves_the_old_windows_or_the_
         "link",
         "unlink",
         "unlinkat",
-    ]);
+    ];
+    for form in [&[][..], &["--full"]] {
+        killed_at_each(&calls, form);
+    }
 }

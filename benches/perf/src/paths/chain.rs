@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::path::Path as File;
 
+use hintdex_host::SplitMix64;
 use hintdex_scan::{Backend, KeyTable};
 use hintdex_snapshot::{
     Builder, Dial, Encoding, ManifestKey, PointHints, SampleShard, Snapshot, SnapshotParams,
@@ -94,11 +95,11 @@ fn look_up(at_once: usize) -> Result<u64, Failure> {
     build(&source, &path)?;
     let chain = Snapshot::open_in_memory(&path, &key())?;
     chain.verify()?;
-    let mut state = 4;
+    let mut random = SplitMix64::new(4);
     let points: Vec<_> = (0..LOOKUPS)
         .map(|_| {
-            let slot = Slot(input::below(&mut state, SLOTS));
-            (slot, Nonce::from(input::below(&mut state, 4)))
+            let slot = Slot(random.below_u32(SLOTS));
+            (slot, random.below(PER_SLOT))
         })
         .collect();
     let mut hints = vec![Hint::ZERO; points.len()];
