@@ -127,6 +127,11 @@ impl Traffic {
         }
     }
 
+    /// The memory of the list of next nonces, in bytes.
+    pub const fn memory_bytes(&self) -> usize {
+        self.next_nonces.len() * size_of::<u32>()
+    }
+
     /// The next `count` packets, sealed on all threads.
     pub fn packets(&mut self, count: usize, keys: &dyn KeySource) -> Vec<Vec<u8>> {
         let senders: Vec<_> = (0..count).filter_map(|_| self.next_sender()).collect();

@@ -14,6 +14,8 @@ use crate::time::Span;
 /// The slots of an index at one moment, as the builder of a snapshot reads them: the slots
 /// that the index has, or those that it will have when the
 /// [provisioning](LiveIndex::provision_lean) in progress succeeds.
+///
+/// See the example of [`LiveIndex::provision_lean`].
 #[derive(Clone, Debug)]
 pub struct FleetView<'a> {
     index: &'a LiveIndex,

@@ -78,6 +78,30 @@ impl LiveIndex {
     /// window is then the only one; the caller opens the others. A few devices are added to
     /// the present windows, and `build` is not called.
     ///
+    /// ```
+    /// use hintdex_core::{DeviceRange, Error, FleetView, SnapshotCoverage};
+    /// # use hintdex_core::{LiveIndex, Options, Params};
+    /// # use hintdex_wire::{DeviceId, HintScheme, MasterKey};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("index");
+    /// # let keys = std::sync::Arc::new(MasterKey::new(&[7; 32]));
+    /// # let params = Params::counters(HintScheme::Aes128, 16);
+    /// # let index = LiveIndex::create(&path, keys, params, &Options::default())?;
+    ///
+    /// // Builds a snapshot of the next 64 hints of each device of the view.
+    /// let build = |view: &FleetView<'_>, _: Option<&_>| {
+    ///     let coming = view.coming_nonces(64, None);
+    ///     assert_eq!((view.slot_count(), coming.len()), (100, 100));
+    ///     let snapshot = *b"a snapshot's id!";
+    ///     let first_nonces = coming.iter().map(|(_, nonces)| Some(nonces.start)).collect();
+    ///     Ok::<_, Error>(SnapshotCoverage { snapshot, first_nonces, horizon_nonces: 64 })
+    /// };
+    /// index.provision_lean(&[DeviceRange::new(DeviceId(0), 100)], None, build)?;
+    /// let stats = index.stats()?;
+    /// assert_eq!((stats.hints, stats.entries), (6400, 0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`provision`](Self::provision) and of `build`, and
     /// [`Error::HorizonTooShort`].

@@ -147,6 +147,16 @@ pub fn publish(target: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
 
 /// Gives a published file `from` the name `target`, durably. A file of that name is replaced.
 ///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// let (next, present) = (folder.path().join("next"), folder.path().join("present"));
+/// hintdex_host::publish(&next, &[b"new"])?;
+/// hintdex_host::replace(&next, &present)?;
+/// assert_eq!(std::fs::read(&present)?, b"new");
+/// assert!(!next.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// Both files are as they were, unless [`FileError::is_published`].
