@@ -51,7 +51,11 @@ fn hear_first_from_tasks(folder: &Path) {
     let key = folder.join("the.key");
     let station = Station::create(&folder.join("many"), Some(&key), params, &options());
     let station = station.expect("it can be made");
-    station.provision(&[DeviceRange::new(DeviceId(0), MANY)], None).expect("ids are free");
+    // A provisioning derives them while it holds the locks of maintenance.
+    let added = rayon::scope(|_| station.provision(&[DeviceRange::new(DeviceId(0), MANY)], None));
+    added.expect("ids are free");
+    drop(station);
+    let station = Station::open(&folder.join("many"), &options()).expect("it opens");
     let devices = Devices::new(&SECRET);
     (0..64_u32).into_par_iter().with_max_len(1).for_each(|device| {
         if device % 8 == 7 {

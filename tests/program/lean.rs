@@ -200,6 +200,38 @@ fn new_devices_leave_the_form_as_it_is() {
     }
 }
 
+/// A chain needs memory that a full window does not. What is refused is reported, and the
+/// window is rolled all the same.
+#[test]
+fn a_roll_without_memory_for_a_chain_leaves_a_full_index() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleet = folder.path().join("fleet");
+    provision(&fleet, &["--devices", "20000", "--lookahead", "10"]).done();
+    let little = ["--memory", "1M", "--index"].map(OsStr::new);
+    let rolled = run(["roll".as_ref()].into_iter().chain(little).chain([fleet.as_os_str()]));
+    rolled.refused(1, &["a chain", "bytes", "more memory"]);
+    assert!(!is_lean(&fleet));
+    verify(&fleet);
+    let provision = ["provision", "--first-device", "50000", "--devices", "20000"].map(OsStr::new);
+    let refused = run(provision.into_iter().chain(little).chain([fleet.as_os_str()]));
+    refused.refused(1, &["a chain", "bytes", "more memory"]);
+    assert_eq!(inspect(&fleet)["slots"], 20_000, "all of them or none");
+}
+
+/// The name of the snapshot is checked before a window is declared that needs the name.
+#[test]
+fn a_fleet_whose_snapshot_cannot_be_replaced_still_opens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, snapshot) = (folder.path().join("fleet"), folder.path().join("fleet/snapshot.hdx"));
+    provision(&fleet, &["--devices", "300"]).done();
+    let elsewhere = folder.path().join("elsewhere.hdx");
+    fs::rename(&snapshot, &elsewhere).expect("there is one");
+    std::os::unix::fs::symlink(&elsewhere, &snapshot).expect("a link can be made");
+    run(["roll".as_ref(), "--index".as_ref(), fleet.as_os_str()]).refused(1, &["symbolic link"]);
+    assert_eq!(scans(&packets_of(&fleet, 0..300, 0)), 0);
+    verify(&fleet);
+}
+
 /// The evaluations of the present snapshot are those of the next one.
 #[test]
 fn a_roll_keeps_the_evaluations_unless_it_is_given_others() {

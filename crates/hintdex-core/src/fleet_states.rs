@@ -39,10 +39,14 @@ pub(crate) struct FleetStates<'a> {
 }
 
 impl FleetStates<'_> {
-    /// The number of live hints. With a coverage, an upper bound of those that must be built.
+    /// The number of live hints that must be built.
     pub(crate) fn count_hints(&self) -> u64 {
         if self.span.is_some() {
             return self.count_each();
+        }
+        if self.coverage.is_some() {
+            let left = |slot: LiveSlot| slot.nonces.end - slot.nonces.start;
+            return self.runs().flat_map(|run| self.live(run)).map(left).sum();
         }
         let known = self.states.totals();
         let new = u64::from(self.fleet.slot_count()).saturating_sub(known.slots);
@@ -50,15 +54,20 @@ impl FleetStates<'_> {
     }
 
     fn count_each(&self) -> u64 {
-        let slots = self.fleet.slot_count();
         let mut hints = 0;
-        for first in (0..slots).step_by(SLOTS_AT_ONCE as usize) {
-            let run = first..slots.min(first.saturating_add(SLOTS_AT_ONCE));
+        for run in self.runs() {
             for state in self.known(run).filter(|known| known.state.is_in_service()) {
                 self.each_live(&state, |nonces| hints += nonces.end - nonces.start);
             }
         }
         hints
+    }
+
+    /// All slots, some at a time.
+    fn runs(&self) -> impl Iterator<Item = Range<u32>> {
+        let slots = self.fleet.slot_count();
+        let firsts = (0..slots).step_by(SLOTS_AT_ONCE as usize);
+        firsts.map(move |first| first..slots.min(first.saturating_add(SLOTS_AT_ONCE)))
     }
 
     /// The states of `slots`.
@@ -133,7 +142,9 @@ impl LiveSlots for FleetStates<'_> {
             let covered_end = self.coverage.map_or(0, |coverage| coverage.end_of(slot));
             self.each_live(&known, |live| {
                 let nonces = live.start.max(covered_end).min(live.end)..live.end;
-                all.push(LiveSlot { slot, key, nonces });
+                if self.coverage.is_none() || !nonces.is_empty() {
+                    all.push(LiveSlot { slot, key, nonces });
+                }
             });
         }
         all

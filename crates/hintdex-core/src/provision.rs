@@ -187,9 +187,13 @@ impl LiveIndex {
         let declared = self.windows.declared();
         let windows = declared.len() as u64;
         let hints = u64::from(fleet.slot_count()) * self.hints_per_slot();
-        let made_for_it = Geometry::for_hints(hints / windows.max(1), self.params.scheme);
-        let is_overfull =
-            |window: &Window| window.geometry.prefix_bits() + 2 <= made_for_it.prefix_bits();
+        let is_overfull = |window: &Window| {
+            // A lean window has what was added to it, whatever the snapshot holds.
+            let is_lean = window.lean.is_some();
+            let held = if is_lean { window.entry_count() } else { hints / windows.max(1) };
+            let made_for_it = Geometry::for_hints(held, self.params.scheme);
+            window.geometry.prefix_bits() + 2 <= made_for_it.prefix_bits()
+        };
         let needs_another = |window: &Arc<Window>| window.is_damaged() || is_overfull(window);
         windows == 0 || declared.iter().any(needs_another)
     }

@@ -176,7 +176,19 @@ fn settle(target: &Path) -> Result<(), FileError> {
     sync(folder_of(target)).map_err(FileError::of_published(target))
 }
 
-fn check_target(target: &Path) -> Result<(), FileError> {
+/// Checks that a file may be published as `target`: the name is free, or of a regular file.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// assert!(hintdex_host::check_target(&folder.path().join("fleet.hdx")).is_ok());
+/// assert!(hintdex_host::check_target(folder.path()).is_err(), "it is a folder");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidInput`] if another thing has the name; else the system refuses.
+pub fn check_target(target: &Path) -> Result<(), FileError> {
     let refused = |why| {
         let source = io::Error::new(ErrorKind::InvalidInput, why);
         Err(FileError::new("writing a file in place of another", target, source))

@@ -41,7 +41,8 @@ mod split_mix;
 pub use access::Exposed;
 pub use clock::{Clock, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 pub use draft::{
-    Draft, DraftFolder, is_draft, publish, remove_folder_at_once, replace, sweep_drafts,
+    Draft, DraftFolder, check_target, is_draft, publish, remove_folder_at_once, replace,
+    sweep_drafts,
 };
 pub use error::{FileError, LockError};
 pub use folder::{FolderLock, create_private_folders, folder_of, remove_folder, sync_folder_of};

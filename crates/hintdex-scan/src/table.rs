@@ -3,14 +3,13 @@
 use std::fmt;
 
 use hintdex_wire::{Hint, HintKey, HintScheme, Nonce, Slot};
-use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::backend::{Block, Kernel, prefetch_line};
 use crate::store::KeyStore;
 use crate::{Backend, BackendError};
 
-/// The number of keys that one task converts when a table is filled.
+/// The least number of keys that one thread converts when a table is filled.
 const KEYS_PER_TASK: usize = 1 << 14;
 
 /// The hint keys of a fleet, by slot.
@@ -81,7 +80,7 @@ impl KeyTable {
         self.keys.memory_bytes() + self.retired.capacity() * size_of::<u64>()
     }
 
-    /// Appends the keys of the next slots: a key schedule each, on all threads.
+    /// Appends the keys of the next slots: a key schedule each, on threads of their own.
     ///
     /// The table moves to new memory and zeroizes the old, so one call with many keys
     /// is much cheaper than many calls.
@@ -90,12 +89,16 @@ impl KeyTable {
         self.keys.grow(keys.len());
         let places = self.keys.blocks_mut().get_mut(old..).unwrap_or_default();
         let kernel = self.kernel;
-        places.par_chunks_mut(KEYS_PER_TASK).zip(keys.par_chunks(KEYS_PER_TASK)).for_each(
-            |(places, keys)| {
-                places.iter_mut().zip(keys).for_each(|(place, key)| *place = *key.expose());
-                kernel.store(places);
-            },
-        );
+        let share = keys.len().div_ceil(rayon::current_num_threads()).max(KEYS_PER_TASK);
+        // Threads of their own: callers hold locks, which tasks of a shared pool may want.
+        std::thread::scope(|scope| {
+            for (places, keys) in places.chunks_mut(share).zip(keys.chunks(share)) {
+                scope.spawn(move || {
+                    places.iter_mut().zip(keys).for_each(|(place, key)| *place = *key.expose());
+                    kernel.store(places);
+                });
+            }
+        });
         self.retired.resize(self.keys.len().div_ceil(64), 0);
     }
 

@@ -144,7 +144,7 @@ impl Station {
     ) -> Result<Self, Error> {
         keys.reconcile(&index)?;
         let own = OwnSnapshot::new(dir);
-        own.recover(&index, index.lean_snapshot())?;
+        let recovered = own.recover(&index, index.lean_snapshot());
         let (index, snapshots) = (Arc::new(index), Arc::new(Snapshots::default()));
         let needed = index.lean_snapshot();
         let is_used = needed.is_some() || (options.snapshot_at_roll && own.path().exists());
@@ -164,6 +164,10 @@ impl Station {
             scans: Scans::new(options.scan_core_share),
             folder: Arc::new(folder),
         };
+        // The fleet opens all the same: scans resolve the hints until the next build.
+        if let Err(error) = recovered {
+            station.maintenance.record_failure(error);
+        }
         if options.refill && (!is_whole || station.index.lacks_window()) {
             station.refill()?;
         }

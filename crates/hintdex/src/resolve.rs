@@ -48,7 +48,7 @@ impl Station {
     /// # let hint = HintCipher::new(HintScheme::Aes128, &hint_key).hint(3).unwrap();
     /// let resolved: Vec<ResolvedSlots> = station.resolve(&[hint])?;
     /// let Resolved { key, nonce, source, .. } = resolved[0][0];
-    /// assert_eq!((key.device, nonce, source), (DeviceId(42), 3, Source::Index));
+    /// assert_eq!((key.device, nonce, source), (DeviceId(42), 3, Source::Snapshot));
     /// # Ok::<(), hintdex::Error>(())
     /// ```
     ///

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hintdex_core::{ClockMove, LiveIndex, Params, Report, Section, Stats};
 use hintdex_host::Exposed;
-use hintdex_snapshot::{BuildReport, Dial, Encoding, ManifestKey, OpenError, Snapshot};
+use hintdex_snapshot::{BuildReport, Encoding, ManifestKey, OpenError, Snapshot};
 use hintdex_wire::{DeviceId, KeySource, Slot};
 
 use crate::folder::FleetFolder;
@@ -227,7 +227,8 @@ impl Station {
     /// station.provision(&[DeviceRange::new(DeviceId(0), 1000)], Some(show))?;
     ///
     /// let Stats { slots, entries, sections, .. } = station.stats()?;
-    /// assert_eq!((slots, entries), (1000, 16_000));
+    /// // The station's own snapshot holds all hints.
+    /// assert_eq!((slots, entries), (1000, 0));
     /// for Section { name, disk_bytes, .. } in sections {
     ///     println!("{name}: {disk_bytes} bytes");
     /// }
@@ -276,12 +277,6 @@ impl Station {
     pub(crate) fn maintenance_pass(&self) -> MaintenancePass {
         let keeps =
             self.options.snapshot_at_roll || self.options.lean || self.params().nonces.is_clocked();
-        let present = || self.snapshots.evaluations_of(self.own.path());
-        let evaluations = self
-            .options
-            .evaluations
-            .or_else(present)
-            .unwrap_or(StationOptions::DEFAULT_EVALUATIONS);
         MaintenancePass {
             index: self.index.clone(),
             snapshots: self.snapshots.clone(),
@@ -289,13 +284,13 @@ impl Station {
             own: keeps.then(|| self.own.clone()),
             rebuild: RebuildOptions {
                 encoding: Encoding::Chain,
-                dial: Dial::Evaluations(evaluations),
                 horizon_nonces: u64::from(self.params().lookahead)
                     * u64::from(StationOptions::SNAPSHOT_LOOKAHEADS),
                 memory_bytes: self.options.memory_bytes,
                 ..RebuildOptions::default()
             },
             lean: self.options.lean,
+            evaluations: self.options.evaluations,
             alone: self.maintenance.alone.clone(),
         }
     }

@@ -41,6 +41,9 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
         }
     };
 
+    if let Some(failed) = station.take_maintenance_failure() {
+        eprintln!("hintdex: the devices are added, and their snapshot is not in use: {failed}");
+    }
     let stats = station.stats()?;
     let seconds = started.elapsed().as_secs_f64();
     println!(

@@ -1,7 +1,7 @@
 //! The hint keys of a station's slots: derived once, extended when devices are added.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use hintdex_core::{FleetView, LiveIndex};
@@ -18,6 +18,8 @@ pub(crate) struct HintKeys {
     snapshots: Arc<Snapshots>,
     /// `None` until the keys are first needed.
     table: RwLock<Option<Arc<KeyTable>>>,
+    /// Calls of [`retire`](Self::retire) that have begun.
+    retirements: AtomicU64,
     /// The chains that are being built: any of them may need the key of any slot.
     builds: AtomicU32,
 }
@@ -27,7 +29,8 @@ pub(crate) struct KeysHeld<'k>(&'k HintKeys);
 
 impl HintKeys {
     pub(crate) fn new(index: Arc<LiveIndex>, snapshots: Arc<Snapshots>) -> Self {
-        Self { index, snapshots, table: RwLock::default(), builds: AtomicU32::new(0) }
+        let (retirements, builds) = (AtomicU64::new(0), AtomicU32::new(0));
+        Self { index, snapshots, table: RwLock::default(), retirements, builds }
     }
 
     /// The bytes of the table in memory; 0 before the keys are derived.
@@ -43,15 +46,17 @@ impl HintKeys {
         if let Some(table) = self.derived() {
             return Ok(table);
         }
-        let mut table = KeyTable::new(self.index.params().scheme);
         loop {
+            let retirements = self.retirements.load(Ordering::SeqCst);
+            let mut table = KeyTable::new(self.index.params().scheme);
             self.add_missing(&mut table, &self.index.fleet_view())?;
             let mut place = self.lock();
             if let Some(table) = &*place {
                 return Ok(table.clone());
             }
-            // Devices may have been added meanwhile, by a call that found no table to extend.
-            if table.len() >= self.index.slot_count() as usize {
+            // A call that added or retired devices meanwhile has found no table to change.
+            let is_whole = table.len() >= self.index.slot_count() as usize;
+            if is_whole && self.retirements.load(Ordering::SeqCst) == retirements {
                 let table = Arc::new(table);
                 *place = Some(table.clone());
                 return Ok(table);
@@ -90,6 +95,7 @@ impl HintKeys {
 
     /// Removes `slots` from every later search. A key that a chain needs stays as a tombstone.
     pub(crate) fn retire(&self, slots: &[Slot]) {
+        self.retirements.fetch_add(1, Ordering::SeqCst);
         if let Some(table) = &mut *self.lock() {
             slots.iter().for_each(|slot| self.retire_in(Arc::make_mut(table), *slot));
         }

@@ -7,22 +7,31 @@ use std::sync::{Arc, Mutex};
 use hintdex_core::{
     DeviceRange, FleetView, LiveIndex, Report, SnapshotCoverage, SnapshotId, Span, on_plain_thread,
 };
+use hintdex_snapshot::{BuildError, Dial};
 use hintdex_wire::Slot;
 
 use super::failure::lock;
 use crate::keys::HintKeys;
 use crate::snapshots::{ComingHints, OwnSnapshot, Snapshots};
-use crate::{Error, RebuildOptions};
+use crate::{Error, RebuildOptions, StationOptions};
 
 /// Whether a pass is due: half of the index is stale, a window of time must be built or
 /// dropped, or a lean window lacks its snapshot.
 pub(crate) fn is_due(index: &LiveIndex, snapshots: &Snapshots) -> bool {
-    let is_damaged =
-        |(_, id): (Span, Option<SnapshotId>)| id.is_some_and(|id| snapshots.is_damaged(&id));
+    let (timing, now_s) = (index.timing(), index.now_s());
+    // The snapshot of a window that has passed is attached no longer.
+    let is_lost = |(span, id): (Span, Option<SnapshotId>)| {
+        id.is_some_and(|id| !snapshots.serves(&id)) && timing.is_kept(&span, now_s)
+    };
     index.needs_roll()
         || index.is_span_due()
         || index.lean_snapshot().is_some_and(|id| !snapshots.serves(&id))
-        || index.spans().into_iter().any(is_damaged)
+        || index.spans().into_iter().any(is_lost)
+}
+
+/// Whether no chain can be built of so many hints, or within this memory: a full window can.
+const fn is_out_of_reach(error: &Error) -> bool {
+    matches!(error, Error::Rebuild(BuildError::ChainNeedsMemory { .. } | BuildError::Params { .. }))
 }
 
 /// One maintenance pass, with everything that it needs to run on a thread of its own.
@@ -32,7 +41,10 @@ pub(crate) struct MaintenancePass {
     pub(crate) hint_keys: Arc<HintKeys>,
     /// The station's own snapshot, if the station keeps one.
     pub(crate) own: Option<OwnSnapshot>,
+    /// The options of the own snapshot, but for its dial.
     pub(crate) rebuild: RebuildOptions,
+    /// The evaluations of the own snapshot; `None` for those of the present one.
+    pub(crate) evaluations: Option<u32>,
     /// Whether the next window lacks the hints that the snapshot holds.
     pub(crate) lean: bool,
     /// Held for a pass: two passes at a time could attach the older snapshot last.
@@ -43,7 +55,8 @@ impl MaintenancePass {
     /// Rolls the index, and builds and attaches the snapshot.
     ///
     /// A roll that fails leaves the old window, a build that fails leaves the old snapshot,
-    /// and lookups go on with both.
+    /// and lookups go on with both. If the memory does not suffice for a chain, the window is
+    /// full, and the error is returned all the same.
     pub(crate) fn run(&self, report: Option<Report<'_>>) -> Result<(), Error> {
         self.run_alone(|| self.roll(report))
     }
@@ -79,7 +92,11 @@ impl MaintenancePass {
         }
         let _held = self.hint_keys.hold();
         let report = report.filter(|_| self.lean);
-        let coverage = self.build_next(own, &self.index.fleet_view(), None, report)?;
+        let built = self.build_next(own, &self.index.fleet_view(), None, report);
+        if self.lean && built.as_ref().is_err_and(is_out_of_reach) {
+            self.index.roll(None)?;
+        }
+        let coverage = built?;
         own.attach_next(&self.index, &self.snapshots)?;
         if self.lean {
             self.index.roll_lean(coverage, None)?;
@@ -113,7 +130,7 @@ impl MaintenancePass {
             self.shorten_horizon()?;
             let _held = self.hint_keys.hold();
             let mut built = None;
-            let slots = self.index.provision_lean(ranges, report, |view, span| {
+            let slots = self.index.provision_lean(ranges, None, |view, span| {
                 let own = span.map_or_else(|| own.clone(), |span| own.of_span(span));
                 self.build_next(built.insert(own), view, span, report)
             })?;
@@ -143,7 +160,11 @@ impl MaintenancePass {
     ) -> Result<SnapshotCoverage, Error> {
         let table = self.hint_keys.table_of(view)?;
         let coming = ComingHints::of(view, self.rebuild.horizon_nonces, span.cloned());
-        own.build_next(&self.index, &coming, &table, &self.rebuild, report)
+        let present = || self.snapshots.evaluations_in(own.folder());
+        let evaluations = self.evaluations.or_else(present);
+        let evaluations = evaluations.unwrap_or(StationOptions::DEFAULT_EVALUATIONS);
+        let options = RebuildOptions { dial: Dial::Evaluations(evaluations), ..self.rebuild };
+        own.build_next(&self.index, &coming, &table, &options, report)
     }
 
     /// With clocked nonces: builds the windows that are missing, each as a snapshot if the
@@ -158,27 +179,36 @@ impl MaintenancePass {
                 self.index.close_span(&span)?;
             }
         }
-        let _held = self.hint_keys.hold();
+        let mut built = Ok(());
         for span in self.index.missing_spans() {
-            let Some(own) = self.own.as_ref().filter(|_| self.lean) else {
-                self.index.open_span(span, report)?;
-                continue;
-            };
-            let (own, mut is_built) = (own.of_span(&span), false);
-            let build = || {
-                is_built = true;
-                self.build_next(&own, &self.index.fleet_view(), Some(&span), report)?;
-                own.attach_next(&self.index, &self.snapshots)
-            };
-            self.index.open_span_lean(span.clone(), None, build)?;
-            // The window may have been there: the last two spans that have a number are one.
-            if is_built {
-                own.replace()?;
-            }
+            built = built.and(self.open_span(&span, report));
         }
         self.index.drop_passed()?;
         self.snapshots.detach_passed(&self.index);
-        self.remove_unneeded_files()
+        self.remove_unneeded_files()?;
+        built
+    }
+
+    /// Builds and declares the window of a span. If a chain cannot be built of so many hints,
+    /// the window is full, and the error is returned all the same.
+    fn open_span(&self, span: &Span, report: Option<Report<'_>>) -> Result<(), Error> {
+        let Some(own) = self.own.as_ref().filter(|_| self.lean) else {
+            return Ok(self.index.open_span(span.clone(), report)?);
+        };
+        let _held = self.hint_keys.hold();
+        let (own, mut is_built) = (own.of_span(span), false);
+        let build = || {
+            self.build_next(&own, &self.index.fleet_view(), Some(span), report)?;
+            is_built = true;
+            own.attach_next(&self.index, &self.snapshots)
+        };
+        let opened = self.index.open_span_lean(span.clone(), None, build);
+        if opened.as_ref().is_err_and(is_out_of_reach) {
+            self.index.open_span(span.clone(), report)?;
+        }
+        opened?;
+        // The window may have been there: the last two spans that have a number are one.
+        if is_built { own.replace() } else { Ok(()) }
     }
 
     /// Removes the files of spans whose window is not declared.
@@ -186,7 +216,7 @@ impl MaintenancePass {
         let Some(own) = &self.own else { return Ok(()) };
         let spans = self.index.spans().into_iter();
         let needed: Vec<_> = spans.map(|(span, _)| own.of_span(&span)).collect();
-        let is_needed = |path: &Path| needed.iter().any(|own| own.path() == path);
+        let is_needed = |path: &Path| needed.iter().any(|own| own.has_file(path));
         let folder = own.folder();
         for entry in std::fs::read_dir(folder).map_err(Error::io("listing a folder", folder))? {
             let Ok(entry) = entry else { continue };
@@ -208,7 +238,8 @@ impl MaintenancePass {
         for (span, snapshot) in self.index.spans() {
             let Some(snapshot) = snapshot else { continue };
             let of_span = own.of_span(&span);
-            of_span.recover(&self.index, Some(snapshot))?;
+            // If it fails, the snapshot is not the one that is needed.
+            let _ = of_span.recover(&self.index, Some(snapshot));
             let attached = self.snapshots.attach(&self.index, of_span.path()).ok();
             if attached != Some(snapshot) && repair {
                 self.index.close_span(&span)?;

@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use hintdex_core::{LiveIndex, Report, SnapshotCoverage, SnapshotId, Span};
-use hintdex_host::replace;
+use hintdex_host::{check_target, replace};
 use hintdex_scan::KeyTable;
 use hintdex_snapshot::Snapshot;
 
@@ -63,6 +63,11 @@ impl OwnSnapshot {
         &self.path
     }
 
+    /// Whether `path` is one of the two files.
+    pub(crate) fn has_file(&self, path: &Path) -> bool {
+        path == self.path || path == self.next
+    }
+
     /// Whether `path` is a file of the snapshot of a span of the same fleet.
     pub(crate) fn is_span_file(&self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -83,9 +88,12 @@ impl OwnSnapshot {
         if !self.next.exists() {
             return Ok(());
         }
-        let next = open_of_fleet(index, &self.next, |path, key| Snapshot::open(path, key));
-        let is_needed = next.is_ok_and(|next| Some(*next.id()) == needed);
-        if is_needed { self.replace() } else { remove(&self.next) }
+        match open_of_fleet(index, &self.next, |path, key| Snapshot::open(path, key)) {
+            Ok(next) if Some(*next.id()) == needed => self.replace(),
+            Ok(_) => remove(&self.next),
+            // Perhaps it can be opened the next time. If not, the next build replaces it.
+            Err(_) => Ok(()),
+        }
     }
 
     /// Builds the successor of the snapshot, of the hints of `coming`. `table` has the keys of
@@ -98,6 +106,8 @@ impl OwnSnapshot {
         options: &RebuildOptions,
         report: Option<Report<'_>>,
     ) -> Result<SnapshotCoverage, Error> {
+        // Checked before the window is declared: afterwards, the new name is needed.
+        check_target(&self.path)?;
         let slots = u64::from(coming.slot_count());
         let in_slots = |done: u64, all: u64| {
             let done = u128::from(done) * u128::from(slots) / u128::from(all.max(1));

@@ -97,11 +97,11 @@ impl Snapshots {
         self.attached.load().iter().any(needs)
     }
 
-    /// The dial of the attached snapshot in the file `path`, if the snapshot is a chain.
-    pub(crate) fn evaluations_of(&self, path: &Path) -> Option<u32> {
+    /// The dial of the newest attached chain in `folder`.
+    pub(crate) fn evaluations_in(&self, folder: &Path) -> Option<u32> {
         let all = self.attached.load();
-        let attached = all.iter().find(|attached| attached.path() == path)?;
-        attached.snapshot.params().evaluations()
+        let mut inside = all.iter().filter(|attached| attached.path().parent() == Some(folder));
+        inside.find_map(|attached| attached.snapshot.params().evaluations())
     }
 
     /// The length of the files of the attached snapshots in `folder`.
