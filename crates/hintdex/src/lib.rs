@@ -81,7 +81,7 @@ pub use scan_queue::Ticket;
 pub use scans::ScanStats;
 pub use snapshots::RebuildOptions;
 #[doc(hidden)]
-pub use snapshots::{MIN_GROUP_LEN_SLOTS, confirm_candidates};
+pub use snapshots::{MIN_GROUP_LEN_SLOTS, TableHints, confirm_candidates};
 pub use station::Station;
 pub use verdict::{Malformed, Source, Unknown, Verdict};
 

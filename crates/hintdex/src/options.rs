@@ -15,8 +15,8 @@ pub struct StationOptions {
     pub durability: Durability,
     /// Whether a thread of the station rolls the index when half of it is stale.
     pub roll_in_background: bool,
-    /// Whether that thread then builds a snapshot as well, which the station asks first. An
-    /// existing snapshot is attached at opening.
+    /// Whether a roll to a full window builds a snapshot as well, which the station asks first.
+    /// An existing snapshot is attached at opening. A lean station does both in any case.
     pub snapshot_at_roll: bool,
     /// Whether windows are lean from the next roll on: they lack the hints that the station's
     /// own snapshot holds. This takes a fraction of the bytes, and most packets add nothing to

@@ -84,11 +84,10 @@ impl MaintenancePass {
             return self.maintain_spans(report);
         }
         let Some(own) = &self.own else { return Ok(self.index.roll(report)?) };
-        if !self.lean {
-            self.index.roll(report)?;
-        }
         if self.lean {
             self.shorten_horizon()?;
+        } else {
+            self.index.roll(report)?;
         }
         let _held = self.hint_keys.hold();
         let report = report.filter(|_| self.lean);

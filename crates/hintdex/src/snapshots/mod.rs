@@ -19,3 +19,4 @@ pub(crate) use own::OwnSnapshot;
 pub use rebuild::RebuildOptions;
 pub(crate) use rebuild::rebuild;
 pub(crate) use registry::Snapshots;
+pub use table_hints::TableHints;

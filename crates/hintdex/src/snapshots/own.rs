@@ -78,8 +78,8 @@ impl OwnSnapshot {
     }
 
     /// Finishes what a crash has interrupted: the successor replaces the snapshot if the
-    /// declared window needs the successor, whose id is then `needed`. Otherwise the successor
-    /// is removed.
+    /// declared window needs the successor, whose id is then `needed`. A successor with another
+    /// id is removed. A successor that cannot be opened stays until the next build.
     pub(crate) fn recover(
         &self,
         index: &LiveIndex,
@@ -88,10 +88,9 @@ impl OwnSnapshot {
         if !self.next.exists() {
             return Ok(());
         }
-        match open_of_fleet(index, &self.next, |path, key| Snapshot::open(path, key)) {
-            Ok(next) if Some(*next.id()) == needed => self.replace(),
+        match self.next_id(index) {
+            Ok(id) if Some(id) == needed => self.replace(),
             Ok(_) => remove(&self.next),
-            // Perhaps it can be opened the next time. If not, the next build replaces it.
             Err(_) => Ok(()),
         }
     }
@@ -114,12 +113,17 @@ impl OwnSnapshot {
             report.into_iter().for_each(|report| report(done.try_into().unwrap_or(slots), slots));
         };
         rebuild(index, coming, Some(table), &self.next, options, Some(&in_slots))?;
-        let next = open_of_fleet(index, &self.next, |path, key| Snapshot::open(path, key))?;
         Ok(SnapshotCoverage {
-            snapshot: *next.id(),
+            snapshot: self.next_id(index)?,
             first_nonces: coming.first_nonces(),
             horizon_nonces: u32::try_from(options.horizon_nonces).unwrap_or(u32::MAX),
         })
+    }
+
+    /// The id of the successor.
+    fn next_id(&self, index: &LiveIndex) -> Result<SnapshotId, Error> {
+        let next = open_of_fleet(index, &self.next, |path, key| Snapshot::open(path, key))?;
+        Ok(*next.id())
     }
 
     /// Attaches the successor under the name that it will have.

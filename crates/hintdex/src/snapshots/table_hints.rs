@@ -6,7 +6,9 @@ use hintdex_wire::{Hint, Nonce, Slot};
 
 /// Computes the hints of points for a chain
 /// ([`Encoding::Chain`](hintdex_snapshot::Encoding::Chain)).
-pub(crate) struct TableHints<'t>(pub(crate) &'t KeyTable);
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct TableHints<'t>(pub &'t KeyTable);
 
 impl PointHints for TableHints<'_> {
     #[inline]

@@ -5,9 +5,9 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
 
-use hintdex::snapshot::{CandidateBatch, Encoding, ManifestKey, PointHints, Snapshot};
-use hintdex::wire::{DeviceId, Hint, HintKey, KeyId, KeySource, MasterKey, Nonce, Slot};
-use hintdex::{MIN_GROUP_LEN_SLOTS, Station, confirm_candidates, snapshot};
+use hintdex::snapshot::{CandidateBatch, Encoding, ManifestKey, Snapshot};
+use hintdex::wire::{DeviceId, Hint, HintKey, KeyId, KeySource, MasterKey, Slot};
+use hintdex::{MIN_GROUP_LEN_SLOTS, Station, TableHints, confirm_candidates, snapshot};
 use hintdex_scan::KeyTable;
 use rayon::prelude::*;
 
@@ -163,21 +163,6 @@ fn count_points(chain: &Snapshot, table: &KeyTable, hints: &[Hint]) -> usize {
     let mut found = 0;
     let looked_up = chain.points(&TableHints(table), hints, |_, _, _| found += 1);
     looked_up.map_or(0, |()| found)
-}
-
-/// The hints of points, by a table of keys.
-struct TableHints<'t>(&'t KeyTable);
-
-impl PointHints for TableHints<'_> {
-    #[inline]
-    fn prefetch(&self, slot: Slot) {
-        self.0.prefetch(slot);
-    }
-
-    #[inline]
-    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
-        self.0.hints(points, hints);
-    }
 }
 
 /// The hint keys of a fleet whose slot numbers are its ids.
