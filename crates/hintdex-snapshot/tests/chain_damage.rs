@@ -10,7 +10,6 @@
 mod support;
 
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -20,6 +19,7 @@ use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 use rayon::prelude::*;
 use support::answers::manifest_len;
 use support::chains::{Keys, Runs, build, find, uniform};
+use support::flips::each_flip;
 use support::repair::repair;
 use support::{key, scramble};
 
@@ -55,21 +55,13 @@ impl Whole {
         Self { bytes, keys, hints, points }
     }
 
-    /// Flips each of `bits`, one at a time; each thread has a file of its own. Each flip is
-    /// reported by the opening, or by the lookups that need the block; the other lookups are
-    /// right. One flip in 64 is verified.
+    /// Flips each of `bits`, one at a time. Each flip is reported by the opening, or by the
+    /// lookups that need the block; the other lookups are right. One flip in 64 is verified.
     fn assert_flips_are_reported(&self, bits: impl IndexedParallelIterator<Item = usize>) {
         let data = 4096..self.bytes.len() - manifest_len(&self.bytes);
-        let copy = || {
-            let mut file = tempfile::NamedTempFile::new().expect("a file");
-            file.write_all(&self.bytes).expect("written");
-            file
-        };
-        bits.for_each_init(copy, |file, bit| {
-            let (at, byte) = (bit as u64 / 8, self.bytes[bit / 8]);
-            file.as_file().write_all_at(&[byte ^ 1 << (bit % 8)], at).expect("written");
+        each_flip(&self.bytes, bits, |bit, opened| {
             let block = (bit / 8).saturating_sub(4096) as u64 / 8192;
-            match Snapshot::open(file.path(), &key()) {
+            match opened {
                 Ok(snapshot) => {
                     assert!(data.contains(&(bit / 8)), "bit {bit} is not reported");
                     self.assert_lookups_are_right(&snapshot, bit, block);
@@ -80,7 +72,6 @@ impl Whole {
                 }
                 Err(error) => assert!(!data.contains(&(bit / 8)), "bit {bit}: {error}"),
             }
-            file.as_file().write_all_at(&[byte], at).expect("written");
         });
     }
 

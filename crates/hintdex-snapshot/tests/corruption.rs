@@ -11,11 +11,11 @@ mod support;
 
 use core::ops::Range;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 
 use hintdex_snapshot::{Dial, Encoding, OpenError, Snapshot, VerifyError};
 use rayon::prelude::*;
 use support::answers::{answer, manifest_len};
+use support::flips::each_flip;
 use support::repair::{repair, seal};
 use support::{Fleet, build_bytes, key, params, scramble};
 
@@ -48,45 +48,27 @@ impl Whole {
         assert!(snapshot.verify().is_err(), "damage not reported: {}", what());
     }
 
-    /// Flips each of `bits`, one at a time; each thread has a file of its own.
+    /// Flips each of `bits`, one at a time.
     fn assert_flips_are_harmless(&self, bits: impl IndexedParallelIterator<Item = usize>) {
         // Opening checks everything but the data.
         let data = 4096..self.bytes.len() - manifest_len(&self.bytes);
-        let copy = || {
-            let mut file = tempfile::NamedTempFile::new().expect("a file");
-            file.write_all(&self.bytes).expect("written");
-            file
-        };
-        bits.for_each_init(copy, |file, bit| {
-            let at = bit as u64 / 8;
-            let byte = self.bytes[bit / 8];
-            file.as_file().write_all_at(&[byte ^ 1 << (bit % 8)], at).expect("written");
-            let opened = Snapshot::open(file.path(), &key());
+        each_flip(&self.bytes, bits, |bit, opened| {
             assert_eq!(opened.is_ok(), data.contains(&(bit / 8)), "bit {bit}: {opened:?}");
             if let Ok(snapshot) = opened {
                 self.assert_harmless(&snapshot, || format!("bit {bit}"));
             }
-            file.as_file().write_all_at(&[byte], at).expect("written");
         });
     }
 
-    /// Flips each of `bits`, one at a time; each thread has a file of its own. Each flip is
-    /// reported by the opening, or by every lookup that needs the block.
+    /// Flips each of `bits`, one at a time. Each flip is reported by the opening, or by every
+    /// lookup that needs the block.
     ///
     /// For a large file: looks up two hints that need the block and two others, and verifies
     /// the whole file for one flip in 64 only.
     fn assert_flips_are_reported(&self, bits: impl IndexedParallelIterator<Item = usize>) {
         let data = 4096..self.bytes.len() - manifest_len(&self.bytes);
         let needed = self.heads_by_block();
-        let copy = || {
-            let mut file = tempfile::NamedTempFile::new().expect("a file");
-            file.write_all(&self.bytes).expect("written");
-            file
-        };
-        bits.for_each_init(copy, |file, bit| {
-            let (at, byte) = (bit as u64 / 8, self.bytes[bit / 8]);
-            file.as_file().write_all_at(&[byte ^ 1 << (bit % 8)], at).expect("written");
-            let opened = Snapshot::open(file.path(), &key());
+        each_flip(&self.bytes, bits, |bit, opened| {
             assert_eq!(opened.is_ok(), data.contains(&(bit / 8)), "bit {bit}: {opened:?}");
             if let Ok(snapshot) = opened {
                 let block = (bit / 8 - 4096) / 8192;
@@ -100,11 +82,10 @@ impl Whole {
                         assert_eq!(got, self.answers[head], "bit {bit}");
                     }
                 }
-                if bit % 64 == at as usize % 64 {
+                if bit % 64 == bit / 8 % 64 {
                     assert_eq!(damaged_block(&snapshot), Some(block), "bit {bit}");
                 }
             }
-            file.as_file().write_all_at(&[byte], at).expect("written");
         });
     }
 

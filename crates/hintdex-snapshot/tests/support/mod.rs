@@ -8,6 +8,7 @@
 
 pub mod answers;
 pub mod chains;
+pub mod flips;
 pub mod golden;
 pub mod repair;
 
