@@ -193,7 +193,9 @@ impl Scene {
                     let is_clocked = self.index.params().nonces.is_clocked();
                     let nonce = if is_clocked { now_s / 60 } else { rounds(heard) };
                     let hint_key = self.keys.get(slot as usize)?;
-                    Some(Arrival { slot: Slot(slot), nonce, hint_key, received_unix_s: now_s })
+                    let key = self.index.key(Slot(slot))?;
+                    let slot = Slot(slot);
+                    Some(Arrival { slot, key, nonce, hint_key, received_unix_s: now_s })
                 })
                 .collect();
             self.index.admit_batch(&arrivals)?;

@@ -124,6 +124,7 @@ impl World {
             .iter()
             .map(|(slot, nonce)| Arrival {
                 slot: Slot(*slot),
+                key: self.index.key(Slot(*slot)).expect("it is not free"),
                 nonce: *nonce,
                 hint_key: &self.hint_keys[*slot as usize],
                 received_unix_s: 0,
@@ -217,7 +218,10 @@ fn a_live_hint_is_never_missed_while_the_index_rolls() {
                 let candidates = world.index.candidates(&hint).expect("it can be asked");
                 assert!(candidates.contains(&Slot(slot)), "nonce {nonce} of slot {slot}");
                 let hint_key = &world.hint_keys[slot as usize];
-                let arrival = Arrival { slot: Slot(slot), nonce, hint_key, received_unix_s: 0 };
+                let key = world.index.key(Slot(slot)).expect("it is not free");
+                let slot = Slot(slot);
+                let arrival = Arrival { slot, key, nonce, hint_key, received_unix_s: 0 };
+                let Slot(slot) = slot;
                 let admission = world.index.admit(&arrival).expect("it can be written");
                 assert_eq!(admission, Admission::Accepted);
                 let ahead = world.hint(slot, nonce + u64::from(LOOKAHEAD));
@@ -242,7 +246,8 @@ fn arrivals_nobody_could_have_sent_are_refused_as_a_whole() {
     let mut world = World::create(&folder.path().join("index"), &mut random);
     world.add(3);
     let hint_key = &world.hint_keys[0];
-    let good = Arrival { slot: Slot(0), nonce: 0, hint_key, received_unix_s: 0 };
+    let key = world.index.key(Slot(0)).expect("it is not free");
+    let good = Arrival { slot: Slot(0), key, nonce: 0, hint_key, received_unix_s: 0 };
     let beyond = world.index.admit_batch(&[good, Arrival { slot: Slot(3), ..good }]);
     assert!(matches!(beyond, Err(Error::UnknownSlot(Slot(3)))), "{beyond:?}");
     let past = world.index.admit_batch(&[good, Arrival { nonce: LAST_NONCE + 1, ..good }]);

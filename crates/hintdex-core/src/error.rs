@@ -105,6 +105,15 @@ pub enum Error {
     NoSuchKey(KeyId),
     /// The device is not in the index.
     UnknownDevice(DeviceId),
+    /// A new key of a device is not newer than the keys that the device has or had.
+    GenerationPassed {
+        /// The device.
+        device: DeviceId,
+        /// The generation of the new key.
+        given: u16,
+        /// The newest generation that the device has.
+        newest: u16,
+    },
     /// A nonce is larger than the hint scheme and the kind of nonces allow.
     NoncePastTheLast {
         /// The nonce.
@@ -234,6 +243,11 @@ impl fmt::Display for Error {
                 )
             }
             Self::UnknownDevice(device) => write!(f, "device {device} is not in the index"),
+            Self::GenerationPassed { device, given, newest } => write!(
+                f,
+                "device {device} has a key of generation {newest}, and a new key of generation \
+                 {given} would not be newer; give it a later generation"
+            ),
             Self::NoncePastTheLast { nonce, last } => {
                 write!(f, "nonce {nonce} is past {last}, the last nonce of the hint scheme")
             }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use hintdex_wire::Nonce;
+use hintdex_wire::{KeyId, Nonce, Slot};
 
 use crate::Error;
 use crate::bulk::{LiveSlot, LiveSlots};
@@ -10,7 +10,7 @@ use crate::coverage::SnapshotCoverage;
 use crate::fleet::Fleet;
 use crate::params::Params;
 use crate::records::SlotState;
-use crate::states::StateTable;
+use crate::states::{ShardGuard, StateTable};
 use crate::time::{Span, Timing, may_be_in_step, nonces_of, units_in};
 
 /// Seconds at either end of a clock's interval that a window is not required to cover: a drift
@@ -20,8 +20,8 @@ const SLACK_S: i64 = 30;
 /// The slots whose states are copied and counted at a time.
 const SLOTS_AT_ONCE: u32 = 16 << 10;
 
-/// The live slots of a fleet, by their states. A slot without a state is about to be
-/// provisioned.
+/// The live slots of a fleet, by their states. A slot whose state is missing or free is about
+/// to get a key.
 pub(crate) struct FleetStates<'a> {
     pub(crate) fleet: &'a Fleet,
     pub(crate) states: &'a StateTable,
@@ -49,16 +49,16 @@ impl FleetStates<'_> {
             return self.runs().flat_map(|run| self.live(run)).map(left).sum();
         }
         let known = self.states.totals();
-        let new = u64::from(self.fleet.slot_count()).saturating_sub(known.slots);
+        let new = self.fleet.key_count().saturating_sub(known.slots - known.free);
         known.hints + new * u64::from(self.params.lookahead)
     }
 
     fn count_each(&self) -> u64 {
         let mut hints = 0;
         for run in self.runs() {
-            for state in self.known(run).filter(|known| known.state.is_in_service()) {
-                self.each_live(&state, |nonces| hints += nonces.end - nonces.start);
-            }
+            self.each_in_service(run, |_, _, known| {
+                self.each_live(&known, |nonces| hints += nonces.end - nonces.start);
+            });
         }
         hints
     }
@@ -70,11 +70,22 @@ impl FleetStates<'_> {
         firsts.map(move |first| first..slots.min(first.saturating_add(SLOTS_AT_ONCE)))
     }
 
-    /// The states of `slots`.
-    pub(crate) fn known(&self, slots: Range<u32>) -> impl Iterator<Item = SlotState> {
-        let count = slots.len();
-        let fresh = std::iter::repeat(SlotState::fresh(&self.params, self.now_s));
-        self.states.copy(slots).into_iter().chain(fresh).take(count)
+    /// Calls `each` with the key and the state of those of `slots` that are in service.
+    pub(crate) fn each_in_service(
+        &self,
+        slots: Range<u32>,
+        mut each: impl FnMut(Slot, KeyId, SlotState),
+    ) {
+        let states = self.states.copy(slots.clone());
+        let fresh = SlotState::fresh(&self.params, self.now_s);
+        for (slot, key) in self.fleet.keys(slots.clone()) {
+            let known = states.get((slot.0 - slots.start) as usize).copied();
+            // The slot is about to get a key.
+            let known = known.filter(|known| !known.state.is_free()).unwrap_or(fresh);
+            if known.state.is_in_service() {
+                each(slot, key, known);
+            }
+        }
     }
 
     fn each_live(&self, slot: &SlotState, mut each: impl FnMut(Range<Nonce>)) {
@@ -124,7 +135,11 @@ impl LiveSlots for FleetStates<'_> {
     /// provisioned.
     fn handle_missing_key(&self, LiveSlot { slot, key, .. }: &LiveSlot) -> Result<(), Error> {
         let mut shard = self.states.shard(StateTable::shard_of(*slot));
-        match shard.as_mut().filter(|shard| shard.has(StateTable::place_of(*slot))) {
+        let has_key = |shard: &&mut ShardGuard<'_>| {
+            let known = shard.get(StateTable::place_of(*slot));
+            known.is_some_and(|known| !known.state.is_free())
+        };
+        match shard.as_mut().filter(has_key) {
             None => Err(Error::NoSuchKey(*key)),
             Some(shard) => {
                 self.states.put_out_of_service(shard, *slot, "its key is missing or damaged");
@@ -135,10 +150,7 @@ impl LiveSlots for FleetStates<'_> {
 
     fn live(&self, slots: Range<u32>) -> Vec<LiveSlot> {
         let mut all = Vec::with_capacity(slots.len());
-        for ((slot, key), known) in self.fleet.keys(slots.clone()).zip(self.known(slots)) {
-            if !known.state.is_in_service() {
-                continue;
-            }
+        self.each_in_service(slots, |slot, key, known| {
             let covered_end = self.coverage.map_or(0, |coverage| coverage.end_of(slot));
             self.each_live(&known, |live| {
                 let nonces = live.start.max(covered_end).min(live.end)..live.end;
@@ -146,7 +158,7 @@ impl LiveSlots for FleetStates<'_> {
                     all.push(LiveSlot { slot, key, nonces });
                 }
             });
-        }
+        });
         all
     }
 }

@@ -20,17 +20,19 @@ use crate::time::Span;
 pub struct FleetView<'a> {
     index: &'a LiveIndex,
     fleet: Arc<Fleet>,
+    new: Vec<Range<Slot>>,
 }
 
 impl LiveIndex {
     /// The slots that the index has now.
     pub fn fleet_view(&self) -> FleetView<'_> {
-        self.view_of(self.fleet())
+        self.view_of(self.fleet(), Vec::new())
     }
 
-    /// The slots of a fleet that replaces the present one.
-    pub(crate) const fn view_of(&self, fleet: Arc<Fleet>) -> FleetView<'_> {
-        FleetView { index: self, fleet }
+    /// The slots of a fleet that replaces the present one, in which the slots `new` have new
+    /// keys.
+    pub(crate) const fn view_of(&self, fleet: Arc<Fleet>, new: Vec<Range<Slot>>) -> FleetView<'_> {
+        FleetView { index: self, fleet, new }
     }
 }
 
@@ -45,9 +47,19 @@ impl<'a> FleetView<'a> {
         self.fleet.slot_count()
     }
 
-    /// The keys at those of `slots` that exist, in order.
-    pub fn keys(&self, slots: Range<Slot>) -> Vec<KeyId> {
-        self.fleet.keys(slots.start.0..slots.end.0).map(|(_, key)| key).collect()
+    /// The slots whose keys the index does not have yet, in order.
+    pub fn new_slots(&self) -> &[Range<Slot>] {
+        &self.new
+    }
+
+    /// The key at each of `slots`, in order; `None` for a free slot and past the end.
+    pub fn keys(&self, slots: Range<Slot>) -> Vec<Option<KeyId>> {
+        let first = slots.start.0;
+        let mut keys = vec![None; (slots.end.0.saturating_sub(first)) as usize];
+        for (slot, key) in self.fleet.keys(first..slots.end.0) {
+            keys.get_mut((slot.0 - first) as usize).into_iter().for_each(|at| *at = Some(key));
+        }
+        keys
     }
 
     /// The coming nonces of every slot in service, in the order of slots: the input of a
@@ -63,10 +75,7 @@ impl<'a> FleetView<'a> {
         let slots = 0..self.slot_count();
         let mut coming = Vec::with_capacity(slots.len());
         let states = self.index.live_in(&self.fleet, span.cloned());
-        for (known, slot) in states.known(slots).zip((0..).map(Slot)) {
-            if !known.state.is_in_service() {
-                continue;
-            }
+        states.each_in_service(slots, |slot, _, known| {
             if let Some(span) = span {
                 let mut push = |nonces| coming.push((slot, nonces));
                 known.each_live(&params, Some((span, &timing)), &mut push);
@@ -75,7 +84,7 @@ impl<'a> FleetView<'a> {
                 let end = next.saturating_add(horizon_nonces).min(last).max(next);
                 coming.push((slot, next..end));
             }
-        }
+        });
         coming
     }
 

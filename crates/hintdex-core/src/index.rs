@@ -18,13 +18,15 @@ use zerocopy::IntoBytes;
 use crate::Error;
 use crate::bulk::Drafts;
 use crate::coverage::SnapshotId;
-use crate::fleet::{DeviceRange, Fleet};
+use crate::device_range::DeviceRange;
+use crate::fleet::{Extent, Fleet};
 use crate::load::{lean_record_of, load_fleet, load_meta, load_states, load_windows};
 use crate::options::Options;
 use crate::params::Params;
 use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord};
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
+use crate::successors::Successors;
 use crate::threads::{on_plain_thread, workers};
 use crate::time::{ClockMove, Timing};
 use crate::window::Windows;
@@ -90,6 +92,7 @@ pub struct LiveIndex {
     pub(crate) created_unix_s: u64,
     fleet: RwLock<Arc<Fleet>>,
     pub(crate) states: StateTable,
+    pub(crate) successors: Successors,
     pub(crate) windows: Windows,
     /// Held while the fleet or the windows change. Never taken on a rayon thread: see
     /// [`maintain`](Self::maintain).
@@ -211,6 +214,11 @@ impl LiveIndex {
         let lean = lean_record_of(&declared);
         let states = load_states(&store, &fleet, params, lean.as_ref(), &mut notes)?;
         let retired = states.totals().retired;
+        let successors = Successors::default();
+        successors.find(&states, &fleet, &[Slot(0)..Slot(fleet.slot_count())]);
+        if meta.version.get() < FORMAT_VERSION {
+            raise_version(&store, meta)?;
+        }
         let bulk = store.path().join(BULK_FOLDER);
         if !Drafts::is_resumable(&bulk) {
             remove_folder(&bulk)?;
@@ -227,6 +235,7 @@ impl LiveIndex {
             created_unix_s: meta.created_unix_s.get(),
             fleet: RwLock::new(Arc::new(fleet)),
             states,
+            successors,
             windows: Windows::new(declared),
             maintenance: Mutex::new(()),
             workers: workers()?,
@@ -247,19 +256,14 @@ impl LiveIndex {
         self.params
     }
 
-    /// The number of slots, retired ones included.
+    /// The number of slots, retired and free ones included.
     pub fn slot_count(&self) -> u32 {
         self.fleet().slot_count()
     }
 
-    /// The key at `slot`.
+    /// The key at `slot`; `None` for a free slot.
     pub fn key(&self, slot: Slot) -> Option<KeyId> {
         self.fleet().key(slot)
-    }
-
-    /// The keys at those of `slots` that exist, in order.
-    pub fn keys(&self, slots: Range<Slot>) -> Vec<KeyId> {
-        self.fleet().keys(slots.start.0..slots.end.0).map(|(_, key)| key).collect()
     }
 
     /// The nonces that an honest device may use at these times of reception, in seconds since
@@ -301,9 +305,13 @@ impl LiveIndex {
         if unix_s < FIRST_SET_UNIX_S { unix_s.max(self.created_unix_s) } else { unix_s }
     }
 
-    /// Whether a slot from `first` on holds a key of a generation above 0.
-    pub fn has_new_keys_since(&self, first: Slot) -> bool {
-        self.fleet().keys(first.0..u32::MAX).any(|(_, key)| key.generation > 0)
+    /// Whether one of the slots before `end` has got another key after this time, in seconds
+    /// since 1970: a snapshot that was built before is of other keys.
+    pub fn has_reused_slots(&self, end: Slot, unix_s: u64) -> bool {
+        let fleet = self.fleet();
+        let is_later =
+            |extent: &Extent| extent.first_slot < end && extent.provisioned_unix_s > unix_s;
+        fleet.extents().iter().any(is_later)
     }
 
     /// The snapshot that holds the hints the current window lacks, if the window is lean.
@@ -333,7 +341,7 @@ impl LiveIndex {
 
     /// The slots of every key of `device`, the oldest first.
     pub fn slots(&self, device: DeviceId) -> Vec<Slot> {
-        self.fleet().slots(device)
+        self.fleet().slots(device).to_vec()
     }
 
     /// Whether `slot` was retired.
@@ -412,6 +420,15 @@ impl LiveIndex {
     pub(crate) fn count_roll(&self) {
         self.rolls.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Stores the present format version, before a row is written that an earlier program would
+/// reject or misread.
+fn raise_version(store: &Store, meta: Meta) -> Result<(), Error> {
+    let meta = Meta { version: FORMAT_VERSION.into(), ..meta };
+    let mut batch = WriteBatch::default();
+    batch.put_cf(&store.family(META_FAMILY)?, META_KEY, meta.as_bytes());
+    store.write_synced(batch)
 }
 
 impl fmt::Debug for LiveIndex {

@@ -24,11 +24,12 @@
 //!
 //! // A packet of device 1234 arrives. Only its hint is readable.
 //! let slot = index.slots(DeviceId(1234))[0];
-//! let hint_key = keys.hint_key(index.key(slot).unwrap()).unwrap();
+//! let key = index.key(slot).unwrap();
+//! let hint_key = keys.hint_key(key).unwrap();
 //! let hint = HintCipher::new(HintScheme::Aes128, &hint_key).hint(3).unwrap();
 //!
 //! assert!(index.candidates(&hint)?.contains(&slot));
-//! let arrival = Arrival { slot, nonce: 3, hint_key: &hint_key, received_unix_s: 0 };
+//! let arrival = Arrival { slot, key, nonce: 3, hint_key: &hint_key, received_unix_s: 0 };
 //! assert_eq!(index.admit(&arrival)?, Admission::Accepted);
 //! assert_eq!(index.admit(&arrival)?, Admission::Replay);
 //! # Ok::<(), hintdex_core::Error>(())
@@ -40,6 +41,7 @@ mod bits;
 mod bucket;
 mod bulk;
 mod coverage;
+mod device_range;
 mod error;
 mod estimate;
 mod fleet;
@@ -55,12 +57,15 @@ mod params;
 mod progress;
 mod provision;
 mod records;
+mod retire;
 mod roll;
 mod row_cache;
+mod slot_info;
 mod spans;
 mod states;
 mod stats;
 mod store;
+mod successors;
 mod threads;
 mod time;
 mod verify;
@@ -68,15 +73,17 @@ mod window;
 
 pub use admit::{Admission, Arrival, Reach, Request};
 pub use coverage::{SnapshotCoverage, SnapshotId};
+pub use device_range::{DeviceRange, KeyOrigin};
 pub use error::Error;
 pub use estimate::WindowEstimate;
-pub use fleet::{DeviceRange, KeyOrigin};
 pub use fleet_view::FleetView;
 pub use index::LiveIndex;
 pub use lookup::Candidates;
 pub use options::{Durability, Options};
 pub use params::{MAX_LOOKAHEAD, Params};
 pub use progress::Report;
+pub use retire::Retirement;
+pub use slot_info::{KeyStatus, SlotInfo};
 pub use stats::{Section, Stats};
 pub use threads::on_plain_thread;
 pub use time::{ClockMove, Span, Timing, TimingOptions};

@@ -14,8 +14,8 @@ use crate::fleet::Fleet;
 use crate::params::Params;
 use crate::records::{
     ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
-    SLOTS_FAMILY, STATES_FAMILY, SlotRow, SlotState, StateRecord, WINDOW_KEY_PREFIX, WindowRecord,
-    epoch_key, epoch_of_family, slot_of_key, window_family,
+    SLOTS_FAMILY, STATES_FAMILY, SlotRow, SlotRun, SlotState, StateRecord, WINDOW_KEY_PREFIX,
+    WindowRecord, epoch_key, epoch_of_family, slot_of_key, window_family,
 };
 use crate::states::StateTable;
 use crate::store::Store;
@@ -53,21 +53,20 @@ pub(crate) fn each_row(
 
 pub(crate) fn load_fleet(store: &Store) -> Result<Fleet, Error> {
     let bad = |why: String| Error::corrupted("a run of slots", why);
-    let (mut ranges, mut next) = (Vec::new(), 0u32);
+    let (mut extents, mut next) = (Vec::new(), 0u32);
     each_row(store, SLOTS_FAMILY, |key, value| {
-        let record = ExtentRecord::read_from_bytes(value).ok();
-        let range = record.and_then(|record| Some((record.range()?, record.provisioned_unix_s)));
-        let (range, at) = range.ok_or_else(|| bad("its record is not sound".into()))?;
         if slot_of_key(key) != Some(Slot(next)) {
             return Err(bad(format!("slot {next} does not follow the run before it")));
         }
-        next = next.saturating_add(range.count);
-        ranges.push((range, at.get()));
+        let run = ExtentRecord::read(Slot(next), value);
+        let run = run.ok_or_else(|| bad("its record is not sound".into()))?;
+        next = next.checked_add(run.len_slots()).ok_or_else(|| bad("it is too long".into()))?;
+        if let SlotRun::Keys(extent) = run {
+            extents.push(extent);
+        }
         Ok(())
     })?;
-    let mut fleet = Fleet::default();
-    fleet.add(ranges).map_err(|error| bad(error.to_string()))?;
-    Ok(fleet)
+    Fleet::of(extents, next).map_err(|error| bad(error.to_string()))
 }
 
 /// The states of all slots. A slot whose row is not sound is out of service. A row without a
@@ -80,15 +79,21 @@ pub(crate) fn load_states(
     notes: &mut Vec<String>,
 ) -> Result<StateTable, Error> {
     let states = StateTable::new();
-    if let Some(lean) = lean.filter(|_| !params.nonces.is_clocked()) {
-        let held = StateRecord::fresh(lean.horizon_nonces);
-        states.grow(lean.slots, SlotState { state: held, clock: None });
+    let lean_counters = lean.filter(|_| !params.nonces.is_clocked());
+    for extent in fleet.extents() {
+        let (slots, fresh) = (extent.slots(), SlotState::fresh(&params, extent.provisioned_unix_s));
+        let held = lean_counters.map_or(slots.start, |lean| slots.end.min(lean.slots));
+        if let Some(lean) = lean_counters.filter(|_| slots.start < held) {
+            let state = StateRecord::fresh(lean.horizon_nonces);
+            states.assign(slots.start..held, SlotState { state, ..fresh });
+        }
+        states.assign(slots.start.max(held)..slots.end, fresh);
     }
-    for (slots, provisioned_unix_s) in fleet.provisioned() {
-        states.grow(slots.end, SlotState::fresh(&params, provisioned_unix_s));
-    }
+    // The last slots may be free.
+    let end = fleet.slot_count();
+    states.assign(end..end, SlotState::fresh(&params, 0));
     each_row(store, STATES_FAMILY, |key, value| {
-        let slot = slot_of_key(key).filter(|slot| slot.0 < fleet.slot_count());
+        let slot = slot_of_key(key).filter(|slot| fleet.key(*slot).is_some());
         let shard = slot.and_then(|slot| states.shard(StateTable::shard_of(slot)));
         let Some((slot, mut shard)) = slot.zip(shard) else {
             notes.push(format!("the states have a row {key:02x?} without a slot; it is ignored"));

@@ -1,24 +1,22 @@
-//! Adding and retiring devices.
+//! Adding keys: of new devices, and later keys of devices that the fleet has.
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hintdex_wire::{DeviceId, HintCipher, NonceKind, Slot};
 use rocksdb::WriteBatch;
-use zerocopy::IntoBytes;
 
 use crate::Error;
 use crate::bulk::{LiveSlot, LiveSlots};
 use crate::coverage::{LeanRecord, SnapshotCoverage};
-use crate::fleet::{DeviceRange, Extent, Fleet};
+use crate::device_range::DeviceRange;
+use crate::fleet::{Extent, Fleet, NewKeys};
 use crate::fleet_view::FleetView;
 use crate::geometry::Geometry;
 use crate::index::LiveIndex;
 use crate::progress::Report;
 use crate::records::{
-    ADDED_KEY_PREFIX, ExtentRecord, META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, SlotState, epoch_key,
-    slot_key,
+    ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, SlotRow, SlotState, epoch_key, slot_key,
 };
 use crate::roll::WindowPlan;
 use crate::time::Span;
@@ -49,23 +47,9 @@ impl LiveIndex {
         ranges: &[DeviceRange],
         report: Option<Report<'_>>,
     ) -> Result<Range<Slot>, Error> {
-        let slots = self.provision_by(ranges, |fleet, batch| {
-            let mut plan = self.plan_for(fleet);
-            match plan.span {
-                Some(_) => self.open_window(&mut plan, batch, report, |_| Ok::<(), Error>(()))?,
-                None => self.roll_to(plan, batch, report)?,
-            }
-            Ok::<_, Error>(None)
-        })?;
-        // A build of the present window has dropped those of the past and the future. The
-        // devices are added even if such a window cannot be built: the next maintenance
-        // pass builds it, or reports why it cannot.
-        for span in self.missing_spans() {
-            if self.open_span(span, None).is_err() {
-                break;
-            }
-        }
-        Ok(slots)
+        let new = self.new_keys(ranges, 0)?;
+        let added = self.add_full(|fleet| appended(fleet, &new), report)?;
+        Ok(bounds(&added))
     }
 
     /// [`provision`](Self::provision) for a lean index: where many devices make the index
@@ -111,10 +95,94 @@ impl LiveIndex {
         report: Option<Report<'_>>,
         build: impl FnOnce(&FleetView<'_>, Option<&Span>) -> Result<SnapshotCoverage, E> + Send,
     ) -> Result<Range<Slot>, E> {
-        self.provision_by(ranges, |fleet, batch| {
+        let new = self.new_keys(ranges, 0)?;
+        let added = self.add_lean(|fleet| appended(fleet, &new), report, build)?;
+        Ok(bounds(&added))
+    }
+
+    /// Adds the next keys of devices that the fleet has, each of a generation above those of
+    /// its device. Returns the slots, which may have had other keys before.
+    ///
+    /// The first packet under the new key of a device retires its older keys, in one write with
+    /// the packet. With a grace, they stay valid for that long; at most 136 years. All keys
+    /// are added or none, even after a crash.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDevice`] for a device without an earlier key, [`Error::GenerationPassed`]
+    /// if a key is not newer than those of its device; else those of
+    /// [`provision`](Self::provision).
+    pub fn renew(
+        &self,
+        ranges: &[DeviceRange],
+        grace_s: u32,
+        report: Option<Report<'_>>,
+    ) -> Result<Vec<Range<Slot>>, Error> {
+        let new = self.new_keys(ranges, grace_s)?;
+        self.add_full(|fleet| renewed(fleet, &new), report)
+    }
+
+    /// [`renew`](Self::renew) for a lean index. See [`provision_lean`](Self::provision_lean).
+    ///
+    /// # Errors
+    /// Those of [`renew`](Self::renew) and of `build`, and [`Error::HorizonTooShort`].
+    pub fn renew_lean<E: From<Error> + Send>(
+        &self,
+        ranges: &[DeviceRange],
+        grace_s: u32,
+        report: Option<Report<'_>>,
+        build: impl FnOnce(&FleetView<'_>, Option<&Span>) -> Result<SnapshotCoverage, E> + Send,
+    ) -> Result<Vec<Range<Slot>>, E> {
+        let new = self.new_keys(ranges, grace_s)?;
+        self.add_lean(|fleet| renewed(fleet, &new), report, build)
+    }
+
+    fn new_keys(&self, ranges: &[DeviceRange], grace_s: u32) -> Result<Vec<NewKeys>, Error> {
+        if ranges.is_empty() {
+            return Err(Error::NoDevices);
+        }
+        let provisioned_unix_s = self.now_s();
+        let keys = |range: &DeviceRange| NewKeys { range: *range, provisioned_unix_s, grace_s };
+        Ok(ranges.iter().map(keys).collect())
+    }
+
+    /// Adds keys to an index whose windows are full.
+    fn add_full(
+        &self,
+        change: impl FnOnce(&Fleet) -> Result<Fleet, Error> + Send,
+        report: Option<Report<'_>>,
+    ) -> Result<Vec<Range<Slot>>, Error> {
+        let slots = self.add_by(change, |growth, batch| {
+            let mut plan = self.plan_for(&growth.fleet);
+            match plan.span {
+                Some(_) => self.open_window(&mut plan, batch, report, |_| Ok::<(), Error>(()))?,
+                None => self.roll_to(plan, batch, report)?,
+            }
+            Ok::<_, Error>(None)
+        })?;
+        // A build of the present window has dropped those of the past and the future. The
+        // keys are added even if such a window cannot be built: the next maintenance
+        // pass builds it, or reports why it cannot.
+        for span in self.missing_spans() {
+            if self.open_span(span, None).is_err() {
+                break;
+            }
+        }
+        Ok(slots)
+    }
+
+    /// Adds keys to an index whose windows are lean.
+    fn add_lean<E: From<Error> + Send>(
+        &self,
+        change: impl FnOnce(&Fleet) -> Result<Fleet, Error> + Send,
+        report: Option<Report<'_>>,
+        build: impl FnOnce(&FleetView<'_>, Option<&Span>) -> Result<SnapshotCoverage, E> + Send,
+    ) -> Result<Vec<Range<Slot>>, E> {
+        self.add_by(change, |growth, batch| {
+            let fleet = &growth.fleet;
             let mut plan = self.plan_for(fleet);
             self.open_window(&mut plan, batch, report, |plan| {
-                let coverage = build(&self.view_of(fleet.clone()), plan.span.as_ref())?;
+                let view = self.view_of(fleet.clone(), growth.new.clone());
+                let coverage = build(&view, plan.span.as_ref())?;
                 if plan.span.is_some() {
                     plan.lean = Some(LeanRecord::of_span(coverage.snapshot, fleet.slot_count()));
                 } else {
@@ -128,49 +196,46 @@ impl LiveIndex {
         })
     }
 
-    /// Adds devices. `rebuild` builds and declares a window of the grown fleet, in one batch
-    /// with the rows of its slots, and returns what the window leaves to a snapshot.
-    fn provision_by<E: From<Error> + Send>(
+    /// Adds keys by a `change` of the fleet. `rebuild` builds and declares a window of the
+    /// changed fleet, in one batch with the rows of its slots, and returns what the window
+    /// leaves to a snapshot.
+    fn add_by<E: From<Error> + Send>(
         &self,
-        ranges: &[DeviceRange],
-        rebuild: impl FnOnce(&Arc<Fleet>, WriteBatch) -> Result<Option<SnapshotCoverage>, E> + Send,
-    ) -> Result<Range<Slot>, E> {
+        change: impl FnOnce(&Fleet) -> Result<Fleet, Error> + Send,
+        rebuild: impl FnOnce(&Growth, WriteBatch) -> Result<Option<SnapshotCoverage>, E> + Send,
+    ) -> Result<Vec<Range<Slot>>, E> {
         self.maintain(|| {
-            let mut fleet = self.fleet().as_ref().clone();
-            let first = fleet.slot_count();
-            if ranges.is_empty() {
-                return Err(Error::NoDevices.into());
-            }
-            let now_s = self.now_s();
-            let extents = fleet.add(ranges.iter().map(|range| (*range, now_s)))?;
-            let batch = self.extent_rows(extents)?;
-            let slots = Slot(first)..Slot(fleet.slot_count());
-            let fleet = Arc::new(fleet);
-            let coverage = if self.makes_roll(&fleet, first) {
-                rebuild(&fleet, batch)?
+            let before = self.fleet();
+            let growth = Growth::between(&before, change(&before)?);
+            let fresh = SlotState::fresh(&self.params, self.now_s());
+            let batch = self.rows_of(&before, &growth, fresh)?;
+            let coverage = if self.makes_roll(&growth) {
+                rebuild(&growth, batch)?
             } else {
-                self.add_to_windows(&fleet, first..slots.end.0, batch)?;
+                self.add_to_windows(&growth, batch)?;
                 None
             };
-            self.states.grow(slots.end.0, SlotState::fresh(&self.params, now_s));
             let last = self.params.max_nonce();
-            if let Some(coverage) = &coverage {
-                for slot in (first..slots.end.0).map(Slot) {
-                    let end = coverage.end_of(slot);
+            for slots in &growth.new {
+                self.states.assign(slots.start.0..slots.end.0, fresh);
+                for slot in (slots.start.0..slots.end.0).map(Slot) {
+                    let end = coverage.as_ref().map_or(0, |coverage| coverage.end_of(slot));
                     self.states.update(slot, |row| row.known.state.reach(end, last));
                 }
             }
-            self.set_fleet(fleet);
-            Ok(slots)
+            self.successors.find(&self.states, &growth.fleet, &growth.new);
+            self.set_fleet(growth.fleet);
+            Ok(growth.new)
         })
     }
 
-    /// Whether the devices of `fleet` from the slot `first` on are so many that the index
-    /// rolls, or whether the present windows cannot take them.
-    fn makes_roll(&self, fleet: &Fleet, first: u32) -> bool {
-        let new = u64::from(fleet.slot_count() - first);
-        let grows_much = new.saturating_mul(MIN_GROWTH_TO_ROLL) > u64::from(fleet.slot_count());
-        new * self.hints_per_slot() > MAX_ADDED_HINTS || grows_much || self.would_be_overfull(fleet)
+    /// Whether the new keys are so many that the index rolls, or whether the present windows
+    /// cannot take them.
+    fn makes_roll(&self, growth: &Growth) -> bool {
+        let (new, slots) = (growth.new_count(), u64::from(growth.fleet.slot_count()));
+        let grows_much = new.saturating_mul(MIN_GROWTH_TO_ROLL) > slots;
+        let adds_much = new.saturating_mul(self.hints_per_slot()) > MAX_ADDED_HINTS;
+        adds_much || grows_much || self.would_be_overfull(&growth.fleet)
     }
 
     /// The plan of the window of a grown fleet: with clocked nonces the present one, and
@@ -212,34 +277,39 @@ impl LiveIndex {
         }
     }
 
-    fn extent_rows(&self, extents: &[Extent]) -> Result<WriteBatch, Error> {
-        let slots = self.store.family(SLOTS_FAMILY)?;
+    /// The rows of a fleet that grows: those of its runs of slots, and the states of new keys in
+    /// slots that had other keys.
+    fn rows_of(
+        &self,
+        before: &Fleet,
+        growth: &Growth,
+        fresh: SlotState,
+    ) -> Result<WriteBatch, Error> {
         let mut batch = WriteBatch::default();
-        for extent in extents {
-            batch.put_cf(
-                &slots,
-                slot_key(extent.first_slot),
-                ExtentRecord::from(extent).as_bytes(),
-            );
+        self.put_runs(&mut batch, before, &growth.fleet)?;
+        let states = self.store.family(STATES_FAMILY)?;
+        let row = SlotRow::of(fresh).write(&self.params);
+        let row = row.map_err(|why| Error::unsound("a device state", why))?;
+        for slots in &growth.new {
+            // A slot without a row may be one that the snapshot of the present window holds.
+            let reused = slots.start.0..slots.end.0.min(before.slot_count());
+            reused.for_each(|slot| batch.put_cf(&states, slot_key(Slot(slot)), &row));
         }
         Ok(batch)
     }
 
-    /// Adds the first hints of new slots to every window, in one batch with the slots' rows.
-    fn add_to_windows(
-        &self,
-        fleet: &Arc<Fleet>,
-        slots: Range<u32>,
-        mut batch: WriteBatch,
-    ) -> Result<(), Error> {
+    /// Adds the first hints of new keys to every window, in one batch with the slots' rows.
+    fn add_to_windows(&self, growth: &Growth, mut batch: WriteBatch) -> Result<(), Error> {
+        let fleet = &growth.fleet;
         if self.params.nonces.is_clocked() {
-            self.note_slots(&mut batch, slots.end)?;
+            self.note_slots(&mut batch, fleet.slot_count())?;
         }
         let windows = self.windows.read();
         let mut all = Vec::new();
         for window in windows.declared.iter() {
             let mut added: Vec<Added> = Vec::new();
-            let live = self.live_in(fleet, window.span.clone()).live(slots.clone());
+            let states = self.live_in(fleet, window.span.clone());
+            let live = growth.new.iter().flat_map(|new| states.live(new.start.0..new.end.0));
             for LiveSlot { slot, key, nonces } in live {
                 let hint_key = self.keys.hint_key(key).ok_or(Error::NoSuchKey(key))?;
                 let cipher = HintCipher::new(self.params.scheme, &hint_key);
@@ -256,37 +326,55 @@ impl LiveIndex {
         all.iter().for_each(|(window, additions)| additions.merge_into_cache(window));
         Ok(())
     }
+}
 
-    /// Retires every key of `device`: its packets are not accepted from now on, also after a
-    /// restart. Its id cannot be provisioned again with the same generation.
-    ///
-    /// Its hints stay in the current window until the next roll, and name a slot that admits
-    /// nothing. Returns the slots, so that the caller can drop their keys.
-    ///
-    /// # Errors
-    /// [`Error::UnknownDevice`], or those of the store.
-    pub fn retire(&self, device: DeviceId) -> Result<Vec<Slot>, Error> {
-        self.maintain(|| {
-            let slots = self.slots(device);
-            if slots.is_empty() {
-                return Err(Error::UnknownDevice(device));
-            }
-            let states = self.store.family(STATES_FAMILY)?;
-            // All keys of the device or none. They are retired in memory first, so that
-            // admission leaves their rows alone meanwhile.
-            let mut batch = WriteBatch::default();
-            for slot in slots.iter().filter(|slot| !self.is_retired(**slot)) {
-                let row = self.states.update(*slot, |row| {
-                    row.known.state.retire();
-                    row.write(&self.params)
-                });
-                let row = row.ok_or(Error::UnknownSlot(*slot))?;
-                let row = row.map_err(|why| Error::unsound("a device state", why))?;
-                batch.put_cf(&states, slot_key(*slot), row);
-                self.retired_slots.fetch_add(1, Ordering::Relaxed);
-            }
-            self.store.write_synced(batch)?;
-            Ok(slots)
-        })
+/// A fleet with new keys.
+struct Growth {
+    fleet: Arc<Fleet>,
+    /// The slots of the new keys, in order.
+    new: Vec<Range<Slot>>,
+}
+
+impl Growth {
+    /// What `after` has more than `before`, whose extents it has all.
+    fn between(before: &Fleet, after: Fleet) -> Self {
+        let mut known = before.extents().iter().peekable();
+        let is_new = |extent: &&Extent| known.next_if_eq(extent).is_none();
+        let slots = |extent: &Extent| extent.first_slot..Slot(extent.end_slot());
+        let new = after.extents().iter().filter(is_new).map(slots).collect();
+        Self { fleet: Arc::new(after), new }
     }
+
+    fn new_count(&self) -> u64 {
+        self.new.iter().map(|slots| u64::from(slots.end.0 - slots.start.0)).sum()
+    }
+}
+
+/// `fleet` with keys of devices that have no later key.
+fn appended(fleet: &Fleet, new: &[NewKeys]) -> Result<Fleet, Error> {
+    match new.iter().find_map(|keys| fleet.newer_than(&keys.range)) {
+        Some((first, last)) => Err(Error::AlreadyProvisioned { first, last }),
+        None => fleet.with_appended(new),
+    }
+}
+
+/// `fleet` with new keys of devices that it has.
+fn renewed(fleet: &Fleet, new: &[NewKeys]) -> Result<Fleet, Error> {
+    for NewKeys { range, .. } in new {
+        for device in (range.first.0..=range.last().0).map(DeviceId) {
+            let newest = fleet.slots(device).last().and_then(|slot| fleet.key(*slot));
+            let newest = newest.ok_or(Error::UnknownDevice(device))?;
+            if newest.generation >= range.generation {
+                let (given, newest) = (range.generation, newest.generation);
+                return Err(Error::GenerationPassed { device, given, newest });
+            }
+        }
+    }
+    fleet.with_renewed(new)
+}
+
+/// The range from the first slot to the last.
+fn bounds(slots: &[Range<Slot>]) -> Range<Slot> {
+    let first = slots.first().map_or(Slot(0), |slots| slots.start);
+    first..slots.last().map_or(first, |slots| slots.end)
 }

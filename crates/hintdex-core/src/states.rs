@@ -36,6 +36,8 @@ pub(crate) struct Shard {
     rare: HashMap<usize, RareFields>,
     /// By place, the late windows of the slots that have one.
     late: HashMap<usize, ReplayWindow>,
+    /// By place, the times at which slots retire, in seconds since 1970.
+    ends: HashMap<usize, u64>,
 }
 
 /// The fields that few slots have.
@@ -50,8 +52,10 @@ struct RareFields {
 pub(crate) struct Totals {
     /// All slots.
     pub(crate) slots: u64,
-    /// Retired slots.
+    /// Retired slots, free ones included.
     pub(crate) retired: u64,
+    /// Free slots.
+    pub(crate) free: u64,
     /// Slots whose stored state is not sound, or whose key is missing.
     pub(crate) out_of_service: u64,
     /// Live hints of all other slots, as their states count them.
@@ -81,6 +85,29 @@ impl StateTable {
                 shard.clocks.reserve_exact(more);
                 shard.clocks.resize(len, clock);
             }
+        }
+    }
+
+    /// Gives the slots below `slots.end` of a new run the state `fresh`: they were free, or the
+    /// table ends before them.
+    pub(crate) fn assign(&self, slots: Range<u32>, fresh: SlotState) {
+        self.grow(slots.start, SlotState { state: StateRecord::free(), ..fresh });
+        self.grow(slots.end, fresh);
+        for slot in slots.map(Slot) {
+            if let Some(mut shard) = self.shard(Self::shard_of(slot))
+                && shard.get(Self::place_of(slot)).is_some_and(|known| known.state.is_free())
+            {
+                shard.set_row(Self::place_of(slot), SlotRow::of(fresh));
+            }
+        }
+    }
+
+    /// Takes the keys of retired slots away.
+    pub(crate) fn free(&self, slots: &[Slot]) {
+        for slot in slots {
+            self.update(*slot, |row| {
+                *row = SlotRow::of(SlotState { state: StateRecord::free(), ..row.known });
+            });
         }
     }
 
@@ -161,6 +188,18 @@ impl StateTable {
         copies.into_iter().map_while(|copy| copy).collect()
     }
 
+    /// The slots that were to retire before this time, in order of shards.
+    pub(crate) fn ended(&self, now_s: u64) -> Vec<Slot> {
+        let mut ended = Vec::new();
+        for (shard, number) in self.shards.iter().zip(0..) {
+            let shard = lock(shard);
+            let places = shard.ends.iter().filter(|(_, end_unix_s)| **end_unix_s <= now_s);
+            let slot = |place: usize| Some(Slot(u32::try_from(place).ok()? * SHARDS + number));
+            ended.extend(places.filter_map(|(place, _)| slot(*place)));
+        }
+        ended
+    }
+
     /// Sums over all slots. Walks over the table.
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
@@ -170,6 +209,7 @@ impl StateTable {
             for state in &shard.states {
                 if state.is_retired() {
                     totals.retired += 1;
+                    totals.free += u64::from(state.is_free());
                 } else if state.is_out_of_service() {
                     totals.out_of_service += 1;
                 } else {
@@ -187,6 +227,7 @@ impl StateTable {
             shard.states.capacity() * size_of::<StateRecord>()
                 + shard.clocks.capacity() * size_of::<ClockRecord>()
                 + shard.late.capacity() * size_of::<(usize, ReplayWindow)>()
+                + shard.ends.capacity() * size_of::<(usize, u64)>()
         };
         self.shards.iter().map(of_shard).sum()
     }
@@ -199,9 +240,9 @@ impl Shard {
         Some(SlotState { state, clock: self.clocks.get(place).copied() })
     }
 
-    /// Whether there is a slot at `place`.
-    pub(crate) const fn has(&self, place: usize) -> bool {
-        place < self.states.len()
+    /// The time at which the slot at `place` retires, in seconds since 1970.
+    pub(crate) fn end_unix_s(&self, place: usize) -> Option<u64> {
+        self.ends.get(&place).copied()
     }
 
     /// A copy of the whole row of the slot at `place`.
@@ -211,6 +252,7 @@ impl Shard {
             (row.past, row.pending) = (past.clone(), pending.clone());
         }
         row.late = self.late.get(&place).copied();
+        row.end_unix_s = self.ends.get(&place).copied();
         Some(row)
     }
 
@@ -229,7 +271,7 @@ impl Shard {
 
     /// Sets the whole row of the slot at `place`; does nothing if there is no such slot.
     pub(crate) fn set_row(&mut self, place: usize, row: SlotRow) {
-        let SlotRow { known, past, late, pending } = row;
+        let SlotRow { known, past, late, pending, end_unix_s } = row;
         let Some(state) = self.states.get_mut(place) else { return };
         *state = known.state;
         if let Some((at, clock)) = self.clocks.get_mut(place).zip(known.clock) {
@@ -243,6 +285,10 @@ impl Shard {
         match late {
             None => self.late.remove(&place),
             Some(late) => self.late.insert(place, late),
+        };
+        match end_unix_s {
+            None => self.ends.remove(&place),
+            Some(end_unix_s) => self.ends.insert(place, end_unix_s),
         };
     }
 }

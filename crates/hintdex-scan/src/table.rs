@@ -134,6 +134,18 @@ impl KeyTable {
         self.kernel.encrypt(self.keys.blocks(), points, hints);
     }
 
+    /// Stores `key` as the key of `slot`, which later searches find again. The key before is
+    /// overwritten. Does nothing past the end.
+    pub fn assign(&mut self, slot: Slot, key: &HintKey) {
+        if let Some(place) = self.keys.blocks_mut().get_mut(slot.index()) {
+            *place = *key.expose();
+            self.kernel.store(std::slice::from_mut(place));
+        }
+        if let Some(word) = self.retired.get_mut(slot.index() / 64) {
+            *word &= !(1 << (slot.index() % 64));
+        }
+    }
+
     /// Removes `slot` from every later search and zeroizes its key.
     pub fn retire(&mut self, slot: Slot) {
         self.entomb(slot);
@@ -237,6 +249,13 @@ mod tests {
                 }
                 assert_eq!(table.blocks(), expected, "the key that is needed stays");
                 assert_eq!(table.tombstones(), [Slot(65)]);
+                let key = HintKey::from_bytes([99; 16]);
+                for slot in [65, 68, 70] {
+                    table.assign(Slot(slot), &key);
+                }
+                assert_eq!(table.key(Slot(68)).map(|key| *key.expose()), Some([99; 16]));
+                assert_eq!(table.blocks()[65], table.blocks()[68]);
+                assert!(table.tombstones().is_empty() && table.len() == 70, "past the end");
             }
         }
     }

@@ -248,14 +248,14 @@ impl Station {
         for (attempt, received_unix_s) in attempts.iter().zip(times) {
             let received_unix_s = *received_unix_s;
             if let Outcome::Authentic(authentic) = &attempt.outcome {
-                let Resolved { slot, nonce, source, .. } = authentic.resolved;
+                let Resolved { slot, key, nonce, source } = authentic.resolved;
                 let hint_key = &authentic.hint_key;
-                arrivals.push(Arrival { slot, nonce, hint_key, received_unix_s });
+                arrivals.push(Arrival { slot, key, nonce, hint_key, received_unix_s });
                 requests.push(self.reach_of(source).map_or(Request::Admit, Request::AdmitWithin));
             } else if self.is_probed(attempt) {
-                for Resolved { slot, nonce, source, .. } in attempt.tried() {
-                    let (slot, nonce, hint_key) = (*slot, *nonce, &no_key);
-                    arrivals.push(Arrival { slot, nonce, hint_key, received_unix_s });
+                for Resolved { slot, key, nonce, source } in attempt.tried() {
+                    let (slot, key, nonce, hint_key) = (*slot, *key, *nonce, &no_key);
+                    arrivals.push(Arrival { slot, key, nonce, hint_key, received_unix_s });
                     requests.extend(self.reach_of(*source).map(Request::Probe));
                 }
             }

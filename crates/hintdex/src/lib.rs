@@ -39,6 +39,7 @@
 
 mod attempt;
 mod decode;
+mod devices;
 mod error;
 mod folder;
 mod keys;
@@ -47,7 +48,6 @@ mod maintenance;
 mod open_packets;
 mod opening;
 mod options;
-mod provision;
 mod received;
 mod resolve;
 mod resolved;
@@ -65,7 +65,7 @@ mod verify;
 pub use error::Error;
 /// The errors of the index, which [`Error::Index`] carries. See the example of [`KeyImport`].
 pub use hintdex_core::Error as IndexError;
-pub use hintdex_core::{ClockMove, KeyOrigin, Span, Timing, TimingOptions};
+pub use hintdex_core::{ClockMove, KeyOrigin, KeyStatus, SlotInfo, Span, Timing, TimingOptions};
 /// See the [example of the crate](crate).
 pub use hintdex_core::{DeviceRange, Params};
 /// See the example of [`Station::stats`].

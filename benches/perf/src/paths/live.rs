@@ -110,8 +110,9 @@ fn admit() -> Result<u64, Failure> {
     let Fleet { index, keys, _folder, .. } = &fleet()?;
     Ok(counted(&mut || {
         keys.iter().zip(0..).fold(0, |hash, (hint_key, slot)| {
-            let admission =
-                index.admit(&Arrival { slot: Slot(slot), nonce: 0, hint_key, received_unix_s: 0 });
+            let (slot, key) = (Slot(slot), KeyId::first(DeviceId(slot)));
+            let arrival = Arrival { slot, key, nonce: 0, hint_key, received_unix_s: 0 };
+            let admission = index.admit(&arrival);
             fold(hash, u64::from(admission.is_ok()))
         })
     }))

@@ -61,6 +61,7 @@ pub(super) fn judge_counter(
     place: usize,
     mut state: StateRecord,
     nonce: Nonce,
+    received_s: u64,
 ) -> Result<Judgement, Unsound> {
     let mut window = state.window();
     match window.admit(nonce) {
@@ -70,6 +71,7 @@ pub(super) fn judge_counter(
     }
     let live_end = state.live_end(params, window.next().saturating_sub(1));
     let new_nonces = advance_counter(params, &mut state, &window, live_end);
+    state.set_heard(received_s);
     state.check(params.max_nonce())?;
     shard.set_state(place, state);
     Ok(Judgement { admission: Admission::Accepted, changed: true, new_nonces, off_step: None })
@@ -129,7 +131,7 @@ pub(super) fn judge_clocked(
     let (params, kind) = (&index.params, index.params.nonces);
     let now_s = index.station_time_s(arrival.received_unix_s);
     let waited = (row.pending.len(), row.pending.last().copied());
-    let SlotRow { known, past, late, pending } = &mut row;
+    let SlotRow { known, past, late, pending, .. } = &mut row;
     let Some(record) = &mut known.clock else { return Err("it lacks a clock") };
     let mut window = known.state.window();
     let mut clock = record.clock();

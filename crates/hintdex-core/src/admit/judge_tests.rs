@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use hintdex_wire::{HintKey, HintScheme, MasterKey, Nonce, NonceKind, ReplayWindow, Slot, StepLen};
+use hintdex_wire::{
+    DeviceId, HintKey, HintScheme, KeyId, MasterKey, Nonce, NonceKind, ReplayWindow, Slot, StepLen,
+};
 use tempfile::TempDir;
 
 use super::judge::{is_within, judge_clocked, judge_counter};
@@ -43,7 +45,7 @@ fn shard(table: &StateTable) -> ShardGuard<'_> {
 }
 
 fn arrival(key: &HintKey, nonce: Nonce, received_unix_s: u64) -> Arrival<'_> {
-    Arrival { slot: Slot(0), nonce, hint_key: key, received_unix_s }
+    Arrival { slot: Slot(0), key: KeyId::first(DeviceId(0)), nonce, hint_key: key, received_unix_s }
 }
 
 #[test]
@@ -53,7 +55,7 @@ fn a_counter_moves_its_slot_on_and_adds_the_hints_that_follow() {
     let mut shard = shard(&table);
     let mut judge = |nonce| {
         let before = shard.get(0).expect("slot 0").state;
-        let taken = judge_counter(&params, &mut shard, 0, before, nonce).expect("a sound state");
+        let taken = judge_counter(&params, &mut shard, 0, before, nonce, 0).expect("a sound state");
         let after = shard.get(0).expect("slot 0").state;
         assert_eq!(taken.changed, taken.admission == Admission::Accepted);
         assert_eq!(after != before, taken.changed);
@@ -80,7 +82,7 @@ fn a_nonce_past_the_last_one_leaves_its_slot_as_it_was() {
     let table = table(&params);
     let mut shard = shard(&table);
     let before = shard.get(0).expect("slot 0").state;
-    assert!(judge_counter(&params, &mut shard, 0, before, LAST + 1).is_err());
+    assert!(judge_counter(&params, &mut shard, 0, before, LAST + 1, 0).is_err());
     assert_eq!(shard.get(0).map(|known| known.state), Some(before));
 }
 

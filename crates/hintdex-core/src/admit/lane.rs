@@ -1,6 +1,8 @@
 //! One lane of a batch: the arrivals of some shards, judged in order and written in one batch.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hintdex_wire::{HintCipher, Nonce, NonceKind, Slot};
 use rocksdb::WriteBatch;
@@ -8,9 +10,12 @@ use rocksdb::WriteBatch;
 use super::judge::{is_within, judge_clocked, judge_counter};
 use super::request::{Admission, Arrival, Request};
 use crate::Error;
+use crate::fleet::Fleet;
 use crate::index::LiveIndex;
-use crate::records::{ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, Unsound, epoch_key, slot_key};
-use crate::states::{ShardGuard, StateTable};
+use crate::records::{
+    ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, SlotRow, Unsound, epoch_key, slot_key,
+};
+use crate::states::{Shard, ShardGuard, StateTable};
 use crate::store::Family;
 use crate::time::{Span, Timing, nonces_of, units_in};
 use crate::window::{Added, Additions, WindowsReadGuard};
@@ -22,6 +27,13 @@ pub(super) struct Lane<'a> {
     timing: Timing,
     families: Families<'a>,
     shards: Vec<Option<ShardGuard<'a>>>,
+    /// The fleet, read after the shards were locked: a slot gets another key only while its
+    /// shard is not locked.
+    fleet: Arc<Fleet>,
+    /// The slots of the lane whose first packet retires older keys, in order.
+    successors: &'a [Slot],
+    /// Slots that the lane has heard for the first time.
+    succeeded: Vec<Slot>,
     /// Slots with a new state, once for each change.
     changed: Vec<Slot>,
     /// Slots whose new state would not be sound, each with the reason.
@@ -42,6 +54,7 @@ impl<'a> Lane<'a> {
         index: &'a LiveIndex,
         windows: &'a WindowsReadGuard<'a>,
         shards: Vec<Option<ShardGuard<'a>>>,
+        successors: &'a [Slot],
     ) -> Result<Self, Error> {
         let families = Families {
             meta: index.store.family(META_FAMILY)?,
@@ -53,6 +66,9 @@ impl<'a> Lane<'a> {
             timing: index.timing(),
             families,
             shards,
+            fleet: index.fleet(),
+            successors,
+            succeeded: Vec::new(),
             changed: Vec::new(),
             unsound: Vec::new(),
             added: vec![Vec::new(); windows.declared.len()],
@@ -70,7 +86,12 @@ impl<'a> Lane<'a> {
         let shard = self.shards.get_mut(StateTable::shard_of(slot) as usize);
         let shard = shard.and_then(Option::as_mut).ok_or(Error::UnknownSlot(slot))?;
         let known = shard.get(place).ok_or(Error::UnknownSlot(slot))?;
-        if known.state.is_retired() {
+        if known.state.is_retired() || self.fleet.key(slot) != Some(arrival.key) {
+            return Ok(Admission::Retired);
+        }
+        let received_s = self.index.station_time_s(arrival.received_unix_s);
+        if known.state.ends() && shard.end_unix_s(place).is_some_and(|end_s| end_s <= received_s) {
+            self.retire_ended(slot)?;
             return Ok(Admission::Retired);
         }
         if known.state.is_out_of_service() {
@@ -85,7 +106,10 @@ impl<'a> Lane<'a> {
             }
         }
         let judged = match known.clock {
-            None => judge_counter(&self.index.params, shard, place, known.state, arrival.nonce),
+            None => {
+                let state = known.state;
+                judge_counter(&self.index.params, shard, place, state, arrival.nonce, received_s)
+            }
             Some(_) => {
                 let row = shard.row(place).ok_or(Error::UnknownSlot(slot))?;
                 judge_clocked(self.index, &self.timing, shard, place, row, arrival)
@@ -103,6 +127,10 @@ impl<'a> Lane<'a> {
         if judgement.changed {
             self.changed.push(slot);
         }
+        let is_first = known.state.next_nonce() == 0 && judgement.admission == Admission::Accepted;
+        if is_first && self.successors.binary_search(&slot).is_ok() {
+            self.succeed(slot, received_s)?;
+        }
         if !judgement.new_nonces.is_empty() {
             self.add_new_nonces(arrival, judgement.new_nonces);
         }
@@ -110,6 +138,50 @@ impl<'a> Lane<'a> {
             self.add_off_step(arrival, offsets_s);
         }
         Ok(judgement.admission)
+    }
+
+    /// Retires a slot whose time has come.
+    fn retire_ended(&mut self, slot: Slot) -> Result<(), Error> {
+        self.change_row(slot, |row| row.retire(false))?;
+        self.index.retired_slots.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Retires the older keys of the device of `slot`, whose first packet was received now: at
+    /// once, or after the grace of the new key.
+    fn succeed(&mut self, slot: Slot, received_s: u64) -> Result<(), Error> {
+        let Some(extent) = self.fleet.extent_of(slot) else { return Ok(()) };
+        let (grace_s, key) = (extent.grace_s, extent.key(slot));
+        let peers = key.map(|key| self.fleet.slots(key.device)).unwrap_or_default();
+        for older in peers.into_iter().take_while(|peer| *peer != slot) {
+            let known = self.shard_of(older)?.get(StateTable::place_of(older));
+            if known.is_none_or(|known| known.state.is_retired()) {
+                continue;
+            }
+            let is_out_of_service = known.is_some_and(|known| known.state.is_out_of_service());
+            if grace_s == 0 || is_out_of_service {
+                self.retire_ended(older)?;
+            } else {
+                let end_s = received_s.saturating_add(grace_s.into());
+                self.change_row(older, |row| row.end_at(end_s))?;
+            }
+        }
+        self.succeeded.push(slot);
+        Ok(())
+    }
+
+    fn change_row(&mut self, slot: Slot, change: impl FnOnce(&mut SlotRow)) -> Result<(), Error> {
+        let (shard, place) = (self.shard_of(slot)?, StateTable::place_of(slot));
+        let mut row = shard.row(place).ok_or(Error::UnknownSlot(slot))?;
+        change(&mut row);
+        shard.set_row(place, row);
+        self.changed.push(slot);
+        Ok(())
+    }
+
+    fn shard_of(&mut self, slot: Slot) -> Result<&mut Shard, Error> {
+        let shard = self.shards.get_mut(StateTable::shard_of(slot) as usize);
+        shard.and_then(Option::as_deref_mut).ok_or(Error::UnknownSlot(slot))
     }
 
     /// Adds the hints of a counter's new nonces to the window that covers them. If no window
@@ -178,10 +250,11 @@ impl<'a> Lane<'a> {
             self.store()?;
         }
         for (slot, why) in std::mem::take(&mut self.unsound) {
-            let shard = self.shards.get_mut(StateTable::shard_of(slot) as usize);
-            let shard = shard.and_then(Option::as_mut).ok_or(Error::UnknownSlot(slot))?;
-            self.index.states.put_out_of_service(shard, slot, why);
+            let states = &self.index.states;
+            states.put_out_of_service(self.shard_of(slot)?, slot, why);
         }
+        // They stay among the successors if the write has failed; the index is poisoned then.
+        self.succeeded.iter().for_each(|slot| self.index.successors.remove(*slot));
         Ok(())
     }
 

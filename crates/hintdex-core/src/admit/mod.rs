@@ -6,6 +6,7 @@ mod request;
 
 use std::sync::PoisonError;
 
+use hintdex_wire::Slot;
 use rayon::prelude::*;
 
 use crate::Error;
@@ -57,18 +58,20 @@ impl LiveIndex {
         self.check_known(arrivals)?;
         let threads = rayon::current_num_threads().min(SHARDS as usize);
         let lanes = (arrivals.len() / ARRIVALS_PER_LANE).clamp(1, threads);
+        // Such an arrival changes slots of other shards, so one lane has them all.
+        let successors = self.successors.among(arrivals.iter().map(|arrival| arrival.slot));
         let mut admissions = vec![Admission::Accepted; arrivals.len()];
-        if lanes == 1 {
+        if lanes == 1 || !successors.is_empty() {
             store_admissions(
                 &mut admissions,
-                self.admit_lane(arrivals.iter().enumerate(), requests)?,
+                self.admit_lane(arrivals.iter().enumerate(), requests, &successors)?,
             );
         } else {
             let of_lane = |lane| {
                 let mine = move |(_, arrival): &(usize, &Arrival<'_>)| {
                     StateTable::shard_of(arrival.slot) as usize % lanes == lane
                 };
-                self.admit_lane(arrivals.iter().enumerate().filter(mine), requests)
+                self.admit_lane(arrivals.iter().enumerate().filter(mine), requests, &[])
             };
             let done: Vec<_> = (0..lanes).into_par_iter().map(of_lane).collect::<Result<_, _>>()?;
             done.into_iter().for_each(|lane| store_admissions(&mut admissions, lane));
@@ -93,18 +96,20 @@ impl LiveIndex {
 
     /// Admits the arrivals of one lane in order and writes them as one batch.
     ///
-    /// The lane's shards stay locked until the batch is in the log.
+    /// The lane's shards stay locked until the batch is in the log: those of the arrivals, and
+    /// those of the older keys of `successors`.
     fn admit_lane<'a>(
         &self,
         arrivals: impl Iterator<Item = (usize, &'a Arrival<'a>)> + Clone,
         requests: &[Request],
+        successors: &[Slot],
     ) -> Result<Vec<(usize, Admission)>, Error> {
-        let wanted = arrivals
-            .clone()
-            .fold(0u64, |set, (_, arrival)| set | 1 << StateTable::shard_of(arrival.slot));
+        let shard_bit = |set: u64, slot: Slot| set | 1 << StateTable::shard_of(slot);
+        let wanted = arrivals.clone().map(|(_, arrival)| arrival.slot).fold(0, shard_bit);
+        let wanted = self.older_slots(successors).fold(wanted, shard_bit);
         let windows = self.windows.read();
         let shards = self.lock_shards(wanted);
-        let mut lane = Lane::new(self, &windows, shards)?;
+        let mut lane = Lane::new(self, &windows, shards, successors)?;
         let admissions = arrivals
             .map(|(position, arrival)| {
                 let request = requests.get(position).copied().unwrap_or(Request::Admit);
@@ -113,6 +118,16 @@ impl LiveIndex {
             .collect::<Result<_, _>>()?;
         lane.write()?;
         Ok(admissions)
+    }
+
+    /// The slots of older keys of the devices of `successors`.
+    fn older_slots(&self, successors: &[Slot]) -> impl Iterator<Item = Slot> {
+        let fleet = (!successors.is_empty()).then(|| self.fleet());
+        let peers = move |slot: &Slot| {
+            let fleet = fleet.as_ref()?;
+            Some(fleet.slots(fleet.key(*slot)?.device))
+        };
+        successors.iter().filter_map(peers).flatten()
     }
 
     /// Takes the clock moves since the last call.

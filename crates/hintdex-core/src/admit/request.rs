@@ -1,6 +1,6 @@
 //! The input and the result of an admission.
 
-use hintdex_wire::{HintKey, Nonce, Slot};
+use hintdex_wire::{HintKey, KeyId, Nonce, Slot};
 
 /// A packet whose tag has verified, for admission.
 ///
@@ -9,11 +9,14 @@ use hintdex_wire::{HintKey, Nonce, Slot};
 pub struct Arrival<'a> {
     /// The slot whose packet it is.
     pub slot: Slot,
+    /// The key that has opened the packet. The arrival is [`Retired`](Admission::Retired) if
+    /// the slot has another key now.
+    pub key: KeyId,
     /// The packet's nonce.
     pub nonce: Nonce,
     /// The slot's hint key, for the coming hints.
     pub hint_key: &'a HintKey,
-    /// The time of reception, in seconds since 1970; ignored for counters.
+    /// The time of reception, in seconds since 1970.
     pub received_unix_s: u64,
 }
 
@@ -49,10 +52,13 @@ pub struct Reach {
 /// # let params = hintdex_core::Params::counters(HintScheme::Aes128, 16);
 /// # let index = LiveIndex::create(&path, keys.clone(), params, &Options::default())?;
 /// # index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
-/// # let hint_key = keys.hint_key(index.key(Slot(3)).unwrap()).unwrap();
+/// # let key = index.key(Slot(3)).unwrap();
+/// # let hint_key = keys.hint_key(key).unwrap();
 ///
 /// // Two packets of slot 3, found by a search 100 nonces ahead.
-/// let arrival = |nonce| Arrival { slot: Slot(3), nonce, hint_key: &hint_key, received_unix_s: 0 };
+/// let arrival = |nonce| {
+///     Arrival { slot: Slot(3), key, nonce, hint_key: &hint_key, received_unix_s: 0 }
+/// };
 /// let reach = Reach { ahead_nonces: 100, epoch_nonces: 0 };
 /// let requests = [Request::AdmitWithin(reach), Request::Probe(reach)];
 /// let admissions = index.admit_requests(&[arrival(70), arrival(5000)], &requests)?;
@@ -97,7 +103,7 @@ pub enum Admission {
     OutOfReach,
     /// The nonce of a [probe](Request::Probe) is within its reach.
     InReach,
-    /// The slot was retired.
+    /// The slot was retired, or has another key now.
     Retired,
     /// The slot is out of service: its stored state is not sound, or its key is missing.
     OutOfService,

@@ -10,8 +10,9 @@ use crate::time::Timing;
 
 /// The first bytes of a [`Meta`] record.
 pub(crate) const MAGIC: [u8; 8] = *b"hintdex\0";
-/// The format version that this program reads and writes.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+/// The format version that this program writes. It reads version 1, too, which differs in
+/// nothing but what it has not: the opening of such an index changes the version.
+pub(crate) const FORMAT_VERSION: u16 = 2;
 
 /// The parameters of an index, written once at its creation.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -36,7 +37,8 @@ impl Meta {
     /// # Errors
     /// Why the record is not sound.
     pub(crate) fn parse(&self) -> Result<(Params, Timing), Unsound> {
-        if self.magic != MAGIC || self.version.get() != FORMAT_VERSION || self.reserved != [0; 4] {
+        let is_known = (1..=FORMAT_VERSION).contains(&self.version.get());
+        if self.magic != MAGIC || !is_known || self.reserved != [0; 4] {
             return Err("it has a version or reserved bytes that no version writes");
         }
         let scheme = HintScheme::from_number(self.hint_scheme).ok_or("unknown hint scheme")?;

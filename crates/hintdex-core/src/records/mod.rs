@@ -15,7 +15,7 @@ mod slot;
 mod state;
 mod window;
 
-pub(crate) use extent::ExtentRecord;
+pub(crate) use extent::{ExtentRecord, SlotRun};
 pub(crate) use keys::{
     ADDED_KEY_PREFIX, META_FAMILY, META_KEY, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX,
     WINDOW_KEY_PREFIX, epoch_key, epoch_of_family, slot_key, slot_of_key, window_family,

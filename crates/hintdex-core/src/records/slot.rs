@@ -14,7 +14,7 @@ use crate::time::{
 
 /// The clock of a slot, behind its [`StateRecord`]; present for clocked nonces. Then follow a
 /// [`SessionRecord`] for each past session, a [`LateRecord`] if there is one, and
-/// [`PendingRecord`]s.
+/// [`PendingRecord`]s. An [`EndRecord`] is the last one if the state says so.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
@@ -53,6 +53,13 @@ struct LateRecord {
 struct PendingRecord {
     nonce: U64,
     received_unix_s: U64,
+}
+
+/// The time at which a slot retires, because its device has a newer key in use.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct EndRecord {
+    end_unix_s: U64,
 }
 
 impl ClockRecord {
@@ -115,6 +122,8 @@ pub(crate) struct SlotRow {
     pub(crate) late: Option<ReplayWindow>,
     /// Packets that wait for a second one that agrees, the oldest first.
     pub(crate) pending: Vec<Pending>,
+    /// The time at which the slot retires, in seconds since 1970.
+    pub(crate) end_unix_s: Option<u64>,
 }
 
 impl SlotState {
@@ -132,7 +141,20 @@ impl SlotState {
 impl SlotRow {
     /// The row of a slot without past sessions, late window and pending packets.
     pub(crate) const fn of(known: SlotState) -> Self {
-        Self { known, past: Vec::new(), late: None, pending: Vec::new() }
+        Self { known, past: Vec::new(), late: None, pending: Vec::new(), end_unix_s: None }
+    }
+
+    /// Retires the slot, and revokes its key if `revokes`.
+    pub(crate) const fn retire(&mut self, revokes: bool) {
+        self.end_unix_s = None;
+        if revokes { self.known.state.revoke() } else { self.known.state.retire() }
+    }
+
+    /// Lets the slot retire at a time, or earlier if it was to retire earlier.
+    pub(crate) fn end_at(&mut self, unix_s: u64) {
+        let end_unix_s = self.end_unix_s.map_or(unix_s, |earlier| earlier.min(unix_s));
+        self.end_unix_s = Some(end_unix_s);
+        self.known.state.set_ends(true);
     }
 
     /// Reads a row.
@@ -142,15 +164,26 @@ impl SlotRow {
     pub(crate) fn read(bytes: &[u8], params: &Params) -> Result<Self, Unsound> {
         const SHORT: Unsound = "it ends too early";
         let (mut state, rest) = StateRecord::read_from_prefix(bytes).map_err(|_| SHORT)?;
-        let (sessions, lates) = state.counts();
-        state.set_counts(0, 0);
+        let (rest, end_unix_s) = match rest.len().checked_sub(size_of::<EndRecord>()) {
+            _ if !state.ends() => (rest, None),
+            None => return Err(SHORT),
+            Some(len) => {
+                let (rest, end) = rest.split_at(len);
+                let end = EndRecord::read_from_bytes(end).map_err(|_| SHORT)?;
+                (rest, Some(end.end_unix_s.get()))
+            }
+        };
         if !params.nonces.is_clocked() {
-            if !rest.is_empty() || (sessions, lates) != (0, 0) {
+            if !rest.is_empty() {
                 return Err("it has a clock, and the nonces of this index are counters");
             }
-            let row = Self::of(SlotState { state, clock: None });
+            let row = Self { end_unix_s, ..Self::of(SlotState { state, clock: None }) };
             return row.check(params).map(|()| row);
         }
+        let [sessions, lates, 0] = state.counts() else {
+            return Err("it has a reserved byte that no version writes");
+        };
+        state.set_counts(0, 0);
         let (clock, rest) = ClockRecord::read_from_prefix(rest).map_err(|_| SHORT)?;
         let past = <[SessionRecord]>::ref_from_prefix_with_elems(rest, sessions.into());
         let (past, rest) = past.map_err(|_| SHORT)?;
@@ -172,6 +205,7 @@ impl SlotRow {
             past: past.iter().map(|session| session.first.get()..session.end.get()).collect(),
             late: late.first().map(window),
             pending: pending.iter().map(wait).collect(),
+            end_unix_s,
         };
         row.check(params).map(|()| row)
     }
@@ -184,7 +218,9 @@ impl SlotRow {
         self.check(params)?;
         let SlotState { mut state, clock } = self.known;
         let sessions = u8::try_from(self.past.len()).map_err(|_| TOO_MANY_SESSIONS)?;
-        state.set_counts(sessions, self.late.is_some().into());
+        if clock.is_some() {
+            state.set_counts(sessions, self.late.is_some().into());
+        }
         let mut row = Row::from_slice(state.as_bytes());
         if let Some(clock) = clock {
             row.extend_from_slice(clock.as_bytes());
@@ -202,6 +238,9 @@ impl SlotRow {
                 PendingRecord { nonce: (*nonce).into(), received_unix_s: (*received_s).into() };
             row.extend_from_slice(record.as_bytes());
         }
+        if let Some(end_unix_s) = self.end_unix_s {
+            row.extend_from_slice(EndRecord { end_unix_s: end_unix_s.into() }.as_bytes());
+        }
         Ok(row)
     }
 
@@ -213,6 +252,9 @@ impl SlotRow {
         let max_nonce = params.max_nonce();
         let SlotState { state, clock } = &self.known;
         state.check(max_nonce)?;
+        if state.ends() != self.end_unix_s.is_some() {
+            return Err("it lacks the time of its end, or has one and does not end");
+        }
         if clock.is_some() != params.nonces.is_clocked() {
             return Err("it lacks a clock, or has one and nonces are counters");
         }
@@ -257,5 +299,6 @@ pub(super) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
         layout!("session", SessionRecord: first, end),
         layout!("late", LateRecord: next_nonce, seen),
         layout!("pending", PendingRecord: nonce, received_unix_s),
+        layout!("end", EndRecord: end_unix_s),
     ]
 }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use hintdex_host::FIRST_SET_UNIX_S;
 use hintdex_wire::{Nonce, ReplayWindow};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -23,19 +24,30 @@ pub(crate) struct StateRecord {
     seen: U64,
     hints_ahead: U32,
     flags: u8,
-    /// The number of session records in the row; 0 in memory.
-    past_sessions: u8,
-    /// The number of late records in the row, 0 or 1; 0 in memory.
-    late_units: u8,
-    reserved: u8,
+    /// With clocked nonces, the numbers of session records and of late records in the row, both
+    /// 0 in memory, and a zero. For counters, the minute in which the slot was last heard.
+    detail: [u8; 3],
 }
 
 /// The flag of a retired slot.
 const RETIRED: u8 = 1;
 
+/// The flag of a slot whose key was revoked. The slot is retired, too, and never reused.
+const REVOKED: u8 = 1 << 1;
+
+/// The flag of a slot that retires at a time: an [`EndRecord`](super::slot::EndRecord) ends
+/// the row.
+const ENDS: u8 = 1 << 2;
+
+/// The flag of a free slot, which is retired, too; in memory only.
+const FREE: u8 = 1 << 6;
+
 /// The flag of a slot that is out of service; in memory only. A row with the flag is not
 /// sound, so it is never stored.
 const OUT_OF_SERVICE: u8 = 1 << 7;
+
+/// The minute 1 of the times of last packets. The 24 bits of a time suffice until 2051.
+const FIRST_MINUTE_UNIX_S: u64 = FIRST_SET_UNIX_S;
 
 impl StateRecord {
     /// The state of a slot whose first `lookahead` nonces are in the index.
@@ -45,10 +57,13 @@ impl StateRecord {
             seen: 0.into(),
             hints_ahead: lookahead.into(),
             flags: 0,
-            past_sessions: 0,
-            late_units: 0,
-            reserved: 0,
+            detail: [0; 3],
         }
+    }
+
+    /// The state of a slot without a key.
+    pub(crate) fn free() -> Self {
+        Self { flags: FREE | RETIRED, ..Self::fresh(0) }
     }
 
     /// Checks that a slot whose last nonce is `max_nonce` can have this state.
@@ -56,8 +71,8 @@ impl StateRecord {
     /// # Errors
     /// Why the state is not sound.
     pub(crate) const fn check(&self, max_nonce: Nonce) -> Result<(), Unsound> {
-        if self.flags & !RETIRED != 0 || self.reserved != 0 {
-            return Err("it has flags or reserved bytes that no version writes");
+        if !matches!(self.flags, 0 | ENDS | RETIRED) && self.flags != RETIRED | REVOKED {
+            return Err("it has flags that no version writes");
         }
         let (next, seen) = (self.next_nonce.get(), self.seen.get());
         if !is_seen_sound(next, seen) {
@@ -117,13 +132,37 @@ impl StateRecord {
         self.hints_ahead = self.hints_ahead.get().min(most).into();
     }
 
-    /// Retires the slot, even if it is out of service.
+    /// Retires the slot, even if it is out of service. A revoked slot stays revoked.
     pub(crate) const fn retire(&mut self) {
-        self.flags = RETIRED;
+        self.flags = RETIRED | self.flags & REVOKED;
+    }
+
+    /// Retires the slot, and revokes its key.
+    pub(crate) const fn revoke(&mut self) {
+        self.flags = RETIRED | REVOKED;
     }
 
     pub(crate) const fn is_retired(&self) -> bool {
         self.flags & RETIRED != 0
+    }
+
+    pub(crate) const fn is_revoked(&self) -> bool {
+        self.flags & REVOKED != 0
+    }
+
+    /// Whether the slot has no key.
+    pub(crate) const fn is_free(&self) -> bool {
+        self.flags & FREE != 0
+    }
+
+    /// Marks that the slot retires at a time, or that it no longer does.
+    pub(crate) const fn set_ends(&mut self, ends: bool) {
+        self.flags = if ends { self.flags | ENDS } else { self.flags & !ENDS };
+    }
+
+    /// Whether the slot retires at a time.
+    pub(crate) const fn ends(&self) -> bool {
+        self.flags & ENDS != 0
     }
 
     /// Takes the slot out of service until the index is opened again.
@@ -137,20 +176,45 @@ impl StateRecord {
 
     /// Whether packets of the slot may be accepted, which is when its hints are live.
     pub(crate) const fn is_in_service(&self) -> bool {
-        self.flags == 0
+        self.flags & !ENDS == 0
     }
 
-    /// Sets the numbers of records behind the state in its row.
+    /// Sets the numbers of records behind the state in the row of clocked nonces.
     pub(super) const fn set_counts(&mut self, past_sessions: u8, late_units: u8) {
-        self.past_sessions = past_sessions;
-        self.late_units = late_units;
+        self.detail = [past_sessions, late_units, 0];
     }
 
-    /// The numbers of session records and late records in the row.
-    pub(super) const fn counts(&self) -> (u8, u8) {
-        (self.past_sessions, self.late_units)
+    /// The numbers of session records and late records in the row of clocked nonces, and a byte
+    /// that is zero.
+    pub(super) const fn counts(&self) -> [u8; 3] {
+        self.detail
+    }
+
+    /// Stores the time at which a counter's packet was accepted, if it is later than the one
+    /// before; to the minute.
+    pub(crate) fn set_heard(&mut self, unix_s: u64) {
+        let minute = unix_s.saturating_sub(FIRST_MINUTE_UNIX_S) / 60 + 1;
+        let minute = u32::try_from(minute).unwrap_or(u32::MAX).min(MAX_MINUTE);
+        if unix_s >= FIRST_MINUTE_UNIX_S && minute > self.heard_minute() {
+            let [low, middle, high, _] = minute.to_le_bytes();
+            self.detail = [low, middle, high];
+        }
+    }
+
+    /// The minute in which a counter's last packet was accepted, in seconds since 1970; `None`
+    /// before the first packet, or if the time is not known.
+    pub(crate) fn heard_unix_s(&self) -> Option<u64> {
+        let minute = self.heard_minute().checked_sub(1)?;
+        Some(FIRST_MINUTE_UNIX_S + u64::from(minute) * 60)
+    }
+
+    fn heard_minute(&self) -> u32 {
+        let [low, middle, high] = self.detail;
+        u32::from_le_bytes([low, middle, high, 0])
     }
 }
+
+const MAX_MINUTE: u32 = (1 << 24) - 1;
 
 /// Whether `seen` can be the bitmap of a replay window over `nonce_count` nonces: the highest accepted
 /// nonce is marked, and no nonce before the first is.
@@ -163,6 +227,5 @@ pub(super) const fn is_seen_sound(nonce_count: u64, seen: u64) -> bool {
 }
 
 pub(super) fn layout() -> (&'static str, Vec<Field>) {
-    layout!("state", StateRecord: next_nonce, seen, hints_ahead, flags, past_sessions, late_units,
-        reserved)
+    layout!("state", StateRecord: next_nonce, seen, hints_ahead, flags, detail)
 }

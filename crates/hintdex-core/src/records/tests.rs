@@ -4,7 +4,8 @@ use hintdex_wire::{DeviceId, HintScheme, Nonce, NonceKind, ReplayWindow, Slot, S
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::*;
-use crate::fleet::{DeviceRange, Extent, KeyOrigin};
+use crate::device_range::{DeviceRange, KeyOrigin};
+use crate::fleet::{Extent, FreeRun};
 use crate::params::{MAX_LOOKAHEAD, Params};
 use crate::time::{Anchor, DeviceClock, MAX_PAST_SESSIONS, MAX_PENDING, Pending, Timing};
 
@@ -72,10 +73,9 @@ fn the_hints_of_a_state_end_with_the_last_nonce() {
 fn flags_and_reserved_bytes_of_a_state_are_those_of_this_version() {
     for flags in 0..=255 {
         let checked = state(5, 1, 0, [flags, 0, 0, 0]).check(LAST);
-        assert_eq!(checked.is_ok(), flags <= 1, "{flags}");
+        // In service, retired, revoked, or to be retired at a time.
+        assert_eq!(checked.is_ok(), [0, 1, 3, 4].contains(&flags), "{flags}");
     }
-    assert!(state(5, 1, 0, [0, 0, 0, 1]).check(LAST).is_err());
-    assert!(state(5, 1, 0, [1, 0, 0, 1]).check(LAST).is_err());
 
     let mut slot = StateRecord::fresh(16);
     assert!(slot.is_in_service() && !slot.is_retired() && !slot.is_out_of_service());
@@ -86,7 +86,18 @@ fn flags_and_reserved_bytes_of_a_state_are_those_of_this_version() {
     assert!(slot.is_out_of_service());
     slot.retire();
     assert!(!slot.is_in_service() && slot.is_retired() && !slot.is_out_of_service());
-    assert!(slot.check(LAST).is_ok());
+    assert!(slot.check(LAST).is_ok() && !slot.is_revoked() && !slot.is_free());
+    slot.revoke();
+    slot.retire();
+    assert!(slot.is_retired() && slot.is_revoked() && slot.check(LAST).is_ok());
+    let free = StateRecord::free();
+    assert!(free.is_free() && free.is_retired() && !free.is_in_service());
+    assert!(free.check(LAST).is_err(), "a free slot has no row");
+    let mut ending = StateRecord::fresh(16);
+    ending.set_ends(true);
+    assert!(ending.ends() && ending.is_in_service() && ending.check(LAST).is_ok());
+    ending.retire();
+    assert!(!ending.ends() && ending.is_retired());
 }
 
 #[test]
@@ -156,12 +167,33 @@ fn a_row_is_read_as_it_was_written_and_at_no_other_length() {
     assert_eq!((bytes.len(), SlotRow::read(&bytes, &counters())), (24, Ok(plain.clone())));
     assert!(SlotRow::read(&[&bytes[..], &[0; 40]].concat(), &counters()).is_err());
     assert!(SlotRow::read(&bytes, &days()).is_err() && plain.write(&days()).is_err());
-    for (at, count) in [(21, 1), (22, 1)] {
-        let mut bytes = bytes.to_vec();
-        bytes[at] = count;
-        assert!(SlotRow::read(&bytes, &counters()).is_err());
-    }
     assert!(row.write(&counters()).is_err());
+    assert_eq!(put(23, 1).map(|_| ()), Err("it has a reserved byte that no version writes"));
+}
+
+#[test]
+fn the_time_of_an_end_is_the_last_record_of_a_row() {
+    let counter = SlotRow::of(SlotState { state: state(5, 1, 11, [0; 4]), clock: None });
+    for (row, params) in [(counter, counters()), (full_row(), days())] {
+        let bytes = row.write(&params).expect("a sound row");
+        let mut ending = row.clone();
+        ending.end_at(2_000_000_000);
+        ending.end_at(1_900_000_000);
+        ending.end_at(1_950_000_000);
+        let with_end = ending.write(&params).expect("a sound row");
+        assert_eq!(with_end.len(), bytes.len() + 8);
+        assert_eq!(with_end[bytes.len()..], 1_900_000_000_u64.to_le_bytes());
+        assert_eq!(SlotRow::read(&with_end, &params), Ok(ending.clone()));
+        assert!(SlotRow::read(&with_end[..with_end.len() - 1], &params).is_err());
+        // The flag without the record, and the record without the flag.
+        let flagged = [&bytes[..20], &[4], &bytes[21..]].concat();
+        assert_ne!(SlotRow::read(&flagged, &params), Ok(ending.clone()));
+        let unflagged = [&with_end[..20], &[0], &with_end[21..]].concat();
+        assert!(SlotRow::read(&unflagged, &params).is_err());
+        ending.retire(false);
+        assert_eq!(ending.write(&params).expect("a sound row").len(), bytes.len());
+        assert!(SlotRow { end_unix_s: Some(9), ..row }.check(&params).is_err());
+    }
 }
 
 #[test]
@@ -349,7 +381,8 @@ fn parameters_are_read_as_they_were_written() {
     let counter =
         |change: &dyn Fn(&mut Meta)| refused(HintScheme::Aes128, NonceKind::Counter, change);
     assert!(counter(&|meta| meta.magic[7] = 1));
-    assert!(counter(&|meta| meta.version = 0.into()) && counter(&|meta| meta.version = 2.into()));
+    assert!(counter(&|meta| meta.version = 0.into()) && counter(&|meta| meta.version = 3.into()));
+    assert!(!counter(&|meta| meta.version = 1.into()));
     assert!(counter(&|meta| meta.reserved[3] = 1));
     assert!(counter(&|meta| meta.hint_scheme = 0) && counter(&|meta| meta.nonce_kind = 99));
     assert!(counter(&|meta| meta.lookahead = 0.into()));
@@ -371,17 +404,54 @@ fn parameters_are_read_as_they_were_written() {
 fn ranges_are_read_as_they_were_written() {
     for origin in [KeyOrigin::Derived, KeyOrigin::Imported] {
         let range = DeviceRange { generation: 3, origin, ..DeviceRange::new(DeviceId(7), 9) };
-        let extent = Extent { first_slot: Slot(4), range, provisioned_unix_s: 1_000 };
-        let record = ExtentRecord::from(&extent);
-        assert_eq!(record.range(), Some(range));
-        assert_eq!(record.provisioned_unix_s.get(), 1_000);
-        let put = |at: usize, byte: u8| {
-            let mut bytes = record.as_bytes().to_vec();
-            bytes[at] = byte;
-            ExtentRecord::read_from_bytes(&bytes).expect("as long").range()
-        };
-        assert!(put(10, 2).is_none() && put(10, 255).is_none() && put(11, 1).is_none());
+        for grace_s in [0, 3600] {
+            let extent = Extent { first_slot: Slot(4), range, provisioned_unix_s: 1_000, grace_s };
+            let record = ExtentRecord::from(&SlotRun::Keys(extent));
+            let bytes = record.as_bytes();
+            assert_eq!(ExtentRecord::read(Slot(4), bytes), Some(SlotRun::Keys(extent)));
+            // A record of version 1 ends before the grace.
+            let without = Extent { grace_s: 0, ..extent };
+            assert_eq!(ExtentRecord::read(Slot(4), &bytes[..20]), Some(SlotRun::Keys(without)));
+            assert_eq!(ExtentRecord::read(Slot(4), &bytes[..19]), None);
+            assert_eq!(ExtentRecord::read(Slot(4), &[bytes, &[0]].concat()), None);
+            let put = |at: usize, byte: u8| {
+                let mut bytes = bytes.to_vec();
+                bytes[at] = byte;
+                ExtentRecord::read(Slot(4), &bytes)
+            };
+            assert!(put(10, 2).is_none() && put(10, 255).is_none() && put(11, 1).is_none());
+        }
     }
+}
+
+#[test]
+fn a_free_run_has_nothing_but_its_length() {
+    let run = SlotRun::Free(FreeRun { first_slot: Slot(4), count: 9 });
+    let bytes = ExtentRecord::from(&run).as_bytes().to_vec();
+    assert_eq!(ExtentRecord::read(Slot(4), &bytes), Some(run));
+    for at in [0, 8, 11, 12, 20] {
+        let mut bytes = bytes.clone();
+        bytes[at] = 1;
+        assert_eq!(ExtentRecord::read(Slot(4), &bytes), None, "{at}");
+    }
+}
+
+#[test]
+fn the_time_of_a_last_packet_is_kept_to_the_minute() {
+    let mut state = StateRecord::fresh(9);
+    assert_eq!(state.heard_unix_s(), None);
+    // A clock that was never set says nothing.
+    state.set_heard(1_000);
+    assert_eq!(state.heard_unix_s(), None);
+    state.set_heard(1_577_836_800);
+    assert_eq!(state.heard_unix_s(), Some(1_577_836_800));
+    state.set_heard(1_764_000_059);
+    assert_eq!(state.heard_unix_s(), Some(1_764_000_000));
+    state.set_heard(1_700_000_000);
+    assert_eq!(state.heard_unix_s(), Some(1_764_000_000));
+    state.set_heard(u64::MAX);
+    assert!(state.heard_unix_s().is_some_and(|heard_s| heard_s > 2_500_000_000));
+    assert_eq!(state.check(u64::MAX), Ok(()));
 }
 
 #[test]
@@ -408,6 +478,7 @@ fn the_fields_of_a_record_fill_it() {
         ("session", 16),
         ("late", 16),
         ("pending", 16),
+        ("end", 8),
     ];
     let all = layouts();
     assert_eq!(all.iter().map(|(name, _)| *name).collect::<Vec<_>>(), lens.map(|(name, _)| name));

@@ -22,9 +22,10 @@ use hintdex_wire::{Nonce, Slot};
 /// index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
 ///
 /// // Device 0 has the time of tomorrow. Its second packet proves that.
-/// let hint_key = keys.hint_key(index.key(Slot(0)).unwrap()).unwrap();
+/// let key = index.key(Slot(0)).unwrap();
+/// let hint_key = keys.hint_key(key).unwrap();
 /// let (hint_key, tomorrow) = (&hint_key, (now + 86_400) / 60);
-/// let first = Arrival { slot: Slot(0), nonce: tomorrow, hint_key, received_unix_s: now };
+/// let first = Arrival { slot: Slot(0), key, nonce: tomorrow, hint_key, received_unix_s: now };
 /// assert_eq!(index.admit(&first)?, Admission::Early);
 /// let second = Arrival { nonce: tomorrow + 1, received_unix_s: now + 60, ..first };
 /// assert_eq!(index.admit(&second)?, Admission::Accepted);

@@ -18,7 +18,7 @@ pub(crate) struct HintKeys {
     snapshots: Arc<Snapshots>,
     /// `None` until the keys are first needed.
     table: RwLock<Option<Arc<KeyTable>>>,
-    /// Calls of [`retire`](Self::retire) that have begun.
+    /// Calls of [`retire`](Self::retire) and [`extend`](Self::extend) that have begun.
     retirements: AtomicU64,
     /// The chains that are being built: any of them may need the key of any slot.
     builds: AtomicU32,
@@ -67,20 +67,41 @@ impl HintKeys {
     /// The hint keys of the slots of `view`, and of no others that are missing in the table.
     /// The slots of a provisioning in progress are in no table that others use.
     pub(crate) fn table_of(&self, view: &FleetView<'_>) -> Result<Arc<KeyTable>, Error> {
+        self.table_with(view, view.new_slots())
+    }
+
+    /// The hint keys of the slots of `view`, of which `new` may have other keys in the table.
+    fn table_with(
+        &self,
+        view: &FleetView<'_>,
+        new: &[Range<Slot>],
+    ) -> Result<Arc<KeyTable>, Error> {
         let table = self.table()?;
-        if table.len() >= view.slot_count() as usize {
+        let known = u32::try_from(table.len()).unwrap_or(u32::MAX);
+        let reused = new.iter().map(|slots| slots.start..slots.end.min(Slot(known)));
+        let reused: Vec<_> = reused.filter(|slots| !slots.is_empty()).collect();
+        if reused.is_empty() && known >= view.slot_count() {
             return Ok(table);
         }
         let mut table = KeyTable::clone(&table);
+        for slots in reused {
+            let (keys, without_key) = derive_hint_keys(view, slots.clone())?;
+            let slots = (slots.start.0..slots.end.0).map(Slot);
+            slots.zip(&keys).for_each(|(slot, key)| table.assign(slot, key));
+            without_key.into_iter().for_each(|slot| table.retire(slot));
+        }
         self.add_missing(&mut table, view)?;
         Ok(Arc::new(table))
     }
 
-    /// Adds the keys of the slots that the table lacks, if the keys were derived.
-    pub(crate) fn extend(&self) -> Result<(), Error> {
+    /// Adds the keys of the slots that the table lacks, and those of `new`, if the keys were
+    /// derived.
+    pub(crate) fn extend(&self, new: &[Range<Slot>]) -> Result<(), Error> {
+        // A derivation in progress may have read other keys of these slots.
+        self.retirements.fetch_add(1, Ordering::SeqCst);
         loop {
             let Some(before) = self.derived() else { return Ok(()) };
-            let after = self.table_of(&self.index.fleet_view())?;
+            let after = self.table_with(&self.index.fleet_view(), new)?;
             if Arc::ptr_eq(&before, &after) {
                 return Ok(());
             }
@@ -107,7 +128,8 @@ impl HintKeys {
         KeysHeld(self)
     }
 
-    fn is_needed(&self, slot: Slot) -> bool {
+    /// Whether a chain needs the key of `slot`.
+    pub(crate) fn is_needed(&self, slot: Slot) -> bool {
         self.builds.load(Ordering::SeqCst) > 0 || self.snapshots.need_key_of(slot)
     }
 
@@ -158,8 +180,8 @@ impl Drop for KeysHeld<'_> {
     }
 }
 
-/// Derives the hint keys of a run of slots. A slot that is out of service and has no key gets
-/// a key of zeros, and its number is returned.
+/// Derives the hint keys of a run of slots. A free slot, and a slot that is out of service and
+/// has no key, gets a key of zeros, and its number is returned.
 ///
 /// Each key is written once, to its final place, so no vector that grows leaves a copy on
 /// the heap.
@@ -171,11 +193,14 @@ fn derive_hint_keys(
     let index = view.index();
     let source = index.key_source().as_ref();
     let mut keys = vec![HintKey::from_bytes([0; 16]); ids.len()];
-    let derive = |(place, (slot, id)): (&mut HintKey, (Slot, &KeyId))| {
-        match source.hint_key(*id) {
+    let derive = |(place, (slot, id)): (&mut HintKey, (Slot, &Option<KeyId>))| {
+        let Some(id) = *id else { return Ok(Some(slot)) };
+        match source.hint_key(id) {
             Some(key) => *place = key,
-            None if index.is_out_of_service(slot) => return Ok(Some(slot)),
-            None => return Err(hintdex_core::Error::NoSuchKey(*id)),
+            None if index.is_out_of_service(slot) || index.is_retired(slot) => {
+                return Ok(Some(slot));
+            }
+            None => return Err(hintdex_core::Error::NoSuchKey(id)),
         }
         Ok(None)
     };

@@ -15,6 +15,16 @@ use crate::keys::HintKeys;
 use crate::snapshots::{ComingHints, OwnSnapshot, Snapshots};
 use crate::{Error, RebuildOptions, StationOptions};
 
+/// Keys to add to a fleet.
+#[derive(Clone, Copy)]
+pub(crate) enum Addition<'a> {
+    /// The first keys of devices.
+    Devices(&'a [DeviceRange]),
+    /// Later keys of devices that the fleet has, and the seconds for which the keys before stay
+    /// valid.
+    LaterKeys(&'a [DeviceRange], u32),
+}
+
 /// Whether a pass is due: half of the index is stale, a window of time must be built or
 /// dropped, or a lean window lacks its snapshot.
 pub(crate) fn is_due(index: &LiveIndex, snapshots: &Snapshots) -> bool {
@@ -58,14 +68,21 @@ impl MaintenancePass {
     /// and lookups go on with both. If the memory does not suffice for a chain, the window is
     /// full, and the error is returned all the same.
     pub(crate) fn run(&self, report: Option<Report<'_>>) -> Result<(), Error> {
-        self.run_alone(|| self.roll(report))
+        self.run_alone(|| {
+            self.roll(report)?;
+            self.free_slots()
+        })
     }
 
     /// [`run`](Self::run), unless another pass has just done what was due.
     pub(super) fn run_if_due(&self) -> Result<(), Error> {
-        self.run_alone(
-            || if is_due(&self.index, &self.snapshots) { self.roll(None) } else { Ok(()) },
-        )
+        self.run_alone(|| {
+            if !is_due(&self.index, &self.snapshots) {
+                return Ok(());
+            }
+            self.roll(None)?;
+            self.free_slots()
+        })
     }
 
     /// Runs `work` on a plain thread while no other pass runs.
@@ -112,40 +129,63 @@ impl MaintenancePass {
         Ok(())
     }
 
-    /// Adds devices: all of them, or none. If they are so many that the index rolls, a lean
+    /// Adds keys: all of them, or none. If they are so many that the index rolls, a lean
     /// index rolls to a lean window.
     ///
-    /// Returns the slots, and the failure of what follows when the devices are added.
-    pub(crate) fn provision(
+    /// Returns the slots, and the failure of what follows when the keys are added.
+    pub(crate) fn add(
         &self,
-        ranges: &[DeviceRange],
+        addition: Addition<'_>,
         report: Option<Report<'_>>,
-    ) -> Result<(Range<Slot>, Result<(), Error>), Error> {
+    ) -> Result<(Vec<Range<Slot>>, Result<(), Error>), Error> {
+        let index = self.index.as_ref();
         let Some(own) = self.own.as_ref().filter(|_| self.lean) else {
-            let slots = self.index.provision(ranges, report)?;
-            return Ok((slots, self.hint_keys.extend()));
+            let slots = match addition {
+                Addition::Devices(ranges) => vec![index.provision(ranges, report)?],
+                Addition::LaterKeys(ranges, grace_s) => index.renew(ranges, grace_s, report)?,
+            };
+            let finished = self.hint_keys.extend(&slots);
+            return Ok((slots, finished));
         };
         self.run_alone(|| {
             self.shorten_horizon()?;
             let _held = self.hint_keys.hold();
             let mut built = None;
-            let slots = self.index.provision_lean(ranges, None, |view, span| {
+            let build = |view: &FleetView<'_>, span: Option<&Span>| {
                 let own = span.map_or_else(|| own.clone(), |span| own.of_span(span));
                 self.build_next(built.insert(own), view, span, report)
-            })?;
-            Ok((slots, self.finish_provisioning(built)))
+            };
+            let slots = match addition {
+                Addition::Devices(ranges) => vec![index.provision_lean(ranges, None, build)?],
+                Addition::LaterKeys(ranges, grace_s) => {
+                    index.renew_lean(ranges, grace_s, None, build)?
+                }
+            };
+            let finished = self.finish_addition(&slots, built);
+            Ok((slots, finished))
         })
     }
 
-    /// Attaches the snapshot that was `built` for new devices, if one was, and builds the
-    /// windows that the provisioning dropped.
-    fn finish_provisioning(&self, built: Option<OwnSnapshot>) -> Result<(), Error> {
-        self.hint_keys.extend()?;
+    /// Attaches the snapshot that was `built` for new keys, if one was, and builds the
+    /// windows that the addition dropped.
+    fn finish_addition(
+        &self,
+        slots: &[Range<Slot>],
+        built: Option<OwnSnapshot>,
+    ) -> Result<(), Error> {
+        self.hint_keys.extend(slots)?;
         if let Some(own) = built {
             own.attach_next(&self.index, &self.snapshots)?;
             own.replace()?;
         }
         if self.index.is_span_due() { self.maintain_spans(None) } else { Ok(()) }
+    }
+
+    /// Takes the keys of retired slots away that nothing needs any longer.
+    fn free_slots(&self) -> Result<(), Error> {
+        let freed = self.index.free_slots(|slot| self.hint_keys.is_needed(slot))?;
+        self.hint_keys.retire(&freed);
+        Ok(())
     }
 
     /// Builds the successor of one of the station's own snapshots: of the coming nonces, or of

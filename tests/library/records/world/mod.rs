@@ -295,6 +295,7 @@ impl World {
                 let keys: Vec<_> = sent.iter().map(|sent| key(sent).expect("known")).collect();
                 let arrivals = sent.iter().zip(&keys).map(|(sent, (slot, hint_key))| Arrival {
                     slot: *slot,
+                    key: KeyId::first(DeviceId(sent.device)),
                     nonce: sent.nonce,
                     hint_key,
                     received_unix_s: sent.at_unix_s,

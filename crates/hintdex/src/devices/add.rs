@@ -1,10 +1,11 @@
-//! Changes of the fleet: devices are added and retired.
+//! Adding devices.
 
 use std::ops::Range;
 
 use hintdex_core::{DeviceRange, Report};
-use hintdex_wire::{DeviceId, Slot};
+use hintdex_wire::Slot;
 
+use crate::maintenance::Addition;
 use crate::{Error, Station};
 
 impl Station {
@@ -23,24 +24,24 @@ impl Station {
         ranges: &[DeviceRange],
         report: Option<Report<'_>>,
     ) -> Result<Range<Slot>, Error> {
+        let slots = self.add_keys(Addition::Devices(ranges), ranges, report)?;
+        Ok(slots.into_iter().next().unwrap_or(Slot(0)..Slot(0)))
+    }
+
+    /// Adds the keys of `ranges`, as `addition` says.
+    pub(super) fn add_keys(
+        &self,
+        addition: Addition<'_>,
+        ranges: &[DeviceRange],
+        report: Option<Report<'_>>,
+    ) -> Result<Vec<Range<Slot>>, Error> {
         self.keys.check_imported(ranges)?;
-        let (slots, finished) = self.maintenance_pass().provision(ranges, report)?;
+        let (slots, finished) = self.maintenance_pass().add(addition, report)?;
         self.scans.invalidate_cache();
-        // The devices are added. What failed afterwards is repeated by the next pass.
+        // The keys are added. What failed afterwards is repeated by the next pass.
         if let Err(error) = finished {
             self.maintenance.record_failure(error);
         }
         Ok(slots)
-    }
-
-    /// Retires a device: from now on its packets are unknown.
-    ///
-    /// # Errors
-    /// [`Error::Index`] if the fleet has no such device.
-    pub fn retire(&self, device: DeviceId) -> Result<(), Error> {
-        let slots = self.index.retire(device)?;
-        self.hint_keys.retire(&slots);
-        self.scans.invalidate_cache();
-        Ok(())
     }
 }

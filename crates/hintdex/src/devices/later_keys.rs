@@ -1,0 +1,124 @@
+//! Later keys of devices: rotation in the field, and new units under known ids.
+
+use hintdex_core::{DeviceRange, KeyOrigin, Report};
+use hintdex_wire::{DeviceId, KeyId};
+
+use crate::maintenance::Addition;
+use crate::{Error, Station};
+
+impl Station {
+    /// The key of the next generation of `device`.
+    ///
+    /// # Errors
+    /// [`Error::Index`] if the fleet has no such device, or if the device has a key of the last
+    /// generation, 65,535.
+    pub fn next_key(&self, device: DeviceId) -> Result<KeyId, Error> {
+        let newest = self.index.slots(device).last().and_then(|slot| self.index.key(*slot));
+        let newest = newest.ok_or(hintdex_core::Error::UnknownDevice(device))?;
+        let generation = newest.generation.checked_add(1);
+        let generation = generation.ok_or(hintdex_core::Error::GenerationPassed {
+            device,
+            given: newest.generation,
+            newest: newest.generation,
+        })?;
+        Ok(KeyId { device, generation })
+    }
+
+    /// Lets devices change to the next derived key: from now on the station accepts packets
+    /// under it. The first such packet of a device retires the keys before, in one write with
+    /// the packet; with a grace, they stay valid for that many seconds more. All devices
+    /// change or none; each once, in any order. `report` counts slots.
+    ///
+    /// ```
+    /// use hintdex::{KeyStatus, Station, StationOptions, Verdict};
+    /// # use hintdex::DeviceRange;
+    /// # use hintdex::wire::{DeviceId, HintScheme, KeyId, KeySource, Sealer};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let dir = folder.path().join("fleet");
+    /// # let params = hintdex::Params::counters(HintScheme::Aes128, 16);
+    /// # let station = Station::create(&dir, None, params, &StationOptions::default())?;
+    /// # station.provision(&[DeviceRange::new(DeviceId(0), 100)], None)?;
+    /// # let keys = station.key_source().clone();
+    /// # let seal = |generation, nonce| {
+    /// #     let id = KeyId { device: DeviceId(42), generation };
+    /// #     let (hint_key, key) = (keys.hint_key(id).unwrap(), keys.packet_key(id).unwrap());
+    /// #     let mut packet = vec![0; 64];
+    /// #     let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, key, nonce);
+    /// #     let len = sealer.seal(b"21.5 C", &mut packet).unwrap();
+    /// #     packet.truncate(len);
+    /// #     packet
+    /// # };
+    /// // The keys of device 42 are to change; the device learns of it some day.
+    /// station.rotate(&[DeviceId(42)], 0, None)?;
+    /// assert!(matches!(station.decode(&seal(0, 5))?, Verdict::Accepted { nonce: 5, .. }));
+    /// assert!(matches!(station.decode(&seal(1, 0))?, Verdict::Accepted { nonce: 0, .. }));
+    /// // Its first key is retired.
+    /// assert!(matches!(station.decode(&seal(0, 6))?, Verdict::Unknown(_)));
+    /// let status: Vec<KeyStatus> = station.keys_of(DeviceId(42)).iter().map(|key| key.status).collect();
+    /// assert_eq!(status, [KeyStatus::Retired, KeyStatus::Active]);
+    /// # Ok::<(), hintdex::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`next_key`](Self::next_key), [`Error::DeviceTwice`], or those of
+    /// [`provision`](Self::provision).
+    pub fn rotate(
+        &self,
+        devices: &[DeviceId],
+        grace_s: u32,
+        report: Option<Report<'_>>,
+    ) -> Result<(), Error> {
+        let ranges = self.next_ranges(devices, KeyOrigin::Derived)?;
+        self.add_keys(Addition::LaterKeys(&ranges, grace_s), &ranges, report)?;
+        Ok(())
+    }
+
+    /// Gives the ids of devices to new units: retires every key of each device, and adds the
+    /// next derived key, whose nonces begin at 0. The device may be retired already.
+    ///
+    /// A crash between the two leaves the devices retired; the same call finishes. `report`
+    /// counts slots.
+    ///
+    /// # Errors
+    /// Those of [`rotate`](Self::rotate).
+    pub fn replace(&self, devices: &[DeviceId], report: Option<Report<'_>>) -> Result<(), Error> {
+        let ranges = self.next_ranges(devices, KeyOrigin::Derived)?;
+        self.retire_all(devices)?;
+        self.add_keys(Addition::LaterKeys(&ranges, 0), &ranges, report)?;
+        Ok(())
+    }
+
+    /// The next keys of `devices`, as ranges.
+    pub(crate) fn next_ranges(
+        &self,
+        devices: &[DeviceId],
+        origin: KeyOrigin,
+    ) -> Result<Vec<DeviceRange>, Error> {
+        let keys = devices.iter().map(|device| self.next_key(*device));
+        ranges_of(keys.collect::<Result<_, _>>()?, origin)
+    }
+}
+
+/// The fewest ranges that hold `keys`.
+///
+/// # Errors
+/// [`Error::DeviceTwice`].
+pub(crate) fn ranges_of(
+    mut keys: Vec<KeyId>,
+    origin: KeyOrigin,
+) -> Result<Vec<DeviceRange>, Error> {
+    keys.sort_unstable_by_key(|key| (key.generation, key.device));
+    let twice = keys.windows(2).find_map(|pair| match pair {
+        [a, b] if a == b => Some(a.device),
+        _ => None,
+    });
+    if let Some(device) = twice {
+        return Err(Error::DeviceTwice { device });
+    }
+    let of_generation = |keys: &[KeyId]| {
+        let generation = keys.first().map_or(0, |key| key.generation);
+        let ranges = DeviceRange::covering(keys.iter().map(|key| key.device), origin);
+        ranges.into_iter().map(move |range| DeviceRange { generation, ..range })
+    };
+    Ok(keys.chunk_by(|a, b| a.generation == b.generation).flat_map(of_generation).collect())
+}

@@ -1,0 +1,82 @@
+//! Retiring and revoking devices, and their list.
+
+use hintdex_core::{Retirement, SlotInfo};
+use hintdex_wire::{DeviceId, Slot};
+
+use crate::{Error, Station};
+
+impl Station {
+    /// Retires a device: from now on its packets are unknown.
+    ///
+    /// # Errors
+    /// [`Error::Index`] if the fleet has no such device.
+    pub fn retire(&self, device: DeviceId) -> Result<(), Error> {
+        self.retire_all(&[device])
+    }
+
+    /// Retires devices: from now on their packets are unknown. All of them are retired or none.
+    ///
+    /// # Errors
+    /// [`Error::Index`] if the fleet does not have one of them.
+    pub fn retire_all(&self, devices: &[DeviceId]) -> Result<(), Error> {
+        self.retire_keys(devices, Retirement::Now)
+    }
+
+    /// Retires devices at a time of reception, in seconds since 1970: packets that are received
+    /// before are accepted. A device that was to retire earlier does.
+    ///
+    /// # Errors
+    /// Those of [`retire_all`](Self::retire_all).
+    pub fn retire_at(&self, devices: &[DeviceId], unix_s: u64) -> Result<(), Error> {
+        self.retire_keys(devices, Retirement::At(unix_s))
+    }
+
+    /// Revokes the keys of devices: no packet under them is accepted from now on, whatever a
+    /// snapshot holds, and no import gives such a key to a device again.
+    ///
+    /// # Errors
+    /// Those of [`retire_all`](Self::retire_all).
+    pub fn revoke(&self, devices: &[DeviceId]) -> Result<(), Error> {
+        self.retire_keys(devices, Retirement::Revoked)
+    }
+
+    fn retire_keys(&self, devices: &[DeviceId], retirement: Retirement) -> Result<(), Error> {
+        let mut slots: Vec<Slot> = Vec::with_capacity(devices.len());
+        for device in devices {
+            let known = slots.len();
+            slots.extend(self.index.slots(*device));
+            if slots.len() == known {
+                return Err(hintdex_core::Error::UnknownDevice(*device).into());
+            }
+        }
+        self.index.retire_slots(&slots, retirement)?;
+        if !matches!(retirement, Retirement::At(_)) {
+            self.hint_keys.retire(&slots);
+        }
+        self.scans.invalidate_cache();
+        Ok(())
+    }
+
+    /// The keys of `device`, the oldest first; empty if the fleet does not have the device. A
+    /// key that was retired long ago may be missing.
+    pub fn keys_of(&self, device: DeviceId) -> Vec<SlotInfo> {
+        self.index.keys_of(device)
+    }
+
+    /// All keys of the fleet, in the order of slots. Calls `each` with some at a time.
+    ///
+    /// # Errors
+    /// The first error of `each`.
+    pub fn each_keys<E>(
+        &self,
+        mut each: impl FnMut(&[SlotInfo]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        const SLOTS_AT_ONCE: u32 = 1 << 14;
+        let end = self.index.slot_count();
+        for first in (0..end).step_by(SLOTS_AT_ONCE as usize) {
+            let last = end.min(first.saturating_add(SLOTS_AT_ONCE));
+            each(&self.index.keys_in(Slot(first)..Slot(last)))?;
+        }
+        Ok(())
+    }
+}
