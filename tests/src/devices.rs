@@ -43,9 +43,13 @@ impl Devices {
         Self::new(&secret)
     }
 
-    /// The packet that `device` sends under `nonce`.
+    /// The packet that `device` sends under `nonce` and its first key.
     pub fn packet(&self, device: u32, nonce: Nonce, payload: &[u8]) -> Vec<u8> {
-        let id = KeyId::first(DeviceId(device));
+        self.packet_under(KeyId::first(DeviceId(device)), nonce, payload)
+    }
+
+    /// The packet that a device sends under `nonce` and any of its derived keys.
+    pub fn packet_under(&self, id: KeyId, nonce: Nonce, payload: &[u8]) -> Vec<u8> {
         let hint_key = self.keys.hint_key(id).expect("every device has keys");
         let packet_key: PacketKey = self.keys.packet_key(id).expect("every device has keys");
         let mut sealer = Sealer::new(self.scheme, &hint_key, packet_key, nonce);
@@ -103,11 +107,24 @@ pub fn own_keys(device: u32) -> ([u8; 16], [u8; 32]) {
 
 /// The packet that such a device sends under `nonce`: its id is the payload.
 pub fn own_packet(device: u32, nonce: Nonce) -> Vec<u8> {
-    let (hint_key, dev_key) = own_keys(device);
+    packet_by(own_keys(device), nonce, &device.to_be_bytes())
+}
+
+/// A later key of a device that brings its own: one for each `number`.
+pub fn later_own_keys(device: u32, number: u16) -> ([u8; 16], [u8; 32]) {
+    own_keys(device ^ (u32::from(number) + 1) << 20)
+}
+
+/// The packet under `nonce` and these keys, with hints of 16 bytes.
+pub fn packet_by(
+    (hint_key, dev_key): ([u8; 16], [u8; 32]),
+    nonce: Nonce,
+    payload: &[u8],
+) -> Vec<u8> {
     let packet_key = PacketKey::from_bytes(dev_key);
     let hint_key = HintKey::from_bytes(hint_key);
     let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, nonce);
-    let mut packet = vec![0; sealer.packet_len_bytes(4)];
-    sealer.seal(&device.to_be_bytes(), &mut packet).expect("the buffer fits");
+    let mut packet = vec![0; sealer.packet_len_bytes(payload.len())];
+    sealer.seal(payload, &mut packet).expect("the buffer fits");
     packet
 }

@@ -1,6 +1,6 @@
 //! Devices with consecutive ids, as they are added to a fleet.
 
-use hintdex_wire::DeviceId;
+use hintdex_wire::{DeviceId, KeyId};
 
 use crate::Error;
 
@@ -60,6 +60,27 @@ impl DeviceRange {
             }
         }
         ranges
+    }
+
+    /// The fewest ranges that hold `keys`, which must be distinct, by generation.
+    ///
+    /// ```
+    /// use hintdex_core::{DeviceRange, KeyOrigin};
+    /// use hintdex_wire::{DeviceId, KeyId};
+    ///
+    /// let key = |id, generation| KeyId { device: DeviceId(id), generation };
+    /// let ranges = DeviceRange::covering_keys(vec![key(7, 1), key(8, 2), key(9, 1)], KeyOrigin::Derived);
+    /// let ids = ranges.iter().map(|range| (range.generation, range.first.0, range.count));
+    /// assert_eq!(ids.collect::<Vec<_>>(), [(1, 7, 1), (1, 9, 1), (2, 8, 1)]);
+    /// ```
+    pub fn covering_keys(mut keys: Vec<KeyId>, origin: KeyOrigin) -> Vec<Self> {
+        keys.sort_unstable_by_key(|key| (key.generation, key.device));
+        let of_generation = |keys: &[KeyId]| {
+            let generation = keys.first().map_or(0, |key| key.generation);
+            let ranges = Self::covering(keys.iter().map(|key| key.device), origin);
+            ranges.into_iter().map(move |range| Self { generation, ..range })
+        };
+        keys.chunk_by(|a, b| a.generation == b.generation).flat_map(of_generation).collect()
     }
 
     /// The last id.

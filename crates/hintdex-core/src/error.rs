@@ -105,6 +105,13 @@ pub enum Error {
     NoSuchKey(KeyId),
     /// The device is not in the index.
     UnknownDevice(DeviceId),
+    /// A state that was exported elsewhere is none that an index with these parameters has.
+    UnsoundTransfer {
+        /// The device.
+        device: DeviceId,
+        /// Why.
+        why: &'static str,
+    },
     /// A new key of a device is not newer than the keys that the device has or had.
     GenerationPassed {
         /// The device.
@@ -243,6 +250,11 @@ impl fmt::Display for Error {
                 )
             }
             Self::UnknownDevice(device) => write!(f, "device {device} is not in the index"),
+            Self::UnsoundTransfer { device, why } => write!(
+                f,
+                "the exported state of device {device} is not sound: {why}; nothing was imported; \
+                 export it again"
+            ),
             Self::GenerationPassed { device, given, newest } => write!(
                 f,
                 "device {device} has a key of generation {newest}, and a new key of generation \

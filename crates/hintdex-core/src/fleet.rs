@@ -51,6 +51,15 @@ impl Extent {
         (offset < self.range.count).then_some(KeyId { device, generation: self.range.generation })
     }
 
+    /// Whether `next` is the next key of the same kind in the next slot.
+    pub(crate) fn is_continued_by(&self, next: &Self) -> bool {
+        let DeviceRange { first, count, .. } = self.range;
+        let range = DeviceRange { first, count, ..next.range };
+        let of_next = first.0.checked_add(count) == Some(next.range.first.0);
+        let same = Self { first_slot: self.first_slot, range, ..*next } == *self;
+        same && of_next && self.end_slot() == next.first_slot.0
+    }
+
     /// The part of the extent with these slots, which the extent has.
     fn part(&self, slots: Range<u32>) -> Self {
         let first = DeviceId(self.range.first.0 + (slots.start - self.first_slot.0));

@@ -88,6 +88,8 @@ pub struct LiveIndex {
     timing: Timing,
     clock: Arc<dyn Clock>,
     pub(crate) clock_moves: Mutex<Vec<ClockMove>>,
+    /// Slots that admission has retired, until [`take_dropped`](Self::take_dropped) takes them.
+    pub(crate) dropped: Mutex<Vec<Slot>>,
     pub(crate) index_id: [u8; 16],
     pub(crate) created_unix_s: u64,
     fleet: RwLock<Arc<Fleet>>,
@@ -231,6 +233,7 @@ impl LiveIndex {
             timing: options.timing.over(&timing),
             clock,
             clock_moves: Mutex::default(),
+            dropped: Mutex::default(),
             index_id: meta.index_id,
             created_unix_s: meta.created_unix_s.get(),
             fleet: RwLock::new(Arc::new(fleet)),
@@ -303,6 +306,11 @@ impl LiveIndex {
     /// The station time for a reading of the clock: see [`now_s`](Self::now_s).
     pub(crate) fn station_time_s(&self, unix_s: u64) -> u64 {
         if unix_s < FIRST_SET_UNIX_S { unix_s.max(self.created_unix_s) } else { unix_s }
+    }
+
+    /// Whether devices may have keys of several generations.
+    pub fn has_generations(&self) -> bool {
+        self.fleet().has_generations()
     }
 
     /// Whether one of the slots before `end` has got another key after this time, in seconds

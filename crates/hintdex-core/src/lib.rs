@@ -68,6 +68,7 @@ mod store;
 mod successors;
 mod threads;
 mod time;
+mod transfer;
 mod verify;
 mod window;
 
@@ -87,6 +88,7 @@ pub use slot_info::{KeyStatus, SlotInfo};
 pub use stats::{Section, Stats};
 pub use threads::on_plain_thread;
 pub use time::{ClockMove, Span, Timing, TimingOptions};
+pub use transfer::{ClockTransfer, KeyTransfer};
 pub use verify::Verified;
 
 /// The constants that a test compares with `docs/format/live-index.md`.

@@ -177,6 +177,7 @@ impl Station {
             }
         };
         let outcomes = parsed.into_iter().map(of_packet).collect();
+        self.drop_keys();
         self.roll_if_due();
         Ok(outcomes)
     }
@@ -241,10 +242,12 @@ impl Station {
     /// each packet.
     ///
     /// With truncated hints, the packets of a batch are searched for further ahead than each
-    /// packet would be at its turn. So admission is asked about candidates whose tag did not
-    /// verify, too: a packet is forged only if a device could have made its hint at its turn.
+    /// packet would be at its turn. Where devices have later keys, a packet may retire the key
+    /// of the next one. So admission is *probed* about candidates whose tag did not verify,
+    /// too: a packet is forged only if a device could have made its hint at its turn.
     fn admit(&self, attempts: Vec<Attempt>, times: &[u64]) -> Result<Vec<BatchOutcome>, Error> {
         let (mut arrivals, mut requests, no_key) = (Vec::new(), Vec::new(), NO_KEY);
+        let probes = !self.params().scheme.is_reversible() || self.index.has_generations();
         for (attempt, received_unix_s) in attempts.iter().zip(times) {
             let received_unix_s = *received_unix_s;
             if let Outcome::Authentic(authentic) = &attempt.outcome {
@@ -252,27 +255,29 @@ impl Station {
                 let hint_key = &authentic.hint_key;
                 arrivals.push(Arrival { slot, key, nonce, hint_key, received_unix_s });
                 requests.push(self.reach_of(source).map_or(Request::Admit, Request::AdmitWithin));
-            } else if self.is_probed(attempt) {
+            } else if probes && is_open(attempt) {
                 for Resolved { slot, key, nonce, source } in attempt.tried() {
                     let (slot, key, nonce, hint_key) = (*slot, *key, *nonce, &no_key);
                     arrivals.push(Arrival { slot, key, nonce, hint_key, received_unix_s });
-                    requests.extend(self.reach_of(*source).map(Request::Probe));
+                    requests.push(self.reach_of(*source).map_or(Request::ProbeKey, Request::Probe));
                 }
             }
         }
         let mut admissions = self.index.admit_requests(&arrivals, &requests)?.into_iter();
-        let outcome = |attempt| BatchOutcome::Verdict(self.verdict(attempt, &mut admissions));
+        let outcome =
+            |attempt| BatchOutcome::Verdict(self.verdict(attempt, probes, &mut admissions));
         Ok(attempts.into_iter().map(outcome).collect())
     }
 
     /// The verdict on an attempt. Takes the admissions of this attempt from the front of
-    /// `admissions`.
+    /// `admissions`, which `probes` tells whether they include those of open attempts.
     fn verdict(
         &self,
         attempt: Attempt,
+        probes: bool,
         admissions: &mut impl Iterator<Item = Admission>,
     ) -> Verdict {
-        let is_probed = self.is_probed(&attempt);
+        let is_probed = probes && is_open(&attempt);
         let was_tried = attempt.was_tried();
         let probes = if is_probed { attempt.tried().len() } else { 0 };
         match attempt.outcome {
@@ -313,12 +318,6 @@ impl Station {
         }
     }
 
-    /// Whether admission is asked if the candidates of an attempt are within reach at the
-    /// packet's turn.
-    fn is_probed(&self, attempt: &Attempt) -> bool {
-        matches!(attempt.outcome, Outcome::Open) && !self.params().scheme.is_reversible()
-    }
-
     /// How far from the expected nonce of its device a packet may be that this source
     /// resolved. `None` for reversible hints, which have no bound. A snapshot holds hints
     /// further ahead than the index.
@@ -332,6 +331,11 @@ impl Station {
             Source::Index | Source::Scan => reach,
         })
     }
+}
+
+/// Whether no tag has verified.
+const fn is_open(attempt: &Attempt) -> bool {
+    matches!(attempt.outcome, Outcome::Open)
 }
 
 /// Stands in for the hint key of a probe, for which no hints are computed.

@@ -1,8 +1,8 @@
 //! One lane of a batch: the arrivals of some shards, judged in order and written in one batch.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use hintdex_wire::{HintCipher, Nonce, NonceKind, Slot};
 use rocksdb::WriteBatch;
@@ -34,6 +34,8 @@ pub(super) struct Lane<'a> {
     successors: &'a [Slot],
     /// Slots that the lane has heard for the first time.
     succeeded: Vec<Slot>,
+    /// Slots that the lane has retired.
+    dropped: Vec<Slot>,
     /// Slots with a new state, once for each change.
     changed: Vec<Slot>,
     /// Slots whose new state would not be sound, each with the reason.
@@ -69,6 +71,7 @@ impl<'a> Lane<'a> {
             fleet: index.fleet(),
             successors,
             succeeded: Vec::new(),
+            dropped: Vec::new(),
             changed: Vec::new(),
             unsound: Vec::new(),
             added: vec![Vec::new(); windows.declared.len()],
@@ -96,6 +99,9 @@ impl<'a> Lane<'a> {
         }
         if known.state.is_out_of_service() {
             return Ok(Admission::OutOfService);
+        }
+        if request == Request::ProbeKey {
+            return Ok(Admission::InReach);
         }
         if let Some(reach) = request.reach() {
             if !is_within(self.index, &self.timing, &known, arrival, reach) {
@@ -144,6 +150,7 @@ impl<'a> Lane<'a> {
     fn retire_ended(&mut self, slot: Slot) -> Result<(), Error> {
         self.change_row(slot, |row| row.retire(false))?;
         self.index.retired_slots.fetch_add(1, Ordering::Relaxed);
+        self.dropped.push(slot);
         Ok(())
     }
 
@@ -255,6 +262,9 @@ impl<'a> Lane<'a> {
         }
         // They stay among the successors if the write has failed; the index is poisoned then.
         self.succeeded.iter().for_each(|slot| self.index.successors.remove(*slot));
+        if !self.dropped.is_empty() {
+            self.index.dropped.lock().unwrap_or_else(PoisonError::into_inner).extend(self.dropped);
+        }
         Ok(())
     }
 

@@ -130,6 +130,13 @@ impl LiveIndex {
         successors.iter().filter_map(peers).flatten()
     }
 
+    /// Takes the slots that admission has retired since the last call, if there are `least` at
+    /// least: their devices use newer keys, so no search needs to try the old ones.
+    pub fn take_dropped(&self, least: usize) -> Vec<Slot> {
+        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        if dropped.len() >= least.max(1) { std::mem::take(&mut *dropped) } else { Vec::new() }
+    }
+
     /// Takes the clock moves since the last call.
     pub fn take_clock_moves(&self) -> Vec<ClockMove> {
         std::mem::take(&mut *self.clock_moves.lock().unwrap_or_else(PoisonError::into_inner))

@@ -73,13 +73,15 @@ pub enum Request {
     AdmitWithin(Reach),
     /// Report whether the nonce is within this reach, and change nothing: the tag did not verify.
     Probe(Reach),
+    /// Report whether the key is in service, whatever the nonce, and change nothing.
+    ProbeKey,
 }
 
 impl Request {
     /// The reach that limits the arrival.
     pub(crate) const fn reach(self) -> Option<Reach> {
         match self {
-            Self::Admit => None,
+            Self::Admit | Self::ProbeKey => None,
             Self::AdmitWithin(reach) | Self::Probe(reach) => Some(reach),
         }
     }
@@ -101,7 +103,8 @@ pub enum Admission {
     Early,
     /// The nonce is further from the expected one than the [`Reach`] allows.
     OutOfReach,
-    /// The nonce of a [probe](Request::Probe) is within its reach.
+    /// The nonce of a [probe](Request::Probe) is within its reach, or the
+    /// [key](Request::ProbeKey) is in service.
     InReach,
     /// The slot was retired, or has another key now.
     Retired,

@@ -68,9 +68,7 @@ impl Station {
         grace_s: u32,
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
-        let ranges = self.next_ranges(devices, KeyOrigin::Derived)?;
-        self.add_keys(Addition::LaterKeys(&ranges, grace_s), &ranges, report)?;
-        Ok(())
+        self.renew(&self.next_ranges(devices)?, grace_s, report)
     }
 
     /// Gives the ids of devices to new units: retires every key of each device, and adds the
@@ -82,43 +80,29 @@ impl Station {
     /// # Errors
     /// Those of [`rotate`](Self::rotate).
     pub fn replace(&self, devices: &[DeviceId], report: Option<Report<'_>>) -> Result<(), Error> {
-        let ranges = self.next_ranges(devices, KeyOrigin::Derived)?;
+        let ranges = self.next_ranges(devices)?;
         self.retire_all(devices)?;
-        self.add_keys(Addition::LaterKeys(&ranges, 0), &ranges, report)?;
-        Ok(())
+        self.renew(&ranges, 0, report)
     }
 
-    /// The next keys of `devices`, as ranges.
-    pub(crate) fn next_ranges(
+    /// The next derived keys of `devices`, as ranges.
+    fn next_ranges(&self, devices: &[DeviceId]) -> Result<Vec<DeviceRange>, Error> {
+        let mut devices = devices.to_vec();
+        devices.sort_unstable();
+        if let Some([device, _]) = devices.array_windows().find(|[a, b]| a == b) {
+            return Err(Error::DeviceTwice { device: *device });
+        }
+        let keys = devices.into_iter().map(|device| self.next_key(device));
+        Ok(DeviceRange::covering_keys(keys.collect::<Result<_, _>>()?, KeyOrigin::Derived))
+    }
+
+    /// Adds later keys of devices.
+    pub(crate) fn renew(
         &self,
-        devices: &[DeviceId],
-        origin: KeyOrigin,
-    ) -> Result<Vec<DeviceRange>, Error> {
-        let keys = devices.iter().map(|device| self.next_key(*device));
-        ranges_of(keys.collect::<Result<_, _>>()?, origin)
+        ranges: &[DeviceRange],
+        grace_s: u32,
+        report: Option<Report<'_>>,
+    ) -> Result<(), Error> {
+        self.add_keys(Addition::LaterKeys(ranges, grace_s), ranges, report).map(|_| ())
     }
-}
-
-/// The fewest ranges that hold `keys`.
-///
-/// # Errors
-/// [`Error::DeviceTwice`].
-pub(crate) fn ranges_of(
-    mut keys: Vec<KeyId>,
-    origin: KeyOrigin,
-) -> Result<Vec<DeviceRange>, Error> {
-    keys.sort_unstable_by_key(|key| (key.generation, key.device));
-    let twice = keys.windows(2).find_map(|pair| match pair {
-        [a, b] if a == b => Some(a.device),
-        _ => None,
-    });
-    if let Some(device) = twice {
-        return Err(Error::DeviceTwice { device });
-    }
-    let of_generation = |keys: &[KeyId]| {
-        let generation = keys.first().map_or(0, |key| key.generation);
-        let ranges = DeviceRange::covering(keys.iter().map(|key| key.device), origin);
-        ranges.into_iter().map(move |range| DeviceRange { generation, ..range })
-    };
-    Ok(keys.chunk_by(|a, b| a.generation == b.generation).flat_map(of_generation).collect())
 }

@@ -57,6 +57,16 @@ impl Station {
         Ok(())
     }
 
+    /// Takes the keys that packets under newer keys have retired out of searches, once there
+    /// are many: until then they cost searches and nothing else.
+    pub(crate) fn drop_keys(&self) {
+        let least = (self.index.slot_count() / 16).max(1024);
+        let dropped = self.index.take_dropped(least as usize);
+        if !dropped.is_empty() {
+            self.hint_keys.retire(&dropped);
+        }
+    }
+
     /// The keys of `device`, the oldest first; empty if the fleet does not have the device. A
     /// key that was retired long ago may be missing.
     pub fn keys_of(&self, device: DeviceId) -> Vec<SlotInfo> {

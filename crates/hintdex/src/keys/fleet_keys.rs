@@ -60,6 +60,18 @@ impl FleetKeys {
         Ok(())
     }
 
+    /// Rewrites the file of sealed keys without the keys that `index` no longer has, if those
+    /// are half of the file.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(super) fn remove_dead(&self, index: &LiveIndex) -> Result<(), Error> {
+        if let Some(kept) = self.imported.load_full().without_dead(&index.imported_ranges())? {
+            self.imported.store(Arc::new(kept));
+        }
+        Ok(())
+    }
+
     /// Checks that every range whose keys are imported has them.
     ///
     /// # Errors

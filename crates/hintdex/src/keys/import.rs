@@ -1,4 +1,4 @@
-//! Importing devices with their keys.
+//! Importing devices with their keys, and later keys of devices.
 
 use std::ops::Range;
 use std::sync::{Arc, MutexGuard, TryLockError};
@@ -11,7 +11,7 @@ use super::fleet_keys::FleetKeys;
 use super::imported::AppendedKeys;
 use crate::{Error, Station};
 
-/// An import of devices, each with keys of its own.
+/// An import of devices, or of later keys of devices, each with keys of its own.
 ///
 /// Each key is sealed under the fleet's master key and written to the fleet's file as it is
 /// added. So an import of any length takes 36 bytes of memory a device, and 28 more for each
@@ -48,17 +48,32 @@ use crate::{Error, Station};
 /// ```
 pub struct KeyImport<'a> {
     station: &'a Station,
+    /// Whether the devices are in the fleet, and get later keys.
+    is_later: bool,
     appended: AppendedKeys,
     distinct: DistinctKeys,
     _alone: MutexGuard<'a, ()>,
 }
 
 impl Station {
-    /// Begins an import.
+    /// Begins an import of new devices, which [`provision`](KeyImport::provision) ends.
     ///
     /// # Errors
     /// [`Error::ImportInProgress`] during another import, or [`Error::File`].
     pub fn import_keys(&self) -> Result<KeyImport<'_>, Error> {
+        self.begin_import(false)
+    }
+
+    /// Begins an import of later keys of devices that the fleet has, which
+    /// [`rekey`](KeyImport::rekey) or [`replace`](KeyImport::replace) ends.
+    ///
+    /// # Errors
+    /// Those of [`import_keys`](Self::import_keys).
+    pub fn import_later_keys(&self) -> Result<KeyImport<'_>, Error> {
+        self.begin_import(true)
+    }
+
+    fn begin_import(&self, is_later: bool) -> Result<KeyImport<'_>, Error> {
         let keys = &self.keys;
         let alone = match keys.importing.try_lock() {
             Ok(alone) => alone,
@@ -66,31 +81,37 @@ impl Station {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Error::ImportInProgress),
         };
+        keys.remove_dead(&self.index)?;
         let appended = keys.imported.load().append(&keys.master)?;
-        Ok(KeyImport { station: self, appended, distinct: DistinctKeys::default(), _alone: alone })
+        let distinct = DistinctKeys::default();
+        Ok(KeyImport { station: self, is_later, appended, distinct, _alone: alone })
     }
 }
 
 impl KeyImport<'_> {
-    /// Adds the factory keys of `device`: its hint key, and the 32 bytes of its device key,
-    /// whose halves encrypt and authenticate its packets.
+    /// Adds the keys of `device`: its hint key, and the 32 bytes of its device key, whose halves
+    /// encrypt and authenticate its packets.
     ///
     /// # Errors
     /// [`Error::ZeroKey`] if the hint key or a half of the device key is all zeros,
     /// [`Error::SharedKey`] if two of the three are equal, [`Error::Index`] if the fleet has
-    /// the device already, or [`Error::File`].
+    /// the device already, or lacks the device of a later key, or [`Error::File`].
     pub fn add(
         &mut self,
         device: DeviceId,
         hint_key: &HintKey,
         dev_key: &[u8; 32],
     ) -> Result<(), Error> {
-        if self.has_device(device) {
-            let (first, last) = (device, device);
-            return Err(hintdex_core::Error::AlreadyProvisioned { first, last }.into());
-        }
+        let key = match (self.is_later, self.has_device(device)) {
+            (true, _) => self.station.next_key(device)?,
+            (false, false) => KeyId::first(device),
+            (false, true) => {
+                let (first, last) = (device, device);
+                return Err(hintdex_core::Error::AlreadyProvisioned { first, last }.into());
+            }
+        };
         self.distinct.add(device, hint_key, dev_key)?;
-        self.appended.add(KeyId::first(device), (hint_key, dev_key))
+        self.appended.add(key, (hint_key, dev_key))
     }
 
     /// Adds the devices, in the order of their ids: all of them, or none. `report` counts
@@ -104,25 +125,58 @@ impl KeyImport<'_> {
     /// If the [station is poisoned](Station::is_poisoned) afterwards, it must be opened again
     /// to learn whether the fleet has the devices.
     pub fn provision(self, report: Option<Report<'_>>) -> Result<Range<Slot>, Error> {
-        let Self { station, mut appended, distinct, _alone } = self;
-        let devices = appended.keys()?.into_iter().map(|key| key.device);
-        let ranges = DeviceRange::covering(devices, KeyOrigin::Imported);
+        self.finish(|station, ranges| station.provision(ranges, report))
+    }
+
+    /// Lets the devices change to these keys, as [`Station::rotate`] lets them change to
+    /// derived ones. `report` counts slots.
+    ///
+    /// # Errors
+    /// Those of [`provision`](Self::provision) and of [`Station::rotate`].
+    pub fn rekey(self, grace_s: u32, report: Option<Report<'_>>) -> Result<(), Error> {
+        self.finish(|station, ranges| station.renew(ranges, grace_s, report))
+    }
+
+    /// Gives the ids of the devices to new units with these keys, as [`Station::replace`] gives
+    /// them to units with derived ones. `report` counts slots.
+    ///
+    /// # Errors
+    /// Those of [`rekey`](Self::rekey).
+    pub fn replace(self, report: Option<Report<'_>>) -> Result<(), Error> {
+        self.finish(|station, ranges| {
+            let ids = ranges.iter().flat_map(|range| range.first.0..=range.last().0);
+            station.retire_all(&ids.map(DeviceId).collect::<Vec<_>>())?;
+            station.renew(ranges, 0, report)
+        })
+    }
+
+    /// Adds the keys to the fleet by `add`.
+    fn finish<T>(
+        self,
+        add: impl FnOnce(&Station, &[DeviceRange]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Self { station, mut appended, distinct, .. } = self;
+        let ranges = DeviceRange::covering_keys(appended.keys()?, KeyOrigin::Imported);
         let FleetKeys { imported, .. } = station.keys.as_ref();
         let before = imported.load_full();
         let after = appended.finish()?;
         distinct.check(&after, appended.first_new())?;
         imported.store(Arc::new(after));
-        // From here on a crash may leave the devices in the index, so the keys must stay. The
-        // next opening ignores the keys of devices that the index does not have.
+        // From here on a crash may leave the keys in the index, so their records must stay. The
+        // next opening ignores the records of keys that the index does not have.
         appended.keep();
-        let provisioned = station.provision(&ranges, report);
-        let is_added = |range: &DeviceRange| !station.index.slots(range.first).is_empty();
+        let added = add(station, &ranges);
+        let is_added = |range: &DeviceRange| {
+            let newest = station.index.slots(range.first).last().copied();
+            let newest = newest.and_then(|slot| station.index.key(slot));
+            newest.is_some_and(|newest| newest.generation >= range.generation)
+        };
         let is_rejected = !station.is_poisoned() && !ranges.first().is_some_and(is_added);
-        if provisioned.is_err() && is_rejected {
+        if added.is_err() && is_rejected {
             imported.store(before);
             appended.take_back();
         }
-        provisioned
+        added
     }
 
     fn has_device(&self, device: DeviceId) -> bool {

@@ -183,6 +183,7 @@ impl MaintenancePass {
 
     /// Takes the keys of retired slots away that nothing needs any longer.
     fn free_slots(&self) -> Result<(), Error> {
+        self.hint_keys.retire(&self.index.take_dropped(1));
         let freed = self.index.free_slots(|slot| self.hint_keys.is_needed(slot))?;
         self.hint_keys.retire(&freed);
         Ok(())
