@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 use hintdex_beacon::Scheme;
 
-use crate::input::Format;
+use super::lists::ListArgs;
+use crate::input::lists::Format;
 use crate::unix_time::parse_duration;
 
 #[derive(Debug, ClapArgs)]
@@ -19,6 +20,8 @@ pub struct ImportKeysArgs {
     /// The format of the file [default: recognised by the first byte]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
+    #[command(flatten)]
+    pub list: ListArgs,
     /// Keys in hex, as CSV with a header line or as JSON lines; - for standard input.
     /// eddystone-eid: columns id,key,k,clock_offset_s and optionally measured_s,randomized. The
     /// beacon's clock is unix time less clock_offset_s, as measured at the unix time measured_s
