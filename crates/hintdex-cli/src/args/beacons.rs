@@ -22,7 +22,12 @@ pub struct ImportKeysArgs {
     pub format: Option<Format>,
     #[command(flatten)]
     pub list: ListArgs,
-    /// Keys in hex, as CSV with a header line or as JSON lines; - for standard input.
+    /// gaen: the id of the first key of an export, which names no devices; the next keys have the
+    /// ids after it [default: the id after the greatest registered one]
+    #[arg(long, value_name = "ID")]
+    pub first_id: Option<u32>,
+    /// Keys in hex or base64, as CSV with a header line, JSON lines or a JSON array; - for
+    /// standard input. gaen also reads export.bin, or the zip archive that holds it.
     /// eddystone-eid: columns id,key,k,clock_offset_s and optionally measured_s,randomized. The
     /// beacon's clock is unix time less clock_offset_s, as measured at the unix time measured_s
     /// [default: now]; randomized is 1 if identifiers begin at a random point of their 2^k

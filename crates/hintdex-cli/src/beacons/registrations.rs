@@ -3,8 +3,10 @@
 use hintdex_beacon::wire::beacon::eddystone::RotationExponent;
 use hintdex_beacon::wire::{DeviceId, HintKey};
 use hintdex_beacon::{Registration, RollingPeriod, Rule, Scheme};
+use zeroize::Zeroizing;
 
-use crate::input::{BadRecord, Column, Fields, GivenId, Table, shown};
+use super::gaen_export::ExportedKey;
+use crate::input::{BadKey, BadRecord, Column, Fields, GivenId, Table, shown};
 
 const EDDYSTONE: Table = Table {
     name: "eddystone-eid",
@@ -74,13 +76,35 @@ pub fn registration(
             start_interval: fields.number("start_interval")?,
             rolling_period: match fields.optional_number("rolling_period")? {
                 None => RollingPeriod::DAY,
-                Some(intervals) => RollingPeriod::new(intervals)
-                    .ok_or(BadRecord::Other("rolling_period is out of range; it is 1 to 144"))?,
+                Some(intervals) => rolling_period(intervals)?,
             },
         },
         Scheme::BleRpa => Rule::BleRpa,
     };
     Ok(Registration { device, key, rule })
+}
+
+/// The beacon of a key of an export.
+pub fn daily_key(device: DeviceId, exported: &ExportedKey<'_>) -> Result<Registration, BadRecord> {
+    let key: [u8; 16] = exported.key.try_into().map_err(|_| BadRecord::Key {
+        name: "key_data",
+        why: BadKey::Length { digits: 2 * exported.key.len() },
+        len_bytes: 16,
+    })?;
+    let key = Zeroizing::new(key);
+    if key.iter().all(|byte| *byte == 0) {
+        return Err(BadRecord::Key { name: "key_data", why: BadKey::Zero, len_bytes: 16 });
+    }
+    let start = exported.start_interval.and_then(|start| u32::try_from(start).ok());
+    let start_interval = start.ok_or(BadRecord::Other("no rolling_start_interval_number"))?;
+    let rolling_period = rolling_period(u32::try_from(exported.rolling_period).unwrap_or(0))?;
+    let rule = Rule::Gaen { start_interval, rolling_period };
+    Ok(Registration { device, key: HintKey::from_bytes(*key), rule })
+}
+
+fn rolling_period(intervals: u32) -> Result<RollingPeriod, BadRecord> {
+    let period = RollingPeriod::new(intervals);
+    period.ok_or(BadRecord::Other("rolling_period is out of range; it is 1 to 144"))
 }
 
 fn exponent(fields: &Fields<'_>) -> Result<RotationExponent, BadRecord> {

@@ -17,6 +17,7 @@ mod utf8;
 
 pub use fields::split_fields;
 pub use id_text::GivenId;
+pub use key_text::BadKey;
 pub use lines::{Batch, Lines};
 pub use packets::{BadLine, Line, TrailingField};
 pub use secret::{SecretReader, open_secret, shown};

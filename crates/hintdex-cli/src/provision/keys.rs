@@ -11,29 +11,15 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 use crate::id_map::IdMap;
 use crate::input::lists::{self, BadLines, ListOptions, Rejected};
-use crate::input::{BadRecord, Column, Fields, GivenId, SecretReader, Table, open_secret};
+use crate::input::{BadRecord, Fields, GivenId, SecretReader, open_secret};
 use crate::progress;
 
-const TABLE: Table = Table {
-    name: "provisioning",
-    columns: &[
-        Column::required("id").or(&["device_id", "dev_eui", "deveui", "eui"]),
-        Column::optional("hint_key"),
-        Column::optional("dev_key"),
-    ],
-};
+use super::device_list::{Device, TABLE, device};
 
 /// The first bytes of a file of binary records. No text begins with them.
 const MAGIC: [u8; 8] = *b"\x89hdxdev\n";
 /// The length of a binary record: an id, big-endian, a hint key and a device key.
 const RECORD_LEN_BYTES: usize = 4 + 16 + 32;
-
-/// A device of a file.
-struct Device {
-    id: GivenId,
-    /// Its hint key and its device key; `None` if they are derived.
-    keys: Option<(HintKey, Zeroizing<[u8; 32]>)>,
-}
 
 /// Bytes that are read at a time.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
@@ -115,7 +101,7 @@ impl Devices<'_> {
                 continue;
             };
             number += 1;
-            let keys = Some((HintKey::from_bytes(hint_key), Zeroizing::new(dev_key)));
+            let keys = Some((Zeroizing::new(hint_key), Zeroizing::new(dev_key)));
             let id = GivenId::Number(u32::from_be_bytes(id));
             match self.add(&Device { id, keys }, number) {
                 Ok(()) => {}
@@ -146,7 +132,7 @@ impl Devices<'_> {
             }
         };
         let Some(import) = &mut self.import else { return Ok(()) };
-        match import.add(id, hint_key, dev_key) {
+        match import.add(id, &HintKey::from_bytes(**hint_key), dev_key) {
             Ok(()) => self.places.push(number),
             Err(why @ (Error::ZeroKey { .. } | Error::SharedKey { .. })) => {
                 return Err(BadRecord::Refused(why.to_string()).into());
@@ -221,16 +207,6 @@ impl Places {
         let run = end.checked_sub(1).and_then(|at| self.runs.get(at));
         run.map_or(0, |(first, number)| number + (place - first))
     }
-}
-
-/// The device of a record: with both keys, or without.
-fn device(fields: &Fields<'_>) -> Result<Device, BadRecord> {
-    let id = fields.device("id")?;
-    if fields.filled("hint_key").is_none() && fields.filled("dev_key").is_none() {
-        return Ok(Device { id, keys: None });
-    }
-    let hint_key = HintKey::from_bytes(*fields.key("hint_key")?);
-    Ok(Device { id, keys: Some((hint_key, fields.key("dev_key")?)) })
 }
 
 #[cfg(test)]

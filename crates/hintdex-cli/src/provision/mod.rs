@@ -1,5 +1,6 @@
 //! `hintdex provision`
 
+mod device_list;
 mod ids;
 mod keys;
 
