@@ -49,6 +49,7 @@ type Name = (u8, u32, i64);
 /// // A beacon is registered once, and one process at a time opens the folder.
 /// assert!(matches!(import.add(&phone), Err(Refusal::DuplicateId { .. })));
 /// assert!(matches!(Import::open(&folder, now), Err(Error::Locked { .. })));
+/// assert_eq!(import.next_device(), Some(DeviceId(3)));
 /// assert_eq!(import.publish()?, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -124,6 +125,15 @@ impl Import {
     /// One key under two schemes is fine: their identifiers differ in length.
     fn hash_of(&self, row: &BeaconRecord) -> u64 {
         self.keys.hasher().hash_one((row.scheme, row.key))
+    }
+
+    /// The id after the greatest one that was registered or added; `None` after the last id.
+    /// Walks over all beacons: about a nanosecond each.
+    pub fn next_device(&self) -> Option<DeviceId> {
+        match self.registry.rows().iter().map(|row| row.device.get()).max() {
+            None => Some(DeviceId(0)),
+            Some(last) => last.checked_add(1).map(DeviceId),
+        }
     }
 
     /// How many were added.

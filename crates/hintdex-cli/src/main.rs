@@ -7,6 +7,7 @@ mod decode;
 mod dial;
 mod estimate;
 mod failure;
+mod id_map;
 mod input;
 mod inspect;
 mod measure;

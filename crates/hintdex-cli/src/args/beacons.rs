@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 use hintdex_beacon::Scheme;
 
-use crate::input::Format;
+use super::lists::ListArgs;
+use crate::input::lists::Format;
 use crate::unix_time::parse_duration;
 
 #[derive(Debug, ClapArgs)]
@@ -19,7 +20,14 @@ pub struct ImportKeysArgs {
     /// The format of the file [default: recognised by the first byte]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Keys in hex, as CSV with a header line or as JSON lines; - for standard input.
+    #[command(flatten)]
+    pub list: ListArgs,
+    /// gaen: the id of the first key of an export, which names no devices; the next keys have the
+    /// ids after it [default: the id after the greatest registered one]
+    #[arg(long, value_name = "ID")]
+    pub first_id: Option<u32>,
+    /// Keys in hex or base64, as CSV with a header line, JSON lines or a JSON array; - for
+    /// standard input. gaen also reads export.bin, or the zip archive that holds it.
     /// eddystone-eid: columns id,key,k,clock_offset_s and optionally measured_s,randomized. The
     /// beacon's clock is unix time less clock_offset_s, as measured at the unix time measured_s
     /// [default: now]; randomized is 1 if identifiers begin at a random point of their 2^k

@@ -8,6 +8,7 @@ use hintdex::wire::{HintScheme, NonceKind};
 use hintdex::{Durability, StationOptions};
 
 use super::ids::IdRange;
+use super::lists::ListArgs;
 use super::values::{parse_encoding, parse_nonces, parse_scheme, parse_share};
 use crate::unix_time::parse_time;
 
@@ -30,6 +31,8 @@ pub struct ProvisionArgs {
     /// keys; or binary records (docs/format/device-keys.md)
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     pub keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub list: ListArgs,
     /// A file with the master key, 64 hex digits [default: a new random key in DIR/master.key]
     #[arg(long, value_name = "FILE")]
     pub master_key: Option<PathBuf>,

@@ -3,6 +3,7 @@
 mod beacons;
 mod fleet;
 mod ids;
+mod lists;
 mod measure;
 mod time;
 mod values;

@@ -1,37 +1,36 @@
 //! `hintdex import-keys`
 
-use hintdex_beacon::Import;
+use std::io::Read;
 
-use super::registrations::{registration, table};
+use hintdex_beacon::wire::DeviceId;
+use hintdex_beacon::{Import, Registration, Scheme};
+
+use super::gaen_export::{self, ExportedKey, FIRST_LEN_BYTES};
+use super::registrations::{daily_key, registration, table};
 use crate::args::{ImportKeysArgs, RunArgs};
 use crate::failure::Failure;
-use crate::input::{BadLines, InputRecords, open_secret};
+use crate::input::BadRecord;
+use crate::input::lists::{self, BadLines};
 
 pub fn run(args: &ImportKeysArgs, run: &RunArgs) -> Result<(), Failure> {
     let now = run.time.clock().now_unix_s();
-    let input = open_secret(&args.file)?;
-    let mut records = InputRecords::new(input, table(args.scheme), args.format);
+    let mut input = lists::open(&args.file)?;
     let mut import = Import::open(&args.beacons, now)?;
-    let mut bad = BadLines::default();
-    loop {
-        let record = records.next_record(|fields| registration(fields, args.scheme, now));
-        let record = record.map_err(|error| Failure::io("reading keys", &args.file, &error))?;
-        match record {
-            None => break,
-            Some(Ok(registration)) => {
-                if let Err(refusal) = import.add(&registration) {
-                    bad.add(records.line_number(), &refusal);
-                }
-            }
-            Some(Err(why)) => bad.add(records.line_number(), &why),
-        }
-        if records.lacks_header() {
-            break;
-        }
-    }
-    if let Some(message) = bad.message() {
-        return Err(Failure::data(&args.file, &message));
-    }
+    let options = args.list.options(args.format);
+    let first = input.peek(FIRST_LEN_BYTES);
+    let first = first.map_err(|error| Failure::io("reading keys", &args.file, &error))?;
+    let bad = if args.scheme == Scheme::Gaen && gaen_export::is_export(first) {
+        read_export(args, input, &mut import)?
+    } else if args.first_id.is_some() {
+        return Err(Failure::usage(
+            "--first-id: only an export of --scheme gaen has no ids; remove the option",
+        ));
+    } else {
+        lists::read(&args.file, input, table(args.scheme), &options, |_, fields| {
+            Ok(add(&mut import, &registration(fields, args.scheme, now)?)?)
+        })?
+    };
+    bad.finish(&args.file)?;
     let added = import.added();
     if added == 0 {
         return Err(Failure::data(&args.file, &"the file holds no beacon; nothing was imported"));
@@ -43,4 +42,32 @@ pub fn run(args: &ImportKeysArgs, run: &RunArgs) -> Result<(), Failure> {
         args.beacons.display()
     );
     Ok(())
+}
+
+fn add(import: &mut Import, registration: &Registration) -> Result<(), BadRecord> {
+    import.add(registration).map_err(|refusal| BadRecord::Refused(refusal.to_string()))
+}
+
+/// Adds the keys of an export. Each has an id of its own: an export does not show which keys
+/// are of one device.
+fn read_export(
+    args: &ImportKeysArgs,
+    input: impl Read,
+    import: &mut Import,
+) -> Result<BadLines, Failure> {
+    let failed = |why| Failure::data(&args.file, &format!("{why}; nothing was imported"));
+    let mut bad = BadLines::new("key", args.list.skip_bad);
+    let mut next = args.first_id.map(DeviceId).or_else(|| import.next_device());
+    let message = gaen_export::read(input).map_err(failed)?;
+    for (number, exported) in (1..).zip(gaen_export::keys(&message)) {
+        let exported: ExportedKey<'_> = exported.map_err(failed)?;
+        let device = next.ok_or_else(|| {
+            Failure::usage("no id follows the greatest registered one; choose ids with --first-id")
+        })?;
+        match daily_key(device, &exported).and_then(|key| add(import, &key)) {
+            Ok(()) => next = device.0.checked_add(1).map(DeviceId),
+            Err(why) => bad.add(number, &why),
+        }
+    }
+    Ok(bad)
 }

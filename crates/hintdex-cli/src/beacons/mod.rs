@@ -2,6 +2,7 @@
 
 mod answers;
 pub mod forget_clock;
+mod gaen_export;
 pub mod identify;
 pub mod import;
 mod registrations;

@@ -1,5 +1,6 @@
 //! Decoding lines: packets to the station, and verdicts to lines of JSON.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,9 +33,9 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn new(station: Station, timeline: Arc<Timeline>) -> Self {
+    pub fn new(station: Station, timeline: Arc<Timeline>, euis: HashMap<u32, u64>) -> Self {
         let follower = Follower::new(timeline.clone(), &station.timing());
-        let summary = Summary::new(station.params().nonces);
+        let summary = Summary::new(station.params().nonces, euis);
         let (waiting, text) = (WaitingLines::default(), String::new());
         Self { station, timeline, follower, summary, waiting, late_verdicts: 0, text }
     }

@@ -15,6 +15,7 @@ use indicatif::ProgressBar;
 
 use crate::args::{DecodeArgs, RunArgs};
 use crate::failure::Failure;
+use crate::id_map::IdMap;
 use crate::input::{Batch, Lines, TrailingField, open};
 use crate::output::write_out;
 use crate::progress;
@@ -32,7 +33,8 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     let is_clocked = station.params().nonces.is_clocked();
     let trailing = if is_clocked { TrailingField::Time } else { TrailingField::Ignored };
-    let mut decoder = Decoder::new(station, timeline);
+    let euis = IdMap::open(&args.index)?.euis();
+    let mut decoder = Decoder::new(station, timeline, euis);
     let started = Instant::now();
     loop {
         let batch = lines

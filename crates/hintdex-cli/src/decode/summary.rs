@@ -1,9 +1,10 @@
 //! Verdicts: each as a line of JSON, and all of them counted.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hintdex::wire::{Nonce, NonceKind};
+use hintdex::wire::{DeviceId, Nonce, NonceKind};
 use hintdex::{Source, Verdict};
 
 use crate::input::BadLine;
@@ -14,6 +15,8 @@ use crate::unix_time::time_text;
 pub struct Summary {
     /// The kind of the fleet's nonces: clocked nonces yield a time.
     nonces: NonceKind,
+    /// The EUIs of devices, if the fleet has an id map.
+    euis: HashMap<u32, u64>,
     /// Lines of input that were read.
     pub lines: u64,
     accepted: u64,
@@ -34,8 +37,15 @@ pub struct Summary {
 
 impl Summary {
     /// The summary before the first line.
-    pub fn new(nonces: NonceKind) -> Self {
-        Self { nonces, ..Self::default() }
+    pub fn new(nonces: NonceKind, euis: HashMap<u32, u64>) -> Self {
+        Self { nonces, euis, ..Self::default() }
+    }
+
+    /// A device as the members `device` and, if it has one, `eui`.
+    fn device_text(&self, device: DeviceId) -> String {
+        let eui = self.euis.get(&device.0);
+        let eui = eui.map_or_else(String::new, |eui| format!(r#","eui":"{eui:016x}""#));
+        format!(r#""device":{device}{eui}"#)
     }
 
     /// Counts the verdict on the present line and appends its line of JSON.
@@ -61,23 +71,23 @@ impl Summary {
         };
         let written = match verdict {
             Verdict::Accepted { device, nonce, payload, source } => {
-                let time = time(*nonce);
+                let (time, device) = (time(*nonce), self.device_text(*device));
                 self.count_source(*source);
                 let (payload, source) = (hex::encode(payload), source.name());
                 writeln!(
                     out,
-                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce}{time},"payload":"{payload}","source":"{source}"{more}}}"#
+                    r#"{{"line":{line},"verdict":"{name}",{device},"nonce":{nonce}{time},"payload":"{payload}","source":"{source}"{more}}}"#
                 )
             }
             Verdict::Replay { device, nonce, source }
             | Verdict::Stale { device, nonce, source }
             | Verdict::Early { device, nonce, source } => {
-                let time = time(*nonce);
+                let (time, device) = (time(*nonce), self.device_text(*device));
                 self.count_source(*source);
                 let (source, reason) = (source.name(), verdict.reason());
                 writeln!(
                     out,
-                    r#"{{"line":{line},"verdict":"{name}","device":{device},"nonce":{nonce}{time},"source":"{source}","reason":"{reason}"{more}}}"#
+                    r#"{{"line":{line},"verdict":"{name}",{device},"nonce":{nonce}{time},"source":"{source}","reason":"{reason}"{more}}}"#
                 )
             }
             _ => writeln!(

@@ -1,16 +1,25 @@
-//! Input: packets and identifiers as lines of hex, and keys as records.
+//! Input: packets and identifiers as lines of hex, and lists of devices and beacons.
 
+mod csv;
 mod fields;
+mod id_text;
+mod json;
+mod key_text;
 mod lines;
+mod list_source;
+pub mod lists;
 mod packets;
-mod records;
 mod secret;
 mod shape;
 mod source;
+mod table;
+mod utf8;
 
 pub use fields::split_fields;
+pub use id_text::GivenId;
+pub use key_text::BadKey;
 pub use lines::{Batch, Lines};
 pub use packets::{BadLine, Line, TrailingField};
-pub use records::{BadLines, BadRecord, Column, Fields, Format, InputRecords, Table};
 pub use secret::{SecretReader, open_secret, shown};
 pub use source::open;
+pub use table::{BadRecord, Column, Fields, Table};

@@ -90,6 +90,31 @@ impl<R: Read> SecretReader<R> {
         let buffer = Zeroizing::new(vec![0; buffer_len_bytes]);
         Self { input, buffer, from: 0, to: 0 }
     }
+
+    /// The next bytes, without consuming them: at least `len_bytes`, or all up to the end of
+    /// the input. At most as many as the buffer holds.
+    pub fn peek(&mut self, len_bytes: usize) -> io::Result<&[u8]> {
+        if self.from > 0 {
+            self.buffer.copy_within(self.from..self.to, 0);
+            (self.from, self.to) = (0, self.to - self.from);
+        }
+        while self.to < len_bytes.min(self.buffer.len()) && self.read_more()? > 0 {}
+        Ok(self.buffer.get(..self.to).unwrap_or_default())
+    }
+
+    /// Reads into the free end of the buffer.
+    fn read_more(&mut self) -> io::Result<usize> {
+        loop {
+            match self.input.read(self.buffer.get_mut(self.to..).unwrap_or_default()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(read) => {
+                    self.to += read;
+                    return Ok(read);
+                }
+            }
+        }
+    }
 }
 
 impl<R: Read> Read for SecretReader<R> {
@@ -103,7 +128,8 @@ impl<R: Read> Read for SecretReader<R> {
 impl<R: Read> BufRead for SecretReader<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.from >= self.to {
-            (self.from, self.to) = (0, self.input.read(&mut self.buffer)?);
+            (self.from, self.to) = (0, 0);
+            self.read_more()?;
         }
         Ok(self.buffer.get(self.from..self.to).unwrap_or_default())
     }
@@ -143,6 +169,8 @@ mod tests {
         let text: Vec<u8> = (0..=255).cycle().take(1000).collect();
         for buffer_len_bytes in [1, 7, 64, 4096] {
             let mut reader = SecretReader::new(buffer_len_bytes, text.as_slice());
+            let seen = reader.peek(5).map(<[u8]>::to_vec).unwrap_or_default();
+            assert!(seen.len() >= 5.min(buffer_len_bytes) && text.starts_with(&seen));
             let mut read = Vec::new();
             assert_eq!(reader.read_until(9, &mut read).ok(), Some(10));
             assert_eq!(reader.read_to_end(&mut read).ok(), Some(990));

@@ -1,6 +1,6 @@
 //! Devices from a file: their ids, and their keys if they bring their own.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
@@ -9,51 +9,49 @@ use hintdex::{DeviceRange, Error, KeyImport, KeyOrigin, Station};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::input::{
-    BadLines, BadRecord, Column, Fields, InputRecords, SecretReader, Table, open_secret,
-};
+use crate::id_map::IdMap;
+use crate::input::lists::{self, BadLines, ListOptions, Rejected};
+use crate::input::{BadRecord, Fields, GivenId, SecretReader, open_secret};
 use crate::progress;
 
-const TABLE: Table = Table {
-    name: "provisioning",
-    columns: &[Column::required("id"), Column::optional("hint_key"), Column::optional("dev_key")],
-};
+use super::device_list::{Device, TABLE, device};
 
 /// The first bytes of a file of binary records. No text begins with them.
 const MAGIC: [u8; 8] = *b"\x89hdxdev\n";
 /// The length of a binary record: an id, big-endian, a hint key and a device key.
 const RECORD_LEN_BYTES: usize = 4 + 16 + 32;
 
-/// A device of a file.
-struct Device {
-    id: DeviceId,
-    /// Its hint key and its device key; `None` if they are derived.
-    keys: Option<(HintKey, Zeroizing<[u8; 32]>)>,
-}
-
 /// Bytes that are read at a time.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
 
-/// Adds the devices of the file `path`: all of them, or none.
-pub fn provision(station: &Station, path: &Path) -> Result<Range<Slot>, Failure> {
+/// Adds the devices of the file `path`: all of them, or none. `folder` is the fleet's.
+pub fn provision(
+    station: &Station,
+    folder: &Path,
+    path: &Path,
+    options: &ListOptions,
+) -> Result<Range<Slot>, Failure> {
     let bar = progress::bytes("reading keys");
-    let failed = |error: io::Error| Failure::io("reading keys", path, &error);
     let input = open_secret(path)?;
     // The length of standard input is not known.
     bar.set_length(input.metadata().map_or(0, |metadata| metadata.len()));
     let mut input = SecretReader::new(BUFFER_LEN_BYTES, bar.wrap_read(input));
-    let is_binary = input.fill_buf().map_err(failed)?.first() == MAGIC.first();
+    let first = input.peek(1).map_err(|error| Failure::io("reading keys", path, &error))?;
+    let is_binary = first.first() == MAGIC.first();
     let mut devices = Devices {
         station,
+        slots: u32::try_from(station.stats()?.slots).unwrap_or(u32::MAX),
+        map: IdMap::open(folder)?,
         import: None,
         ids: Vec::new(),
         places: Places::default(),
-        bad: BadLines::of(if is_binary { "record" } else { "line" }),
+        bad: BadLines::new(if is_binary { "record" } else { "line" }, options.skip_bad),
     };
     if is_binary {
         devices.read_binary(input, path)?;
     } else {
-        devices.read_text(input, path)?;
+        let add = |number: u64, fields: &Fields<'_>| devices.add(&device(fields)?, number);
+        devices.bad = lists::read(path, input, &TABLE, options, add)?;
     }
     bar.finish_and_clear();
     devices.provision(path)
@@ -62,6 +60,9 @@ pub fn provision(station: &Station, path: &Path) -> Result<Range<Slot>, Failure>
 /// The devices read so far.
 struct Devices<'a> {
     station: &'a Station,
+    /// The number of slots before the call.
+    slots: u32,
+    map: IdMap,
     /// Begun with the first device that has keys.
     import: Option<KeyImport<'a>>,
     /// Devices whose keys are derived.
@@ -72,21 +73,6 @@ struct Devices<'a> {
 }
 
 impl Devices<'_> {
-    fn read_text(&mut self, input: impl Read, path: &Path) -> Result<(), Failure> {
-        let mut records = InputRecords::new(input, &TABLE, None);
-        loop {
-            let record = records.next_record(device);
-            match record.map_err(|error| Failure::io("reading keys", path, &error))? {
-                None => return Ok(()),
-                Some(Ok(device)) => self.add(&device, records.line_number())?,
-                Some(Err(why)) => self.bad.add(records.line_number(), &why),
-            }
-            if records.lacks_header() {
-                return Ok(());
-            }
-        }
-    }
-
     fn read_binary(&mut self, mut input: impl Read, path: &Path) -> Result<(), Failure> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
@@ -115,47 +101,64 @@ impl Devices<'_> {
                 continue;
             };
             number += 1;
-            let keys = Some((HintKey::from_bytes(hint_key), Zeroizing::new(dev_key)));
-            self.add(&Device { id: DeviceId(u32::from_be_bytes(id)), keys }, number)?;
+            let keys = Some((Zeroizing::new(hint_key), Zeroizing::new(dev_key)));
+            let id = GivenId::Number(u32::from_be_bytes(id));
+            match self.add(&Device { id, keys }, number) {
+                Ok(()) => {}
+                Err(Rejected::Line(why)) => self.bad.add(number, &why),
+                Err(Rejected::Call(failure)) => return Err(failure),
+            }
         }
         Ok(())
     }
 
-    /// Adds the device of line or record `number`. Counts it as bad if a key of it is zero or
+    /// Adds the device of line or record `number`. Rejects it if a key of it is zero or
     /// shared, or if some devices have keys and others do not.
-    fn add(&mut self, device: &Device, number: u64) -> Result<(), Failure> {
-        let Device { id, keys } = device;
-        let (hint_key, dev_key) = match (keys, &self.import) {
+    fn add(&mut self, device: &Device, number: u64) -> Result<(), Rejected> {
+        let id = self.id_of(device.id)?;
+        let (hint_key, dev_key) = match (&device.keys, &self.import) {
             (Some(keys), None) if self.ids.is_empty() => {
-                self.import = Some(self.station.import_keys()?);
+                self.import = Some(self.station.import_keys().map_err(Failure::from)?);
                 keys
             }
             (Some(keys), Some(_)) => keys,
             (None, None) => {
-                self.ids.push(*id);
+                self.ids.push(id);
                 return Ok(());
             }
             _ => {
                 let why = "some devices have keys and others none; import them in two calls";
-                self.bad.add(number, &BadRecord::Other(why));
-                return Ok(());
+                return Err(BadRecord::Other(why).into());
             }
         };
         let Some(import) = &mut self.import else { return Ok(()) };
-        match import.add(*id, hint_key, dev_key) {
+        match import.add(id, &HintKey::from_bytes(**hint_key), dev_key) {
             Ok(()) => self.places.push(number),
             Err(why @ (Error::ZeroKey { .. } | Error::SharedKey { .. })) => {
-                self.bad.add(number, &why);
+                return Err(BadRecord::Refused(why.to_string()).into());
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(Failure::from(error).into()),
         }
         Ok(())
     }
 
+    /// The id of a device of the list.
+    fn id_of(&mut self, given: GivenId) -> Result<DeviceId, BadRecord> {
+        let eui = match given {
+            GivenId::Number(id) => return Ok(DeviceId(id)),
+            GivenId::Eui(eui) => eui,
+        };
+        let device = |slot| self.station.device(Slot(slot)).map(|device| device.0);
+        let id = self.map.id_of(eui, || (0..self.slots).filter_map(device).collect());
+        id.map(DeviceId).ok_or(BadRecord::Other("no device id is free"))
+    }
+
     fn provision(mut self, path: &Path) -> Result<Range<Slot>, Failure> {
-        if let Some(message) = self.bad.message() {
-            return Err(Failure::data(path, &message));
+        self.bad.finish(path)?;
+        if self.import.is_none() && self.ids.is_empty() {
+            return Err(Failure::data(path, &"the file holds no device; nothing was imported"));
         }
+        self.map.publish()?;
         let bar = progress::bar("provisioning", "devices");
         let report = progress::reporter(&bar);
         if let Some(import) = self.import {
@@ -175,9 +178,6 @@ impl Devices<'_> {
         });
         if let Some(device) = twice {
             return Err(Error::DeviceTwice { device }.into());
-        }
-        if self.ids.is_empty() {
-            return Err(Failure::data(path, &"the file holds no device; nothing was imported"));
         }
         let ranges = DeviceRange::covering(self.ids, KeyOrigin::Derived);
         Ok(self.station.provision(&ranges, Some(&report))?)
@@ -207,16 +207,6 @@ impl Places {
         let run = end.checked_sub(1).and_then(|at| self.runs.get(at));
         run.map_or(0, |(first, number)| number + (place - first))
     }
-}
-
-/// The device of a record: with both keys, or without.
-fn device(fields: &Fields<'_>) -> Result<Device, BadRecord> {
-    let id = DeviceId(fields.number("id")?);
-    if fields.get("hint_key").is_none() && fields.get("dev_key").is_none() {
-        return Ok(Device { id, keys: None });
-    }
-    let hint_key = HintKey::from_bytes(*fields.key("hint_key")?);
-    Ok(Device { id, keys: Some((hint_key, fields.key("dev_key")?)) })
 }
 
 #[cfg(test)]

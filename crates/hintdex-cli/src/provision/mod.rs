@@ -1,5 +1,6 @@
 //! `hintdex provision`
 
+mod device_list;
 mod ids;
 mod keys;
 
@@ -20,7 +21,7 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let (station, is_new) = open_or_create(args, run)?;
     let provisioned = match &args.keys {
-        Some(path) => keys::provision(&station, path),
+        Some(path) => keys::provision(&station, &args.index, path, &args.list.options(None)),
         None => provision(&station, &ranges),
     };
     let slots = match provisioned {
