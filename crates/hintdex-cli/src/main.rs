@@ -4,9 +4,11 @@
 mod args;
 mod beacons;
 mod decode;
+mod devices;
 mod dial;
 mod estimate;
 mod failure;
+mod given_ids;
 mod id_map;
 mod input;
 mod inspect;
@@ -105,6 +107,7 @@ fn run(args: Args) -> Result<(), Failure> {
     set_threads(&args.run)?;
     match args.command {
         Command::Provision(command) => provision::run(&command, &args.run),
+        Command::Device(command) => devices::run(&command, &args.run),
         Command::Decode(command) => decode::run(&command, &args.run),
         Command::Rebuild(command) => rebuild::run(&command, &args.run),
         Command::Roll(command) => roll::run(&command, &args.run),

@@ -151,6 +151,21 @@ impl MasterKey {
         Self { keyed: mac::keyed(secret) }
     }
 
+    /// The device key of `key`: the 32 bytes of its packet key, for a caller that seals them.
+    ///
+    /// ```
+    /// use hintdex_wire::{DeviceId, KeyId, MasterKey};
+    ///
+    /// let master = MasterKey::new(&[7; 32]);
+    /// let key = KeyId::first(DeviceId(42));
+    /// assert_ne!(*master.dev_key(key), [0; 32]);
+    /// ```
+    pub fn dev_key(&self, key: KeyId) -> Zeroizing<[u8; 32]> {
+        let mut derived = Derived::default();
+        self.derive_for(b"dev_key:", key, &mut derived);
+        derived
+    }
+
     /// The key that seals the keys which are not derived, for storage beside the
     /// fleet's index: HMAC(master, "hintdex-seal:device-keys").
     pub fn sealing_key(&self) -> Zeroizing<[u8; 32]> {
@@ -180,9 +195,7 @@ impl KeySource for MasterKey {
     }
 
     fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
-        let mut derived = Derived::default();
-        self.derive_for(b"dev_key:", key, &mut derived);
-        Some(PacketKey::copy_of(&derived))
+        Some(PacketKey::copy_of(&self.dev_key(key)))
     }
 
     fn check_value(&self, context: &[u8]) -> CheckValue {

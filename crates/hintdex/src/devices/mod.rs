@@ -6,3 +6,6 @@
 mod add;
 mod later_keys;
 mod retire;
+mod transfer;
+
+pub use transfer::DeviceTransfer;

@@ -73,6 +73,11 @@ impl Station {
         self.index.keys_of(device)
     }
 
+    /// Whether devices may have keys of several generations.
+    pub fn has_generations(&self) -> bool {
+        self.index.has_generations()
+    }
+
     /// All keys of the fleet, in the order of slots. Calls `each` with some at a time.
     ///
     /// # Errors

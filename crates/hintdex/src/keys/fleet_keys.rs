@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use hintdex_core::{DeviceRange, KeyOrigin, LiveIndex};
-use hintdex_wire::{CheckValue, HintKey, KeyId, KeySource, MasterKey, PacketKey};
+use hintdex_wire::{CheckValue, DeviceId, HintKey, KeyId, KeySource, MasterKey, PacketKey};
+use zeroize::Zeroizing;
 
 use super::imported::ImportedKeys;
+use super::sealed::KEYS_LEN_BYTES;
 use crate::Error;
 
 /// The file of sealed keys, inside a fleet's folder.
@@ -70,6 +72,31 @@ impl FleetKeys {
             self.imported.store(Arc::new(kept));
         }
         Ok(())
+    }
+
+    /// The hint key and the 32 bytes of the packet key of `key`; `None` if an imported key is
+    /// missing or damaged.
+    pub(crate) fn read_bytes(&self, key: KeyId) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
+        let imported = self.imported.load();
+        if let Some(of_import) = imported.read_key(key) {
+            return of_import;
+        }
+        self.derive_bytes(key)
+    }
+
+    /// [`read_bytes`](Self::read_bytes) of the keys that the master key derives.
+    pub(crate) fn derive_bytes(&self, key: KeyId) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
+        let mut bytes = Zeroizing::new([0; KEYS_LEN_BYTES]);
+        let (hint_key, dev_key) = bytes.split_at_mut(16);
+        hint_key.copy_from_slice(self.master.hint_key(key)?.expose());
+        dev_key.copy_from_slice(self.master.dev_key(key).as_slice());
+        Some(bytes)
+    }
+
+    /// The error of a device whose imported key is missing or damaged.
+    pub(crate) fn missing(&self, device: DeviceId) -> Error {
+        let path = self.imported.load().path().into();
+        Error::KeysMissing { path, first: device, last: device }
     }
 
     /// Checks that every range whose keys are imported has them.

@@ -48,11 +48,20 @@ use crate::{Error, Station};
 /// ```
 pub struct KeyImport<'a> {
     station: &'a Station,
-    /// Whether the devices are in the fleet, and get later keys.
-    is_later: bool,
+    takes: Takes,
     appended: AppendedKeys,
     distinct: DistinctKeys,
     _alone: MutexGuard<'a, ()>,
+}
+
+/// The devices that an import takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    /// Those that the fleet lacks.
+    New,
+    /// Those that the fleet has, which get later keys.
+    Known,
+    Any,
 }
 
 impl Station {
@@ -61,7 +70,7 @@ impl Station {
     /// # Errors
     /// [`Error::ImportInProgress`] during another import, or [`Error::File`].
     pub fn import_keys(&self) -> Result<KeyImport<'_>, Error> {
-        self.begin_import(false)
+        self.begin_import(Takes::New)
     }
 
     /// Begins an import of later keys of devices that the fleet has, which
@@ -70,10 +79,19 @@ impl Station {
     /// # Errors
     /// Those of [`import_keys`](Self::import_keys).
     pub fn import_later_keys(&self) -> Result<KeyImport<'_>, Error> {
-        self.begin_import(true)
+        self.begin_import(Takes::Known)
     }
 
-    fn begin_import(&self, is_later: bool) -> Result<KeyImport<'_>, Error> {
+    /// Begins an import of new devices and of later keys of devices that the fleet has, which
+    /// [`add_or_rekey`](KeyImport::add_or_rekey) ends.
+    ///
+    /// # Errors
+    /// Those of [`import_keys`](Self::import_keys).
+    pub fn import_any_keys(&self) -> Result<KeyImport<'_>, Error> {
+        self.begin_import(Takes::Any)
+    }
+
+    fn begin_import(&self, takes: Takes) -> Result<KeyImport<'_>, Error> {
         let keys = &self.keys;
         let alone = match keys.importing.try_lock() {
             Ok(alone) => alone,
@@ -84,7 +102,7 @@ impl Station {
         keys.remove_dead(&self.index)?;
         let appended = keys.imported.load().append(&keys.master)?;
         let distinct = DistinctKeys::default();
-        Ok(KeyImport { station: self, is_later, appended, distinct, _alone: alone })
+        Ok(KeyImport { station: self, takes, appended, distinct, _alone: alone })
     }
 }
 
@@ -102,15 +120,25 @@ impl KeyImport<'_> {
         hint_key: &HintKey,
         dev_key: &[u8; 32],
     ) -> Result<(), Error> {
-        let key = match (self.is_later, self.has_device(device)) {
-            (true, _) => self.station.next_key(device)?,
-            (false, false) => KeyId::first(device),
-            (false, true) => {
+        let key = match (self.takes, self.has_device(device)) {
+            (Takes::Known, _) | (Takes::Any, true) => self.station.next_key(device)?,
+            (Takes::New | Takes::Any, false) => KeyId::first(device),
+            (Takes::New, true) => {
                 let (first, last) = (device, device);
                 return Err(hintdex_core::Error::AlreadyProvisioned { first, last }.into());
             }
         };
-        self.distinct.add(device, hint_key, dev_key)?;
+        self.add_at(key, hint_key, dev_key)
+    }
+
+    /// Adds the keys of `key`, whatever keys its device has.
+    pub(crate) fn add_at(
+        &mut self,
+        key: KeyId,
+        hint_key: &HintKey,
+        dev_key: &[u8; 32],
+    ) -> Result<(), Error> {
+        self.distinct.add(key.device, hint_key, dev_key)?;
         self.appended.add(key, (hint_key, dev_key))
     }
 
@@ -150,8 +178,25 @@ impl KeyImport<'_> {
         })
     }
 
+    /// [Adds](Self::provision) the devices that the fleet lacks, and lets the others
+    /// [change](Self::rekey) to their keys: all new devices or none, then all later keys or
+    /// none. `report` counts slots.
+    ///
+    /// # Errors
+    /// Those of [`provision`](Self::provision) and [`rekey`](Self::rekey).
+    pub fn add_or_rekey(self, grace_s: u32, report: Option<Report<'_>>) -> Result<(), Error> {
+        self.finish(|station, ranges| {
+            let later = ranges.partition_point(|range| range.generation == 0);
+            let (new, later) = ranges.split_at(later);
+            if !new.is_empty() {
+                station.provision(new, report)?;
+            }
+            if later.is_empty() { Ok(()) } else { station.renew(later, grace_s, report) }
+        })
+    }
+
     /// Adds the keys to the fleet by `add`.
-    fn finish<T>(
+    pub(crate) fn finish<T>(
         self,
         add: impl FnOnce(&Station, &[DeviceRange]) -> Result<T, Error>,
     ) -> Result<T, Error> {

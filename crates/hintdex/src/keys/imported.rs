@@ -197,6 +197,15 @@ impl ImportedKeys {
         }
     }
 
+    /// The hint key and the 32 bytes of the packet key of `key`: `None` if they were not
+    /// imported, `Some(None)` if they were and cannot be unsealed.
+    pub(super) fn read_key(&self, key: KeyId) -> Option<Option<Zeroizing<[u8; KEYS_LEN_BYTES]>>> {
+        match self.place_of(key) {
+            Some(place) => Some(self.read_bytes((key, place))),
+            None => self.lost.binary_search(&key).is_ok().then_some(None),
+        }
+    }
+
     fn place_of(&self, key: KeyId) -> Option<u32> {
         let at = self.places.binary_search_by_key(&key, |(known, _)| *known).ok()?;
         self.places.get(at).map(|(_, place)| *place)

@@ -9,6 +9,7 @@ mod imported;
 mod key_part;
 pub(crate) mod master_file;
 mod sealed;
+mod wrap;
 
 pub(crate) use fleet_keys::FleetKeys;
 pub(crate) use hint_keys::HintKeys;
@@ -17,3 +18,4 @@ pub use key_part::KeyPart;
 /// The bytes of the sealed keys, for the test that compares the document with them.
 #[doc(hidden)]
 pub use sealed::format;
+pub use wrap::{WrapKey, WrappedKeys};

@@ -1,0 +1,85 @@
+//! `hintdex device retire`, `revoke`, `replace` and `rotate`
+
+use hintdex::wire::DeviceId;
+
+use super::{counted, devices_of, each_device, later_keys, open_changed, report};
+use crate::args::{
+    DeviceReplaceArgs, DeviceRetireArgs, DeviceRevokeArgs, DeviceRotateArgs, RunArgs,
+};
+use crate::failure::Failure;
+use crate::progress;
+use crate::unix_time::time_text;
+
+pub fn retire(args: &DeviceRetireArgs, run: &RunArgs) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, run)?;
+    let devices = devices_of(&args.ids.ids);
+    let what = match args.at {
+        None => {
+            station.retire_all(&devices)?;
+            format!("retired {}", counted(devices.len()))
+        }
+        Some(unix_s) => {
+            station.retire_at(&devices, unix_s)?;
+            format!("{} will retire at {}", counted(devices.len()), time_text(unix_s))
+        }
+    };
+    report(&station, &args.changed.fleet.index, &what);
+    Ok(())
+}
+
+pub fn revoke(args: &DeviceRevokeArgs, run: &RunArgs) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, run)?;
+    let devices = devices_of(&args.ids.ids);
+    station.revoke(&devices)?;
+    let what = format!("revoked the keys of {}", counted(devices.len()));
+    report(&station, &args.changed.fleet.index, &what);
+    Ok(())
+}
+
+pub fn replace(args: &DeviceReplaceArgs, run: &RunArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.keys {
+        return later_keys::replace(&args.changed, path, &args.list, run);
+    }
+    let station = open_changed(&args.changed, run)?;
+    let devices = devices_of(&args.ids);
+    let bar = progress::bar("replacing", "devices");
+    station.replace(&devices, Some(&progress::reporter(&bar)))?;
+    bar.finish_and_clear();
+    let what = format!("replaced {}; the new units use their next keys", counted(devices.len()));
+    report(&station, &args.changed.fleet.index, &what);
+    Ok(())
+}
+
+pub fn rotate(args: &DeviceRotateArgs, run: &RunArgs) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, run)?;
+    let mut devices = devices_of(&args.ids);
+    if args.all {
+        each_device(&station, |_, present| {
+            devices.extend(present.status.is_in_service().then_some(present.key.device));
+            Ok(())
+        })?;
+    }
+    if devices.is_empty() {
+        return Err(Failure::usage("--all: the fleet has no device that is not retired"));
+    }
+    if let Some(device) = retired_one(&station, &devices) {
+        return Err(Failure::usage(format!(
+            "device {device} is retired; give its id to a new unit with hintdex device replace"
+        )));
+    }
+    let bar = progress::bar("rotating", "devices");
+    station.rotate(&devices, args.grace.grace, Some(&progress::reporter(&bar)))?;
+    bar.finish_and_clear();
+    let what = format!("the next keys of {} are awaited", counted(devices.len()));
+    report(&station, &args.changed.fleet.index, &what);
+    Ok(())
+}
+
+/// A device of `devices` whose keys are all retired.
+pub fn retired_one(station: &hintdex::Station, devices: &[DeviceId]) -> Option<DeviceId> {
+    let is_retired = |device: &&DeviceId| {
+        let keys = station.keys_of(**device);
+        !keys.is_empty() && !keys.iter().any(|key| key.status.is_in_service())
+    };
+    devices.iter().find(is_retired).copied()
+}

@@ -1,0 +1,183 @@
+//! `hintdex device sync`: a fleet is brought to a list
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use hintdex::wire::{DeviceId, HintKey};
+use hintdex::{DeviceRange, KeyImport, KeyOrigin, KeyStatus, SlotInfo, Station};
+use serde_json::json;
+
+use super::later_keys::add_to;
+use super::{each_device, open_changed};
+use crate::args::{DeviceSyncArgs, RunArgs};
+use crate::failure::Failure;
+use crate::given_ids::GivenIds;
+use crate::input::lists::{self, Rejected};
+use crate::input::{BadRecord, Fields};
+use crate::progress;
+use crate::provision::device_list::{Device, TABLE, device};
+
+/// What happens to the device of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Added,
+    Changed,
+    Unchanged,
+}
+
+pub fn run(args: &DeviceSyncArgs, run: &RunArgs) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, run)?;
+    let mut sync = Sync {
+        station: &station,
+        given: GivenIds::open(&station, &args.changed.fleet.index)?,
+        import: None,
+        derived: Vec::new(),
+        listed: HashSet::new(),
+        counts: [0; 3],
+        is_dry: args.dry_run,
+        prints: args.json,
+    };
+    let bar = progress::bytes("reading the list");
+    let input = lists::open(&args.file)?;
+    let options = args.list.options(None);
+    let take = |line: u64, fields: &Fields<'_>| sync.take(line, &device(fields)?);
+    let bad = lists::read(&args.file, input, &TABLE, &options, take)?;
+    bar.finish_and_clear();
+    let refused = bad.finish(&args.file)?;
+    let missing = if args.retire_missing { sync.missing()? } else { Vec::new() };
+    let [added, changed, unchanged] = sync.counts;
+    if !args.dry_run {
+        sync.apply(args, &missing)?;
+    }
+    for device in missing.iter().filter(|_| args.json) {
+        println!("{}", json!({ "device": device.0, "change": "retired" }));
+    }
+    if let Some(failed) = station.take_maintenance_failure() {
+        eprintln!("hintdex: the fleet is as listed, and its snapshot is not in use: {failed}");
+    }
+    let what = if args.dry_run { "would be " } else { "" };
+    eprintln!(
+        "hintdex: {}: {what}{added} added, {changed} changed, {unchanged} unchanged, \
+         {} retired, {refused} refused",
+        args.changed.fleet.index.display(),
+        missing.len(),
+    );
+    Ok(())
+}
+
+/// A list that is compared with the fleet.
+struct Sync<'a> {
+    station: &'a Station,
+    given: GivenIds<'a>,
+    /// Keys that devices bring. Begun with the first.
+    import: Option<KeyImport<'a>>,
+    /// New devices with derived keys.
+    derived: Vec<DeviceId>,
+    listed: HashSet<DeviceId>,
+    /// The lines of each change.
+    counts: [u64; 3],
+    is_dry: bool,
+    prints: bool,
+}
+
+impl Sync<'_> {
+    fn take(&mut self, line: u64, device: &Device) -> Result<(), Rejected> {
+        let id = self.given.id_of(device.id)?;
+        if !self.listed.insert(id) {
+            return Err(BadRecord::Other("its device is in the list twice").into());
+        }
+        let keys = self.station.keys_of(id);
+        let change = self.change_of(&keys, device)?;
+        if change != Change::Unchanged {
+            self.add(id, device)?;
+        }
+        let [added, changed, unchanged] = &mut self.counts;
+        let (count, name) = match change {
+            Change::Added => (added, "added"),
+            Change::Changed => (changed, "changed"),
+            Change::Unchanged => (unchanged, ""),
+        };
+        *count += 1;
+        if self.prints && change != Change::Unchanged {
+            println!("{}", json!({ "line": line, "device": id.0, "change": name }));
+        }
+        Ok(())
+    }
+
+    /// What a line changes of a device that has these keys.
+    fn change_of(&self, keys: &[SlotInfo], device: &Device) -> Result<Change, BadRecord> {
+        let Some(newest) = keys.last() else { return Ok(Change::Added) };
+        if matches!(newest.status, KeyStatus::Retired | KeyStatus::Revoked) {
+            let why =
+                "its device is retired; give the id to a new unit with hintdex device replace";
+            return Err(BadRecord::Other(why));
+        }
+        match &device.keys {
+            None if newest.origin == KeyOrigin::Derived => Ok(Change::Unchanged),
+            None => Err(BadRecord::Other(
+                "it has no keys, and its device has keys of its own; give hint_key and dev_key",
+            )),
+            Some((hint_key, dev_key)) => {
+                let hint_key = HintKey::copy_of(hint_key);
+                let same = self.station.has_keys(newest.key.device, &hint_key, dev_key);
+                Ok(if same { Change::Unchanged } else { Change::Changed })
+            }
+        }
+    }
+
+    fn add(&mut self, id: DeviceId, device: &Device) -> Result<(), Rejected> {
+        let Some((hint_key, dev_key)) = &device.keys else {
+            self.derived.push(id);
+            return Ok(());
+        };
+        if self.is_dry {
+            return Ok(());
+        }
+        let import = match &mut self.import {
+            Some(import) => import,
+            none => none.insert(self.station.import_any_keys().map_err(Failure::from)?),
+        };
+        add_to(import, id, &HintKey::copy_of(hint_key), dev_key)
+    }
+
+    /// The devices of the fleet that the list lacks, but for those that are retired.
+    fn missing(&self) -> Result<Vec<DeviceId>, Failure> {
+        let mut missing = Vec::new();
+        each_device(self.station, |_, present| {
+            let device = present.key.device;
+            let is_missing = present.status.is_in_service() && !self.listed.contains(&device);
+            missing.extend(is_missing.then_some(device));
+            Ok(())
+        })?;
+        missing.sort_unstable();
+        Ok(missing)
+    }
+
+    fn apply(mut self, args: &DeviceSyncArgs, missing: &[DeviceId]) -> Result<(), Failure> {
+        self.check_not_empty(&args.file)?;
+        self.given.publish()?;
+        let bar = progress::bar("syncing", "devices");
+        let report = progress::reporter(&bar);
+        if !self.derived.is_empty() {
+            self.derived.sort_unstable();
+            let ranges = DeviceRange::covering(self.derived, KeyOrigin::Derived);
+            self.station.provision(&ranges, Some(&report))?;
+        }
+        if let Some(import) = self.import {
+            import.add_or_rekey(args.grace.grace, Some(&report))?;
+        }
+        if !missing.is_empty() {
+            self.station.retire_all(missing)?;
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// An empty list with `--retire-missing` is rather a fault than the end of a fleet.
+    fn check_not_empty(&self, path: &Path) -> Result<(), Failure> {
+        if self.listed.is_empty() {
+            return Err(Failure::data(path, &"the list has no device; nothing was changed"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! The lines of an export (docs/format/device-export.md).
+
+use hintdex::wire::{DeviceId, KeyId};
+use hintdex::{ClockTransfer, DeviceTransfer, KeyOrigin, KeyTransfer, Retirement, WrappedKeys};
+use serde::{Deserialize, Serialize};
+
+/// The version that this program writes and reads.
+pub const VERSION: u32 = 1;
+
+/// The first line of an export.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    pub hintdex_devices: u32,
+    pub hint: String,
+    pub nonce: String,
+    pub wrapped: bool,
+}
+
+/// The last line of an export.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trailer {
+    /// The number of the lines between the first and the last.
+    pub keys: u64,
+    /// 16 bytes in hex: the check value of the SHA-256 of all lines before.
+    pub check: String,
+}
+
+/// A key of a device.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    device: u32,
+    generation: u16,
+    #[serde(default, skip_serializing_if = "is_false")]
+    imported: bool,
+    added: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    grace_s: u32,
+    #[serde(default, skip_serializing_if = "is_false")]
+    retired: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    revoked: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+    next_nonce: u64,
+    /// The replay window in hex.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    seen: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heard: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock: Option<Clock>,
+    /// The wrapped keys in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wrapped: Option<String>,
+}
+
+/// The clock of a device.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Clock {
+    heard: u64,
+    offset_s: (i64, i64),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    anchor: Option<(u64, i64, i64)>,
+    session_first: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    past: Vec<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    late: Option<(u64, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pending: Vec<(u64, u64)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+impl From<&DeviceTransfer> for Line {
+    fn from(DeviceTransfer { state, wrapped }: &DeviceTransfer) -> Self {
+        let clock = state.clock.as_ref().map(|clock| Clock {
+            heard: clock.heard_unix_s,
+            offset_s: clock.offset_s,
+            anchor: clock.anchor,
+            session_first: clock.session_first,
+            past: clock.past.iter().map(|past| (past.start, past.end)).collect(),
+            late: clock.late.map(|(next, seen)| (next, format!("{seen:x}"))),
+            pending: clock.pending.clone(),
+        });
+        Self {
+            device: state.key.device.0,
+            generation: state.key.generation,
+            imported: state.origin == KeyOrigin::Imported,
+            added: state.provisioned_unix_s,
+            grace_s: state.grace_s,
+            retired: state.retirement == Some(Retirement::Now),
+            revoked: state.retirement == Some(Retirement::Revoked),
+            until: match state.retirement {
+                Some(Retirement::At(unix_s)) => Some(unix_s),
+                _ => None,
+            },
+            next_nonce: state.next_nonce,
+            seen: if state.seen == 0 { String::new() } else { format!("{:x}", state.seen) },
+            heard: state.heard_unix_s,
+            clock,
+            wrapped: wrapped.as_ref().map(hex::encode),
+        }
+    }
+}
+
+impl Line {
+    /// The key with its state.
+    ///
+    /// # Errors
+    /// Why the line is not sound.
+    pub fn transfer(self) -> Result<DeviceTransfer, &'static str> {
+        let bits = |text: &str| match text {
+            "" => Ok(0),
+            text => u64::from_str_radix(text, 16).map_err(|_| "a replay window is not hex"),
+        };
+        let wrapped = self.wrapped.map(|text| {
+            let mut wrapped: WrappedKeys = [0; size_of::<WrappedKeys>()];
+            let decoded = hex::decode_to_slice(&text, &mut wrapped);
+            decoded.map(|()| wrapped).map_err(|_| "its wrapped keys are not 72 bytes of hex")
+        });
+        let clock = self.clock.map(|clock| {
+            let late = clock.late.map(|(next, seen)| Ok::<_, &str>((next, bits(&seen)?)));
+            Ok::<_, &str>(ClockTransfer {
+                heard_unix_s: clock.heard,
+                offset_s: clock.offset_s,
+                anchor: clock.anchor,
+                session_first: clock.session_first,
+                past: clock.past.into_iter().map(|(first, end)| first..end).collect(),
+                late: late.transpose()?,
+                pending: clock.pending,
+            })
+        });
+        let retirement = match (self.retired, self.revoked, self.until) {
+            (false, false, None) => None,
+            (true, false, None) => Some(Retirement::Now),
+            (false, true, None) => Some(Retirement::Revoked),
+            (false, false, Some(unix_s)) => Some(Retirement::At(unix_s)),
+            _ => return Err("it retires in two ways"),
+        };
+        let state = KeyTransfer {
+            key: KeyId { device: DeviceId(self.device), generation: self.generation },
+            origin: if self.imported { KeyOrigin::Imported } else { KeyOrigin::Derived },
+            provisioned_unix_s: self.added,
+            grace_s: self.grace_s,
+            retirement,
+            next_nonce: self.next_nonce,
+            seen: bits(&self.seen)?,
+            heard_unix_s: self.heard,
+            clock: clock.transpose()?,
+        };
+        Ok(DeviceTransfer { state, wrapped: wrapped.transpose()? })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        let clock = ClockTransfer {
+            heard_unix_s: 1_764_000_000,
+            offset_s: (-3, 5),
+            anchor: Some((1_763_000_000, -9, 9)),
+            session_first: 7,
+            past: vec![1..3, 4..6],
+            late: Some((5, u64::MAX)),
+            pending: vec![(9, 1_764_000_001)],
+        };
+        let ways =
+            [None, Some(Retirement::Now), Some(Retirement::Revoked), Some(Retirement::At(9))];
+        for (retirement, clock) in ways.into_iter().zip([None, Some(clock), None, None]) {
+            let state = KeyTransfer {
+                key: KeyId { device: DeviceId(u32::MAX), generation: 3 },
+                origin: KeyOrigin::Imported,
+                provisioned_unix_s: 12,
+                grace_s: 60,
+                retirement,
+                next_nonce: u64::MAX,
+                seen: 0x8000_0000_0000_0001,
+                heard_unix_s: Some(1_764_000_000),
+                clock,
+            };
+            let transfer = DeviceTransfer { state, wrapped: Some([7; 72]) };
+            let text = serde_json::to_string(&Line::from(&transfer)).expect("it can be written");
+            let read: Line = serde_json::from_str(&text).expect("it can be read");
+            assert_eq!(read.transfer(), Ok(transfer));
+        }
+        let plain = r#"{"device":7,"generation":0,"added":5,"next_nonce":0}"#;
+        let line: Line = serde_json::from_str(plain).expect("it can be read");
+        let transfer = line.transfer().expect("it is sound");
+        assert_eq!(
+            serde_json::to_string(&Line::from(&transfer)).expect("it can be written"),
+            plain
+        );
+    }
+
+    #[test]
+    fn a_line_that_no_export_writes_is_rejected() {
+        for text in [
+            r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"more":1}"#,
+            r#"{"device":4294967296,"generation":0,"added":5,"next_nonce":0}"#,
+            r#"{"device":7,"generation":65536,"added":5,"next_nonce":0}"#,
+            r#"{"device":7,"generation":0,"added":5}"#,
+        ] {
+            assert!(serde_json::from_str::<Line>(text).is_err(), "{text}");
+        }
+        for text in [
+            r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"seen":"x"}"#,
+            r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"wrapped":"00"}"#,
+            r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"retired":true,"until":5}"#,
+        ] {
+            let line: Line = serde_json::from_str(text).expect("it can be read");
+            assert!(line.transfer().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Devices on their way to another fleet, with their states, and with their keys if wrapped.
+
+use hintdex_core::{KeyOrigin, KeyTransfer, Report};
+use hintdex_wire::{HintKey, Slot};
+use subtle::ConstantTimeEq;
+
+use crate::keys::{WrapKey, WrappedKeys};
+use crate::{Error, Station};
+
+/// A key of a device with its state, and with the key itself if it is wrapped.
+///
+/// ```
+/// use hintdex::{DeviceTransfer, Station, StationOptions, Verdict, WrapKey};
+/// # use hintdex::DeviceRange;
+/// # use hintdex::wire::{DeviceId, HintScheme, KeyId, KeySource, Sealer};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let params = hintdex::Params::counters(HintScheme::Aes128, 16);
+/// # let create = |name: &str| {
+/// #     Station::create(&folder.path().join(name), None, params, &StationOptions::default())
+/// # };
+/// # let (here, there) = (create("here")?, create("there")?);
+/// # here.provision(&[DeviceRange::new(DeviceId(0), 100)], None)?;
+/// # let (keys, id) = (here.key_source(), KeyId::first(DeviceId(42)));
+/// # let (hint_key, packet_key) = (keys.hint_key(id).unwrap(), keys.packet_key(id).unwrap());
+/// # let mut packet = [0; 64];
+/// # let len = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, 7)
+/// #     .seal(b"21.5 C", &mut packet)
+/// #     .unwrap();
+/// # let packet = &packet[..len];
+/// assert!(matches!(here.decode(packet)?, Verdict::Accepted { .. }));
+/// // The fleet there has another master key, so the keys travel, too.
+/// let wrap = WrapKey::new(&[9; 32]);
+/// let devices: Vec<DeviceTransfer> = here.export(Some(&wrap))?;
+/// there.import(&devices, Some(&wrap), None)?;
+/// assert!(matches!(there.decode(packet)?, Verdict::Replay { nonce: 7, .. }));
+/// # Ok::<(), hintdex::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceTransfer {
+    /// The key and its state.
+    pub state: KeyTransfer,
+    /// The keys, wrapped under the [`WrapKey`] of the export.
+    pub wrapped: Option<WrappedKeys>,
+}
+
+impl Station {
+    /// Every key of the fleet with its state, in the order of slots. The keys themselves are
+    /// included, wrapped, if there is a wrap key.
+    ///
+    /// Decode no packets meanwhile, and none afterwards: the devices are then those of the
+    /// other fleet. Takes 200 bytes of memory a key.
+    ///
+    /// # Errors
+    /// [`Error::KeysMissing`] for a key that is missing or damaged.
+    pub fn export(&self, wrap: Option<&WrapKey>) -> Result<Vec<DeviceTransfer>, Error> {
+        let states = self.index.export(Slot(0)..Slot(self.index.slot_count()));
+        let transfer = |state: KeyTransfer| {
+            let wrapped = match wrap {
+                None => None,
+                Some(wrap) => {
+                    let wrapped = self
+                        .keys
+                        .read_bytes(state.key)
+                        .and_then(|keys| wrap.wrap(state.key, &keys));
+                    let device = state.key.device;
+                    Some(wrapped.ok_or_else(|| self.keys.missing(device))?)
+                }
+            };
+            Ok(DeviceTransfer { state, wrapped })
+        };
+        states.into_iter().map(transfer).collect()
+    }
+
+    /// Adds devices that were exported from another fleet, with their states: all of them, or
+    /// none. A key that this fleet's master key derives stays derived; any other key is
+    /// imported.
+    ///
+    /// Then builds the index anew. Packets are decoded meanwhile, by scans. `report` counts
+    /// slots.
+    ///
+    /// # Errors
+    /// [`Error::NotWrapped`] for a key that this fleet cannot have without its bytes,
+    /// [`Error::WrongWrapKey`], [`Error::SharedKey`], [`Error::Index`] if the fleet has one of
+    /// the devices or a state is not sound, or those of [`provision`](Self::provision).
+    pub fn import(
+        &self,
+        devices: &[DeviceTransfer],
+        wrap: Option<&WrapKey>,
+        report: Option<Report<'_>>,
+    ) -> Result<(), Error> {
+        let mut import = self.import_keys()?;
+        let mut states = Vec::with_capacity(devices.len());
+        let mut has_imported = false;
+        for DeviceTransfer { state, wrapped } in devices {
+            let (key, device) = (state.key, state.key.device);
+            let keys = match (wrapped, wrap) {
+                (Some(wrapped), Some(wrap)) => {
+                    let keys = wrap.unwrap(key, wrapped);
+                    Some(keys.ok_or(Error::WrongWrapKey { device })?)
+                }
+                (None, _) if state.origin == KeyOrigin::Derived => None,
+                _ => return Err(Error::NotWrapped { device }),
+            };
+            let derived = self.keys.derive_bytes(key);
+            let is_derived = keys.as_ref().is_none_or(|keys| {
+                derived.is_some_and(|derived| keys.ct_eq(derived.as_slice()).into())
+            });
+            let origin = if is_derived { KeyOrigin::Derived } else { KeyOrigin::Imported };
+            if let Some(keys) = keys.filter(|_| !is_derived) {
+                has_imported = true;
+                let (hint_key, dev_key) = keys.split_at(16);
+                let (Ok(hint_key), Ok(dev_key)) = (hint_key.try_into(), dev_key.try_into()) else {
+                    return Err(Error::WrongWrapKey { device });
+                };
+                import.add_at(key, &HintKey::copy_of(hint_key), dev_key)?;
+            }
+            states.push(KeyTransfer { origin, ..state.clone() });
+        }
+        if has_imported {
+            import.finish(|station, _| station.take_transfers(&states))?;
+        } else {
+            drop(import);
+            self.take_transfers(&states)?;
+        }
+        self.maintenance_pass().run(report)
+    }
+
+    fn take_transfers(&self, states: &[KeyTransfer]) -> Result<(), Error> {
+        self.index.import(states)?;
+        self.hint_keys.extend(&[])?;
+        self.scans.invalidate_cache();
+        Ok(())
+    }
+}

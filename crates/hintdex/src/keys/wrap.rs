@@ -1,0 +1,65 @@
+//! Keys of devices on their way between fleets, wrapped under a key that both know.
+
+use std::path::Path;
+
+use hintdex_wire::{CheckValue, HintKey, KeyId, KeySource, MasterKey};
+use zerocopy::{FromBytes, IntoBytes};
+use zeroize::Zeroizing;
+
+use super::master_file;
+use super::sealed::{KEYS_LEN_BYTES, KeySealer, Record};
+use crate::Error;
+
+/// The key under which keys of devices are wrapped.
+///
+/// See the example of [`DeviceTransfer`](crate::DeviceTransfer).
+pub struct WrapKey {
+    sealer: KeySealer,
+    check: MasterKey,
+}
+
+/// The keys of a device, sealed with AES-SIV (RFC 5297): owner, tag and keys, as in
+/// docs/format/device-keys.md.
+pub type WrappedKeys = [u8; size_of::<Record>()];
+
+impl WrapKey {
+    /// The wrap key of these bytes.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        let check = MasterKey::new(secret);
+        Self { sealer: KeySealer::new(&check), check }
+    }
+
+    /// Reads the 64 hex digits of a wrap key from a file.
+    ///
+    /// # Errors
+    /// [`Error::KeyFile`] or [`Error::File`].
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Ok(Self::new(&*master_file::read_from_user(path)?))
+    }
+
+    /// A pseudo-random function of the key and `context`.
+    pub fn check_value(&self, context: &[u8]) -> CheckValue {
+        self.check.check_value(context)
+    }
+
+    pub(crate) fn wrap(&self, key: KeyId, keys: &[u8; KEYS_LEN_BYTES]) -> Option<WrappedKeys> {
+        let (hint_key, dev_key) = keys.split_at(16);
+        let hint_key = HintKey::copy_of(hint_key.try_into().ok()?);
+        let record = self.sealer.seal(key, &hint_key, dev_key.try_into().ok()?)?;
+        record.as_bytes().try_into().ok()
+    }
+
+    /// The keys of `key`; `None` if they are damaged, or wrapped for another device or under
+    /// another key.
+    pub(crate) fn unwrap(
+        &self,
+        key: KeyId,
+        wrapped: &WrappedKeys,
+    ) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
+        let record = Record::ref_from_bytes(wrapped).ok()?;
+        if record.owner.key() != key {
+            return None;
+        }
+        self.sealer.unseal_bytes(record)
+    }
+}
