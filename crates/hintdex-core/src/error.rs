@@ -196,6 +196,25 @@ impl From<FileError> for Error {
     }
 }
 
+impl Error {
+    /// The message of a key that cannot be added.
+    fn fmt_of_keys(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnsoundTransfer { device, why } => write!(
+                f,
+                "the exported state of device {device} is not sound: {why}; nothing was imported; \
+                 export it again"
+            ),
+            Self::GenerationPassed { device, given, newest } => write!(
+                f,
+                "device {device} has a key of generation {newest}, and a new key of generation \
+                 {given} would not be newer; give it a later generation"
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -250,16 +269,7 @@ impl fmt::Display for Error {
                 )
             }
             Self::UnknownDevice(device) => write!(f, "device {device} is not in the index"),
-            Self::UnsoundTransfer { device, why } => write!(
-                f,
-                "the exported state of device {device} is not sound: {why}; nothing was imported; \
-                 export it again"
-            ),
-            Self::GenerationPassed { device, given, newest } => write!(
-                f,
-                "device {device} has a key of generation {newest}, and a new key of generation \
-                 {given} would not be newer; give it a later generation"
-            ),
+            Self::UnsoundTransfer { .. } | Self::GenerationPassed { .. } => self.fmt_of_keys(f),
             Self::NoncePastTheLast { nonce, last } => {
                 write!(f, "nonce {nonce} is past {last}, the last nonce of the hint scheme")
             }

@@ -356,18 +356,7 @@ mod tests {
                     Call::Append(ranges) => (ranges, false),
                     Call::Renew(ranges) => (ranges, true),
                 };
-                let mut all = plain.clone();
-                let mut is_free = true;
-                for (first, count, generation) in &ranges {
-                    for id in *first..first + count {
-                        let key = Some(KeyId { device: DeviceId(id), generation: *generation });
-                        is_free &= !all.contains(&key);
-                        match all.iter_mut().find(|place| reuses && place.is_none()) {
-                            Some(place) => *place = key,
-                            None => all.push(key),
-                        }
-                    }
-                }
+                let (all, is_free) = with_keys(&plain, &ranges, reuses);
                 let ranges: Vec<_> =
                     ranges.iter().map(|(first, count, generation)| range(*first, *count, *generation)).collect();
                 let next = match reuses {
@@ -377,29 +366,55 @@ mod tests {
                 prop_assert_eq!(next.is_ok(), is_free);
                 if let Ok(next) = next { (fleet, plain) = (next, all); }
             }
-            let mut slots: BTreeMap<DeviceId, Vec<(u16, Slot)>> = BTreeMap::new();
-            let end = u32::try_from(plain.len()).expect("few slots");
-            prop_assert_eq!(fleet.slot_count(), end);
-            for (slot, key) in (0..).map(Slot).zip(&plain) {
-                prop_assert_eq!(fleet.key(slot), *key);
-                if let Some(key) = key {
-                    slots.entry(key.device).or_default().push((key.generation, slot));
+            assert_same(&fleet, &plain);
+        }
+    }
+
+    /// `plain` with more keys, in free places first if `reuses`; and whether all are new.
+    fn with_keys(
+        plain: &[Option<KeyId>],
+        ranges: &[(u32, u32, u16)],
+        reuses: bool,
+    ) -> (Vec<Option<KeyId>>, bool) {
+        let (mut all, mut is_free) = (plain.to_vec(), true);
+        for (first, count, generation) in ranges {
+            for id in *first..first + count {
+                let key = Some(KeyId { device: DeviceId(id), generation: *generation });
+                is_free &= !all.contains(&key);
+                match all.iter_mut().find(|place| reuses && place.is_none()) {
+                    Some(place) => *place = key,
+                    None => all.push(key),
                 }
             }
-            prop_assert_eq!(fleet.key(Slot(end)), None);
-            let keyed = plain.iter().zip((0..).map(Slot)).filter_map(|(key, slot)| Some((slot, (*key)?)));
-            prop_assert_eq!(fleet.keys(0..end).collect::<Vec<_>>(), keyed.collect::<Vec<_>>());
-            let free: Vec<u32> =
-                fleet.free_runs().iter().flat_map(|run| run.first_slot.0..run.first_slot.0 + run.count).collect();
-            let is_free = |slot: &u32| plain.get(*slot as usize) == Some(&None);
-            prop_assert_eq!(free, (0..end).filter(is_free).collect::<Vec<_>>());
-            prop_assert_eq!(fleet.key_count(), plain.iter().flatten().count() as u64);
-            for id in (0..600).map(DeviceId) {
-                let mut expected = slots.remove(&id).unwrap_or_default();
-                expected.sort_unstable();
-                let expected: Vec<_> = expected.into_iter().map(|(_, slot)| slot).collect();
-                prop_assert_eq!(fleet.slots(id).to_vec(), expected);
+        }
+        (all, is_free)
+    }
+
+    fn assert_same(fleet: &Fleet, plain: &[Option<KeyId>]) {
+        let mut slots: BTreeMap<DeviceId, Vec<(u16, Slot)>> = BTreeMap::new();
+        let end = u32::try_from(plain.len()).expect("few slots");
+        assert_eq!(fleet.slot_count(), end);
+        for (slot, key) in (0..).map(Slot).zip(plain) {
+            assert_eq!(fleet.key(slot), *key);
+            if let Some(key) = key {
+                slots.entry(key.device).or_default().push((key.generation, slot));
             }
+        }
+        assert_eq!(fleet.key(Slot(end)), None);
+        let keyed = plain.iter().zip((0..).map(Slot));
+        let keyed: Vec<_> = keyed.filter_map(|(key, slot)| Some((slot, (*key)?))).collect();
+        assert_eq!(fleet.keys(0..end).collect::<Vec<_>>(), keyed);
+        let runs = fleet.free_runs().into_iter();
+        let free: Vec<u32> =
+            runs.flat_map(|run| run.first_slot.0..run.first_slot.0 + run.count).collect();
+        let is_free = |slot: &u32| plain.get(*slot as usize) == Some(&None);
+        assert_eq!(free, (0..end).filter(is_free).collect::<Vec<_>>());
+        assert_eq!(fleet.key_count(), plain.iter().flatten().count() as u64);
+        for id in (0..600).map(DeviceId) {
+            let mut expected = slots.remove(&id).unwrap_or_default();
+            expected.sort_unstable();
+            let expected: Vec<_> = expected.into_iter().map(|(_, slot)| slot).collect();
+            assert_eq!(fleet.slots(id).to_vec(), expected);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use hintdex::wire::DeviceId;
 
-use super::{counted, devices_of, each_device, later_keys, open_changed, report};
+use super::fleet::{counted, devices_of, each_device, open_changed, report};
+use super::later_keys;
 use crate::args::{
     DeviceReplaceArgs, DeviceRetireArgs, DeviceRevokeArgs, DeviceRotateArgs, RunArgs,
 };

@@ -5,7 +5,7 @@ use hintdex::{Durability, WrapKey};
 use hintdex_host::Draft;
 use sha2::{Digest, Sha256};
 
-use super::counted;
+use super::fleet::counted;
 use super::transfer_line::{Header, Line, Trailer, VERSION};
 use crate::args::{DeviceExportArgs, RunArgs};
 use crate::failure::Failure;

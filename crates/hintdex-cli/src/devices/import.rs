@@ -8,8 +8,8 @@ use hintdex::{DeviceTransfer, Station, WrapKey};
 use sha2::{Digest, Sha256};
 
 use super::export::check_value;
+use super::fleet::{counted, open_changed, report};
 use super::transfer_line::{Header, Line, Trailer, VERSION};
-use super::{counted, open_changed, report};
 use crate::args::{DeviceImportArgs, RunArgs};
 use crate::failure::Failure;
 use crate::progress;

@@ -5,7 +5,7 @@ use std::path::Path;
 use hintdex::wire::{DeviceId, HintKey};
 use hintdex::{Error, KeyImport, Station};
 
-use super::{counted, open_changed, report};
+use super::fleet::{counted, open_changed, report};
 use crate::args::{ChangedFleetArgs, DeviceRekeyArgs, ListArgs, RunArgs};
 use crate::failure::Failure;
 use crate::given_ids::GivenIds;

@@ -8,7 +8,7 @@ use hintdex::wire::DeviceId;
 use hintdex::{Durability, KeyOrigin, KeyStatus, SlotInfo, Station};
 use serde_json::{Map, Value, json};
 
-use super::each_device;
+use super::fleet::each_device;
 use crate::args::{DeviceListArgs, DeviceShowArgs, RunArgs};
 use crate::failure::Failure;
 use crate::id_map::IdMap;

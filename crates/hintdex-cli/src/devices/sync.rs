@@ -7,8 +7,8 @@ use hintdex::wire::{DeviceId, HintKey};
 use hintdex::{DeviceRange, KeyImport, KeyOrigin, KeyStatus, SlotInfo, Station};
 use serde_json::json;
 
+use super::fleet::{each_device, open_changed};
 use super::later_keys::add_to;
-use super::{each_device, open_changed};
 use crate::args::{DeviceSyncArgs, RunArgs};
 use crate::failure::Failure;
 use crate::given_ids::GivenIds;
