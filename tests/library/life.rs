@@ -301,6 +301,7 @@ impl World {
     /// What the station says of the keys of every device.
     fn check_list(&self) {
         let now_s = self.clock.now_unix_s();
+        let mut in_service = 0;
         for (device, keys) in &self.model {
             for info in self.station().keys_of(DeviceId(*device)) {
                 let key = &keys[usize::from(info.key.generation)];
@@ -315,6 +316,7 @@ impl World {
                 assert!(is_right, "device {device}: {info:?}, {key:?}");
                 assert_eq!(info.next_nonce, key.next(), "device {device}");
             }
+            in_service += u64::from(keys.iter().any(|key| key.is_in_service(now_s)));
             // A newest key is never forgotten, nor one that is in service.
             let known = self.station().keys_of(DeviceId(*device));
             let has = |generation: usize| {
@@ -326,6 +328,9 @@ impl World {
                 assert!(!must || has(generation), "device {device}, generation {generation}");
             }
         }
+        // A key whose time has come counts until a packet or a roll meets it.
+        let devices = self.station().stats().expect("it can be asked").devices;
+        assert!(devices >= in_service && devices <= self.model.len() as u64, "{devices} devices");
     }
 
     fn step(&mut self) {
@@ -407,4 +412,86 @@ fn an_id_that_a_device_had_is_not_given_away_under_an_old_key() {
     let stranger = world.station().rotate(&[DeviceId(1), DeviceId(100)], 0, None);
     let is_named = matches!(stranger, Err(Error::Index(IndexError::UnknownDevice(DeviceId(100)))));
     assert!(is_named, "{stranger:?}");
+}
+
+/// The length of all files of a folder.
+fn folder_len_bytes(dir: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("a folder");
+    let len = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry.expect("an entry");
+        let metadata = entry.metadata().expect("its metadata");
+        if metadata.is_dir() { folder_len_bytes(&entry.path()) } else { metadata.len() }
+    };
+    entries.map(len).sum()
+}
+
+/// Rotates all devices of a fleet again and again, and returns the length of its folder after
+/// the first packets of all devices, and in the end.
+fn rotated(devices: u32, rotations: u16, own_keys: bool) -> (u64, u64) {
+    let mut world = World::create(devices, 1);
+    let all: Vec<DeviceId> = (0..devices).map(DeviceId).collect();
+    let send_all = |world: &World, generation: u16| {
+        for ids in all.chunks(8192) {
+            let packet = |id: &DeviceId| match (own_keys, generation) {
+                (true, 1..) => packet_by(later_own_keys(id.0, generation), 0, b""),
+                _ => world.air.packet_under(KeyId { device: *id, generation }, 0, b""),
+            };
+            let packets: Vec<_> = ids.iter().map(packet).collect();
+            let verdicts = world.station().decode_batch(&packets).expect("it can be written");
+            let is_accepted = |verdict: &Verdict| matches!(verdict, Verdict::Accepted { .. });
+            assert!(verdicts.iter().all(is_accepted), "generation {generation}");
+        }
+    };
+    // At rest: rolled, and opened again, which ends the log.
+    let len_at_rest = |world: &mut World| {
+        world.station().roll(None).expect("it rolls");
+        world.station = None;
+        let options = StationOptions::default();
+        let station = Station::open_with(&world.dir, &options, world.clock.clone());
+        world.station = Some(station.expect("it opens"));
+        folder_len_bytes(&world.dir)
+    };
+    send_all(&world, 0);
+    let mut first = len_at_rest(&mut world);
+    for generation in 1..=rotations {
+        if own_keys {
+            let mut import = world.station().import_later_keys().expect("no other import");
+            for id in &all {
+                let (hint_key, dev_key) = later_own_keys(id.0, generation);
+                import.add(*id, &HintKey::from_bytes(hint_key), &dev_key).expect("a new key");
+            }
+            import.rekey(0, None).expect("they are there");
+        } else {
+            world.station().rotate(&all, 0, None).expect("they are there");
+        }
+        send_all(&world, generation);
+        let len_bytes = len_at_rest(&mut world);
+        // The first import creates the file of keys.
+        if own_keys && generation == 1 {
+            first = len_bytes;
+        }
+    }
+    let last = len_at_rest(&mut world);
+    let stats = world.station().stats().expect("it can be asked");
+    assert!(stats.slots <= 3 * u64::from(devices), "{} slots", stats.slots);
+    world.station().verify(None).expect("all holds");
+    (first, last)
+}
+
+#[test]
+fn a_fleet_that_rotates_for_ever_does_not_grow() {
+    for own_keys in [false, true] {
+        let (first, last) = rotated(4000, 7, own_keys);
+        eprintln!("4,000 devices, 7 rotations, own keys {own_keys}: {first} bytes, then {last}");
+        // At this size, the store's own files are a third of the folder.
+        assert!(last < first + first / 2, "{first} bytes grew to {last}");
+    }
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_hundred_thousand_devices_that_rotate_fifty_times_take_no_more_room() {
+    let (first, last) = rotated(100_000, 50, false);
+    eprintln!("100,000 devices, 50 rotations: {first} bytes, then {last}");
+    assert!(last < first + first / 10, "{first} bytes grew to {last}");
 }

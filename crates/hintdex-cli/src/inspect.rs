@@ -109,7 +109,7 @@ fn to_json(stats: &Stats, station: &Station) -> String {
     let section = |section: &Section| json!({ "name": section.name, "bytes": section.disk_bytes });
     let object = json!({
         "kind": "index",
-        "devices": stats.slots - stats.retired_slots,
+        "devices": stats.devices,
         "hints": stats.hints,
         "bytes": stats.disk_bytes(),
         "bits_per_hint": bits_per_hint(stats),
@@ -179,7 +179,7 @@ fn to_table(stats: &Stats, station: &Station) -> String {
         stats.lookahead,
         stats.nonces,
         time(stats),
-        stats.slots - stats.retired_slots,
+        stats.devices,
         stats.retired_slots,
         stats.hints,
         stats.entries,

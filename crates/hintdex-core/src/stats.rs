@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::Ordering;
 
-use hintdex_wire::{HintScheme, NonceKind};
+use hintdex_wire::{HintScheme, KeyId, NonceKind, Slot};
 use rocksdb::properties::{
     CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_TABLE_READERS_MEM, TOTAL_SST_FILES_SIZE,
 };
@@ -46,9 +46,11 @@ pub struct Stats {
     pub lookahead: u32,
     /// The time of the index's creation, in seconds since 1970.
     pub created_unix_s: u64,
-    /// Provisioned slots, retired ones included.
+    /// Devices with a key that is not retired.
+    pub devices: u64,
+    /// Provisioned slots, retired and free ones included.
     pub slots: u64,
-    /// Retired slots.
+    /// Retired slots, free ones included.
     pub retired_slots: u64,
     /// Live hints: those that an honest device may send next, in the windows or in the snapshot
     /// of a lean window.
@@ -138,6 +140,7 @@ impl LiveIndex {
             nonces: self.params.nonces,
             lookahead: self.params.lookahead,
             created_unix_s: self.created_unix_s,
+            devices: self.count_devices(totals.slots - totals.retired),
             slots: totals.slots,
             retired_slots: totals.retired,
             hints,
@@ -154,6 +157,21 @@ impl LiveIndex {
             tables_memory_bytes,
             rolls: self.rolls.load(Ordering::Relaxed),
         })
+    }
+
+    /// The number of devices with a key that is not retired, of which there are `keys`.
+    fn count_devices(&self, keys: u64) -> u64 {
+        let fleet = self.fleet();
+        if !fleet.has_generations() {
+            return keys;
+        }
+        let is_retired = |slot: Slot| self.is_retired(slot);
+        let is_oldest = |(slot, key): &(Slot, KeyId)| {
+            let peers = fleet.slots(key.device);
+            let mut older = peers.iter().take_while(|peer| *peer != slot);
+            !is_retired(*slot) && older.all(|peer| is_retired(*peer))
+        };
+        fleet.keys(0..fleet.slot_count()).filter(is_oldest).count() as u64
     }
 
     /// The number of live hints: the sum over the states, or over all windows of time.

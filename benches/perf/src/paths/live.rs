@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hintdex_core::format::{encode_bucket, encode_operand, find_in_bucket, union_of_buckets};
 use hintdex_core::{Arrival, DeviceRange, Durability, LiveIndex, Options, Params};
 use hintdex_host::SplitMix64;
-use hintdex_wire::{DeviceId, Hint, HintKey, HintScheme, Slot};
+use hintdex_wire::{DeviceId, Hint, HintKey, HintScheme, KeyId, Slot};
 
 use super::{Path, fold, input};
 use crate::{Failure, counted};

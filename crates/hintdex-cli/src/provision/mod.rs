@@ -52,7 +52,7 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
         ids::describe(&station, slots),
         args.index.display(),
         stats.hints,
-        stats.slots - stats.retired_slots,
+        stats.devices,
         stats.hint_bytes() as f64 / stats.hints.max(1) as f64,
     );
     Ok(())

@@ -5,7 +5,7 @@ use std::ops::Range;
 use hintdex_core::{DeviceRange, Report};
 use hintdex_wire::Slot;
 
-use crate::maintenance::Addition;
+use crate::maintenance::{Added, Addition};
 use crate::{Error, Station};
 
 impl Station {
@@ -36,7 +36,7 @@ impl Station {
         report: Option<Report<'_>>,
     ) -> Result<Vec<Range<Slot>>, Error> {
         self.keys.check_imported(ranges)?;
-        let (slots, finished) = self.maintenance_pass().add(addition, report)?;
+        let Added { slots, finished } = self.maintenance_pass().add(addition, report)?;
         self.scans.invalidate_cache();
         // The keys are added. What failed afterwards is repeated by the next pass.
         if let Err(error) = finished {

@@ -9,6 +9,6 @@ mod pass;
 mod thread;
 mod window_timer;
 
-pub(crate) use pass::{Addition, MaintenancePass, is_due};
+pub(crate) use pass::{Added, Addition, MaintenancePass, is_due};
 pub(crate) use thread::MaintenanceThread;
 pub(crate) use window_timer::WindowTimer;

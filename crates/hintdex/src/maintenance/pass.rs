@@ -25,6 +25,14 @@ pub(crate) enum Addition<'a> {
     LaterKeys(&'a [DeviceRange], u32),
 }
 
+/// Keys that were added.
+pub(crate) struct Added {
+    /// Their slots.
+    pub(crate) slots: Vec<Range<Slot>>,
+    /// The failure of what followed when the keys were added.
+    pub(crate) finished: Result<(), Error>,
+}
+
 /// Whether a pass is due: half of the index is stale, a window of time must be built or
 /// dropped, or a lean window lacks its snapshot.
 pub(crate) fn is_due(index: &LiveIndex, snapshots: &Snapshots) -> bool {
@@ -132,12 +140,11 @@ impl MaintenancePass {
     /// Adds keys: all of them, or none. If they are so many that the index rolls, a lean
     /// index rolls to a lean window.
     ///
-    /// Returns the slots, and the failure of what follows when the keys are added.
     pub(crate) fn add(
         &self,
         addition: Addition<'_>,
         report: Option<Report<'_>>,
-    ) -> Result<(Vec<Range<Slot>>, Result<(), Error>), Error> {
+    ) -> Result<Added, Error> {
         let index = self.index.as_ref();
         let Some(own) = self.own.as_ref().filter(|_| self.lean) else {
             let slots = match addition {
@@ -145,7 +152,7 @@ impl MaintenancePass {
                 Addition::LaterKeys(ranges, grace_s) => index.renew(ranges, grace_s, report)?,
             };
             let finished = self.hint_keys.extend(&slots);
-            return Ok((slots, finished));
+            return Ok(Added { slots, finished });
         };
         self.run_alone(|| {
             self.shorten_horizon()?;
@@ -162,7 +169,7 @@ impl MaintenancePass {
                 }
             };
             let finished = self.finish_addition(&slots, built);
-            Ok((slots, finished))
+            Ok(Added { slots, finished })
         })
     }
 
