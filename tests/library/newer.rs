@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use hintdex::wire::HintScheme;
+use hintdex::wire::{DeviceId, HintScheme};
 use hintdex::{DeviceRange, Station, StationOptions};
 use hintdex_core::Error as Index;
 use hintdex_core::format::{META_MAGIC, VERSION, names};
 use hintdex_tests::program::decode;
-use hintdex_tests::{Random, run};
+use hintdex_tests::{Devices, Random, run};
 use rocksdb::{DB, Options};
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, SECRET};
 
 /// Where a meta record has its version.
 const VERSION_AT: usize = META_MAGIC.len();
@@ -36,6 +36,35 @@ fn change_meta_of_any_kind(fleet: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 
 fn set_version(record: &mut [u8], version: u16) {
     record[VERSION_AT..VERSION_AT + 2].copy_from_slice(&version.to_le_bytes());
+}
+
+/// Version 1 had shorter records of runs, and no times of last packets.
+#[test]
+fn an_index_of_version_1_is_opened_and_raised_to_the_present_version() {
+    let mut fleet = Fleet::create(HintScheme::Aes128, 4, &mut Random::new(1));
+    let range = DeviceRange::new(DeviceId(0), 100);
+    fleet.station().provision(&[range], None).expect("ids are free");
+    fleet.close();
+    change_meta(&fleet.dir(), |record| set_version(record, 1));
+    let path = fleet.dir().join("index");
+    let families = DB::list_cf(&Options::default(), &path).expect("it is a database");
+    let db = DB::open_cf(&Options::default(), &path, families).expect("nobody has it open");
+    let slots = db.cf_handle("slots").expect("a family");
+    let run = db.get_cf(&slots, [0; 4]).expect("it can be read").expect("the first run");
+    db.put_cf(&slots, [0; 4], &run[..20]).expect("it can be written");
+    drop(db);
+    let senders = Devices::new(&SECRET);
+    for nonce in 0..2 {
+        let station = Station::open(&fleet.dir(), &StationOptions::default()).expect("it opens");
+        let verdict = station.decode(&senders.packet(7, nonce, b"x")).expect("it decodes");
+        assert_eq!(verdict.name(), "accepted");
+        station.rotate(&[DeviceId(7 + u32::from(nonce == 1))], 60, None).expect("it is there");
+        station.verify(None).expect("all holds");
+        drop(station);
+        change_meta(&fleet.dir(), |record| {
+            assert_eq!(record[VERSION_AT..VERSION_AT + 2], VERSION.to_le_bytes());
+        });
+    }
 }
 
 #[test]

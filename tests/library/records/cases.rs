@@ -212,13 +212,14 @@ fn change_state(fleet: &Closed, slot: u32, change: impl FnOnce(&mut Vec<u8>)) {
 /// Ways in which a row is none that any version writes.
 type Change = (&'static str, fn(&mut Vec<u8>));
 
-const BAD_ROWS: [Change; 6] = [
+const BAD_ROWS: [Change; 7] = [
     ("hints ahead past the last nonce", |row| {
         row[..8].copy_from_slice(&u64::from(u32::MAX).to_le_bytes());
     }),
     ("a next nonce past the last", |row| row[..8].fill(0xff)),
     ("a flag nobody knows", |row| row[20] |= 0x80),
-    ("reserved bytes", |row| row[23] = 1),
+    ("a revoked key that is not retired", |row| row[20] = 2),
+    ("an end without its time", |row| row[20] = 4),
     ("too short", |row| row.truncate(row.len() - 1)),
     ("nothing", Vec::clear),
 ];
