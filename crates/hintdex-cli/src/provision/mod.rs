@@ -1,6 +1,6 @@
 //! `hintdex provision`
 
-mod device_list;
+pub mod device_list;
 mod ids;
 mod keys;
 
