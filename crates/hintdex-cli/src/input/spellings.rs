@@ -107,6 +107,10 @@ const LISTS: &[(&str, &str)] = &[
         "line 1: the JSON object does not end; close it with }; nothing was imported",
     ),
     (
+        "{\"id\":5,\n{\"id\":\"x\",\"irk\":\"<K>\"}",
+        "line 1: the JSON object does not end; close it with }; 1 more line is bad; nothing was imported",
+    ),
+    (
         "{\"id\":5,\n{\"id\":6,\"irk\":\"<K>\"}",
         "line 1: the JSON object does not end; close it with }; nothing was imported",
     ),
