@@ -178,7 +178,6 @@ fn exports_of_exposure_notification_are_imported_with_their_rolling_periods() {
         assert!(outcome.stdout.starts_with("registered 3 beacons"), "{}", outcome.stdout);
         // The key of nine intervals had ended, as the case shows from CSV.
         assert_eq!(identify(&beacons, "1582929300", heard)[0]["device"], Value::Null);
-        // Its identifiers within the period have the id of its place.
         let again = import(&beacons, "gaen", file, &now);
         again.refused(1, &["key 1", "key is that of id 0", "2 more keys are bad"]);
     }
@@ -192,11 +191,9 @@ fn exports_of_exposure_notification_are_imported_with_their_rolling_periods() {
         .refused(1, &["no export.bin", "CSV"]);
     import(&beacons, "ble-rpa", archive(b"a", b""), &now).refused(1, &["zip archive", "CSV"]);
     import(&beacons, "gaen", "id,key,start_interval\n", &first).refused(2, &["--first-id"]);
-    // A whole day is 144 intervals; without the field, a key has that.
-    let mut day = export();
-    let period = day.iter().position(|byte| *byte == 9).filter(|at| day[at - 1] == 0x20);
-    day[period.expect("nine intervals")] = 144;
-    let (_kept, beacons) = folder();
-    // 144 takes two bytes as a number, so the field of one byte is damaged.
-    import(&beacons, "gaen", day, &now).refused(1, &["damaged"]);
+    // A period of no interval is none.
+    let mut none = export();
+    let period = none.iter().position(|byte| *byte == 9).filter(|at| none[at - 1] == 0x20);
+    none[period.expect("nine intervals")] = 0;
+    import(&beacons, "gaen", none, &now).refused(1, &["key 1", "rolling_period", "1 to 144"]);
 }

@@ -169,14 +169,15 @@ fn no_part_of_a_key_in_a_file_is_in_a_message() {
                 &["line", "nothing was imported"],
             );
         }
-        // What is skipped on request is described in the same way.
+        // What is skipped on request is described in the same way: a share of the calls.
         let lenient = |(place, file): (String, String)| {
             let call = ["import-keys", "--scheme", "ble-rpa", "-", "--ignore-extra", "--skip-bad"];
             let folder = ["--beacons", text(&lenient)];
             is_silent(&run_with(command(call.into_iter().chain(folder)), file), &place);
         };
         let irks = ["id", "irk", "site"];
-        files(given, &irks, &["7", good_key, "north"]).into_iter().for_each(lenient);
+        let lists = files(given, &irks, &["7", good_key, "north"]);
+        lists.into_iter().skip(at % 4).step_by(4).for_each(lenient);
         // The reader is the same, and opening a fleet takes its time: a share of them.
         let columns = ["id", "hint_key", "dev_key"];
         let files = files(given, &columns, &["5", &hint_key, &dev_key]);
