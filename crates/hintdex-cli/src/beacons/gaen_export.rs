@@ -2,7 +2,8 @@
 //!
 //! The format is Google's and Apple's "Exposure Key export file format and verification": 16
 //! bytes of header, then a protocol buffer `TemporaryExposureKeyExport`. Its signature is not
-//! checked. Revised keys, which change a report and not a key, are not read.
+//! checked. An export is public, so the buffers of the crate `zip` may hold its keys.
+//! Revised keys, which change a report and not a key, are not read.
 
 use std::fmt;
 use std::io::{self, Cursor, Read};
