@@ -157,7 +157,7 @@ fn export() -> Vec<u8> {
 /// A zip archive with one member, stored.
 fn archive(name: &[u8], member: &[u8]) -> Vec<u8> {
     let crc = !member.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ (crc & 1) * 0xedb8_8320)
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ ((crc & 1) * 0xedb8_8320))
     });
     let len = u32::try_from(member.len()).expect("short").to_le_bytes();
     let name_len = [u8::try_from(name.len()).expect("short"), 0];
