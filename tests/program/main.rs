@@ -23,6 +23,7 @@ mod durability;
 mod estimate;
 mod full_disk;
 mod lean;
+mod lists;
 mod measure;
 mod provisioning;
 mod schemes;

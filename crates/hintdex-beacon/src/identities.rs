@@ -1,7 +1,8 @@
 //! Resolvable private addresses: every key is tried.
 
 use hintdex_scan::IdentityTable;
-use hintdex_wire::Slot;
+use hintdex_wire::{HintKey, Slot};
+use zeroize::Zeroizing;
 
 use crate::records::BeaconRecord;
 use crate::registration::Rule;
@@ -16,9 +17,22 @@ pub struct Identities {
 
 impl Identities {
     pub fn of(registry: &Registry) -> Self {
+        Self::with(registry, BeaconRecord::key)
+    }
+
+    /// The same beacons with the bytes of each key reversed.
+    pub fn reversed(registry: &Registry) -> Self {
+        Self::with(registry, |row| {
+            let mut bytes = Zeroizing::new(*row.key().expose());
+            bytes.reverse();
+            HintKey::from_bytes(*bytes)
+        })
+    }
+
+    fn with(registry: &Registry, key: impl Fn(&BeaconRecord) -> HintKey) -> Self {
         let is_identity = |row: &BeaconRecord| matches!(row.rule(), Some(Rule::BleRpa));
         let rows = (0_u32..).zip(registry.rows()).filter(|(_, row)| is_identity(row));
-        let (slots, keys) = rows.map(|(slot, row)| (slot, row.key())).unzip();
+        let (slots, keys) = rows.map(|(slot, row)| (slot, key(row))).unzip();
         let mut table = IdentityTable::new();
         table.extend(keys);
         Self { table, slots }

@@ -26,9 +26,10 @@ pub struct ProvisionArgs {
     /// The ids of the devices to add, like 0-999,5000,70000-79999
     #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with_all = ["devices", "keys"])]
     pub ids: Vec<IdRange>,
-    /// A file of the devices to add; - for standard input. CSV with a header line or JSON lines
-    /// with the column id, and with hint_key and dev_key in hex where devices bring their own
-    /// keys; or binary records (docs/format/device-keys.md)
+    /// A file of the devices to add; - for standard input. CSV with a header line or JSON with
+    /// the column id, an id or an EUI, and with hint_key and dev_key in hex or base64 where
+    /// devices bring their own keys (docs/guide/lists.md); or binary records
+    /// (docs/format/device-keys.md)
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     pub keys: Option<PathBuf>,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use hintdex_beacon::wire::DeviceId;
 use hintdex_beacon::{Answer, Identification, Identifier, Sighting, Source};
 
 use super::sightings::BadLine;
@@ -35,8 +36,9 @@ impl Answers {
             writeln!(self.text, r#"{{"line":{line},"device":null,"reason":"malformed: {why}"}}"#);
     }
 
-    /// Writes the answer to a sighting.
-    pub fn write(&mut self, heard: &Sighting, answer: &Answer) {
+    /// Writes the answer to a sighting. `reversed` is the beacon whose key made an unknown
+    /// address with its bytes reversed.
+    pub fn write(&mut self, heard: &Sighting, answer: &Answer, reversed: Option<DeviceId>) {
         let (line, time) = (self.lines, heard.time_unix_s);
         let _ = match answer {
             Answer::Identified(Identification { device, clock_s, source, .. }) => {
@@ -67,9 +69,15 @@ impl Answers {
                     (_, Identifier::Address(_)) => "no registered key made this address",
                     _ => "no registered beacon sends this at about this time",
                 };
+                let reversed = reversed.map_or_else(String::new, |device| {
+                    format!(
+                        "; the key of id {device} matches reversed: if its addresses are never \
+                         found, import it with its bytes in the opposite order"
+                    )
+                });
                 writeln!(
                     self.text,
-                    r#"{{"line":{line},"device":null,"time":{time},"reason":"{reason}"}}"#
+                    r#"{{"line":{line},"device":null,"time":{time},"reason":"{reason}{reversed}"}}"#
                 )
             }
         };

@@ -2,7 +2,8 @@
 //!
 //! The format is Google's and Apple's "Exposure Key export file format and verification": 16
 //! bytes of header, then a protocol buffer `TemporaryExposureKeyExport`. Its signature is not
-//! checked. Revised keys, which change a report and not a key, are not read.
+//! checked. An export is public, so the buffers of the crate `zip` may hold its keys.
+//! Revised keys, which change a report and not a key, are not read.
 
 use std::fmt;
 use std::io::{self, Cursor, Read};
@@ -16,6 +17,8 @@ const HEADER: [u8; 16] = *b"EK Export v1    ";
 const ZIP: [u8; 4] = *b"PK\x03\x04";
 /// The most bytes that are read of a file, and of an archive's member: two million keys.
 const MAX_LEN_BYTES: usize = 64 << 20;
+/// The length of the buffer at first.
+const FIRST_BUFFER_LEN_BYTES: usize = 1 << 16;
 /// The field of `TemporaryExposureKeyExport` that holds keys.
 const KEYS: u64 = 7;
 /// The rolling period of a key that states none.
@@ -71,9 +74,6 @@ impl fmt::Display for BadExport {
 }
 
 /// Reads an export, or the export in an archive. Returns the message behind the header.
-///
-/// The buffers are allocated at their greatest length, because a buffer that grows leaves
-/// copies of keys on the heap. Only the pages that are written take memory.
 pub fn read(input: impl Read) -> Result<Zeroizing<Vec<u8>>, BadExport> {
     let file = read_bounded(input)?;
     let mut export = if file.starts_with(&ZIP) { unzip(&file)? } else { file };
@@ -91,10 +91,28 @@ fn unzip(archive: &[u8]) -> Result<Zeroizing<Vec<u8>>, BadExport> {
     read_bounded(archive.by_index(place).map_err(|_| BadExport::Zip)?)
 }
 
-fn read_bounded(input: impl Read) -> Result<Zeroizing<Vec<u8>>, BadExport> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LEN_BYTES + 1));
-    input.take(MAX_LEN_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(BadExport::Read)?;
-    if bytes.len() > MAX_LEN_BYTES { Err(BadExport::TooLong) } else { Ok(bytes) }
+/// Reads to the end. A buffer that is full moves to a larger one, and is zeroized.
+fn read_bounded(mut input: impl Read) -> Result<Zeroizing<Vec<u8>>, BadExport> {
+    let mut bytes = Zeroizing::new(vec![0; FIRST_BUFFER_LEN_BYTES]);
+    let mut len_bytes = 0;
+    loop {
+        if len_bytes > MAX_LEN_BYTES {
+            return Err(BadExport::TooLong);
+        }
+        if len_bytes == bytes.len() {
+            let mut larger = Zeroizing::new(vec![0; 2 * len_bytes]);
+            larger.split_at_mut(len_bytes).0.copy_from_slice(&bytes);
+            bytes = larger;
+        }
+        match input.read(bytes.get_mut(len_bytes..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(read) => len_bytes += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(BadExport::Read(error)),
+        }
+    }
+    bytes.truncate(len_bytes);
+    Ok(bytes)
 }
 
 /// The keys of an export's message, in their order. A key is a message of its own: its
@@ -179,5 +197,107 @@ impl<'m> Iterator for Members<'m> {
             self.0 = &[];
         }
         Some(member.ok_or(BadExport::Damaged))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use std::io::Write as _;
+
+    use zip::write::SimpleFileOptions;
+    use zip::{CompressionMethod, ZipWriter};
+
+    use super::*;
+
+    /// A number as a protocol buffer writes it.
+    fn varint(mut number: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while number >= 0x80 {
+            bytes.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
+            number >>= 7;
+        }
+        bytes.push(u8::try_from(number).expect("seven bits"));
+        bytes
+    }
+
+    fn number(field: u64, value: u64) -> Vec<u8> {
+        [varint(field << 3), varint(value)].concat()
+    }
+
+    fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
+        [varint(field << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
+    }
+
+    /// An export as servers write it: times, region, batch, two keys, and a revised key.
+    fn export() -> Vec<u8> {
+        let day = [bytes(1, &[1; 16]), number(2, 8), number(3, 2_638_224), number(6, u64::MAX)];
+        let short = [bytes(1, &[2; 16]), number(3, 2_638_225), number(4, 7), number(5, 1)];
+        let time = |field: u64| [varint(field << 3 | 1), vec![7; 8]].concat();
+        let parts = [
+            HEADER.to_vec(),
+            time(1),
+            time(2),
+            bytes(3, b"DE"),
+            number(4, 1),
+            number(5, 1),
+            bytes(6, b"\x0a\x03app"),
+            bytes(7, &day.concat()),
+            bytes(8, &bytes(1, &[9; 16])),
+            bytes(7, &short.concat()),
+        ];
+        parts.concat()
+    }
+
+    fn archive(name: &str, method: CompressionMethod, member: &[u8]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(method);
+        for (name, content) in [("export.sig", &b"signature"[..]), (name, member)] {
+            writer.start_file(name, options).expect("memory has room");
+            writer.write_all(content).expect("memory has room");
+        }
+        writer.finish().expect("memory has room").into_inner()
+    }
+
+    #[test]
+    fn an_export_is_read_as_a_file_and_in_an_archive() {
+        let (stored, deflated) = (CompressionMethod::Stored, CompressionMethod::Deflated);
+        for file in [
+            export(),
+            archive("export.bin", stored, &export()),
+            archive("export.bin", deflated, &export()),
+            archive("day/export.bin", deflated, &export()),
+        ] {
+            assert!(is_export(&file));
+            let message = read(file.as_slice()).expect("an export");
+            let keys: Vec<_> = keys(&message).map(|key| key.expect("a key")).collect();
+            let fields =
+                |key: &ExportedKey<'_>| (key.key.to_vec(), key.start_interval, key.rolling_period);
+            let expected = [
+                (vec![1; 16], Some(2_638_224), DEFAULT_ROLLING_PERIOD),
+                (vec![2; 16], Some(2_638_225), 7),
+            ];
+            assert_eq!(keys.iter().map(fields).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_export_is_refused() {
+        let deflated = CompressionMethod::Deflated;
+        for (file, why) in [
+            (archive("sheet.xml", deflated, b"x"), "no export.bin"),
+            (archive("export.bin", deflated, b"EK Export v2    "), "does not begin"),
+            (archive("export.bin", deflated, &export()).split_at(200).0.to_vec(), "archive is"),
+            (archive("export.bin", deflated, &vec![0; MAX_LEN_BYTES + 1]), "longer than 64 MiB"),
+        ] {
+            let refused = read(file.as_slice()).expect_err("no export");
+            assert!(refused.to_string().contains(why), "{refused}");
+        }
+        // Each part of an export that ends within a field is damaged; no part panics.
+        let export = export();
+        let message = export.strip_prefix(&HEADER).expect("a header");
+        let is_damaged = |len| keys(message.split_at(len).0).any(|key| key.is_err());
+        let sound = (0..=message.len()).filter(|len| !is_damaged(*len)).count();
+        assert_eq!(sound, 10, "the message has nine fields");
     }
 }

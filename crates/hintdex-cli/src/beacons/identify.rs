@@ -1,9 +1,11 @@
 //! `hintdex identify`
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use hintdex_beacon::{Answer, Options, Resolver, Sighting};
+use hintdex_beacon::wire::DeviceId;
+use hintdex_beacon::{Answer, Identifier, Options, Resolver, Sighting};
 use indicatif::ProgressBar;
 
 use super::answers::Answers;
@@ -27,6 +29,7 @@ pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
     };
     let mut answers = Answers::default();
     let mut search_left = Duration::from_secs(args.search.into());
+    let mut reversed = ReversedKeys::new(resolver.stats().beacons);
     let mut output = io::stdout().lock();
     let started = Instant::now();
     loop {
@@ -38,7 +41,7 @@ pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
             break;
         }
         answers.text.clear();
-        identify(&mut resolver, &batch, &mut search_left, &mut answers)?;
+        identify(&mut resolver, &batch, (&mut search_left, &mut reversed), &mut answers)?;
         for event in resolver.take_events() {
             eprintln!("hintdex: {event}");
         }
@@ -72,7 +75,7 @@ fn options(args: &IdentifyArgs, run: &RunArgs) -> Options {
 fn identify(
     resolver: &mut Resolver,
     batch: &[Line],
-    search_left: &mut Duration,
+    (search_left, reversed): (&mut Duration, &mut ReversedKeys),
     answers: &mut Answers,
 ) -> Result<(), Failure> {
     let now = resolver.now_unix_s();
@@ -87,18 +90,60 @@ fn identify(
     let heard: Vec<_> = batch.iter().filter_map(|line| line.as_ref().ok()).map(sighting).collect();
     let mut resolved = resolver.resolve_batch(&heard)?;
     search(resolver, &heard, &mut resolved, search_left);
-    let mut resolved = heard.iter().zip(&resolved);
+    let matches = reversed.find(resolver, &heard, &resolved);
+    let mut resolved = heard.iter().zip(&resolved).enumerate();
     for line in batch {
         answers.lines += 1;
         match line {
             Err(why) => answers.write_malformed(*why),
             Ok(_) => {
-                let next = resolved.next();
-                next.into_iter().for_each(|(heard, answer)| answers.write(heard, answer));
+                let Some((at, (heard, answer))) = resolved.next() else { continue };
+                answers.write(heard, answer, matches.get(&at).copied());
             }
         }
     }
     Ok(())
+}
+
+/// The search for beacons whose keys were imported with their bytes reversed.
+struct ReversedKeys {
+    /// How many more addresses are tried.
+    left: usize,
+}
+
+impl ReversedKeys {
+    /// The most addresses that are tried in one call of the program.
+    const MAX_ADDRESSES: u32 = 256;
+
+    /// A wrong key matches an address once in 2^24. So few addresses are tried that a match
+    /// by chance occurs in one of a hundred calls at most.
+    fn new(beacons: u32) -> Self {
+        let without_chance = (1 << 24) / 100 / beacons.max(1);
+        Self { left: without_chance.min(Self::MAX_ADDRESSES) as usize }
+    }
+
+    /// The beacons whose reversed keys made unknown addresses, by the place of the sighting.
+    fn find(
+        &mut self,
+        resolver: &Resolver,
+        heard: &[Sighting],
+        answers: &[Answer],
+    ) -> HashMap<usize, DeviceId> {
+        let is_unknown_address = |(_, (heard, answer)): &(usize, (&Sighting, &Answer))| {
+            matches!(heard.identifier, Identifier::Address(_)) && **answer == Answer::Unknown
+        };
+        let unknown = heard.iter().zip(answers).enumerate().filter(is_unknown_address);
+        let (places, unknown): (Vec<usize>, Vec<Sighting>) =
+            unknown.map(|(at, (heard, _))| (at, *heard)).take(self.left).unzip();
+        if unknown.is_empty() {
+            return HashMap::new();
+        }
+        self.left -= unknown.len();
+        let matches = resolver.resolve_reversed(&unknown);
+        let device = |answer: &Answer| answer.identification().map(|found| found.device);
+        let found = places.into_iter().zip(matches.iter().map(device));
+        found.filter_map(|(at, device)| Some((at, device?))).collect()
+    }
 }
 
 /// Searches for the beacons of unknown identifiers while search time is left.

@@ -2,8 +2,8 @@
 
 mod answers;
 pub mod forget_clock;
-mod gaen_export;
+pub mod gaen_export;
 pub mod identify;
 pub mod import;
-mod registrations;
-mod sightings;
+pub mod registrations;
+pub mod sightings;

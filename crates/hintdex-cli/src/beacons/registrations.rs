@@ -11,7 +11,7 @@ use crate::input::{BadKey, BadRecord, Column, Fields, GivenId, Table, shown};
 const EDDYSTONE: Table = Table {
     name: "eddystone-eid",
     columns: &[
-        Column::required("id"),
+        Column::ID,
         Column::required("key"),
         Column::required("k"),
         Column::required("clock_offset_s"),
@@ -23,17 +23,15 @@ const EDDYSTONE: Table = Table {
 const GAEN: Table = Table {
     name: "gaen",
     columns: &[
-        Column::required("id"),
+        Column::ID,
         Column::required("key"),
         Column::required("start_interval"),
         Column::optional("rolling_period"),
     ],
 };
 
-const BLE_RPA: Table = Table {
-    name: "ble-rpa",
-    columns: &[Column::required("id"), Column::required("key").or(&["irk"])],
-};
+const BLE_RPA: Table =
+    Table { name: "ble-rpa", columns: &[Column::ID, Column::required("key").or(&["irk"])] };
 
 /// The columns of the beacons of a scheme.
 pub const fn table(scheme: Scheme) -> &'static Table {

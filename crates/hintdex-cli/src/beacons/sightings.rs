@@ -1,10 +1,11 @@
-//! Sightings as lines: an identifier in hex, and its time of reception.
+//! Sightings as lines: an identifier in hex, also with colons or dashes, and its time of
+//! reception.
 
 use std::fmt;
 
 use hintdex_beacon::{Identifier, NotAnIdentifier};
 
-use crate::input::split_fields;
+use crate::input::{read_pairs, split_fields};
 use crate::unix_time::read_time;
 
 /// A line of input: an identifier, and its time of reception if the line has one.
@@ -38,7 +39,7 @@ impl fmt::Display for BadLine {
 /// `latest_s`, in seconds since 1970.
 pub fn parse(line: Option<&[u8]>, latest_s: u64) -> Line {
     let (digits, rest) = split_fields(line.ok_or(BadLine::TooLong)?);
-    let bytes = hex::decode(digits).map_err(|_| BadLine::NotHex)?;
+    let bytes = read_pairs(digits).ok_or(BadLine::NotHex)?;
     let identifier = Identifier::from_bytes(&bytes).map_err(BadLine::NotAnIdentifier)?;
     let rest = str::from_utf8(rest).map_err(|_| BadLine::NotATime)?;
     let time = rest.trim_matches([' ', '\t', ',']);

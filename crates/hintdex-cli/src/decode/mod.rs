@@ -5,6 +5,7 @@ mod notices;
 mod summary;
 mod waiting;
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     let is_clocked = station.params().nonces.is_clocked();
     let trailing = if is_clocked { TrailingField::Time } else { TrailingField::Ignored };
-    let euis = IdMap::open(&args.index)?.euis();
+    let euis = euis_of(&args.index);
     let mut decoder = Decoder::new(station, timeline, euis);
     let started = Instant::now();
     loop {
@@ -64,6 +65,19 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         (Some(reason), Some(first)) => Err(no_packets(&args.file, &format!("{first}: {reason}"))),
         _ => Ok(()),
     }
+}
+
+/// The EUIs of the fleet's devices. Without a sound map, verdicts carry ids alone: a station
+/// does not stop for names.
+fn euis_of(folder: &Path) -> HashMap<u32, u64> {
+    let map = IdMap::open(folder);
+    map.map_or_else(
+        |failure| {
+            eprintln!("hintdex: note: {failure}; verdicts carry no EUI");
+            HashMap::new()
+        },
+        |map| map.euis(),
+    )
 }
 
 /// Opens the fleet, attaches the snapshots, and reports what is wrong with clocks, snapshots

@@ -23,6 +23,22 @@ pub fn split_fields(line: &[u8]) -> (&[u8], &[u8]) {
     (digits, rest.split_first().map_or(rest, |(_, rest)| rest.trim_ascii()))
 }
 
+/// Reads bytes in hex, with `0x` in front, or with one separator, a colon or a dash, between
+/// all pairs of digits. `None` if the text is something else.
+pub fn read_pairs(text: &[u8]) -> Option<Vec<u8>> {
+    let separator = *text.get(2).filter(|byte| matches!(byte, b':' | b'-')).unwrap_or(&0);
+    if separator != 0 {
+        let pairs = text.split(|byte| *byte == separator);
+        let pair = |pair: &[u8]| {
+            let mut byte = [0];
+            hex::decode_to_slice(pair, &mut byte).ok().map(|()| byte[0])
+        };
+        return pairs.map(pair).collect();
+    }
+    let digits = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X")).unwrap_or(text);
+    hex::decode(digits).ok()
+}
+
 /// The first field of a line of text.
 pub fn first_field(text: &str) -> &str {
     text.split([' ', '\t', ',', ';']).next().unwrap_or_default()

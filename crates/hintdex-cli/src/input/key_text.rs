@@ -50,7 +50,8 @@ pub fn read_key<const LEN: usize>(text: &str) -> Result<Zeroizing<[u8; LEN]>, Ba
         (_, Some(len_bytes)) if len_bytes == LEN => {}
         (Some(digits), _) => return Err(BadKey::Length { digits }),
         (None, base64_len_bytes) => {
-            return Err(BadKey::Other { given: describe(named), base64_len_bytes });
+            let given = describe(hex_text.or(base64_text).unwrap_or_default());
+            return Err(BadKey::Other { given, base64_len_bytes });
         }
     }
     if key.iter().fold(0, |all, byte| all | byte) == 0 {

@@ -15,6 +15,9 @@ const MAX_BATCH_LINES: usize = 8192;
 /// Bytes that are read ahead.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
 
+/// What some editors write before the first line of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The result of a wait for lines.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Batch<T> {
@@ -137,6 +140,9 @@ impl<R: Read> Lines<R> {
             self.input.consume(used);
             if is_last {
                 self.line_len_bytes = None;
+                if self.first.is_none() && self.line.starts_with(BYTE_ORDER_MARK) {
+                    self.line.drain(..BYTE_ORDER_MARK.len());
+                }
                 self.first.get_or_insert_with(|| Shape::of(&self.line, len_bytes));
                 return Ok(Next::Line { is_whole: len_bytes <= MAX_LINE_LEN_BYTES });
             }

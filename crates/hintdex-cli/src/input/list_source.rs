@@ -50,6 +50,69 @@ pub enum Found {
     End,
 }
 
+/// What a byte of an object shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    More,
+    /// The byte is a line end. It is white space of the object, and is not kept.
+    LineEnd,
+    /// The byte is the last one of the object.
+    End,
+    /// The byte begins another object.
+    CutOff,
+}
+
+/// How far an object was read.
+#[derive(Default)]
+struct ObjectProgress {
+    depth: usize,
+    in_string: bool,
+    is_escaped: bool,
+    /// Whether only white space has come since the line began.
+    at_line_start: bool,
+}
+
+impl ObjectProgress {
+    /// Reads on in `bytes`. Returns how many of them belong to the object, and the step after
+    /// them.
+    fn steps(&mut self, bytes: &[u8]) -> (usize, Step) {
+        for (at, byte) in bytes.iter().enumerate() {
+            match self.step(*byte) {
+                Step::More => {}
+                Step::End => return (at + 1, Step::End),
+                step => return (at, step),
+            }
+        }
+        (bytes.len(), Step::More)
+    }
+
+    fn step(&mut self, byte: u8) -> Step {
+        if matches!(byte, b'\n' | b'\r') {
+            return Step::LineEnd;
+        }
+        if self.in_string {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return Step::More;
+        }
+        match byte {
+            b' ' | b'\t' => return Step::More,
+            b'"' => self.in_string = true,
+            // At the begin of a line, and not within a nested value, it begins an object.
+            b'{' if self.at_line_start && self.depth == 1 => return Step::CutOff,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth -= 1,
+            _ => {}
+        }
+        self.at_line_start = false;
+        if self.depth == 0 { Step::End } else { Step::More }
+    }
+}
+
 impl<R: Read> ListSource<R> {
     pub fn new(input: SecretReader<R>) -> Self {
         let record = Zeroizing::new(Vec::with_capacity(MAX_RECORD_LEN_BYTES));
@@ -114,39 +177,35 @@ impl<R: Read> ListSource<R> {
     /// Reads the object whose brace is the next byte.
     fn read_object(&mut self, line_number: u64) -> io::Result<Found> {
         self.record.clear();
-        let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
-        let (mut len_bytes, mut at_line_start) = (0_usize, false);
+        let mut progress = ObjectProgress::default();
+        let mut len_bytes = 0_usize;
         loop {
-            // A brace at the begin of a line, not within a nested value, begins an object.
-            if at_line_start && depth == 1 && self.peek()? == Some(b'{') {
+            self.skip_second_line_end()?;
+            let bytes = self.input.fill_buf()?;
+            if bytes.is_empty() {
                 return Ok(Found::CutOff { line_number });
             }
-            let Some(byte) = self.next_byte()? else { return Ok(Found::CutOff { line_number }) };
-            len_bytes += 1;
+            let (used, step) = progress.steps(bytes);
+            len_bytes = len_bytes.saturating_add(used);
             if len_bytes <= MAX_RECORD_LEN_BYTES {
-                self.record.push(byte);
+                self.record.extend_from_slice(bytes.get(..used).unwrap_or_default());
             }
-            if in_string {
-                match byte {
-                    // No string of JSON holds a line end.
-                    b'\n' => return Ok(Found::CutOff { line_number }),
-                    _ if is_escaped => is_escaped = false,
-                    b'\\' => is_escaped = true,
-                    b'"' => in_string = false,
-                    _ => {}
+            self.input.consume(used);
+            match step {
+                Step::More => {}
+                Step::CutOff => return Ok(Found::CutOff { line_number }),
+                Step::End => {
+                    let is_whole = len_bytes <= MAX_RECORD_LEN_BYTES;
+                    return Ok(Found::Record { line_number, is_whole });
                 }
-                continue;
-            }
-            match byte {
-                b'"' => in_string = true,
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
-            at_line_start = byte == b'\n' || at_line_start && byte.is_ascii_whitespace();
-            if depth == 0 {
-                let is_whole = len_bytes <= MAX_RECORD_LEN_BYTES;
-                return Ok(Found::Record { line_number, is_whole });
+                Step::LineEnd => {
+                    self.next_byte()?;
+                    // No string of JSON holds a line end.
+                    if progress.in_string {
+                        return Ok(Found::CutOff { line_number });
+                    }
+                    progress.at_line_start = true;
+                }
             }
         }
     }

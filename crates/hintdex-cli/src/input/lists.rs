@@ -37,6 +37,11 @@ const MAX_REPORTED_LINES: usize = 20;
 /// never skipped.
 const OPEN_ARRAY: &str = "the JSON array does not end; the file is cut off; nothing was imported";
 
+/// The first bytes of a zip archive, and of the workbooks of spreadsheets.
+const ZIP: &[u8] = b"PK\x03\x04";
+/// The fault of an archive where a list is expected.
+const NO_TEXT: &str = "a zip archive or a workbook; save the sheet as CSV; nothing was imported";
+
 /// The format of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -94,15 +99,18 @@ pub fn open(path: &Path) -> Result<SecretReader<File>, Failure> {
 /// returns as [`Rejected::Call`].
 pub fn read<R: Read>(
     path: &Path,
-    input: SecretReader<R>,
+    mut input: SecretReader<R>,
     table: &'static Table,
     options: &ListOptions,
     mut each: impl FnMut(u64, &Fields<'_>) -> Result<(), Rejected>,
 ) -> Result<BadLines, Failure> {
+    let failed = |error| Failure::io("reading the list", path, &error);
+    if input.peek(ZIP.len()).map_err(failed)?.starts_with(ZIP) {
+        return Err(Failure::data(path, &NO_TEXT));
+    }
     let mut source = ListSource::new(input);
     let mut bad = BadLines::new("line", options.skip_bad);
     let mut extras = Extras { is_allowed: options.ignore_extra, ..Extras::default() };
-    let failed = |error| Failure::io("reading the list", path, &error);
     let first = source.skip_blank().map_err(failed)?;
     let by_first = if matches!(first, Some(b'{' | b'[')) { Format::Json } else { Format::Csv };
     let format = options.format.unwrap_or(by_first);

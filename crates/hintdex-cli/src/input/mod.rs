@@ -12,10 +12,12 @@ mod packets;
 mod secret;
 mod shape;
 mod source;
+#[cfg(test)]
+mod spellings;
 mod table;
 mod utf8;
 
-pub use fields::split_fields;
+pub use fields::{read_pairs, split_fields};
 pub use id_text::GivenId;
 pub use key_text::BadKey;
 pub use lines::{Batch, Lines};

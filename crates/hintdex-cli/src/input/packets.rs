@@ -60,7 +60,7 @@ impl<R: Read + Wait> Lines<R> {
     }
 }
 
-fn parse(line: &[u8], trailing: TrailingField) -> Line {
+pub(super) fn parse(line: &[u8], trailing: TrailingField) -> Line {
     let (digits, rest) = split_fields(line);
     if digits.len() > 2 * MAX_PACKET_LEN_BYTES {
         return Line::Bad(BadLine::TooLong);

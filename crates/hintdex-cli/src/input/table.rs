@@ -22,6 +22,9 @@ pub struct Column {
 }
 
 impl Column {
+    /// The device or the beacon of a record.
+    pub const ID: Self = Self::required("id").or(&["device_id", "dev_eui", "deveui", "eui"]);
+
     pub const fn required(name: &'static str) -> Self {
         Self { name, also: &[], is_required: true }
     }

@@ -7,11 +7,7 @@ use crate::input::{BadRecord, Column, Fields, GivenId, Table};
 /// The columns of devices.
 pub const TABLE: Table = Table {
     name: "provisioning",
-    columns: &[
-        Column::required("id").or(&["device_id", "dev_eui", "deveui", "eui"]),
-        Column::optional("hint_key"),
-        Column::optional("dev_key"),
-    ],
+    columns: &[Column::ID, Column::optional("hint_key"), Column::optional("dev_key")],
 };
 
 /// The hint key and the device key of a device.
