@@ -17,6 +17,13 @@ use crate::records::{
 
 /// How a key retires.
 ///
+/// ```
+/// use hintdex_core::Retirement;
+///
+/// let on_new_years_day = Retirement::At(1_798_761_600);
+/// assert_ne!(on_new_years_day, Retirement::Now);
+/// ```
+///
 /// See the example of [`LiveIndex::retire_slots`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retirement {

@@ -23,7 +23,7 @@ use crate::time::{Anchor, DeviceClock, Pending};
 /// A key of a device, with everything that an index stores of it.
 ///
 /// ```
-/// use hintdex_core::KeyTransfer;
+/// use hintdex_core::{ClockTransfer, KeyTransfer};
 /// # use hintdex_core::{Admission, Arrival, DeviceRange, LiveIndex, Options};
 /// # use hintdex_wire::KeySource;
 /// # use std::sync::Arc;
@@ -43,6 +43,8 @@ use crate::time::{Anchor, DeviceClock, Pending};
 /// assert_eq!(here.admit(&arrival)?, Admission::Accepted);
 ///
 /// let transfers: Vec<KeyTransfer> = here.export(Slot(0)..Slot(here.slot_count()));
+/// let clock: &Option<ClockTransfer> = &transfers[3].clock;
+/// assert_eq!((transfers[3].next_nonce, clock), (6, &None));
 /// there.import(&transfers)?;
 /// there.roll(None)?;
 /// // What was accepted here is a replay there.
@@ -71,7 +73,9 @@ pub struct KeyTransfer {
     pub clock: Option<ClockTransfer>,
 }
 
-/// The clock of a device and the sessions of its nonces, as [`KeyTransfer`] transfers them.
+/// The clock of a device and the sessions of its nonces.
+///
+/// See the example of [`KeyTransfer`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClockTransfer {
     /// The time of the last packet, in seconds since 1970.

@@ -10,7 +10,7 @@ use crate::{Error, Station};
 /// A key of a device with its state, and with the key itself if it is wrapped.
 ///
 /// ```
-/// use hintdex::{DeviceTransfer, Station, StationOptions, Verdict, WrapKey};
+/// use hintdex::{DeviceTransfer, Station, StationOptions, Verdict, WrapKey, WrappedKeys};
 /// # use hintdex::DeviceRange;
 /// # use hintdex::wire::{DeviceId, HintScheme, KeyId, KeySource, Sealer};
 /// # let folder = tempfile::tempdir().unwrap();
@@ -31,6 +31,8 @@ use crate::{Error, Station};
 /// // The fleet there has another master key, so the keys travel, too.
 /// let wrap = WrapKey::new(&[9; 32]);
 /// let devices: Vec<DeviceTransfer> = here.export(Some(&wrap))?;
+/// let wrapped: &Option<WrappedKeys> = &devices[42].wrapped;
+/// assert!(wrapped.is_some());
 /// there.import(&devices, Some(&wrap), None)?;
 /// assert!(matches!(there.decode(packet)?, Verdict::Replay { nonce: 7, .. }));
 /// # Ok::<(), hintdex::Error>(())

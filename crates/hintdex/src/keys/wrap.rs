@@ -20,6 +20,8 @@ pub struct WrapKey {
 
 /// The keys of a device, sealed with AES-SIV (RFC 5297): owner, tag and keys, as in
 /// docs/format/device-keys.md.
+///
+/// See the example of [`DeviceTransfer`](crate::DeviceTransfer).
 pub type WrappedKeys = [u8; size_of::<Record>()];
 
 impl WrapKey {
