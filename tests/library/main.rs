@@ -17,6 +17,7 @@ mod forks;
 mod format;
 mod keys;
 mod live_index;
+mod master_key;
 mod model;
 mod newer;
 mod records;
