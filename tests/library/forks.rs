@@ -76,7 +76,7 @@ fn retire_and_add_beside_rolls(folder: &Path) {
     let threads = threads.parse().expect("a number");
     ThreadPoolBuilder::new().num_threads(threads).build_global().expect("it is the first");
     let nonces = NonceKind::from_name(kind).expect("a kind of nonces");
-    let params = Params { scheme: HintScheme::Aes128, nonces, lookahead: 16 };
+    let params = Params { nonces, ..Params::counters(HintScheme::Aes128, 16) };
     let key = folder.join("the.key");
     fs::write(&key, hex::encode(SECRET)).expect("a file can be written");
     if nonces == NonceKind::Counter {

@@ -18,6 +18,7 @@ mod format;
 mod keys;
 mod life;
 mod live_index;
+mod master_key;
 mod model;
 mod newer;
 mod records;

@@ -2,9 +2,11 @@
 //! and of memory, where the master key's text has nothing to do once it was read or written.
 
 use std::fs;
+use std::fs::Permissions;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use hintdex_tests::program::{command, run, run_with};
 use hintdex_tests::{Outcome, Random, provision};
@@ -35,7 +37,10 @@ fn spellings(bytes: &[u8]) -> Vec<String> {
     let hex = hex::encode(bytes);
     let standard = base64(bytes, STANDARD);
     let padding = "=".repeat((4 - standard.len() % 4) % 4);
+    let reversed: Vec<u8> = bytes.iter().rev().copied().collect();
     vec![
+        hex::encode(reversed),
+        hex.chars().rev().collect(),
         hex.to_uppercase(),
         format!("0x{hex}"),
         format!("irk:{hex}"),
@@ -66,7 +71,11 @@ fn given() -> Vec<String> {
 fn is_silent(outcome: &Outcome, place: &str) {
     let said = format!("{}\n{}", outcome.stdout, outcome.stderr);
     let lower = said.to_lowercase();
-    for run in secret().windows(6).chain(reversed().windows(6)) {
+    let mut backwards = secret();
+    backwards.reverse();
+    for run in secret().windows(6).chain(backwards.windows(6)) {
+        let digits: String = separated(run, "").chars().rev().collect();
+        assert!(!lower.contains(&digits), "{place}: {digits} in {said}");
         for by in ["", ":", "-", " ", ", "] {
             let text = separated(run, by);
             assert!(!lower.contains(&text), "{place}: {text} in {said}");
@@ -261,6 +270,68 @@ fn no_part_of_a_key_on_the_command_line_is_in_a_message() {
     }
 }
 
+/// Sources of secrets, and their variables, with a key where a name belongs.
+#[test]
+fn no_part_of_a_key_that_is_given_as_a_source_is_in_a_message() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, words) = (folder.path().join("fleet"), folder.path().join("words"));
+    fs::write(&words, "some words").expect("it can be written");
+    fs::set_permissions(&words, Permissions::from_mode(0o600)).expect("it is ours");
+    run(["provision", "--index", text(&fleet), "--devices", "3", "--passphrase", text(&words)])
+        .done();
+    let (fleet, new) = (text(&fleet), folder.path().join("new"));
+    let new = text(&new);
+    // A share of the spellings: each costs some twenty processes.
+    for given in given().iter().step_by(5) {
+        let [credential, command_, shell] =
+            ["credential:", "command:", "command:false "].map(|kind| format!("{kind}{given}"));
+        let assigned = format!("--passphrase={given}");
+        let calls: [&[&str]; 11] = [
+            &["verify", fleet, "--passphrase", given],
+            &["verify", fleet, "--passphrase", &credential],
+            &["verify", fleet, "--passphrase", &command_],
+            &["verify", fleet, "--passphrase", &shell],
+            &["verify", fleet, &assigned],
+            &["verify", fleet, "--master-key", &credential],
+            &["verify", fleet, "--master-key", &shell],
+            &["provision", "--index", new, "--devices", "3", "--protect", given],
+            &["provision", "--index", new, "--devices", "3", "--derivation", given],
+            &["key", given],
+            &["key", "rewrap", "--index", fleet, "--to", given],
+        ];
+        for call in calls {
+            is_refused(&run(call), &call.join(" "), &[]);
+        }
+        for to in [["passphrase", "--new-passphrase"], ["external", "--new-master-key"]] {
+            for source in [given, &credential, &shell] {
+                let open = ["--passphrase", text(&words)];
+                let call =
+                    [&["key", "rewrap", "--index", fleet, "--to"][..], &to, &[source], &open];
+                is_refused(&run(call.concat()), given, &[]);
+            }
+        }
+        for variable in ["HINTDEX_MASTER_KEY", "HINTDEX_PASSPHRASE"] {
+            for source in [given, &credential, &shell] {
+                let mut command = command(["verify", fleet]);
+                command.env(variable, source);
+                is_refused(&run_with(command, ""), variable, &[]);
+            }
+        }
+    }
+    // A file that holds half of a key, or too much, and a command that prints it.
+    for spelling in given().iter().step_by(11) {
+        let file = folder.path().join("the.key");
+        fs::write(&file, format!("{spelling} {spelling}")).expect("it can be written");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
+        let cat = format!("command:cat {}", text(&file));
+        for source in [text(&file), &cat] {
+            is_refused(&run(["verify", fleet, "--passphrase", source]), spelling, &[]);
+            is_refused(&run(["verify", fleet, "--master-key", source]), spelling, &[]);
+        }
+    }
+    run(["verify", fleet, "--passphrase", text(&words)]).done();
+}
+
 /// What the child has in its memory, region by region, as far as it can be read.
 fn memory_of(child: &Child) -> Vec<Vec<u8>> {
     let folder = format!("/proc/{}", child.id());
@@ -284,6 +355,12 @@ fn memory_of(child: &Child) -> Vec<Vec<u8>> {
 /// That the master key's digits are nowhere in the memory of a process that has `fleet`
 /// open, nor the key itself.
 fn has_no_master_key_in_memory(child: &Child, fleet: &Path) {
+    let digits = fs::read_to_string(fleet.join("master.key")).expect("it is there");
+    has_none_in_memory(child, fleet, &digits, &[]);
+}
+
+/// The same of a key with these digits, and of other texts.
+fn has_none_in_memory(child: &Child, fleet: &Path, digits: &str, others: &[&str]) {
     let regions = memory_of(child);
     let has = |bytes: &[u8]| {
         let first = bytes[0];
@@ -294,7 +371,6 @@ fn has_no_master_key_in_memory(child: &Child, fleet: &Path) {
     };
     // What is there is found.
     assert!(has(text(fleet).as_bytes()), "the memory was not read");
-    let digits = fs::read_to_string(fleet.join("master.key")).expect("it is there");
     let digits = digits.trim();
     for at in [0, 16, 32, 48] {
         let part = &digits[at..at + 16];
@@ -303,11 +379,46 @@ fn has_no_master_key_in_memory(child: &Child, fleet: &Path) {
     }
     let key = hex::decode(digits).expect("64 digits");
     assert!(!has(&key), "the master key is in memory");
+    for other in others {
+        assert!(!has(other.as_bytes()), "{other:?} is in memory");
+    }
+}
+
+/// From every source, with a wrapped key and without a key in the folder.
+#[test]
+fn no_secret_of_a_source_is_in_memory_once_a_fleet_is_opened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleet = folder.path().join("fleet");
+    let (key, words) = (folder.path().join("the.key"), folder.path().join("words"));
+    let digits = hex::encode(secret());
+    let passphrase = "meadow lantern orbit";
+    fs::write(&key, &digits).expect("it can be written");
+    fs::write(&words, passphrase).expect("it can be written");
+    let [from_file, from_words] = [text(&key), text(&words)];
+    let [print_key, print_words] = [&key, &words].map(|path| format!("command:cat {}", text(path)));
+    let provision = ["provision", "--index", text(&fleet), "--devices", "3"];
+    run([&provision[..], &["--master-key", from_file, "--passphrase", from_words]].concat()).done();
+    for access in [
+        ["--passphrase", from_words],
+        ["--passphrase", &print_words],
+        ["--master-key", from_file],
+        ["--master-key", &print_key],
+        ["--master-key", "credential:the.key"],
+    ] {
+        let args = [&["decode", "--index", text(&fleet)][..], &access].concat();
+        let mut child = waiting(command(args).env("CREDENTIALS_DIRECTORY", folder.path()));
+        has_none_in_memory(&child, &fleet, &digits, &[passphrase]);
+        drop(child.stdin.take());
+        assert!(child.wait().expect("it ends").success(), "{access:?}");
+    }
 }
 
 /// Starts the program with its input open, and waits until it reads from it.
 fn waiting_for_input(args: &[&str]) -> Child {
-    let mut command = command(args);
+    waiting(&mut command(args))
+}
+
+fn waiting(command: &mut Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut child = command.spawn().expect("the program starts");
     let folder = format!("/proc/{}", child.id());

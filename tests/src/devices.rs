@@ -1,8 +1,8 @@
 //! Devices that send packets: the other side of the air.
 
 use hintdex_wire::{
-    DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, Nonce, PacketKey, Sealer,
-    TAG_LEN_BYTES,
+    Derivation, DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, Nonce, PacketKey,
+    Sealer, TAG_LEN_BYTES,
 };
 
 use crate::Random;
@@ -41,6 +41,14 @@ impl Devices {
         let mut secret = [0; 32];
         hex::decode_to_slice(Capture::master_key_hex(), &mut secret).expect("64 hex digits");
         Self::new(&secret)
+    }
+
+    /// The same devices with keys that are derived with HKDF.
+    pub fn of_capture_by_hkdf() -> Self {
+        let mut secret = [0; 32];
+        hex::decode_to_slice(Capture::master_key_hex(), &mut secret).expect("64 hex digits");
+        let keys = MasterKey::with_derivation(&secret, Derivation::Hkdf);
+        Self { keys, ..Self::of_capture() }
     }
 
     /// The packet that `device` sends under `nonce` and its first key.

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
-use hintdex::{Durability, Section, Station, Stats, Timing};
+use hintdex::{Durability, KeptKey, Section, Station, Stats, Timing};
 use serde_json::json;
 
 use crate::args::{InspectArgs, RunArgs};
 use crate::failure::Failure;
+use crate::key;
 use crate::open;
 use crate::unix_time::time_text;
 
@@ -17,7 +18,12 @@ pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
     }
     let station = open::station(&args.path, Durability::ProcessCrash, run)?;
     let stats = station.stats()?;
-    let text = if args.json { to_json(&stats, &station) } else { to_table(&stats, &station) };
+    let kept = Station::kept_key(&args.path).ok();
+    let kept = kept.as_ref();
+    let text = match args.json {
+        true => to_json(&stats, &station, kept),
+        false => to_table(&stats, &station, kept),
+    };
     // A reader that has closed the pipe needs no more.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
@@ -105,7 +111,7 @@ fn bits_per_hint(stats: &Stats) -> f64 {
     }
 }
 
-fn to_json(stats: &Stats, station: &Station) -> String {
+fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
     let section = |section: &Section| json!({ "name": section.name, "bytes": section.disk_bytes });
     let object = json!({
         "kind": "index",
@@ -116,6 +122,7 @@ fn to_json(stats: &Stats, station: &Station) -> String {
         "hint_scheme": stats.scheme.name(),
         "nonce": stats.nonces.to_string(),
         "lookahead": stats.lookahead,
+        "derivation": station.params().derivation.name(),
         "timing": stats.timing.map(timing_json),
         "spans": stats.spans.iter().map(|span| json!([span.start, span.end])).collect::<Vec<_>>(),
         "slots": stats.slots,
@@ -125,6 +132,7 @@ fn to_json(stats: &Stats, station: &Station) -> String {
         "left_to_snapshot": stats.lean_snapshot.map(hex::encode),
         "prefix_bits": stats.prefix_bits,
         "suffix_bits": stats.suffix_bits,
+        "master_key": kept.map(key::to_json),
         "index_id": hex::encode(stats.index_id),
         "created_unix_s": stats.created_unix_s,
         "sections": stats.sections.iter().map(section).collect::<Vec<_>>(),
@@ -161,12 +169,13 @@ fn time(stats: &Stats) -> String {
     text
 }
 
-fn to_table(stats: &Stats, station: &Station) -> String {
+fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
     let per_hint = |bytes: u64| bytes as f64 / stats.hints.max(1) as f64;
     let mut text = format!(
         "live index {}\n\
          hints             {} of {} bytes, {} ahead of each device\n\
          nonces            {}{}\n\
+         keys              derived with {}; {}\n\
          devices           {} ({} retired)\n\
          live hints        {}\n\
          entries           {} (stale ones until the next roll{})\n\
@@ -179,6 +188,8 @@ fn to_table(stats: &Stats, station: &Station) -> String {
         stats.lookahead,
         stats.nonces,
         time(stats),
+        station.params().derivation,
+        kept.map_or_else(String::new, key::describe),
         stats.devices,
         stats.retired_slots,
         stats.hints,

@@ -12,6 +12,7 @@ mod given_ids;
 mod id_map;
 mod input;
 mod inspect;
+mod key;
 mod measure;
 mod open;
 mod output;
@@ -28,11 +29,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use hintdex_host::forbid_core_dumps;
 use rustix::fs::Mode;
 
-use crate::args::{Args, BeaconCommand, Command, RunArgs};
+use crate::args::{Args, BeaconCommand, Command, KeyCommand, RunArgs};
 use crate::failure::Failure;
 use crate::input::shown;
+
+/// The variable that, set to 1, lets a debugger look at this process.
+const DUMPABLE_VARIABLE: &str = "HINTDEX_DUMPABLE";
 
 fn main() -> ExitCode {
     // A panic prints one line as well. Acknowledged packets are on disk.
@@ -103,8 +108,10 @@ fn is_option_name(word: &str) -> bool {
     word.len() <= 24 && word.strip_prefix("--").is_some_and(|name| name.bytes().all(is_allowed))
 }
 
-fn run(args: Args) -> Result<(), Failure> {
+fn run(mut args: Args) -> Result<(), Failure> {
     set_threads(&args.run)?;
+    keep_memory_private(&args.command);
+    args.run.secrets.read_environment().map_err(Failure::usage)?;
     match args.command {
         Command::Provision(command) => provision::run(&command, &args.run),
         Command::Device(command) => devices::run(&command, &args.run),
@@ -114,6 +121,8 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Resolve(command) => resolve::run(&command, &args.run),
         Command::Inspect(command) => inspect::run(&command, &args.run),
         Command::Verify(command) => verify::run(&command, &args.run),
+        Command::Key(KeyCommand::Rewrap(command)) => key::rewrap(&command, &args.run),
+        Command::Key(KeyCommand::Show(command)) => key::show(&command),
         Command::ImportKeys(command) => beacons::import::run(&command, &args.run),
         Command::Identify(command) => beacons::identify::run(&command, &args.run),
         Command::Beacon(BeaconCommand::ForgetClock(command)) => {
@@ -122,6 +131,20 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Measure(command) => measure::run(&command, &args.run),
         Command::Estimate(command) => estimate::run(&command, &args.run),
         Command::Take(command) => measure::take::run(&command, &args.run),
+    }
+}
+
+/// Keeps the keys of a fleet or of beacons out of core dumps, and out of the reach of other
+/// processes of this user. Measurements read their own memory, and hold no keys of anybody.
+fn keep_memory_private(command: &Command) {
+    let is_wanted =
+        !matches!(command, Command::Measure(_) | Command::Take(_) | Command::Estimate(_));
+    let is_debugged = std::env::var_os(DUMPABLE_VARIABLE).is_some_and(|value| value == "1");
+    if is_wanted
+        && !is_debugged
+        && let Err(error) = forbid_core_dumps()
+    {
+        eprintln!("hintdex: note: core dumps of this process cannot be forbidden: {error}");
     }
 }
 

@@ -21,7 +21,7 @@ pub fn with_options(
     options: &StationOptions,
     run: &RunArgs,
 ) -> Result<Station, hintdex::Error> {
-    let station = Station::open_with(path, options, run.time.clock())?;
+    let station = Station::open_by(path, &run.secrets.access(), options, run.time.clock())?;
     write_notes(&station);
     Ok(station)
 }

@@ -157,7 +157,8 @@ impl LiveIndex {
             created_unix_s: clock.now_unix_s().into(),
             nonce_unit_s: params.nonces.unit_s().into(),
             timing: TimingRecord::of(params.nonces, &timing),
-            reserved: [0; 4],
+            derivation: params.derivation.number(),
+            reserved: [0; 3],
         };
         meta.parse().map_err(|why| Error::unsound("the meta record", why))?;
         let store = Store::create(draft.path(), Tuning::new(1 << 20))?;
@@ -208,7 +209,8 @@ impl LiveIndex {
         // The process that created the index may have ended before the folder's name was durable.
         sync_folder_of(path)?;
         let (meta, params, timing) = load_meta(&store, path)?;
-        if keys.check_value(&meta.index_id) != meta.check_value {
+        let is_served = keys.serves(params.derivation);
+        if !is_served || keys.check_value(&meta.index_id) != meta.check_value {
             return Err(Error::ForeignKeys);
         }
         let fleet = load_fleet(&store)?;

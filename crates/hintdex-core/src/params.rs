@@ -1,6 +1,6 @@
 //! The parameters of an index, and the rules they obey.
 
-use hintdex_wire::{HintScheme, Nonce, NonceKind};
+use hintdex_wire::{Derivation, HintScheme, Nonce, NonceKind};
 
 use crate::Error;
 
@@ -20,18 +20,22 @@ pub struct Params {
     /// How many coming nonces of a device, or of each day, have their hints in the index. Has
     /// no meaning for time steps, whose live hints follow from the clock alone.
     pub lookahead: u32,
+    /// How the keys of devices are derived, where they are derived. The key source must serve it
+    /// ([`KeySource::serves`](hintdex_wire::KeySource::serves)).
+    pub derivation: Derivation,
 }
 
 impl Params {
-    /// The parameters of an index whose devices count their packets.
+    /// The parameters of an index whose devices count their packets; keys are derived with HMAC.
     pub const fn counters(scheme: HintScheme, lookahead: u32) -> Self {
-        Self { scheme, nonces: NonceKind::Counter, lookahead }
+        Self { scheme, nonces: NonceKind::Counter, lookahead, derivation: Derivation::Hmac }
     }
 
-    /// The parameters of an index of clocked nonces; `None` if hints of `scheme` are too short
+    /// The parameters of an index of clocked nonces, with keys derived with HMAC; `None` if hints of `scheme` are too short
     /// for them.
     pub fn clocked(scheme: HintScheme, nonces: NonceKind, lookahead: u32) -> Option<Self> {
-        scheme.for_nonces(nonces).map(|scheme| Self { scheme, nonces, lookahead })
+        let derivation = Derivation::Hmac;
+        scheme.for_nonces(nonces).map(|scheme| Self { scheme, nonces, lookahead, derivation })
     }
 
     /// Checks that an index can have these parameters.
@@ -39,7 +43,7 @@ impl Params {
     /// # Errors
     /// [`Error::LookaheadOutOfRange`] or [`Error::NoRoomForNonces`].
     pub fn check(&self) -> Result<(), Error> {
-        let Self { scheme, nonces, lookahead } = *self;
+        let Self { scheme, nonces, lookahead, derivation: _ } = *self;
         if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
             return Err(Error::LookaheadOutOfRange { lookahead, max_lookahead: MAX_LOOKAHEAD });
         }

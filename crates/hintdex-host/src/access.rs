@@ -26,16 +26,33 @@ use std::path::{Path, PathBuf};
 pub struct Exposed {
     path: PathBuf,
     mode: u32,
-    is_folder: bool,
+    kind: Kind,
+}
+
+/// What other users have access to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    File,
+    Folder,
+    Secret,
 }
 
 impl Exposed {
     /// Whether `path` has permissions for its group or for all others. A path that cannot
     /// be looked at is no finding: opening it reports the reason.
     pub fn find(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        let mode = found.permissions().mode() & 0o777;
-        (mode & 0o077 != 0).then(|| Self { path: path.to_owned(), mode, is_folder: found.is_dir() })
+        let kind = if path.is_dir() { Kind::Folder } else { Kind::File };
+        Self::find_as(path, kind)
+    }
+
+    /// [`find`](Self::find) for a regular file that holds a secret, and no more than a secret.
+    pub fn find_secret(path: &Path) -> Option<Self> {
+        path.is_file().then(|| Self::find_as(path, Kind::Secret)).flatten()
+    }
+
+    fn find_as(path: &Path, kind: Kind) -> Option<Self> {
+        let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+        (mode & 0o077 != 0).then(|| Self { path: path.to_owned(), mode, kind })
     }
 
     /// [`find`](Self::find) for a folder and for each file and folder in it, sorted by path.
@@ -50,12 +67,19 @@ impl Exposed {
 
 impl fmt::Display for Exposed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, mode, is_folder } = self;
-        let (path, closed) = (path.display(), if *is_folder { "700" } else { "600" });
-        write!(
-            f,
-            "{path}: other users have access (mode {mode:04o}), and its bytes link the packets of \
-             a device without any key; close it: chmod {closed} {path}"
-        )
+        let Self { path, mode, kind } = self;
+        let path = path.display();
+        write!(f, "{path}: other users have access (mode {mode:04o}), and ")?;
+        match kind {
+            Kind::Secret => write!(f, "it holds a secret; close it: chmod 600 {path}"),
+            Kind::File | Kind::Folder => {
+                let closed = if *kind == Kind::Folder { "700" } else { "600" };
+                write!(
+                    f,
+                    "its bytes link the packets of a device without any key; close it: chmod \
+                     {closed} {path}"
+                )
+            }
+        }
     }
 }

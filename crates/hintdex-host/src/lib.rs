@@ -1,8 +1,9 @@
-//! The machine a fleet lives on: the clock, and the files.
+//! The machine a fleet lives on: the clock, the files, and the sources of secrets.
 //!
 //! Everything that reads the time takes a [`Clock`], so that a test can choose the time.
 //! Estimates, tests and workloads draw their numbers from [`SplitMix64`], so that every run draws
 //! the same numbers.
+//! A master key or a passphrase from outside of a fleet's folder comes from a [`SecretSource`].
 //! Everything that writes a file of a fleet uses this crate, so that three promises have one
 //! home:
 //!
@@ -33,17 +34,23 @@
 
 mod access;
 mod clock;
+mod core_dumps;
 mod draft;
 mod error;
 mod folder;
+mod secret;
+mod shred;
 mod split_mix;
 
 pub use access::Exposed;
 pub use clock::{Clock, FIRST_SET_UNIX_S, ManualClock, SystemClock};
+pub use core_dumps::forbid_core_dumps;
 pub use draft::{
     Draft, DraftFolder, check_target, is_draft, publish, remove_folder_at_once, replace,
     sweep_drafts,
 };
 pub use error::{FileError, LockError};
 pub use folder::{FolderLock, create_private_folders, folder_of, remove_folder, sync_folder_of};
+pub use secret::{MAX_SECRET_LEN_BYTES, SecretError, SecretSource, SecretText};
+pub use shred::shred;
 pub use split_mix::SplitMix64;

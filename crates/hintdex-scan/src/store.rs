@@ -1,4 +1,5 @@
-//! Memory for keys: contiguous, in huge pages where the system has them, wiped on drop.
+//! Memory for keys: contiguous, in huge pages where the system has them, locked where the process
+//! may lock that much, left out of core dumps, wiped on drop.
 
 use std::fmt;
 
@@ -6,8 +7,11 @@ use memmap2::MmapMut;
 
 use crate::backend::{Block, wipe};
 
-/// The length of a huge page. A store below that length stays on the heap.
+/// The length of a huge page. A store below that length has pages of the usual length.
 const HUGE_PAGE_LEN_BYTES: usize = 2 << 20;
+
+/// The usual length of a page.
+const PAGE_LEN_BYTES: usize = 4 << 10;
 
 /// The length of a stored key.
 const BLOCK_LEN_BYTES: usize = size_of::<Block>();
@@ -19,9 +23,10 @@ const BLOCK_LEN_BYTES: usize = size_of::<Block>();
 pub(crate) struct KeyStore(Memory);
 
 enum Memory {
+    /// Without keys, or if the system maps nothing.
     Heap(Vec<Block>),
     /// The mapping is as long as the keys.
-    Mapped(MmapMut),
+    Mapped { bytes: MmapMut, is_locked: bool },
 }
 
 impl KeyStore {
@@ -38,7 +43,7 @@ impl KeyStore {
     pub fn blocks(&self) -> &[Block] {
         match &self.0 {
             Memory::Heap(blocks) => blocks,
-            Memory::Mapped(bytes) => bytes.as_chunks().0,
+            Memory::Mapped { bytes, .. } => bytes.as_chunks().0,
         }
     }
 
@@ -46,7 +51,7 @@ impl KeyStore {
     pub fn blocks_mut(&mut self) -> &mut [Block] {
         match &mut self.0 {
             Memory::Heap(blocks) => blocks,
-            Memory::Mapped(bytes) => bytes.as_chunks_mut().0,
+            Memory::Mapped { bytes, .. } => bytes.as_chunks_mut().0,
         }
     }
 
@@ -57,7 +62,18 @@ impl KeyStore {
     pub fn memory_bytes(&self) -> usize {
         match &self.0 {
             Memory::Heap(blocks) => blocks.capacity() * BLOCK_LEN_BYTES,
-            Memory::Mapped(bytes) => bytes.len().next_multiple_of(HUGE_PAGE_LEN_BYTES),
+            Memory::Mapped { bytes, .. } if bytes.len() < HUGE_PAGE_LEN_BYTES => {
+                bytes.len().next_multiple_of(PAGE_LEN_BYTES)
+            }
+            Memory::Mapped { bytes, .. } => bytes.len().next_multiple_of(HUGE_PAGE_LEN_BYTES),
+        }
+    }
+
+    /// Whether no page with a key is ever written to swap space.
+    pub fn is_locked(&self) -> bool {
+        match &self.0 {
+            Memory::Heap(blocks) => blocks.is_empty(),
+            Memory::Mapped { is_locked, .. } => *is_locked,
         }
     }
 
@@ -74,15 +90,22 @@ impl KeyStore {
 impl Memory {
     fn zeros(count: usize) -> Self {
         let len_bytes = count.saturating_mul(BLOCK_LEN_BYTES);
-        if len_bytes < HUGE_PAGE_LEN_BYTES {
-            return Self::Heap(vec![[0; 16]; count]);
+        if len_bytes == 0 {
+            return Self::Heap(Vec::new());
         }
         match MmapMut::map_anon(len_bytes) {
             Ok(bytes) => {
-                // Where the system has no huge pages, nothing is lost.
+                // Where the system has no huge pages, or writes no core dumps, nothing is lost.
                 #[cfg(target_os = "linux")]
-                let _ = bytes.advise(memmap2::Advice::HugePage);
-                Self::Mapped(bytes)
+                {
+                    if len_bytes >= HUGE_PAGE_LEN_BYTES {
+                        let _ = bytes.advise(memmap2::Advice::HugePage);
+                    }
+                    let _ = bytes.advise(memmap2::Advice::DontDump);
+                }
+                // Beyond RLIMIT_MEMLOCK the pages stay as they are.
+                let is_locked = bytes.lock().is_ok();
+                Self::Mapped { bytes, is_locked }
             }
             // Without memory, an allocation on the heap aborts, as everywhere.
             Err(_) => Self::Heap(vec![[0; 16]; count]),
@@ -123,7 +146,7 @@ mod tests {
         assert_eq!(format!("{store:?}"), "KeyStore(3 redacted)");
     }
 
-    /// From the heap to a mapping, and from one mapping to the next.
+    /// From no memory to a mapping, and from one mapping to the next.
     #[test]
     fn a_store_keeps_its_keys_when_it_grows() {
         let mut store = KeyStore::new();

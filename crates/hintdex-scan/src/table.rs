@@ -80,6 +80,12 @@ impl KeyTable {
         self.keys.memory_bytes() + self.retired.capacity() * size_of::<u64>()
     }
 
+    /// Whether the keys are locked in memory, so that no page of them is written to swap space.
+    /// `false` if the table is larger than the process may lock (`RLIMIT_MEMLOCK`).
+    pub fn is_locked(&self) -> bool {
+        self.keys.is_locked()
+    }
+
     /// Appends the keys of the next slots: a key schedule each, on threads of their own.
     ///
     /// The table moves to new memory and zeroizes the old, so one call with many keys

@@ -6,6 +6,7 @@ use hmac::Hmac;
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::derivation::{Derivation, expand, extract};
 use crate::mac::Derived;
 use crate::{KeyId, mac};
 
@@ -126,9 +127,19 @@ pub trait KeySource: Send + Sync {
     /// opened. A station with the wrong keys then gets an error instead of finding
     /// no device.
     fn check_value(&self, context: &[u8]) -> CheckValue;
+
+    /// Whether this source serves a fleet whose derived keys are derived so. An index that is
+    /// opened asks before it uses a key.
+    ///
+    /// A source that holds keys and derives none serves every fleet: the default.
+    fn serves(&self, derivation: Derivation) -> bool {
+        let _ = derivation;
+        true
+    }
 }
 
-/// The secret from which every key of a fleet is derived with HMAC-SHA256 (FIPS 198-1).
+/// The secret from which every key of a fleet is derived with HMAC-SHA256 (FIPS 198-1), or with
+/// HKDF-SHA256 (RFC 5869) over it: see [`Derivation`].
 ///
 /// ```text
 /// dev_key  = HMAC(master, "dev_key:"   ‖ device_id_be4)
@@ -143,12 +154,26 @@ pub trait KeySource: Send + Sync {
 pub struct MasterKey {
     /// HMAC with the key already absorbed; cloned for each derivation.
     keyed: Hmac<Sha256>,
+    /// With HKDF: HMAC with the pseudo-random key absorbed.
+    expand: Option<Hmac<Sha256>>,
 }
 
 impl MasterKey {
-    /// Absorbs the master secret.
+    /// Absorbs the master secret, for keys that are derived with HMAC.
     pub fn new(secret: &[u8; 32]) -> Self {
-        Self { keyed: mac::keyed(secret) }
+        Self::with_derivation(secret, Derivation::Hmac)
+    }
+
+    /// Absorbs the master secret. Sealing keys and check values are the same, whatever the
+    /// derivation is.
+    pub fn with_derivation(secret: &[u8; 32], derivation: Derivation) -> Self {
+        let expand = (derivation == Derivation::Hkdf).then(|| extract(&[], secret));
+        Self { keyed: mac::keyed(secret), expand }
+    }
+
+    /// How the keys of devices are derived.
+    pub const fn derivation(&self) -> Derivation {
+        if self.expand.is_some() { Derivation::Hkdf } else { Derivation::Hmac }
     }
 
     /// The device key of `key`: the 32 bytes of its packet key, for a caller that seals them.
@@ -183,7 +208,11 @@ impl MasterKey {
     fn derive_for(&self, label: &[u8], key: KeyId, out: &mut Derived) {
         let (device, generation) = (key.device.0.to_be_bytes(), key.generation.to_be_bytes());
         let generation: &[u8] = if key.generation == 0 { &[] } else { &generation };
-        self.derive(&[label, &device, generation], out);
+        let parts = [label, &device, generation];
+        match &self.expand {
+            Some(prk) => expand(prk, &parts, out),
+            None => self.derive(&parts, out),
+        }
     }
 }
 
@@ -202,6 +231,10 @@ impl KeySource for MasterKey {
         let mut derived = Derived::default();
         self.derive(&[b"hintdex-check:", context], &mut derived);
         *HintKey::first_half_of(&derived).expose()
+    }
+
+    fn serves(&self, derivation: Derivation) -> bool {
+        self.derivation() == derivation
     }
 }
 

@@ -54,6 +54,7 @@
 #![forbid(unsafe_code)]
 
 pub mod beacon;
+mod derivation;
 mod hint;
 mod id;
 mod keys;
@@ -66,6 +67,7 @@ mod sealer;
 mod speck;
 mod tag;
 
+pub use derivation::Derivation;
 pub use hint::{Hint, HintCipher, MAX_HINT_LEN_BYTES};
 pub use id::{DeviceId, KeyId, Slot};
 pub use keys::{CheckValue, HintKey, KeySource, MasterKey, PacketKey};

@@ -419,7 +419,7 @@ mod tests {
         let index = LiveIndex::create(&path, keys.clone(), params, &options.of_index());
         let index = index.expect("it can be made");
         index.provision(&[DeviceRange::new(DeviceId(0), 20)], None).expect("ids are free");
-        let of_fleet = FleetKeys::open(folder.path(), MasterKey::new(&[7; 32]));
+        let of_fleet = FleetKeys::open(folder.path(), &[7; 32]);
         let of_fleet = of_fleet.expect("there is no file");
         let owned = crate::folder::FleetFolder::open(folder.path()).expect("no process owns it");
         let station =

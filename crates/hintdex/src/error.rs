@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
-use hintdex_host::FileError;
+use hintdex_host::{FileError, SecretError};
 use hintdex_snapshot::{BuildError, OpenError};
 use hintdex_wire::{DeviceId, Slot};
 
@@ -17,23 +17,41 @@ use crate::keys::KeyPart;
 pub enum Error {
     /// The index refused the call or failed. Its message states the remedy.
     Index(hintdex_core::Error),
-    /// A file holds no master key. A master key is 64 hex digits.
+    /// A file, or another source, holds no master key. A master key is 64 hex digits.
     KeyFile {
-        /// The file.
+        /// The file, or the name of the source.
         path: PathBuf,
         /// What is wrong with the file.
         why: &'static str,
     },
-    /// The path given for the master key cannot be opened. Give the path of a file, not the
-    /// key itself. The text may be a key, so the error describes the path and does not hold it.
-    NoKeyFile {
-        /// The folder of the path, if it exists.
-        folder: Option<PathBuf>,
-        /// The length of the path in characters.
-        len_chars: usize,
-        /// The error of the system.
-        source: io::Error,
+    /// A wrapped master key cannot be unwrapped, or a passphrase cannot wrap one. The message
+    /// states the remedy.
+    WrappedKey {
+        /// The file, or the source of the passphrase.
+        path: PathBuf,
+        /// What is wrong, and the remedy.
+        why: &'static str,
     },
+    /// The passphrase is not the one of the wrapped master key.
+    WrongPassphrase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The master key is wrapped, and no source of its passphrase was given.
+    NoPassphrase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The fleet keeps no master key, and no source of the key was given.
+    KeyElsewhere {
+        /// The record of the place of the key.
+        path: PathBuf,
+        /// Where the key was when the record was written, unless the record is damaged.
+        place: Option<String>,
+    },
+    /// A master key or a passphrase cannot be read from its source. The text that names the
+    /// source may be the key, so the error does not quote it.
+    Secret(SecretError),
     /// The file of device keys cannot be used. Restore it from a backup.
     DeviceKeys {
         /// The file.
@@ -136,7 +154,10 @@ impl Error {
         match self {
             Self::KeyFile { .. } | Self::OtherMasterKey { .. } | Self::OtherParams { .. } => true,
             Self::DeviceTwice { .. } | Self::ImportInProgress => true,
-            Self::DeviceKeys { .. } | Self::KeysMissing { .. } | Self::NoKeyFile { .. } => false,
+            Self::WrongPassphrase { .. } | Self::NoPassphrase { .. } => true,
+            Self::KeyElsewhere { .. } => true,
+            Self::DeviceKeys { .. } | Self::KeysMissing { .. } | Self::WrappedKey { .. } => false,
+            Self::Secret(_) => false,
             Self::ZeroKey { .. } | Self::SharedKey { .. } => false,
             Self::NotWrapped { .. } => true,
             Self::WrongWrapKey { .. } => false,
@@ -160,12 +181,6 @@ impl Error {
         }
     }
 
-    /// The error for a `path` that was given for the master key and cannot be opened.
-    pub(crate) fn no_key_file(path: &Path, source: io::Error) -> Self {
-        let folder = path.parent().filter(|folder| folder.is_dir()).map(Path::to_owned);
-        Self::NoKeyFile { folder, len_chars: path.to_string_lossy().chars().count(), source }
-    }
-
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::File(FileError::new(doing, path, source))
     }
@@ -174,6 +189,12 @@ impl Error {
 impl From<hintdex_core::Error> for Error {
     fn from(error: hintdex_core::Error) -> Self {
         Self::Index(error)
+    }
+}
+
+impl From<SecretError> for Error {
+    fn from(error: SecretError) -> Self {
+        Self::Secret(error)
     }
 }
 
@@ -187,19 +208,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Index(error) => fmt::Display::fmt(error, f),
-            Self::KeyFile { path, why } => {
-                write!(f, "{}: not a master key: {why}; it must be 64 hex digits", path.display())
-            }
-            Self::NoKeyFile { folder, len_chars, source } => {
-                write!(f, "the path of the master key, {len_chars} characters long")?;
-                if let Some(folder) = folder {
-                    write!(f, " and in {}", folder.display())?;
-                }
-                write!(
-                    f,
-                    ", cannot be opened: {source}; give the path of a file that holds the key, not the key itself"
-                )
-            }
+            Self::KeyFile { .. }
+            | Self::WrappedKey { .. }
+            | Self::WrongPassphrase { .. }
+            | Self::NoPassphrase { .. }
+            | Self::KeyElsewhere { .. }
+            | Self::OtherMasterKey { .. } => self.fmt_master_key(f),
+            Self::Secret(error) => fmt::Display::fmt(error, f),
             Self::DeviceKeys { path, why } => write!(f, "{}: {why}", path.display()),
             Self::KeysMissing { path, first, last } => write!(
                 f,
@@ -230,15 +245,10 @@ impl fmt::Display for Error {
                 f,
                 "the {part} of device {device} is also the {other_part} of device {other}; give each device keys of its own"
             ),
-            Self::OtherMasterKey { path } => write!(
-                f,
-                "{}: the fleet has this master key, not the given one; give this key or none",
-                path.display()
-            ),
             Self::OtherParams { has } => write!(
                 f,
-                "the index was created with hints {}, nonces {} and lookahead {}; omit these options or repeat these values",
-                has.scheme, has.nonces, has.lookahead
+                "the index was created with hints {}, nonces {}, lookahead {} and derivation {}; omit these options or repeat these values",
+                has.scheme, has.nonces, has.lookahead, has.derivation
             ),
             Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),
             Self::SnapshotRefused { path, why } => {
@@ -255,6 +265,47 @@ impl fmt::Display for Error {
     }
 }
 
+impl Error {
+    /// Writes the message of a failure that is about the master key.
+    fn fmt_master_key(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyFile { path, why } => {
+                write!(f, "{}: not a master key: {why}; it must be 64 hex digits", path.display())
+            }
+            Self::WrappedKey { path, why } => write!(f, "{}: {why}", path.display()),
+            Self::WrongPassphrase { path } => write!(
+                f,
+                "{}: the passphrase does not unwrap the master key; give the right one with \
+                 --passphrase, or the key itself with --master-key",
+                path.display()
+            ),
+            Self::NoPassphrase { path } => write!(
+                f,
+                "{}: the master key is wrapped under a passphrase; name the source of the \
+                 passphrase with --passphrase or HINTDEX_PASSPHRASE: a path, credential:NAME, \
+                 command:WORDS or prompt",
+                path.display()
+            ),
+            Self::KeyElsewhere { path, place } => {
+                let place = place.as_deref().unwrap_or("not readable from this record");
+                write!(
+                    f,
+                    "{}: the fleet keeps no master key; its place was {place}; name the source of \
+                     the key with --master-key or HINTDEX_MASTER_KEY",
+                    path.display()
+                )
+            }
+            Self::OtherMasterKey { path } => write!(
+                f,
+                "{}: the fleet has this master key, not the given one; give this key or none",
+                path.display()
+            ),
+            // `fmt` writes every other variant.
+            _ => Ok(()),
+        }
+    }
+}
+
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
@@ -262,7 +313,7 @@ impl error::Error for Error {
             Self::Snapshot { source, .. } => Some(source),
             Self::Rebuild(error) => Some(error),
             Self::File(error) => error::Error::source(error),
-            Self::NoKeyFile { source, .. } => Some(source),
+            Self::Secret(error) => error::Error::source(error),
             _ => None,
         }
     }

@@ -51,6 +51,7 @@ mod options;
 mod received;
 mod resolve;
 mod resolved;
+mod rewrap;
 mod roll;
 mod scan_cache;
 mod scan_queue;
@@ -73,8 +74,12 @@ pub use hintdex_core::{DeviceRange, Params};
 /// See the example of [`Station::stats`].
 pub use hintdex_core::{Durability, Report, Section, Stats, Verified};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
+pub use hintdex_host::{SecretError, SecretSource};
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
+#[doc(hidden)]
+pub use keys::master_key_format;
+pub use keys::{KeptKey, KeyAccess, PassphraseCost, Protection};
 pub use keys::{KeyImport, KeyPart, WrapKey, WrappedKeys};
 pub use options::StationOptions;
 pub use received::Received;

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use hintdex_core::{LiveIndex, Params};
-use hintdex_host::{Clock, Exposed, SystemClock};
-use hintdex_wire::MasterKey;
+use hintdex_host::{Clock, Exposed, SecretSource, SystemClock};
 
 use crate::folder::FleetFolder;
-use crate::keys::{FleetKeys, HintKeys, master_file};
+use crate::keys::{FleetKeys, HintKeys, KeyAccess, MasterFiles, Protection, Secret};
 use crate::maintenance::{MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::Scans;
@@ -17,8 +16,7 @@ use crate::{Error, Station};
 
 /// The live index, inside a fleet's folder.
 const INDEX_FOLDER: &str = "index";
-/// The master key, inside a fleet's folder.
-const KEY_FILE: &str = "master.key";
+
 impl Station {
     /// Creates a fleet without devices in the folder `dir`.
     ///
@@ -48,25 +46,42 @@ impl Station {
         options: &StationOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
+        let source = master_key.map(|path| SecretSource::File(path.to_owned()));
+        let access = KeyAccess { master_key: source, ..KeyAccess::default() };
+        Self::create_by(dir, &access, &Protection::File, params, options, clock)
+    }
+
+    /// [`create_with`](Self::create_with) a master key from any source, kept as `protection`
+    /// says. Without a source, a new random key is generated.
+    ///
+    /// See the example of [`rewrap_key`](Self::rewrap_key).
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), [`Error::Secret`], and [`Error::WrappedKey`].
+    pub fn create_by(
+        dir: &Path,
+        access: &KeyAccess,
+        protection: &Protection,
+        params: Params,
+        options: &StationOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         params.check()?;
-        let given = master_key.map(master_file::read_from_user).transpose()?;
+        let given = access.given()?;
         let folder = FleetFolder::open_or_create(dir)?;
         let index = dir.join(INDEX_FOLDER);
         if index.exists() {
             return Err(hintdex_core::Error::AlreadyAnIndex { path: dir.to_owned() }.into());
         }
-        // The file exists if an earlier call was interrupted.
-        let key_file = dir.join(KEY_FILE);
-        if !key_file.exists() {
-            let new = || master_file::generate(&key_file);
-            master_file::write(&key_file, &given.clone().map_or_else(new, Ok)?)?;
-        }
-        let secret = master_file::sync_and_read(&key_file)?;
-        check_same(given.as_ref(), &secret, &key_file)?;
-        let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
+        let files = MasterFiles::of(dir);
+        files.settle();
+        let secret = files.create(access, given.as_ref(), protection)?;
+        let keys = FleetKeys::open(dir, &secret)?;
         let index =
             LiveIndex::create_with(&index, keys.clone(), params, &options.of_index(), clock)?;
-        Self::assemble(dir, folder, index, keys, options)
+        let station = Self::assemble(dir, folder, index, keys, options)?;
+        station.lock_exposed().extend(access.exposed());
+        Ok(station)
     }
 
     /// Opens the fleet in the folder `dir`.
@@ -89,16 +104,48 @@ impl Station {
         options: &StationOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
+        Self::open_by(dir, &KeyAccess::default(), options, clock)
+    }
+
+    /// [`open_with`](Self::open_with) secrets from any source: a passphrase for a wrapped master
+    /// key, the key itself for a fleet that keeps none.
+    ///
+    /// See the example of [`rewrap_key`](Self::rewrap_key).
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), [`Error::NoPassphrase`], [`Error::WrongPassphrase`],
+    /// [`Error::WrappedKey`], [`Error::KeyElsewhere`], [`Error::OtherMasterKey`] or
+    /// [`Error::Secret`].
+    pub fn open_by(
+        dir: &Path,
+        access: &KeyAccess,
+        options: &StationOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
+        Ok(Self::open_with_secret(dir, access, options, clock)?.0)
+    }
+
+    /// The station, and the master key, which the station itself keeps only absorbed.
+    pub(crate) fn open_with_secret(
+        dir: &Path,
+        access: &KeyAccess,
+        options: &StationOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Secret), Error> {
         let index = dir.join(INDEX_FOLDER);
         // Checked first: no lock file is created in a folder that holds no fleet.
         if !LiveIndex::exists(&index) {
             return Err(hintdex_core::Error::NotAnIndex { path: dir.to_owned() }.into());
         }
         let folder = FleetFolder::open(dir)?;
-        let secret = master_file::read(&dir.join(KEY_FILE))?;
-        let keys = FleetKeys::open(dir, MasterKey::new(&secret))?;
+        let files = MasterFiles::of(dir);
+        files.settle();
+        let secret = files.open(access)?;
+        let keys = FleetKeys::open(dir, &secret)?;
         let index = LiveIndex::open_with(&index, keys.clone(), &options.of_index(), clock)?;
-        Self::assemble(dir, folder, index, keys, options)
+        let station = Self::assemble(dir, folder, index, keys, options)?;
+        station.lock_exposed().extend(access.exposed());
+        Ok((station, secret))
     }
 
     /// Removes the index of a fleet without devices and leaves its keys, for a caller that
@@ -120,17 +167,6 @@ impl Station {
     /// Whether the folder `dir` holds a fleet.
     pub fn exists(dir: &Path) -> bool {
         dir.join(INDEX_FOLDER).is_dir()
-    }
-
-    /// Checks that the master key in the file `path` is the key of the fleet in `dir`.
-    ///
-    /// # Errors
-    /// [`Error::KeyFile`] if either file holds no key, [`Error::OtherMasterKey`] if the keys
-    /// differ.
-    pub fn check_master_key(dir: &Path, path: &Path) -> Result<(), Error> {
-        let key_file = dir.join(KEY_FILE);
-        let given = master_file::read_from_user(path)?;
-        check_same(Some(&given), &master_file::read(&key_file)?, &key_file)
     }
 
     /// The station of an index that was created or opened: attaches the station's own
@@ -192,19 +228,5 @@ impl Station {
         }
         self.maintenance.start(pass);
         Ok(())
-    }
-}
-
-/// Checks that a given master key, if any, is the key in the file `path`.
-fn check_same(
-    given: Option<&master_file::Secret>,
-    stored: &master_file::Secret,
-    path: &Path,
-) -> Result<(), Error> {
-    // The caller can read the key beside the index, so the duration of this comparison
-    // reveals nothing.
-    match given {
-        Some(given) if given != stored => Err(Error::OtherMasterKey { path: path.to_owned() }),
-        _ => Ok(()),
     }
 }

@@ -117,7 +117,7 @@ impl Station {
         Ok(())
     }
 
-    fn lock_exposed(&self) -> MutexGuard<'_, Vec<Exposed>> {
+    pub(crate) fn lock_exposed(&self) -> MutexGuard<'_, Vec<Exposed>> {
         self.exposed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -180,11 +180,12 @@ impl Station {
     }
 
     /// The notes since the last call, one line each: damage found in the index and how it
-    /// was repaired, and files of the fleet that other users of the machine can read.
+    /// was repaired, files of the fleet that other users of the machine can read, and, once, a key
+    /// table that is not locked in memory.
     pub fn take_notes(&self) -> Vec<String> {
         let exposed = std::mem::take(&mut *self.lock_exposed());
         let exposed = exposed.into_iter().map(|exposed| exposed.to_string());
-        exposed.chain(self.index.take_notes()).collect()
+        exposed.chain(self.hint_keys.take_note()).chain(self.index.take_notes()).collect()
     }
 
     /// The devices that are out of service, each with the reason: their stored state or

@@ -28,7 +28,7 @@ const LOOKAHEAD: u32 = 16;
 impl Closed {
     fn new(nonces: NonceKind) -> Self {
         let scheme = HintScheme::Aes128.for_nonces(nonces).expect("it has room");
-        let params = Params { scheme, nonces, lookahead: LOOKAHEAD };
+        let params = Params { nonces, ..Params::counters(scheme, LOOKAHEAD) };
         let folder = files::folder_in_memory();
         let clock = Arc::new(ManualClock::new(START));
         let dir = folder.path().join("fleet");

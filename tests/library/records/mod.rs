@@ -233,7 +233,7 @@ fn schemes(nonces: NonceKind) -> Vec<HintScheme> {
 fn any_sequence_can_be_read_back(nonces: NonceKind, cases: u32, seed: u64) {
     for scheme in schemes(nonces) {
         for lookahead in [1, 16] {
-            let params = Params { scheme, nonces, lookahead };
+            let params = Params { nonces, ..Params::counters(scheme, lookahead) };
             let mut bytes = [0; 32];
             bytes[..8].copy_from_slice(&seed.to_le_bytes());
             let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

@@ -114,7 +114,7 @@ impl Fleet {
         let folder = files::folder_in_memory();
         let key = folder.path().join("the.key");
         std::fs::write(&key, master_key).expect("a file can be written");
-        let params = Params { scheme, nonces, lookahead };
+        let params = Params { nonces, ..Params::counters(scheme, lookahead) };
         let clock = Arc::new(ManualClock::new(START - MADE_BEFORE_S));
         let dir = folder.path().join("fleet");
         // A chain of four such lookaheads takes more memory than a fleet of a test may.

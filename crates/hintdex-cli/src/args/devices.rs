@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
+use hintdex::SecretSource;
 
 use super::fleet::{FormArgs, ProvisionArgs};
 use super::ids::IdRange;
+use super::key::source;
 use super::lists::ListArgs;
 use crate::unix_time::{parse_duration, parse_time};
 
@@ -213,10 +215,10 @@ pub struct DeviceExportArgs {
     /// The file to write; an existing file is replaced as a whole
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// A file with 64 hex digits, under which the keys of the devices are wrapped. Without it
-    /// the file has no keys, and suits fleets with the same master key
-    #[arg(long, value_name = "FILE")]
-    pub wrap_key: Option<PathBuf>,
+    /// The source of the key under which the keys of the devices are wrapped, named as that of
+    /// the master key. Without it the file has no keys, and suits fleets with the same master key
+    #[arg(long, value_name = "SOURCE", value_parser = source())]
+    pub wrap_key: Option<SecretSource>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -227,6 +229,6 @@ pub struct DeviceImportArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The wrap key of the export
-    #[arg(long, value_name = "FILE")]
-    pub wrap_key: Option<PathBuf>,
+    #[arg(long, value_name = "SOURCE", value_parser = source())]
+    pub wrap_key: Option<SecretSource>,
 }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{HintScheme, NonceKind};
+use hintdex::wire::{Derivation, HintScheme, NonceKind};
 use hintdex::{Durability, StationOptions};
 
 use super::ids::IdRange;
+use super::key::KeyKind;
 use super::lists::ListArgs;
-use super::values::{parse_encoding, parse_nonces, parse_scheme, parse_share};
+use super::values::{parse_derivation, parse_encoding, parse_nonces, parse_scheme, parse_share};
 use crate::unix_time::parse_time;
 
 #[derive(Debug, ClapArgs)]
@@ -34,9 +35,10 @@ pub struct ProvisionArgs {
     pub keys: Option<PathBuf>,
     #[command(flatten)]
     pub list: ListArgs,
-    /// A file with the master key, 64 hex digits [default: a new random key in DIR/master.key]
-    #[arg(long, value_name = "FILE")]
-    pub master_key: Option<PathBuf>,
+    /// How the folder keeps the master key, chosen at creation [default: passphrase if
+    /// --passphrase is given; external if --master-key is no file; else file]
+    #[arg(long, value_enum)]
+    pub protect: Option<KeyKind>,
     /// How many coming hints of each device are stored at all times; the fleet's own snapshot
     /// holds four times as many [default: 16]
     #[arg(long, value_name = "W")]
@@ -48,6 +50,9 @@ pub struct ProvisionArgs {
     /// [default: counter]
     #[arg(long, value_name = "KIND", value_parser = parse_nonces)]
     pub nonce: Option<NonceKind>,
+    /// How keys of devices are derived from the master key: hmac or hkdf [default: hmac]
+    #[arg(long, value_name = "NAME", value_parser = parse_derivation)]
+    pub derivation: Option<Derivation>,
     #[command(flatten)]
     pub form: FormArgs,
 }

@@ -4,6 +4,7 @@ mod beacons;
 mod devices;
 mod fleet;
 mod ids;
+mod key;
 mod lists;
 mod measure;
 mod time;
@@ -24,6 +25,7 @@ pub use fleet::{
     DecodeArgs, InspectArgs, ProvisionArgs, RebuildArgs, ResolveArgs, RollArgs, VerifyArgs,
 };
 pub use ids::IdRange;
+pub use key::{KeyCommand, KeyKind, KeyShowArgs, RewrapArgs, SecretArgs};
 pub use lists::ListArgs;
 pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
 pub use time::TimeArgs;
@@ -49,6 +51,8 @@ pub struct RunArgs {
     /// The memory for rows, block cache and write buffers together, in bytes or like 64M or 2G
     #[arg(long, global = true, value_name = "SIZE", default_value = "256M", value_parser = parse_size)]
     pub memory: usize,
+    #[command(flatten)]
+    pub secrets: SecretArgs,
     #[command(flatten)]
     pub time: TimeArgs,
 }
@@ -100,6 +104,9 @@ pub enum Command {
     /// Run every check on an index or a snapshot; exit with 0 only if all of them hold
     #[command(after_help = "Example: hintdex verify fleet.hdx --index fleet")]
     Verify(VerifyArgs),
+    /// Report or change how a fleet's folder keeps the master key
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Register beacons with their keys, from CSV or JSON lines
     #[command(
         after_help = "Example: hintdex import-keys --beacons beacons --scheme eddystone-eid keys.csv"

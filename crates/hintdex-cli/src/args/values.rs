@@ -1,7 +1,7 @@
 //! Values of options: schemes, encodings, sizes and shares.
 
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{HintScheme, NonceKind};
+use hintdex::wire::{Derivation, HintScheme, NonceKind};
 
 /// Reads the name of an encoding of snapshots.
 pub fn parse_encoding(name: &str) -> Result<Encoding, String> {
@@ -30,6 +30,14 @@ pub fn parse_reversible(name: &str) -> Result<HintScheme, String> {
 pub fn parse_nonces(name: &str) -> Result<NonceKind, String> {
     let known = "this version knows counter, day-counter, and step:SECONDS with 1 to 86400 seconds";
     NonceKind::from_name(name).ok_or_else(|| known.into())
+}
+
+/// Reads the name of a derivation.
+pub fn parse_derivation(name: &str) -> Result<Derivation, String> {
+    Derivation::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = Derivation::ALL.iter().map(|derivation| derivation.name()).collect();
+        format!("this version knows {}", known.join(", "))
+    })
 }
 
 /// Reads a share of one core.

@@ -93,7 +93,8 @@ fn open_station(args: &DecodeArgs, run: &RunArgs) -> Result<(Station, Arc<Timeli
         return Err(Failure::usage("--snapshot: two are asked at most; give the newest two"));
     }
     let timeline = Arc::new(Timeline::new(run.time.clock()));
-    let station = Station::open_with(&args.index, &options, timeline.clone())?;
+    let access = run.secrets.access();
+    let station = Station::open_by(&args.index, &access, &options, timeline.clone())?;
     args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     if let Some(refused) = station.refused_snapshot() {
         eprintln!("hintdex: the fleet's own snapshot is not used: {refused}");

@@ -13,7 +13,7 @@ use crate::open;
 
 pub fn run(args: &DeviceExportArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open::station(&args.fleet.index, Durability::ProcessCrash, run)?;
-    let wrap = args.wrap_key.as_deref().map(WrapKey::read).transpose()?;
+    let wrap = args.wrap_key.as_ref().map(WrapKey::read).transpose()?;
     let devices = station.export(wrap.as_ref())?;
     let params = station.params();
     let failed = |error: &dyn std::fmt::Display| Failure::data(&args.out, error);

@@ -16,7 +16,7 @@ use crate::progress;
 
 pub fn run(args: &DeviceImportArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open_changed(&args.changed, run)?;
-    let wrap = args.wrap_key.as_deref().map(WrapKey::read).transpose()?;
+    let wrap = args.wrap_key.as_ref().map(WrapKey::read).transpose()?;
     let devices = read(&args.file, &station, wrap.as_ref())?;
     let bar = progress::bar("importing", "devices");
     station.import(&devices, wrap.as_ref(), Some(&progress::reporter(&bar)))?;

@@ -7,10 +7,11 @@ mod keys;
 use std::time::Instant;
 
 use hintdex::wire::HintScheme;
-use hintdex::{DeviceRange, Durability, IndexError, Params, Station};
+use hintdex::{DeviceRange, Durability, IndexError, Params, Protection, Station};
 
-use crate::args::{ProvisionArgs, RunArgs};
+use crate::args::{KeyKind, ProvisionArgs, RunArgs, SecretArgs};
 use crate::failure::Failure;
+use crate::key;
 use crate::open;
 use crate::progress;
 
@@ -70,15 +71,21 @@ fn provision(
 
 /// The fleet, and whether this call created it.
 fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool), Failure> {
+    let protection = protection(args, run)?;
     if !Station::exists(&args.index) {
-        match create(args, run) {
+        match create(args, &protection, run) {
             // Another process has created the fleet in between, and has closed it.
             Err(hintdex::Error::Index(IndexError::AlreadyAnIndex { .. })) => {}
-            created => return Ok((created?, true)),
+            created => {
+                let station = created?;
+                open::write_notes(&station);
+                return Ok((station, true));
+            }
         }
     }
-    if let Some(path) = &args.master_key {
-        Station::check_master_key(&args.index, path)?;
+    if args.protect.is_some() && !Station::is_key_kept_as(&args.index, &protection)? {
+        let kept = key::describe(&Station::kept_key(&args.index)?);
+        return Err(Failure::usage(format!("--protect: {kept}; hintdex key rewrap changes that")));
     }
     let options = args.form.of(run.station(Durability::Sync));
     let station = open::with_options(&args.index, &options, run)?;
@@ -87,19 +94,38 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
         args.hint.is_none_or(|scheme| scheme.for_nonces(has.nonces) == Some(has.scheme));
     let same_nonces = args.nonce.is_none_or(|nonces| nonces == has.nonces);
     let same_lookahead = args.lookahead.is_none_or(|lookahead| lookahead == has.lookahead);
-    if same_scheme && same_nonces && same_lookahead {
+    let same_derivation = args.derivation.is_none_or(|derivation| derivation == has.derivation);
+    if same_scheme && same_nonces && same_lookahead && same_derivation {
         Ok((station, false))
     } else {
         Err(hintdex::Error::OtherParams { has }.into())
     }
 }
 
-fn create(args: &ProvisionArgs, run: &RunArgs) -> Result<Station, hintdex::Error> {
+/// How a new fleet keeps its master key.
+fn protection(args: &ProvisionArgs, run: &RunArgs) -> Result<Protection, Failure> {
+    let SecretArgs { master_key, passphrase } = &run.secrets;
+    let kind = args.protect.unwrap_or(match (passphrase, master_key) {
+        (Some(_), _) => KeyKind::Passphrase,
+        (None, Some(source)) if !source.is_file() => KeyKind::External,
+        _ => KeyKind::File,
+    });
+    let options = ["--passphrase", "--master-key"];
+    let protection = kind.protection(passphrase.as_ref(), master_key.as_ref(), options);
+    protection.map_err(|why| Failure::usage(format!("--protect {why}")))
+}
+
+fn create(
+    args: &ProvisionArgs,
+    protection: &Protection,
+    run: &RunArgs,
+) -> Result<Station, hintdex::Error> {
     let scheme = args.hint.unwrap_or(HintScheme::Aes128);
     let nonces = args.nonce.unwrap_or_default();
     let params = Params::clocked(scheme, nonces, args.lookahead.unwrap_or(DEFAULT_LOOKAHEAD));
     let params = params.ok_or(IndexError::NoRoomForNonces { scheme, nonces })?;
+    let params = Params { derivation: args.derivation.unwrap_or_default(), ..params };
     let options = args.form.of(run.station(Durability::Sync));
-    let key = args.master_key.as_deref();
-    Station::create_with(&args.index, key, params, &options, run.time.clock())
+    let (access, clock) = (run.secrets.access(), run.time.clock());
+    Station::create_by(&args.index, &access, protection, params, &options, clock)
 }

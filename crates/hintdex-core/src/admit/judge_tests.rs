@@ -27,7 +27,7 @@ fn steps() -> NonceKind {
 fn index(nonces: NonceKind) -> (LiveIndex, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let scheme = HintScheme::Aes128.for_nonces(nonces).expect("hints have room");
-    let params = Params { scheme, nonces, lookahead: 16 };
+    let params = Params { scheme, nonces, ..Params::counters(scheme, 16) };
     let keys = Arc::new(MasterKey::new(&[7; 32]));
     let path = folder.path().join("index");
     (LiveIndex::create(&path, keys, params, &Options::default()).expect("a new index"), folder)

@@ -1,6 +1,6 @@
 //! The meta record: the parameters of an index.
 
-use hintdex_wire::{CheckValue, HintScheme, NonceKind};
+use hintdex_wire::{CheckValue, Derivation, HintScheme, NonceKind};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -10,8 +10,9 @@ use crate::time::Timing;
 
 /// The first bytes of a [`Meta`] record.
 pub(crate) const MAGIC: [u8; 8] = *b"hintdex\0";
-/// The format version that this program writes. It reads version 1, too, which differs in
-/// nothing but what it has not: the opening of such an index changes the version.
+/// The format version that this program writes. It reads version 1, too, in which every key is
+/// derived with HMAC, and which lacks the records that came later: the opening of such an index
+/// changes the version.
 pub(crate) const FORMAT_VERSION: u16 = 2;
 
 /// The parameters of an index, written once at its creation.
@@ -28,7 +29,8 @@ pub(crate) struct Meta {
     pub(crate) created_unix_s: U64,
     pub(crate) nonce_unit_s: U32,
     pub(crate) timing: TimingRecord,
-    pub(crate) reserved: [u8; 4],
+    pub(crate) derivation: u8,
+    pub(crate) reserved: [u8; 3],
 }
 
 impl Meta {
@@ -38,7 +40,7 @@ impl Meta {
     /// Why the record is not sound.
     pub(crate) fn parse(&self) -> Result<(Params, Timing), Unsound> {
         let is_known = (1..=FORMAT_VERSION).contains(&self.version.get());
-        if self.magic != MAGIC || !is_known || self.reserved != [0; 4] {
+        if self.magic != MAGIC || !is_known || self.reserved != [0; 3] {
             return Err("it has a version or reserved bytes that no version writes");
         }
         let scheme = HintScheme::from_number(self.hint_scheme).ok_or("unknown hint scheme")?;
@@ -50,7 +52,10 @@ impl Meta {
             return Err("its lookahead is out of range");
         }
         let timing = self.timing.timing(nonces).ok_or("its timing is out of range")?;
-        Ok((Params { scheme, nonces, lookahead }, timing))
+        let derivation = Derivation::from_number(self.derivation)
+            .filter(|derivation| *derivation == Derivation::Hmac || self.version.get() >= 2)
+            .ok_or("unknown derivation of keys")?;
+        Ok((Params { scheme, nonces, lookahead, derivation }, timing))
     }
 }
 
@@ -100,7 +105,7 @@ impl TimingRecord {
 pub(super) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     vec![
         layout!("meta", Meta: magic, version, hint_scheme, nonce_kind, lookahead, index_id,
-            check_value, created_unix_s, nonce_unit_s, timing, reserved),
+            check_value, created_unix_s, nonce_unit_s, timing, derivation, reserved),
         layout!("timing", TimingRecord: span_s, lead_s, before_s, after_s, max_drift_ppm),
     ]
 }

@@ -368,7 +368,7 @@ fn parameters_are_read_as_they_were_written() {
     let sound = [(HintScheme::Aes128, NonceKind::Counter), (HintScheme::Aes128, step), (wide, DAY)];
     for (scheme, nonces) in sound {
         let (params, timing) = meta(scheme, nonces).parse().expect("a sound record");
-        assert_eq!(params, Params { scheme, nonces, lookahead: 16 });
+        assert_eq!(params, Params::clocked(scheme, nonces, 16).expect("long enough"));
         assert_eq!(timing, Timing::of(nonces));
     }
     let refused = |scheme: HintScheme, kind: NonceKind, change: &dyn Fn(&mut Meta)| {
@@ -383,7 +383,10 @@ fn parameters_are_read_as_they_were_written() {
     assert!(counter(&|meta| meta.magic[7] = 1));
     assert!(counter(&|meta| meta.version = 0.into()) && counter(&|meta| meta.version = 3.into()));
     assert!(!counter(&|meta| meta.version = 1.into()));
-    assert!(counter(&|meta| meta.reserved[3] = 1));
+    // Version 1 had one derivation only, so its readers refuse a fleet of another one by version.
+    assert!(counter(&|meta| meta.derivation = 2) && !counter(&|meta| meta.derivation = 1));
+    assert!(counter(&|meta| (meta.version, meta.derivation) = (1.into(), 1)));
+    assert!(counter(&|meta| meta.reserved[2] = 1));
     assert!(counter(&|meta| meta.hint_scheme = 0) && counter(&|meta| meta.nonce_kind = 99));
     assert!(counter(&|meta| meta.lookahead = 0.into()));
     assert!(counter(&|meta| meta.lookahead = (MAX_LOOKAHEAD + 1).into()));

@@ -1,11 +1,13 @@
 //! The keys of a fleet, from its master key and from its file of sealed keys.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 use hintdex_core::{DeviceRange, KeyOrigin, LiveIndex};
-use hintdex_wire::{CheckValue, DeviceId, HintKey, KeyId, KeySource, MasterKey, PacketKey};
+use hintdex_wire::{
+    CheckValue, Derivation, DeviceId, HintKey, KeyId, KeySource, MasterKey, PacketKey,
+};
 use zeroize::Zeroizing;
 
 use super::imported::ImportedKeys;
@@ -18,6 +20,11 @@ const FILE: &str = "device.keys";
 /// The keys of a fleet.
 pub(crate) struct FleetKeys {
     pub(super) master: MasterKey,
+    /// The same secret, for keys that are derived with HKDF.
+    hkdf: MasterKey,
+    /// How the keys of this fleet are derived. The index knows: it asks whether this source
+    /// serves its derivation before it uses a key.
+    derivation: OnceLock<Derivation>,
     /// Replaced as a whole, never changed: keys are read while others are imported.
     pub(super) imported: ArcSwap<ImportedKeys>,
     /// Held during an import: there is one at a time.
@@ -25,10 +32,21 @@ pub(crate) struct FleetKeys {
 }
 
 impl FleetKeys {
-    /// The keys of the fleet in the folder `dir`, whose master key is `master`.
-    pub(crate) fn open(dir: &Path, master: MasterKey) -> Result<Arc<Self>, Error> {
+    /// The keys of the fleet in the folder `dir`, whose master secret is `secret`.
+    pub(crate) fn open(dir: &Path, secret: &[u8; 32]) -> Result<Arc<Self>, Error> {
+        let (master, hkdf) =
+            (MasterKey::new(secret), MasterKey::with_derivation(secret, Derivation::Hkdf));
         let imported = ArcSwap::from_pointee(ImportedKeys::open(&dir.join(FILE), &master)?);
-        Ok(Arc::new(Self { master, imported, importing: Mutex::default() }))
+        let derivation = OnceLock::new();
+        Ok(Arc::new(Self { master, hkdf, derivation, imported, importing: Mutex::default() }))
+    }
+
+    /// The master key that derives the keys of devices.
+    fn deriving(&self) -> &MasterKey {
+        match self.derivation.get() {
+            Some(Derivation::Hkdf) => &self.hkdf,
+            _ => &self.master,
+        }
     }
 
     /// Ignores the keys of devices that `index` does not have, which an interrupted import
@@ -88,8 +106,8 @@ impl FleetKeys {
     pub(crate) fn derive_bytes(&self, key: KeyId) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
         let mut bytes = Zeroizing::new([0; KEYS_LEN_BYTES]);
         let (hint_key, dev_key) = bytes.split_at_mut(16);
-        hint_key.copy_from_slice(self.master.hint_key(key)?.expose());
-        dev_key.copy_from_slice(self.master.dev_key(key).as_slice());
+        hint_key.copy_from_slice(self.deriving().hint_key(key)?.expose());
+        dev_key.copy_from_slice(self.deriving().dev_key(key).as_slice());
         Some(bytes)
     }
 
@@ -124,19 +142,23 @@ impl FleetKeys {
 impl KeySource for FleetKeys {
     fn hint_key(&self, key: KeyId) -> Option<HintKey> {
         match self.imported.load().unseal(key) {
-            None => self.master.hint_key(key),
+            None => self.deriving().hint_key(key),
             Some(keys) => keys.map(|(hint_key, _)| hint_key),
         }
     }
 
     fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
         match self.imported.load().unseal(key) {
-            None => self.master.packet_key(key),
+            None => self.deriving().packet_key(key),
             Some(keys) => keys.map(|(_, packet_key)| packet_key),
         }
     }
 
     fn check_value(&self, context: &[u8]) -> CheckValue {
         self.master.check_value(context)
+    }
+
+    fn serves(&self, derivation: Derivation) -> bool {
+        *self.derivation.get_or_init(|| derivation) == derivation
     }
 }

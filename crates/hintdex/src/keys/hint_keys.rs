@@ -1,7 +1,7 @@
 //! The hint keys of a station's slots: derived once, extended when devices are added.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use hintdex_core::{FleetView, LiveIndex};
@@ -22,6 +22,8 @@ pub(crate) struct HintKeys {
     retirements: AtomicU64,
     /// The chains that are being built: any of them may need the key of any slot.
     builds: AtomicU32,
+    /// Whether it was reported that the table is not locked.
+    is_reported: AtomicBool,
 }
 
 /// Keeps the keys of slots that are retired meanwhile, until the value is dropped.
@@ -30,12 +32,30 @@ pub(crate) struct KeysHeld<'k>(&'k HintKeys);
 impl HintKeys {
     pub(crate) fn new(index: Arc<LiveIndex>, snapshots: Arc<Snapshots>) -> Self {
         let (retirements, builds) = (AtomicU64::new(0), AtomicU32::new(0));
-        Self { index, snapshots, table: RwLock::default(), retirements, builds }
+        let is_reported = AtomicBool::new(false);
+        Self { index, snapshots, table: RwLock::default(), retirements, builds, is_reported }
     }
 
     /// The bytes of the table in memory; 0 before the keys are derived.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.derived().map_or(0, |table| table.memory_bytes())
+    }
+
+    /// Whether the table is locked in memory; `None` before the keys are derived.
+    pub(crate) fn are_locked(&self) -> Option<bool> {
+        self.derived().map(|table| table.is_locked())
+    }
+
+    /// The note that the table is not locked in memory, once.
+    pub(crate) fn take_note(&self) -> Option<String> {
+        if self.are_locked()? || self.is_reported.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        Some(format!(
+            "the key table of {} bytes is not locked in memory and may reach swap space: allow \
+             this process to lock more (ulimit -l, LimitMEMLOCK=), or encrypt the swap space",
+            self.memory_bytes()
+        ))
     }
 
     /// The hint keys of all slots. The first call derives them.

@@ -7,7 +7,7 @@ mod hint_keys;
 mod import;
 mod imported;
 mod key_part;
-pub(crate) mod master_file;
+mod master;
 mod sealed;
 mod wrap;
 
@@ -15,6 +15,10 @@ pub(crate) use fleet_keys::FleetKeys;
 pub(crate) use hint_keys::HintKeys;
 pub use import::KeyImport;
 pub use key_part::KeyPart;
+#[doc(hidden)]
+pub use master::format as master_key_format;
+pub use master::{KeptKey, KeyAccess, PassphraseCost, Protection};
+pub(crate) use master::{MasterFiles, Secret};
 /// The bytes of the sealed keys, for the test that compares the document with them.
 #[doc(hidden)]
 pub use sealed::format;

@@ -1,12 +1,11 @@
 //! Keys of devices on their way between fleets, wrapped under a key that both know.
 
-use std::path::Path;
-
+use hintdex_host::SecretSource;
 use hintdex_wire::{CheckValue, HintKey, KeyId, KeySource, MasterKey};
 use zerocopy::{FromBytes, IntoBytes};
 use zeroize::Zeroizing;
 
-use super::master_file;
+use super::master::read_key;
 use super::sealed::{KEYS_LEN_BYTES, KeySealer, Record};
 use crate::Error;
 
@@ -31,12 +30,13 @@ impl WrapKey {
         Self { sealer: KeySealer::new(&check), check }
     }
 
-    /// Reads the 64 hex digits of a wrap key from a file.
+    /// Reads the 64 hex digits of a wrap key.
     ///
     /// # Errors
-    /// [`Error::KeyFile`] or [`Error::File`].
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        Ok(Self::new(&*master_file::read_from_user(path)?))
+    /// [`Error::KeyFile`] or [`Error::Secret`].
+    pub fn read(source: &SecretSource) -> Result<Self, Error> {
+        let secret = read_key(source, "wrap key")?;
+        Ok(Self::new(&secret))
     }
 
     /// A pseudo-random function of the key and `context`.

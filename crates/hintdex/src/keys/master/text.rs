@@ -1,0 +1,79 @@
+//! The text of a master key: 64 hex digits.
+
+use std::io;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::Secret;
+use crate::Error;
+
+/// Why a text of another length is no master key.
+pub(super) const WRONG_LENGTH: &str = "it is too short or too long";
+
+/// The hex digits of a secret and a line end.
+pub(super) const LEN_BYTES: usize = 65;
+
+/// Reads the secret from its text, with white space around the digits.
+///
+/// # Errors
+/// Why the text is no master key.
+pub(super) fn parse(text: &[u8]) -> Result<Secret, &'static str> {
+    let mut secret = Secret::default();
+    hex::decode_to_slice(text.trim_ascii(), secret.as_mut_slice()).map_err(
+        |error| match error {
+            hex::FromHexError::InvalidHexCharacter { .. } => {
+                "it holds characters other than hex digits"
+            }
+            _ => WRONG_LENGTH,
+        },
+    )?;
+    Ok(secret)
+}
+
+/// The text of a secret, with a line end.
+///
+/// The length is fixed: a text that grows would leave copies of the key on the heap.
+pub(super) fn of(secret: &Secret) -> Zeroizing<[u8; LEN_BYTES]> {
+    let mut text = Zeroizing::new([b'\n'; LEN_BYTES]);
+    let digits = text.iter_mut().take(LEN_BYTES - 1);
+    let nibbles = secret.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.zip(nibbles).for_each(|(digit, nibble)| {
+        *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+    });
+    text
+}
+
+/// Generates a random secret, for the file `path`.
+pub(super) fn generate(path: &Path) -> Result<Secret, Error> {
+    let mut secret = Secret::default();
+    random(secret.as_mut_slice(), path)?;
+    Ok(secret)
+}
+
+/// Fills `bytes` with random bytes, for the file `path`.
+pub(super) fn random(bytes: &mut [u8], path: &Path) -> Result<(), Error> {
+    getrandom::fill(bytes).map_err(|error| {
+        Error::io("reading random bytes", path)(io::Error::other(error.to_string()))
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::{Secret, of, parse};
+
+    #[test]
+    fn a_text_is_read_as_it_was_written() {
+        let mut secret = Secret::default();
+        (0..).zip(secret.iter_mut()).for_each(|(at, byte): (u8, &mut u8)| *byte = at * 9);
+        let text = of(&secret);
+        assert_eq!(text.strip_suffix(b"\n"), Some(hex::encode(secret.as_slice()).as_bytes()));
+        assert!(parse(text.as_slice()).expect("64 digits") == secret);
+        let upper = format!("  {}\r\n", hex::encode_upper(secret.as_slice()));
+        assert!(parse(upper.as_bytes()).expect("64 digits") == secret);
+        for bad in ["", "00", &"0".repeat(63), &"0".repeat(66), &"0g".repeat(32)] {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}
