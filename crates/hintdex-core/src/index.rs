@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use hintdex_host::{
@@ -95,6 +95,8 @@ pub struct LiveIndex {
     fleet: RwLock<Arc<Fleet>>,
     pub(crate) states: StateTable,
     pub(crate) successors: Successors,
+    /// Whether a slot was to retire at a time since the index was opened, or is.
+    pub(crate) has_ends: AtomicBool,
     pub(crate) windows: Windows,
     /// Held while the fleet or the windows change. Never taken on a rayon thread: see
     /// [`maintain`](Self::maintain).
@@ -239,6 +241,7 @@ impl LiveIndex {
             index_id: meta.index_id,
             created_unix_s: meta.created_unix_s.get(),
             fleet: RwLock::new(Arc::new(fleet)),
+            has_ends: AtomicBool::new(states.has_ends()),
             states,
             successors,
             windows: Windows::new(declared),
@@ -315,6 +318,12 @@ impl LiveIndex {
         self.fleet().has_generations()
     }
 
+    /// Whether a packet may be the first that a key is retired for: its device has another key
+    /// then, or the time of the key has come.
+    pub fn may_retire_keys(&self) -> bool {
+        self.has_ends.load(Ordering::Relaxed) || self.has_generations()
+    }
+
     /// Whether one of the slots before `end` has got another key after this time, in seconds
     /// since 1970: a snapshot that was built before is of other keys.
     pub fn has_reused_slots(&self, end: Slot, unix_s: u64) -> bool {
@@ -352,6 +361,11 @@ impl LiveIndex {
     /// The slots of every key of `device`, the oldest first.
     pub fn slots(&self, device: DeviceId) -> Vec<Slot> {
         self.fleet().slots(device).to_vec()
+    }
+
+    /// Whether the index has a key of `device`, retired or not.
+    pub fn has_device(&self, device: DeviceId) -> bool {
+        !self.fleet().slots(device).is_empty()
     }
 
     /// Whether `slot` was retired.

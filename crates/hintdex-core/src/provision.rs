@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hintdex_wire::{DeviceId, HintCipher, NonceKind, Slot};
 use rocksdb::WriteBatch;
@@ -216,7 +217,10 @@ impl LiveIndex {
                 None
             };
             let last = self.params.max_nonce();
+            let known = before.slot_count();
             for slots in &growth.new {
+                let reused = slots.end.0.min(known).saturating_sub(slots.start.0);
+                self.retired_slots.fetch_sub(reused.into(), Ordering::Relaxed);
                 self.states.assign(slots.start.0..slots.end.0, fresh);
                 for slot in (slots.start.0..slots.end.0).map(Slot) {
                     let end = coverage.as_ref().map_or(0, |coverage| coverage.end_of(slot));

@@ -1,19 +1,18 @@
 //! Retiring keys, and freeing the slots of keys that nothing refers to any longer.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use hintdex_wire::{DeviceId, KeyId, Slot};
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
 
 use crate::Error;
-use crate::fleet::Fleet;
+use crate::device_range::KeyOrigin;
+use crate::fleet::{Fleet, FreeRun};
 use crate::index::LiveIndex;
-use crate::records::{
-    ExtentRecord, Row, SLOTS_FAMILY, STATES_FAMILY, SlotRow, SlotRun, Unsound, slot_key,
-};
+use crate::records::{ExtentRecord, Row, SLOTS_FAMILY, STATES_FAMILY, SlotRun, Unsound, slot_key};
+use crate::states::{Shard, StateTable};
 
 /// How a key retires.
 ///
@@ -60,7 +59,7 @@ impl LiveIndex {
     /// use hintdex_core::{Admission, Arrival, Retirement};
     /// # use hintdex_core::{DeviceRange, LiveIndex, Options};
     /// # use hintdex_wire::KeySource;
-    /// # use std::sync::Arc;
+    /// # use std::sync::{Arc, PoisonError};
     /// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("index");
@@ -84,41 +83,60 @@ impl LiveIndex {
     pub fn retire_slots(&self, slots: &[Slot], retirement: Retirement) -> Result<(), Error> {
         self.maintain(|| {
             let states = self.store.family(STATES_FAMILY)?;
-            // They are retired in memory first, so that admission leaves their rows alone
-            // meanwhile.
+            let count = self.slot_count();
+            if let Some(slot) = slots.iter().find(|slot| slot.0 >= count) {
+                return Err(Error::UnknownSlot(*slot));
+            }
+            // The shards stay locked until the rows are in the log, so that no row of a packet
+            // comes in between.
+            let shard_bit = |set: u64, slot: &Slot| set | 1 << StateTable::shard_of(*slot);
+            let mut shards = self.lock_shards(slots.iter().fold(0, shard_bit));
             let mut batch = WriteBatch::default();
             for slot in slots {
-                let row = self.states.update(*slot, |row| self.retire_row(row, retirement));
-                match row.ok_or(Error::UnknownSlot(*slot))? {
+                let shard = shards.get_mut(StateTable::shard_of(*slot) as usize);
+                let shard = shard.and_then(Option::as_mut).ok_or(Error::UnknownSlot(*slot))?;
+                match self.retire_in(shard, *slot, retirement) {
                     None => {}
                     Some(Ok(row)) => batch.put_cf(&states, slot_key(*slot), row),
-                    Some(Err(why)) => return Err(Error::unsound("a device state", why)),
+                    Some(Err(why)) => {
+                        // The states in memory are ahead of the store.
+                        return Err(self.store.poison(Error::unsound("a device state", why)));
+                    }
                 }
             }
             self.store.write_synced(batch)
         })
     }
 
-    /// Retires a row; returns its bytes, or `None` if nothing changed.
-    fn retire_row(
+    /// Retires a slot of a locked shard; returns the bytes of its row, or `None` if nothing
+    /// changed.
+    fn retire_in(
         &self,
-        row: &mut SlotRow,
+        shard: &mut Shard,
+        slot: Slot,
         retirement: Retirement,
     ) -> Option<Result<Row, Unsound>> {
+        let place = StateTable::place_of(slot);
+        let mut row = shard.row(place)?;
         let state = row.known.state;
         if state.is_free() || (state.is_retired() && retirement != Retirement::Revoked) {
             return None;
         }
         match retirement {
             // The row of a device that is out of service may not be sound.
-            Retirement::At(unix_s) if !state.is_out_of_service() => row.end_at(unix_s),
+            Retirement::At(unix_s) if !state.is_out_of_service() => {
+                row.end_at(unix_s);
+                self.has_ends.store(true, Ordering::Relaxed);
+            }
             Retirement::At(_) | Retirement::Now => row.retire(false),
             Retirement::Revoked => row.retire(true),
         }
         if row.known.state.is_retired() && !state.is_retired() {
             self.retired_slots.fetch_add(1, Ordering::Relaxed);
         }
-        Some(row.write(&self.params))
+        let bytes = row.write(&self.params);
+        shard.set_row(place, row);
+        Some(bytes)
     }
 
     /// Retires the keys whose time has come, and takes the keys of retired slots away, so that
@@ -126,7 +144,8 @@ impl LiveIndex {
     /// `is_needed` is false for. Returns the slots that are free now.
     ///
     /// `is_needed` tells whether a snapshot needs the key of a slot. The newest key of a device
-    /// stays, because its generation must not be used again; so do revoked keys.
+    /// stays, because its generation must not be used again. So do revoked keys, and imported
+    /// keys: a list may bring an old one again, and only its record shows that it was used.
     ///
     /// Does nothing while less than a thirty-second of all slots would become free. Costs a
     /// walk over the states.
@@ -134,9 +153,10 @@ impl LiveIndex {
     /// # Errors
     /// Those of the store.
     pub fn free_slots(&self, is_needed: impl Fn(Slot) -> bool + Sync) -> Result<Vec<Slot>, Error> {
-        let ended = self.states.ended(self.now_s());
+        let ended = self.states.ended(self.now_s().saturating_sub(MAX_WAIT_S));
         if !ended.is_empty() {
             self.retire_slots(&ended, Retirement::Now)?;
+            self.dropped.lock().unwrap_or_else(PoisonError::into_inner).extend(&ended);
         }
         self.maintain(|| {
             let before = self.fleet();
@@ -146,7 +166,9 @@ impl LiveIndex {
             let slots = before.keys(0..before.slot_count());
             let is_left = |(slot, key): &(Slot, KeyId)| {
                 let state = self.states.get(*slot).map(|known| known.state);
-                state.is_some_and(|state| state.is_retired() && !state.is_revoked())
+                let extent = before.extent_of(*slot);
+                extent.is_some_and(|extent| extent.range.origin == KeyOrigin::Derived)
+                    && state.is_some_and(|state| state.is_retired() && !state.is_revoked())
                     && before.slots(key.device).last() != Some(slot)
                     && !is_needed(*slot)
             };
@@ -174,25 +196,36 @@ impl LiveIndex {
         after: &Fleet,
     ) -> Result<(), Error> {
         let family = self.store.family(SLOTS_FAMILY)?;
-        let (old, new) = (runs_of(before), runs_of(after));
-        for (slot, run) in &new {
-            if old.get(slot) != Some(run) {
-                batch.put_cf(&family, slot_key(*slot), ExtentRecord::from(run).as_bytes());
+        let mut old = runs_of(before).peekable();
+        for (slot, run) in runs_of(after) {
+            while let Some((gone, _)) = old.next_if(|(first, _)| *first < slot) {
+                batch.delete_cf(&family, slot_key(gone));
+            }
+            if old.next_if(|(first, _)| *first == slot).is_none_or(|(_, known)| known != run) {
+                batch.put_cf(&family, slot_key(slot), ExtentRecord::from(&run).as_bytes());
             }
         }
-        for slot in old.keys().filter(|slot| !new.contains_key(slot)) {
-            batch.delete_cf(&family, slot_key(*slot));
-        }
+        old.for_each(|(gone, _)| batch.delete_cf(&family, slot_key(gone)));
         Ok(())
     }
 }
 
+/// How long a packet may wait for its verdict: its time of reception counts.
+const MAX_WAIT_S: u64 = 3600;
+
 /// One slot in this many must become free.
 const MIN_FREED_SHARE: usize = 32;
 
-/// The runs of a fleet, each by its first slot.
-fn runs_of(fleet: &Fleet) -> BTreeMap<Slot, SlotRun> {
-    let keys = fleet.extents().iter().map(|extent| (extent.first_slot, SlotRun::Keys(*extent)));
-    let free = fleet.free_runs().into_iter().map(|run| (run.first_slot, SlotRun::Free(run)));
-    keys.chain(free).collect()
+/// The runs of a fleet, each with its first slot, in order.
+fn runs_of(fleet: &Fleet) -> impl Iterator<Item = (Slot, SlotRun)> {
+    let mut free = fleet.free_runs().into_iter().peekable();
+    let mut keys = fleet.extents().iter().peekable();
+    std::iter::from_fn(move || {
+        let next_key = keys.peek().map(|extent| extent.first_slot);
+        let is_next = |run: &FreeRun| next_key.is_none_or(|first| run.first_slot < first);
+        match free.next_if(is_next) {
+            Some(run) => Some((run.first_slot, SlotRun::Free(run))),
+            None => keys.next().map(|extent| (extent.first_slot, SlotRun::Keys(*extent))),
+        }
+    })
 }

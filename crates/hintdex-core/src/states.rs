@@ -154,8 +154,9 @@ impl StateTable {
 
     /// The slots that are out of service, each with the reason.
     pub(crate) fn out_of_service(&self) -> Vec<(Slot, &'static str)> {
-        let slots = lock(&self.out_of_service);
-        let slots = slots.iter().map(|(slot, why)| (*slot, *why));
+        // The list is locked behind a shard elsewhere, so no shard is locked behind the list.
+        let slots = lock(&self.out_of_service).clone();
+        let slots = slots.into_iter();
         // A slot that was retired since is no longer out of service.
         slots
             .filter(|(slot, _)| {
@@ -186,6 +187,11 @@ impl StateTable {
             copies.zip(places).for_each(|(copy, place)| *copy = shard.get(place));
         }
         copies.into_iter().map_while(|copy| copy).collect()
+    }
+
+    /// Whether a slot is to retire at a time.
+    pub(crate) fn has_ends(&self) -> bool {
+        self.shards.iter().any(|shard| !lock(shard).ends.is_empty())
     }
 
     /// The slots that were to retire before this time, in order of shards.

@@ -42,7 +42,7 @@ use crate::time::{Anchor, DeviceClock, Pending};
 /// let arrival = Arrival { slot: Slot(3), key, nonce: 5, hint_key, received_unix_s: 0 };
 /// assert_eq!(here.admit(&arrival)?, Admission::Accepted);
 ///
-/// let transfers: Vec<KeyTransfer> = here.export(Slot(0)..Slot(here.slot_count()));
+/// let transfers: Vec<KeyTransfer> = here.export(Slot(0)..Slot(here.slot_count()))?;
 /// let clock: &Option<ClockTransfer> = &transfers[3].clock;
 /// assert_eq!((transfers[3].next_nonce, clock), (6, &None));
 /// there.import(&transfers)?;
@@ -99,13 +99,22 @@ impl LiveIndex {
     ///
     /// Each state is of one moment, and those of different slots are not of the same moment:
     /// a caller that moves a fleet stops its packets first.
-    pub fn export(&self, slots: Range<Slot>) -> Vec<KeyTransfer> {
+    ///
+    /// # Errors
+    /// [`Error::OutOfService`] for a device whose state is damaged: what it has sent is not
+    /// known. Retire it first.
+    pub fn export(&self, slots: Range<Slot>) -> Result<Vec<KeyTransfer>, Error> {
+        let mut unknown = self.out_of_service().into_iter();
+        if let Some((key, why)) = unknown.next() {
+            let others = unknown.len();
+            return Err(Error::OutOfService { device: key.device, why, others });
+        }
         let fleet = self.fleet();
         let transfer = |(slot, key): (Slot, KeyId)| {
             let extent = fleet.extent_of(slot)?;
             self.states.update(slot, |row| transfer_of(extent, key, row))
         };
-        fleet.keys(slots.start.0..slots.end.0).filter_map(transfer).collect()
+        Ok(fleet.keys(slots.start.0..slots.end.0).filter_map(transfer).collect())
     }
 
     /// Adds the keys of devices that the index does not have, with their states: all of them or

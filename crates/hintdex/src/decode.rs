@@ -247,7 +247,7 @@ impl Station {
     /// too: a packet is forged only if a device could have made its hint at its turn.
     fn admit(&self, attempts: Vec<Attempt>, times: &[u64]) -> Result<Vec<BatchOutcome>, Error> {
         let (mut arrivals, mut requests, no_key) = (Vec::new(), Vec::new(), NO_KEY);
-        let probes = !self.params().scheme.is_reversible() || self.index.has_generations();
+        let probes = !self.params().scheme.is_reversible() || self.index.may_retire_keys();
         for (attempt, received_unix_s) in attempts.iter().zip(times) {
             let received_unix_s = *received_unix_s;
             if let Outcome::Authentic(authentic) = &attempt.outcome {

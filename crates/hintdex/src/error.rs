@@ -105,6 +105,13 @@ pub enum Error {
         /// The device.
         device: DeviceId,
     },
+    /// A device has no key of a generation, or none any longer.
+    NoSuchGeneration {
+        /// The device.
+        device: DeviceId,
+        /// The generation.
+        generation: u16,
+    },
     /// The keys of a device in a transfer are damaged, or wrapped under another wrap key.
     WrongWrapKey {
         /// The device.
@@ -159,7 +166,7 @@ impl Error {
             Self::DeviceKeys { .. } | Self::KeysMissing { .. } | Self::WrappedKey { .. } => false,
             Self::Secret(_) => false,
             Self::ZeroKey { .. } | Self::SharedKey { .. } => false,
-            Self::NotWrapped { .. } => true,
+            Self::NotWrapped { .. } | Self::NoSuchGeneration { .. } => true,
             Self::WrongWrapKey { .. } => false,
             Self::SnapshotRefused { .. } | Self::Rebuild(BuildError::Params { .. }) => true,
             Self::Snapshot { source, .. } => matches!(source, OpenError::WrongKey),
@@ -235,6 +242,11 @@ impl fmt::Display for Error {
                 f,
                 "the keys of device {device} are not those that this fleet derives; give the \
                  wrap key to the export and to the import"
+            ),
+            Self::NoSuchGeneration { device, generation } => write!(
+                f,
+                "device {device} has no key of generation {generation}; hintdex device show lists \
+                 its keys"
             ),
             Self::WrongWrapKey { device } => write!(
                 f,

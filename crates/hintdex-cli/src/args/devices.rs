@@ -162,6 +162,9 @@ pub struct DeviceRevokeArgs {
     pub changed: ChangedFleetArgs,
     #[command(flatten)]
     pub ids: IdArgs,
+    /// Only the keys of this generation: the next key of a rotated device stays [default: all]
+    #[arg(long, value_name = "G")]
+    pub generation: Option<u16>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,5 +1,6 @@
 //! `hintdex device retire`, `revoke`, `replace` and `rotate`
 
+use hintdex::KeyStatus;
 use hintdex::wire::DeviceId;
 
 use super::fleet::{counted, devices_of, each_device, open_changed, report};
@@ -13,7 +14,7 @@ use crate::unix_time::time_text;
 
 pub fn retire(args: &DeviceRetireArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open_changed(&args.changed, run)?;
-    let devices = devices_of(&args.ids.ids);
+    let devices = devices_of(&args.ids.ids)?;
     let what = match args.at {
         None => {
             station.retire_all(&devices)?;
@@ -21,7 +22,7 @@ pub fn retire(args: &DeviceRetireArgs, run: &RunArgs) -> Result<(), Failure> {
         }
         Some(unix_s) => {
             station.retire_at(&devices, unix_s)?;
-            format!("{} will retire at {}", counted(devices.len()), time_text(unix_s))
+            format!("{} will retire at {} at the latest", counted(devices.len()), time_text(unix_s))
         }
     };
     report(&station, &args.changed.fleet.index, &what);
@@ -30,8 +31,8 @@ pub fn retire(args: &DeviceRetireArgs, run: &RunArgs) -> Result<(), Failure> {
 
 pub fn revoke(args: &DeviceRevokeArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open_changed(&args.changed, run)?;
-    let devices = devices_of(&args.ids.ids);
-    station.revoke(&devices)?;
+    let devices = devices_of(&args.ids.ids)?;
+    station.revoke(&devices, args.generation)?;
     let what = format!("revoked the keys of {}", counted(devices.len()));
     report(&station, &args.changed.fleet.index, &what);
     Ok(())
@@ -42,7 +43,7 @@ pub fn replace(args: &DeviceReplaceArgs, run: &RunArgs) -> Result<(), Failure> {
         return later_keys::replace(&args.changed, path, &args.list, run);
     }
     let station = open_changed(&args.changed, run)?;
-    let devices = devices_of(&args.ids);
+    let devices = devices_of(&args.ids)?;
     let bar = progress::bar("replacing", "devices");
     station.replace(&devices, Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
@@ -53,19 +54,33 @@ pub fn replace(args: &DeviceReplaceArgs, run: &RunArgs) -> Result<(), Failure> {
 
 pub fn rotate(args: &DeviceRotateArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open_changed(&args.changed, run)?;
-    let mut devices = devices_of(&args.ids);
+    let mut devices = devices_of(&args.ids)?;
     if args.all {
-        each_device(&station, |_, present| {
-            devices.extend(present.status.is_in_service().then_some(present.key.device));
+        each_device(&station, |keys, present| {
+            // A device that is to retire, or whose next key is awaited already, is left alone.
+            let newest = keys.last().map(|key| key.status);
+            devices.extend((newest == Some(KeyStatus::Active)).then_some(present.key.device));
             Ok(())
         })?;
     }
     if devices.is_empty() {
-        return Err(Failure::usage("--all: the fleet has no device that is not retired"));
+        return Err(Failure::usage(
+            "--all: no device has a key to change: each is retired, is to retire, or its next key \
+             is awaited already",
+        ));
     }
     if let Some(device) = retired_one(&station, &devices) {
         return Err(Failure::usage(format!(
             "device {device} is retired; give its id to a new unit with hintdex device replace"
+        )));
+    }
+    let is_awaited = |device: &&DeviceId| {
+        station.keys_of(**device).last().map(|key| key.status) == Some(KeyStatus::Awaited)
+    };
+    if let Some(device) = devices.iter().find(is_awaited) {
+        return Err(Failure::usage(format!(
+            "the next key of device {device} is awaited already; nothing was changed; leave the \
+             device out"
         )));
     }
     let bar = progress::bar("rotating", "devices");

@@ -5,7 +5,7 @@ use hintdex::{Durability, WrapKey};
 use hintdex_host::Draft;
 use sha2::{Digest, Sha256};
 
-use super::fleet::counted;
+use super::fleet::{counted, device_count};
 use super::transfer_line::{Header, Line, Trailer, VERSION};
 use crate::args::{DeviceExportArgs, RunArgs};
 use crate::failure::Failure;
@@ -40,7 +40,8 @@ pub fn run(args: &DeviceExportArgs, run: &RunArgs) -> Result<(), Failure> {
     let trailer = serde_json::to_string(&trailer).map_err(|error| failed(&error))?;
     draft.write(format!("{trailer}\n").as_bytes()).map_err(|error| failed(&error))?;
     draft.publish().map_err(|error| failed(&error))?;
-    println!("exported the keys of {} to {}", counted(devices.len()), args.out.display());
+    let what = counted(device_count(&devices));
+    println!("exported {what} with their states to {}", args.out.display());
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use hintdex::{DeviceTransfer, Station, WrapKey};
 use sha2::{Digest, Sha256};
 
 use super::export::check_value;
-use super::fleet::{counted, open_changed, report};
+use super::fleet::{counted, device_count, open_changed, report};
 use super::transfer_line::{Header, Line, Trailer, VERSION};
 use crate::args::{DeviceImportArgs, RunArgs};
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ pub fn run(args: &DeviceImportArgs, run: &RunArgs) -> Result<(), Failure> {
     let bar = progress::bar("importing", "devices");
     station.import(&devices, wrap.as_ref(), Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
-    let what = format!("imported {} with their states", counted(devices.len()));
+    let what = format!("imported {} with their states", counted(device_count(&devices)));
     report(&station, &args.changed.fleet.index, &what);
     Ok(())
 }

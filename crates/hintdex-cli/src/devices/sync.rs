@@ -1,6 +1,7 @@
 //! `hintdex device sync`: a fleet is brought to a list
 
 use std::collections::HashSet;
+use std::io;
 use std::path::Path;
 
 use hintdex::wire::{DeviceId, HintKey};
@@ -14,8 +15,12 @@ use crate::failure::Failure;
 use crate::given_ids::GivenIds;
 use crate::input::lists::{self, Rejected};
 use crate::input::{BadRecord, Fields};
+use crate::output::write_out;
 use crate::progress;
 use crate::provision::device_list::{Device, TABLE, device};
+
+/// So few devices a list may lack, however small the fleet is.
+const MAX_FEW: usize = 16;
 
 /// What happens to the device of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,7 @@ pub fn run(args: &DeviceSyncArgs, run: &RunArgs) -> Result<(), Failure> {
         counts: [0; 3],
         is_dry: args.dry_run,
         prints: args.json,
+        report: String::new(),
     };
     let bar = progress::bytes("reading the list");
     let input = lists::open(&args.file)?;
@@ -44,14 +50,16 @@ pub fn run(args: &DeviceSyncArgs, run: &RunArgs) -> Result<(), Failure> {
     let bad = lists::read(&args.file, input, &TABLE, &options, take)?;
     bar.finish_and_clear();
     let refused = bad.finish(&args.file)?;
-    let missing = if args.retire_missing { sync.missing()? } else { Vec::new() };
+    let missing = if args.retire_missing { sync.missing(refused)? } else { Vec::new() };
     let [added, changed, unchanged] = sync.counts;
+    let mut text = std::mem::take(&mut sync.report);
+    for device in missing.iter().filter(|_| args.json) {
+        text.push_str(&format!("{}\n", json!({ "device": device.0, "change": "retired" })));
+    }
     if !args.dry_run {
         sync.apply(args, &missing)?;
     }
-    for device in missing.iter().filter(|_| args.json) {
-        println!("{}", json!({ "device": device.0, "change": "retired" }));
-    }
+    write_out(&mut io::stdout().lock(), &text)?;
     if let Some(failed) = station.take_maintenance_failure() {
         eprintln!("hintdex: the fleet is as listed, and its snapshot is not in use: {failed}");
     }
@@ -78,6 +86,8 @@ struct Sync<'a> {
     counts: [u64; 3],
     is_dry: bool,
     prints: bool,
+    /// What is printed once the changes are made.
+    report: String,
 }
 
 impl Sync<'_> {
@@ -99,7 +109,8 @@ impl Sync<'_> {
         };
         *count += 1;
         if self.prints && change != Change::Unchanged {
-            println!("{}", json!({ "line": line, "device": id.0, "change": name }));
+            let object = json!({ "line": line, "device": id.0, "change": name });
+            self.report.push_str(&format!("{object}\n"));
         }
         Ok(())
     }
@@ -110,6 +121,11 @@ impl Sync<'_> {
         if matches!(newest.status, KeyStatus::Retired | KeyStatus::Revoked) {
             let why =
                 "its device is retired; give the id to a new unit with hintdex device replace";
+            return Err(BadRecord::Other(why));
+        }
+        if newest.status == KeyStatus::OutOfService {
+            let why = "its device is out of service (hintdex verify tells why); give the id to a \
+                       new unit with hintdex device replace";
             return Err(BadRecord::Other(why));
         }
         match &device.keys {
@@ -141,14 +157,32 @@ impl Sync<'_> {
     }
 
     /// The devices of the fleet that the list lacks, but for those that are retired.
-    fn missing(&self) -> Result<Vec<DeviceId>, Failure> {
-        let mut missing = Vec::new();
-        each_device(self.station, |_, present| {
-            let device = present.key.device;
-            let is_missing = present.status.is_in_service() && !self.listed.contains(&device);
+    ///
+    /// # Errors
+    /// A line was refused: its device may be one of them. Or they are more than half of the
+    /// fleet: the list is rather cut off.
+    fn missing(&self, refused: u64) -> Result<Vec<DeviceId>, Failure> {
+        if refused > 0 {
+            return Err(Failure::usage(format!(
+                "--retire-missing: {refused} lines were refused, and their devices would be \
+                 retired; nothing was changed; mend the list"
+            )));
+        }
+        let (mut missing, mut present) = (Vec::new(), 0);
+        each_device(self.station, |_, key| {
+            let device = key.key.device;
+            let is_missing = key.status.is_in_service() && !self.listed.contains(&device);
             missing.extend(is_missing.then_some(device));
+            present += usize::from(key.status.is_in_service());
             Ok(())
         })?;
+        if missing.len() > (present / 2).max(MAX_FEW) {
+            return Err(Failure::usage(format!(
+                "--retire-missing: the list lacks {} of {present} devices, more than half; nothing \
+                 was changed; retire so many with hintdex device retire",
+                missing.len(),
+            )));
+        }
         missing.sort_unstable();
         Ok(missing)
     }

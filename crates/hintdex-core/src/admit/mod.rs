@@ -143,7 +143,7 @@ impl LiveIndex {
     }
 
     /// Locks the shards of a set, in ascending order.
-    fn lock_shards(&self, wanted: u64) -> Vec<Option<ShardGuard<'_>>> {
+    pub(crate) fn lock_shards(&self, wanted: u64) -> Vec<Option<ShardGuard<'_>>> {
         (0..SHARDS)
             .map(|number| (wanted >> number & 1 == 1).then(|| self.states.shard(number)).flatten())
             .collect()

@@ -31,27 +31,46 @@ impl Station {
         self.retire_keys(devices, Retirement::At(unix_s))
     }
 
-    /// Revokes the keys of devices: no packet under them is accepted from now on, whatever a
-    /// snapshot holds, and no import gives such a key to a device again.
+    /// Revokes the keys of devices, or only those of one generation: no packet under them is
+    /// accepted from now on, whatever a snapshot holds, and no import gives such a key to a
+    /// device again if it was imported.
     ///
     /// # Errors
-    /// Those of [`retire_all`](Self::retire_all).
-    pub fn revoke(&self, devices: &[DeviceId]) -> Result<(), Error> {
-        self.retire_keys(devices, Retirement::Revoked)
+    /// Those of [`retire_all`](Self::retire_all); also if a device lacks a key of the generation.
+    pub fn revoke(&self, devices: &[DeviceId], generation: Option<u16>) -> Result<(), Error> {
+        let slots = self.slots_of(devices, generation)?;
+        self.retire_slots(&slots, Retirement::Revoked)
     }
 
     fn retire_keys(&self, devices: &[DeviceId], retirement: Retirement) -> Result<(), Error> {
+        let slots = self.slots_of(devices, None)?;
+        self.retire_slots(&slots, retirement)
+    }
+
+    /// The slots of devices, or of their keys of one generation.
+    fn slots_of(&self, devices: &[DeviceId], generation: Option<u16>) -> Result<Vec<Slot>, Error> {
         let mut slots: Vec<Slot> = Vec::with_capacity(devices.len());
+        let is_meant = |slot: &Slot| {
+            let key = self.index.key(*slot);
+            generation.is_none_or(|wanted| key.is_some_and(|key| key.generation == wanted))
+        };
         for device in devices {
             let known = slots.len();
-            slots.extend(self.index.slots(*device));
+            slots.extend(self.index.slots(*device).into_iter().filter(is_meant));
             if slots.len() == known {
-                return Err(hintdex_core::Error::UnknownDevice(*device).into());
+                return Err(match generation.filter(|_| self.index.has_device(*device)) {
+                    None => hintdex_core::Error::UnknownDevice(*device).into(),
+                    Some(generation) => Error::NoSuchGeneration { device: *device, generation },
+                });
             }
         }
-        self.index.retire_slots(&slots, retirement)?;
+        Ok(slots)
+    }
+
+    fn retire_slots(&self, slots: &[Slot], retirement: Retirement) -> Result<(), Error> {
+        self.index.retire_slots(slots, retirement)?;
         if !matches!(retirement, Retirement::At(_)) {
-            self.hint_keys.retire(&slots);
+            self.hint_keys.retire(slots);
         }
         self.scans.invalidate_cache();
         Ok(())

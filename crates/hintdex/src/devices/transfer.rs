@@ -1,6 +1,6 @@
 //! Devices on their way to another fleet, with their states, and with their keys if wrapped.
 
-use hintdex_core::{KeyOrigin, KeyTransfer, Report};
+use hintdex_core::{KeyOrigin, KeyTransfer, Report, Retirement};
 use hintdex_wire::{HintKey, Slot};
 use subtle::ConstantTimeEq;
 
@@ -50,15 +50,17 @@ impl Station {
     /// included, wrapped, if there is a wrap key.
     ///
     /// Decode no packets meanwhile, and none afterwards: the devices are then those of the
-    /// other fleet. Takes 200 bytes of memory a key.
+    /// other fleet. Takes 400 bytes of memory a key.
     ///
     /// # Errors
     /// [`Error::KeysMissing`] for a key that is missing or damaged.
     pub fn export(&self, wrap: Option<&WrapKey>) -> Result<Vec<DeviceTransfer>, Error> {
-        let states = self.index.export(Slot(0)..Slot(self.index.slot_count()));
+        let states = self.index.export(Slot(0)..Slot(self.index.slot_count()))?;
         let transfer = |state: KeyTransfer| {
             let wrapped = match wrap {
                 None => None,
+                // No packet is accepted under it, so its bytes may stay behind.
+                Some(_) if is_retired(&state) => None,
                 Some(wrap) => {
                     let wrapped = self
                         .keys
@@ -91,6 +93,7 @@ impl Station {
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
         let mut import = self.import_keys()?;
+        self.check_absent(devices)?;
         let mut states = Vec::with_capacity(devices.len());
         let mut has_imported = false;
         for DeviceTransfer { state, wrapped } in devices {
@@ -100,7 +103,7 @@ impl Station {
                     let keys = wrap.unwrap(key, wrapped);
                     Some(keys.ok_or(Error::WrongWrapKey { device })?)
                 }
-                (None, _) if state.origin == KeyOrigin::Derived => None,
+                (None, _) if state.origin == KeyOrigin::Derived || is_retired(state) => None,
                 _ => return Err(Error::NotWrapped { device }),
             };
             let derived = self.keys.derive_bytes(key);
@@ -127,10 +130,24 @@ impl Station {
         self.maintenance_pass().run(report)
     }
 
+    /// Refuses a transfer of a device that the fleet has, before a key of it is stored.
+    fn check_absent(&self, devices: &[DeviceTransfer]) -> Result<(), Error> {
+        let is_there =
+            |transfer: &&DeviceTransfer| self.index.has_device(transfer.state.key.device);
+        let Some(transfer) = devices.iter().find(is_there) else { return Ok(()) };
+        let (first, last) = (transfer.state.key.device, transfer.state.key.device);
+        Err(hintdex_core::Error::AlreadyProvisioned { first, last }.into())
+    }
+
     fn take_transfers(&self, states: &[KeyTransfer]) -> Result<(), Error> {
         self.index.import(states)?;
         self.hint_keys.extend(&[])?;
         self.scans.invalidate_cache();
         Ok(())
     }
+}
+
+/// Whether no packet is accepted under the key any longer.
+const fn is_retired(state: &KeyTransfer) -> bool {
+    matches!(state.retirement, Some(Retirement::Now | Retirement::Revoked))
 }

@@ -80,18 +80,6 @@ impl FleetKeys {
         Ok(())
     }
 
-    /// Rewrites the file of sealed keys without the keys that `index` no longer has, if those
-    /// are half of the file.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub(super) fn remove_dead(&self, index: &LiveIndex) -> Result<(), Error> {
-        if let Some(kept) = self.imported.load_full().without_dead(&index.imported_ranges())? {
-            self.imported.store(Arc::new(kept));
-        }
-        Ok(())
-    }
-
     /// The hint key and the 32 bytes of the packet key of `key`; `None` if an imported key is
     /// missing or damaged.
     pub(crate) fn read_bytes(&self, key: KeyId) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {

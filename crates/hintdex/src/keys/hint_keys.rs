@@ -107,7 +107,11 @@ impl HintKeys {
         for slots in reused {
             let (keys, without_key) = derive_hint_keys(view, slots.clone())?;
             let slots = (slots.start.0..slots.end.0).map(Slot);
-            slots.zip(&keys).for_each(|(slot, key)| table.assign(slot, key));
+            slots.clone().zip(&keys).for_each(|(slot, key)| table.assign(slot, key));
+            // A key may have been retired since it was added.
+            let retired =
+                slots.filter(|slot| self.index.is_retired(*slot) && view.new_slots().is_empty());
+            retired.for_each(|slot| self.retire_in(&mut table, slot));
             without_key.into_iter().for_each(|slot| table.retire(slot));
         }
         self.add_missing(&mut table, view)?;

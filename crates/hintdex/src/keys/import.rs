@@ -99,7 +99,6 @@ impl Station {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Error::ImportInProgress),
         };
-        keys.remove_dead(&self.index)?;
         let appended = keys.imported.load().append(&keys.master)?;
         let distinct = DistinctKeys::default();
         Ok(KeyImport { station: self, takes, appended, distinct, _alone: alone })
@@ -210,13 +209,16 @@ impl KeyImport<'_> {
         // From here on a crash may leave the keys in the index, so their records must stay. The
         // next opening ignores the records of keys that the index does not have.
         appended.keep();
-        let added = add(station, &ranges);
-        let is_added = |range: &DeviceRange| {
-            let newest = station.index.slots(range.first).last().copied();
-            let newest = newest.and_then(|slot| station.index.key(slot));
-            newest.is_some_and(|newest| newest.generation >= range.generation)
+        let has_first = || {
+            let Some(range) = ranges.first() else { return false };
+            let first = KeyId { device: range.first, generation: range.generation };
+            let slots = station.index.slots(range.first).into_iter();
+            slots.filter_map(|slot| station.index.key(slot)).any(|key| key == first)
         };
-        let is_rejected = !station.is_poisoned() && !ranges.first().is_some_and(is_added);
+        let had_first = has_first();
+        let added = add(station, &ranges);
+        // Another call may have added the key meanwhile: that key has other bytes.
+        let is_rejected = !station.is_poisoned() && (had_first || !has_first());
         if added.is_err() && is_rejected {
             imported.store(before);
             appended.take_back();
@@ -225,6 +227,6 @@ impl KeyImport<'_> {
     }
 
     fn has_device(&self, device: DeviceId) -> bool {
-        !self.station.index.slots(device).is_empty()
+        self.station.index.has_device(device)
     }
 }

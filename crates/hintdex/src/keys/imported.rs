@@ -1,6 +1,6 @@
 //! The file of sealed keys: a header and then records, in the order of their import.
 //!
-//! Records are only appended, and never for a device that the index has. The owner of each
+//! Records are only appended, and never for a key that the index has. The owner of each
 //! record is held in memory, 12 bytes a device. A key itself is read and unsealed each time
 //! it is needed, in about 1 µs, so no key stays in memory in the clear. If a device has two
 //! records, the later sound one is valid: the earlier was left by an interrupted import. The
@@ -25,9 +25,6 @@ use crate::Error;
 
 const HEADER_LEN_BYTES: u64 = size_of::<Header>() as u64;
 const RECORD_LEN_BYTES: u64 = size_of::<Record>() as u64;
-
-/// A file with fewer records than this of keys that the fleet no longer has is left as it is.
-const MIN_DEAD: u64 = 1024;
 
 /// The keys that were imported into a fleet.
 #[derive(Clone)]
@@ -262,40 +259,6 @@ impl ImportedKeys {
         };
         appended.cut().map_err(Error::io("writing the device keys", &self.path))?;
         Ok(appended)
-    }
-
-    /// The keys of `ranges` in a new file that has no other records, if the present file has
-    /// at least as many others. The new file replaces the present one, whole or not at all.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub(super) fn without_dead(&self, ranges: &[DeviceRange]) -> Result<Option<Self>, Error> {
-        let kept = self.only(ranges);
-        let dead = u64::from(self.records).saturating_sub(kept.places.len() as u64);
-        let Some(file) =
-            kept.file.as_ref().filter(|_| dead >= MIN_DEAD.max(kept.places.len() as u64))
-        else {
-            return Ok(None);
-        };
-        let mut draft = Draft::beside(&kept.path)?;
-        let failed = || Error::io("reading the device keys", &kept.path);
-        let mut header = Header::new_zeroed();
-        file.read_exact_at(header.as_mut_bytes(), 0).map_err(failed())?;
-        draft.write(header.as_bytes())?;
-        let mut record = Record::new_zeroed();
-        let mut places = Vec::with_capacity(kept.places.len());
-        for ((key, place), new_place) in kept.places.iter().zip(0..) {
-            let offset = HEADER_LEN_BYTES + u64::from(*place) * RECORD_LEN_BYTES;
-            file.read_exact_at(record.as_mut_bytes(), offset).map_err(failed())?;
-            // A damaged record is copied as it is: its device stays out of service.
-            draft.write(record.as_bytes())?;
-            places.push((*key, new_place));
-        }
-        draft.publish()?;
-        let file = OpenOptions::new().read(true).write(true).open(&kept.path);
-        let file = Some(Arc::new(file.map_err(Error::io("opening the device keys", &kept.path))?));
-        let records = u32::try_from(places.len()).unwrap_or(u32::MAX);
-        Ok(Some(Self { file, places, records, ..kept }))
     }
 
     /// Creates a file without records, whole or not at all. Its name is durable once an import

@@ -147,6 +147,9 @@ impl MaintenancePass {
     ) -> Result<Added, Error> {
         let index = self.index.as_ref();
         let Some(own) = self.own.as_ref().filter(|_| self.lean) else {
+            if matches!(addition, Addition::LaterKeys(..)) {
+                self.free_slots()?;
+            }
             let slots = match addition {
                 Addition::Devices(ranges) => vec![index.provision(ranges, report)?],
                 Addition::LaterKeys(ranges, grace_s) => index.renew(ranges, grace_s, report)?,
@@ -156,6 +159,9 @@ impl MaintenancePass {
         };
         self.run_alone(|| {
             self.shorten_horizon()?;
+            if matches!(addition, Addition::LaterKeys(..)) {
+                self.free_slots()?;
+            }
             let _held = self.hint_keys.hold();
             let mut built = None;
             let build = |view: &FleetView<'_>, span: Option<&Span>| {
