@@ -251,6 +251,34 @@ fn a_fleet_that_is_moved_goes_on_where_it_was() {
     assert_eq!(states(&third, &[]).len(), 1);
 }
 
+/// A list with EUIs is given to the fleet that the devices were moved to: nothing changes.
+#[test]
+fn the_euis_of_devices_move_with_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let (here, there, list, export) = (path("here"), path("there"), path("list.csv"), path("out"));
+    let text = |path: &Path| path.to_str().expect("a path of text").to_owned();
+    fs::write(&list, "eui\n70b3d57ed0001234\n70b3d57ed0001235\n").expect("a file");
+    provision(&here, &["--keys", &text(&list)]).done();
+    device(&here, "export", &["--out", &text(&export)]).done();
+    provision(&there, &["--ids", "4000000"]).done();
+    device(&there, "import", &[&text(&export)]).done();
+    let again = device(&there, "sync", &[&text(&list)]).done();
+    assert!(again.stderr.contains("0 added, 0 changed, 2 unchanged"), "{}", again.stderr);
+    let euis: Vec<Value> = list_euis(&there);
+    assert_eq!(euis, ["70b3d57ed0001234", "70b3d57ed0001235"]);
+    // Another fleet has one of the ids for another device.
+    let other = path("other");
+    fs::write(&list, "eui\n70b3d57ed0009999\n").expect("a file");
+    provision(&other, &["--keys", &text(&list)]).done();
+    device(&other, "import", &[&text(&export)])
+        .refused(1, &["another device", "nothing was imported"]);
+}
+
+fn list_euis(fleet: &Path) -> Vec<Value> {
+    list(fleet, &[]).into_iter().filter_map(|object| object.get("eui").cloned()).collect()
+}
+
 /// Every device changes its key while the capture is replayed: with a grace, what is said of the
 /// capture is what it always is, and every new packet under a new key is accepted.
 #[test]

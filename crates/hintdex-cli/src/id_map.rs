@@ -25,6 +25,8 @@ pub struct IdMap {
     ids: HashMap<u64, u32>,
     /// The search for free ids, once an EUI was new.
     free: Option<FreeIds>,
+    /// Whether the file lacks an EUI.
+    is_changed: bool,
 }
 
 /// Free ids, from the greatest taken one upwards, then from 0.
@@ -44,12 +46,12 @@ impl IdMap {
         let path = folder.join(FILE);
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { path, ids: HashMap::new(), free: None });
+                return Ok(Self { path, ids: HashMap::new(), free: None, is_changed: false });
             }
             read => read.map_err(|error| Failure::io("reading the id map", &path, &error))?,
         };
         match parse(&text) {
-            Ok(ids) => Ok(Self { path, ids, free: None }),
+            Ok(ids) => Ok(Self { path, ids, free: None, is_changed: false }),
             Err((line, why)) => Err(Failure::data(&path, &format!("line {line}: {why}"))),
         }
     }
@@ -64,7 +66,25 @@ impl IdMap {
         let free = self.free.get_or_insert_with(|| FreeIds::new(taken(), ids.values()));
         let id = free.take()?;
         self.ids.insert(eui, id);
+        self.is_changed = true;
         Some(id)
+    }
+
+    /// Takes EUIs with their ids from another map: all of them, or none. Returns the first EUI
+    /// that has another id here, or whose id has another EUI.
+    pub fn take_all(&mut self, euis: &[(u64, u32)]) -> Result<(), u64> {
+        let known = self.euis();
+        let is_other = |(eui, id): &&(u64, u32)| {
+            self.ids.get(eui).is_some_and(|here| here != id)
+                || known.get(id).is_some_and(|here| here != eui)
+        };
+        if let Some((eui, _)) = euis.iter().find(is_other) {
+            return Err(*eui);
+        }
+        for (eui, id) in euis {
+            self.is_changed |= self.ids.insert(*eui, *id).is_none();
+        }
+        Ok(())
     }
 
     /// The EUI of each id.
@@ -77,9 +97,10 @@ impl IdMap {
     /// # Errors
     /// The file cannot be written.
     pub fn publish(&mut self) -> Result<(), Failure> {
-        if self.free.take().is_none() {
+        if !std::mem::take(&mut self.is_changed) {
             return Ok(());
         }
+        self.free = None;
         let text = self.text();
         let published = hintdex_host::publish(&self.path, &[text.as_bytes()]);
         published.map_err(|error| Failure::data(&self.path, &error))
@@ -169,7 +190,7 @@ mod tests {
         let shown = shown.expect("the page has a map");
         let ids = parse(shown).expect("the map of the page is one");
         assert_eq!(ids.len(), 2);
-        let map = IdMap { path: PathBuf::new(), ids, free: None };
+        let map = IdMap { path: PathBuf::new(), ids, free: None, is_changed: false };
         assert_eq!(map.text(), shown);
     }
 

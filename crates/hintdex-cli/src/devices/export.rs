@@ -9,6 +9,7 @@ use super::fleet::{counted, device_count};
 use super::transfer_line::{Header, Line, Trailer, VERSION};
 use crate::args::{DeviceExportArgs, RunArgs};
 use crate::failure::Failure;
+use crate::id_map::IdMap;
 use crate::open;
 
 pub fn run(args: &DeviceExportArgs, run: &RunArgs) -> Result<(), Failure> {
@@ -31,8 +32,10 @@ pub fn run(args: &DeviceExportArgs, run: &RunArgs) -> Result<(), Failure> {
         nonce: params.nonces.to_string(),
         wrapped: wrap.is_some(),
     }))?;
+    let euis = IdMap::open(&args.fleet.index)?.euis();
     for device in &devices {
-        write(serde_json::to_string(&Line::from(device)))?;
+        let line = Line::from(device).with_eui(euis.get(&device.state.key.device.0));
+        write(serde_json::to_string(&line))?;
     }
     let digest = digest.finalize();
     let check = check_value(wrap.as_ref(), station.key_source().as_ref(), &digest);

@@ -12,12 +12,19 @@ use super::fleet::{counted, device_count, open_changed, report};
 use super::transfer_line::{Header, Line, Trailer, VERSION};
 use crate::args::{DeviceImportArgs, RunArgs};
 use crate::failure::Failure;
+use crate::id_map::IdMap;
 use crate::progress;
 
 pub fn run(args: &DeviceImportArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open_changed(&args.changed, run)?;
     let wrap = args.wrap_key.as_ref().map(WrapKey::read).transpose()?;
-    let devices = read(&args.file, &station, wrap.as_ref())?;
+    let Export { devices, euis } = read(&args.file, &station, wrap.as_ref())?;
+    let mut map = IdMap::open(&args.changed.fleet.index)?;
+    map.take_all(&euis).map_err(|eui| {
+        let why = format!("the EUI {eui:016x} or its id stands for another device in this fleet");
+        Failure::data(&args.file, &format!("{why}; nothing was imported"))
+    })?;
+    map.publish()?;
     let bar = progress::bar("importing", "devices");
     station.import(&devices, wrap.as_ref(), Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
@@ -26,19 +33,22 @@ pub fn run(args: &DeviceImportArgs, run: &RunArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The keys of an export, all of them, after every check.
-fn read(
-    path: &Path,
-    station: &Station,
-    wrap: Option<&WrapKey>,
-) -> Result<Vec<DeviceTransfer>, Failure> {
+/// An export, after every check.
+struct Export {
+    devices: Vec<DeviceTransfer>,
+    /// The EUIs of devices, with their ids.
+    euis: Vec<(u64, u32)>,
+}
+
+/// Reads a whole export.
+fn read(path: &Path, station: &Station, wrap: Option<&WrapKey>) -> Result<Export, Failure> {
     let failed = |error: std::io::Error| Failure::io("reading the export", path, &error);
     let bad = |line: usize, why: &dyn std::fmt::Display| {
         Failure::data(path, &format!("line {line}: {why}; nothing was imported"))
     };
     let mut input = BufReader::new(File::open(path).map_err(failed)?);
     let (mut digest, mut text) = (Sha256::new(), String::new());
-    let mut devices = Vec::new();
+    let (mut devices, mut euis) = (Vec::new(), Vec::new());
     for line in 1.. {
         text.clear();
         let read = input.by_ref().take(MAX_LINE_LEN_BYTES).read_line(&mut text).map_err(failed)?;
@@ -53,18 +63,20 @@ fn read(
             let is_whole = keys == devices.len() as u64;
             let expected = check_value(wrap, station.key_source().as_ref(), &digest.finalize());
             return match (is_whole, check == expected) {
-                (true, true) => Ok(devices),
+                (true, true) => Ok(Export { devices, euis }),
                 _ => Err(bad(line, &WRONG_CHECK)),
             };
         } else {
             // The text of a line is not quoted: it may hold keys.
             let parsed = serde_json::from_str::<Line>(&text);
             let parsed = parsed.map_err(|_| bad(line, &"it is no line of an export"))?;
+            let eui = parsed.eui().map_err(|why| bad(line, &why))?;
+            euis.extend(eui.map(|eui| (eui, parsed.device)));
             devices.push(parsed.transfer().map_err(|why| bad(line, &why))?);
         }
         digest.update(text.as_bytes());
     }
-    Ok(devices)
+    Ok(Export { devices, euis })
 }
 
 /// The longest line that an export has.

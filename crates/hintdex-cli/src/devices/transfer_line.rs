@@ -31,7 +31,10 @@ pub struct Trailer {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    device: u32,
+    pub device: u32,
+    /// The EUI of the device, 16 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eui: Option<String>,
     generation: u16,
     #[serde(default, skip_serializing_if = "is_false")]
     imported: bool,
@@ -97,6 +100,7 @@ impl From<&DeviceTransfer> for Line {
         });
         Self {
             device: state.key.device.0,
+            eui: None,
             generation: state.key.generation,
             imported: state.origin == KeyOrigin::Imported,
             added: state.provisioned_unix_s,
@@ -117,6 +121,22 @@ impl From<&DeviceTransfer> for Line {
 }
 
 impl Line {
+    /// The line with the EUI of its device.
+    pub fn with_eui(self, eui: Option<&u64>) -> Self {
+        Self { eui: eui.map(|eui| format!("{eui:016x}")), ..self }
+    }
+
+    /// The EUI of the device.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn eui(&self) -> Result<Option<u64>, &'static str> {
+        let Some(text) = &self.eui else { return Ok(None) };
+        let is_eui = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let eui = u64::from_str_radix(text, 16).ok().filter(|_| is_eui);
+        eui.map(Some).ok_or("its EUI is not 16 hex digits")
+    }
+
     /// The key with its state.
     ///
     /// # Errors
@@ -198,7 +218,10 @@ mod tests {
             let transfer = DeviceTransfer { state, wrapped: Some([7; 72]) };
             let text = serde_json::to_string(&Line::from(&transfer)).expect("it can be written");
             let read: Line = serde_json::from_str(&text).expect("it can be read");
-            assert_eq!(read.transfer(), Ok(transfer));
+            assert_eq!(read.eui(), Ok(None));
+            assert_eq!(read.transfer(), Ok(transfer.clone()));
+            let with_eui = Line::from(&transfer).with_eui(Some(&0x70b3_d57e_d000_1234));
+            assert_eq!(with_eui.eui(), Ok(Some(0x70b3_d57e_d000_1234)));
         }
         let plain = r#"{"device":7,"generation":0,"added":5,"next_nonce":0}"#;
         let line: Line = serde_json::from_str(plain).expect("it can be read");
@@ -221,11 +244,12 @@ mod tests {
         }
         for text in [
             r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"seen":"x"}"#,
+            r#"{"device":7,"eui":"70b3","generation":0,"added":5,"next_nonce":0}"#,
             r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"wrapped":"00"}"#,
             r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"retired":true,"until":5}"#,
         ] {
             let line: Line = serde_json::from_str(text).expect("it can be read");
-            assert!(line.transfer().is_err(), "{text}");
+            assert!(line.eui().is_err() || line.transfer().is_err(), "{text}");
         }
     }
 }

@@ -93,6 +93,13 @@ impl Store {
         family(&self.db, name)
     }
 
+    /// Merges the files of a family, so that rows which were deleted or replaced leave the disk.
+    /// Costs a read and a write of the family.
+    pub(crate) fn compact(&self, name: &str) -> Result<(), Error> {
+        self.db.compact_range_cf(&self.family(name)?, None::<&[u8]>, None::<&[u8]>);
+        Ok(())
+    }
+
     /// A family's handle that is kept for many lookups.
     pub(crate) fn own_family(&self, name: &str) -> Result<OwnedFamily, Error> {
         OwnedFamily::try_new(self.db.clone(), |db| family(db, name))
