@@ -16,6 +16,7 @@ mod flips;
 mod forks;
 mod format;
 mod keys;
+mod later_keys;
 mod life;
 mod live_index;
 mod master_key;
