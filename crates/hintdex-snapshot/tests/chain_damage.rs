@@ -12,19 +12,42 @@ mod support;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use hintdex_snapshot::{OpenError, Snapshot, VerifyError};
+use hintdex_snapshot::{Damage, OpenError, PointHints, Snapshot, VerifyError};
 use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 use rayon::prelude::*;
 use support::answers::manifest_len;
 use support::chains::{Keys, Runs, build, find, uniform};
-use support::flips::each_flip;
+use support::flips::{each_flip, each_repaired_flip};
 use support::repair::repair;
 use support::{key, scramble};
 
+/// The dial of the large chain, and the most hints that a lookup computes for each evaluation of
+/// it.
+const EVALUATIONS: u32 = 9;
+const MAX_HINTS_PER_EVALUATION: u64 = 64;
+
+/// How many hints are looked up in each file.
+const ASKED: usize = 4;
+
 /// The points that made a hint.
 type Points = Vec<(u32, Nonce)>;
+
+/// Counts the hints that one lookup computes.
+struct Counted<'k> {
+    keys: &'k Keys,
+    computed: AtomicU64,
+}
+
+impl PointHints for Counted<'_> {
+    fn prefetch(&self, _: Slot) {}
+
+    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+        self.computed.fetch_add(points.len() as u64, Ordering::Relaxed);
+        self.keys.hints(points, hints);
+    }
+}
 
 /// An undamaged chain, some hints, and the points that made them.
 struct Whole {
@@ -41,7 +64,7 @@ impl Whole {
         let runs: Runs = (0..160_000)
             .map(|slot| (Slot(slot), u64::from(slot % 5)..10 + u64::from(slot % 3)))
             .collect();
-        let bytes = build(&keys, &runs, 9, 0);
+        let bytes = build(&keys, &runs, EVALUATIONS, 0);
         assert!((0xe_0000..0x12_0000).contains(&bytes.len()), "{} bytes", bytes.len());
         let known = (0..96_u64).map(|at| {
             let slot = u32::try_from(scramble(at) % 160_000).expect("a slot");
@@ -75,14 +98,25 @@ impl Whole {
         });
     }
 
-    fn assert_lookups_are_right(&self, snapshot: &Snapshot, bit: usize, block: u64) {
-        let first = scramble(bit as u64) as usize % (self.hints.len() - 4);
-        let asked = first..first + 4;
-        let mut found = vec![Points::new(); 4];
-        let result = snapshot.points(&self.keys, &self.hints[asked.clone()], |at, slot, nonce| {
+    /// Looks four of the hints up. Returns the first one's place, the points of each, and the
+    /// damage. Bounds the work.
+    fn look_up(&self, snapshot: &Snapshot, bit: usize) -> (usize, Vec<Points>, Result<(), Damage>) {
+        let first = scramble(bit as u64) as usize % (self.hints.len() - ASKED);
+        let mut found = vec![Points::new(); ASKED];
+        let source = Counted { keys: &self.keys, computed: AtomicU64::new(0) };
+        let hints = &self.hints[first..first + ASKED];
+        let result = snapshot.points(&source, hints, |at, slot, nonce| {
             found[at].push((slot.0, nonce));
         });
-        for (found, expected) in found.iter().zip(&self.points[asked]) {
+        let most = MAX_HINTS_PER_EVALUATION * u64::from(EVALUATIONS) * ASKED as u64;
+        let computed = source.computed.load(Ordering::Relaxed);
+        assert!(computed <= most, "bit {bit}: {computed} hints");
+        (first, found, result)
+    }
+
+    fn assert_lookups_are_right(&self, snapshot: &Snapshot, bit: usize, block: u64) {
+        let (first, found, result) = self.look_up(snapshot, bit);
+        for (found, expected) in found.iter().zip(&self.points[first..]) {
             match &result {
                 Ok(()) => assert_eq!(found, expected, "bit {bit}"),
                 Err(damage) => {
@@ -96,6 +130,26 @@ impl Whole {
             let Err(VerifyError::Damaged(damage)) = verified else { panic!("{bit}: {verified:?}") };
             assert_eq!(damage.block, block, "bit {bit}");
         }
+    }
+
+    /// Flips each of `bits`, one at a time, and repairs the checks. Whatever the file then
+    /// holds, no lookup finds a point that did not make the hint. Returns how many of the files
+    /// were opened, and how many lookups lost their answer.
+    fn assert_repaired_flips_are_harmless(
+        &self,
+        bits: impl IndexedParallelIterator<Item = usize>,
+    ) -> [u64; 2] {
+        let (files, lost) = (AtomicU64::new(0), AtomicU64::new(0));
+        each_repaired_flip(&self.bytes, bits, |bit, opened| {
+            let Ok(snapshot) = opened else { return };
+            files.fetch_add(1, Ordering::Relaxed);
+            let (first, found, _) = self.look_up(&snapshot, bit);
+            for (found, expected) in found.iter().zip(&self.points[first..]) {
+                assert!(found == expected || found.is_empty(), "bit {bit}: {found:?}");
+                lost.fetch_add(u64::from(found != expected), Ordering::Relaxed);
+            }
+        });
+        [files.into_inner(), lost.into_inner()]
     }
 }
 
@@ -118,6 +172,29 @@ fn every_flip_of_a_large_chain_is_reported() {
     let whole = Whole::large();
     println!("{} flips", whole.bytes.len() * 8);
     whole.assert_flips_are_reported((0..whole.bytes.len() * 8).into_par_iter());
+}
+
+/// One flip in a hundred of a chain of 1 MiB whose checks are repaired.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "minutes without optimization: with --release")]
+fn some_flips_of_a_large_chain_are_harmless_behind_the_checks() {
+    let whole = Whole::large();
+    let bits = (0..whole.bytes.len() * 8 / 100).into_par_iter();
+    let within = |at: usize| scramble(at as u64) as usize % 100;
+    let [files, lost] =
+        whole.assert_repaired_flips_are_harmless(bits.map(|at| at * 100 + within(at)));
+    assert!(files > whole.bytes.len() as u64 * 7 / 100, "{files} files were opened");
+    assert!(lost > 0, "no lookup read a flipped bit");
+}
+
+#[test]
+#[ignore = "long: ten minutes with --release"]
+fn every_flip_of_a_large_chain_is_harmless_behind_the_checks() {
+    let whole = Whole::large();
+    let bits = (0..whole.bytes.len() * 8).into_par_iter();
+    println!("{} flips", bits.len());
+    let [files, lost] = whole.assert_repaired_flips_are_harmless(bits);
+    println!("{files} files were opened, {lost} of their lookups lost the answer");
 }
 
 #[test]
