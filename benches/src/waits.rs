@@ -59,8 +59,8 @@ struct Waits {
 }
 
 impl Waits {
-    /// Does `work` once and notes how long it took. `not_run` is the counter of this thread
-    /// before it, and after it.
+    /// Does `work` once and notes how long it took. `not_run` holds the counter of this thread from
+    /// before `work` and is replaced by the counter after it.
     fn measure(&mut self, not_run: &mut Duration, work: impl FnOnce() -> Outcome) -> Outcome {
         let started = Instant::now();
         work()?;

@@ -44,7 +44,7 @@ struct Scene {
 impl Scene {
     fn new(fleet: &Fleet, options: &StationOptions) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
-        let options = StationOptions { roll_in_background: false, ..options.clone() };
+        let options = StationOptions { roll_in_background: false, ..*options };
         let station = fleet.provision_as(&folder.path().join("fleet"), &options)?;
         let decoding = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         Ok(Self { _folder: folder, station, traffic: fleet.traffic(), decoding })
