@@ -11,6 +11,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use hintdex::{Station, StationOptions, Stats};
 use hintdex_benches::fleet::{Fleet, PACKETS_PER_BATCH, full_options, station_options};
 use hintdex_benches::table::{self, Figures, Goal};
+use hintdex_benches::turns::Stopwatch;
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome, machine};
 
 const MIB: f64 = (1 << 20) as f64;
@@ -141,7 +142,9 @@ fn decode(fleet: &Fleet, form: Form, path: &Path, args: &Args) -> Outcome {
     let memory_mib = args.memory_mib.first().copied().unwrap_or(256);
     let options = form.options(memory_mib << 20);
     let before = machine::resident_bytes();
+    let watch = Stopwatch::start();
     let station = Station::open(path, &options)?;
+    let opening = watch.took();
     let opened = machine::resident_bytes();
     let keys = station.key_source().clone();
     let mut traffic = fleet.traffic();
@@ -159,6 +162,8 @@ fn decode(fleet: &Fleet, form: Form, path: &Path, args: &Args) -> Outcome {
     println!("After {} accepted packets in a fresh process, in memory:\n", fleet.devices);
     let mut figures = Figures::default();
     let limit = memory_mib as f64 + BESIDE_MEMORY_MIB;
+    figures.add("opening, files in the page cache", opening.wall.as_secs_f64(), "s", Goal::None);
+    figures.add("of it, processor", opening.cpu.as_secs_f64(), "s", Goal::None);
     figures.add("resident, before opening", before as f64 / MIB, "MiB", Goal::None);
     figures.add("resident, opened", opened as f64 / MIB, "MiB", Goal::None);
     figures.add("resident, peak", peak as f64 / MIB, "MiB", Goal::AtMost(limit));

@@ -5,6 +5,10 @@
 //! ready and not run. The kernel counts that for each thread (`/proc/thread-self/schedstat`),
 //! so it is told apart from waiting for the index, and a phase in which the cores are as
 //! busy with something else stands beside the rolls.
+//!
+//! The first phases look up in a live index alone. The last ones send packets to a whole station,
+//! with a full index and in its usual form, whose roll builds a chain and a lean window.
+mod station;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +58,48 @@ struct Waits {
     own: Vec<Duration>,
 }
 
+impl Waits {
+    /// Does `work` once and notes how long it took. `not_run` holds the counter of this thread from
+    /// before `work` and is replaced by the counter after it.
+    fn measure(&mut self, not_run: &mut Duration, work: impl FnOnce() -> Outcome) -> Outcome {
+        let started = Instant::now();
+        work()?;
+        let took = started.elapsed();
+        let before = std::mem::replace(not_run, self::not_run()?);
+        self.wall.push(took);
+        self.own.push(took.saturating_sub(not_run.saturating_sub(before)));
+        Ok(())
+    }
+
+    fn sort(&mut self) {
+        self.wall.sort_unstable();
+        self.own.sort_unstable();
+    }
+
+    /// The longest wait in milliseconds, less not being run.
+    fn longest_ms(&self) -> f64 {
+        self.own.last().copied().unwrap_or_default().as_secs_f64() * 1e3
+    }
+
+    /// Prints the row of a phase.
+    fn print(&self, name: &str) {
+        // All but one of so many are shorter.
+        let but_one_of = |of: &[Duration], parts: usize| {
+            let place = of.len().saturating_sub(1 + of.len() / parts);
+            of.get(place).copied().unwrap_or_default()
+        };
+        let late = self.own.iter().filter(|own| **own > Duration::from_millis(10)).count();
+        println!(
+            "| {name} | {} | {:?} | {:?} | {:?} | {:?} | {late} |",
+            table::thousands((self.wall.len() * LOOKUPS_AT_ONCE) as f64),
+            but_one_of(&self.wall, 2),
+            but_one_of(&self.wall, 10_000),
+            but_one_of(&self.wall, usize::MAX),
+            but_one_of(&self.own, usize::MAX),
+        );
+    }
+}
+
 pub fn run(args: &Args) -> Outcome {
     let devices = if args.quick { 5000 } else { args.devices };
     let rolls = if args.quick { 2 } else { args.rolls };
@@ -77,15 +123,19 @@ pub fn run(args: &Args) -> Outcome {
         let scene = Scene::new(&fleet, params)?;
         let quiet = scene.watched(&format!("{name}: busy cores"), || busy(rolls))?;
         let rolling = scene.watched(&format!("{name}: rolls"), || scene.roll(rolls))?;
-        let longest = |waits: &Waits| waits.own.last().copied().unwrap_or_default().as_secs_f64();
-        let ms = longest(&rolling) * 1e3;
-        figures.add(format!("{name}: longest wait at a roll"), ms, "ms", Goal::AtMost(10.0));
-        let ms = longest(&quiet) * 1e3;
-        figures.add(format!("{name}: beside other work"), ms, "ms", Goal::None);
+        add(&mut figures, name, &quiet, &rolling);
     }
+    station::run(&fleet, rolls, &mut figures)?;
     println!();
     figures.print();
     Ok(())
+}
+
+/// Adds the longest waits of the two phases of a scene.
+fn add(figures: &mut Figures, name: &str, quiet: &Waits, rolling: &Waits) {
+    let goal = Goal::AtMost(10.0);
+    figures.add(format!("{name}: longest wait at a roll"), rolling.longest_ms(), "ms", goal);
+    figures.add(format!("{name}: beside other work"), quiet.longest_ms(), "ms", Goal::None);
 }
 
 /// Keeps two threads busy, about as long as so many rolls would.
@@ -139,22 +189,8 @@ impl Scene {
             let waits = looking.join().map_err(|_| "the looking thread panicked")?;
             done.and(waits)
         })?;
-        waits.wall.sort_unstable();
-        waits.own.sort_unstable();
-        // All but one of so many are shorter.
-        let but_one_of = |of: &[Duration], parts: usize| {
-            let place = of.len().saturating_sub(1 + of.len() / parts);
-            of.get(place).copied().unwrap_or_default()
-        };
-        let late = waits.own.iter().filter(|own| **own > Duration::from_millis(10)).count();
-        println!(
-            "| {name} | {} | {:?} | {:?} | {:?} | {:?} | {late} |",
-            table::thousands((waits.wall.len() * LOOKUPS_AT_ONCE) as f64),
-            but_one_of(&waits.wall, 2),
-            but_one_of(&waits.wall, 10_000),
-            but_one_of(&waits.wall, usize::MAX),
-            but_one_of(&waits.own, usize::MAX),
-        );
+        waits.sort();
+        waits.print(name);
         Ok(waits)
     }
 
@@ -169,14 +205,12 @@ impl Scene {
                 random.fill(&mut bytes);
                 hints.extend(Hint::read(HintScheme::Aes128, &bytes));
             }
-            let started = Instant::now();
-            for hint in &hints {
-                std::hint::black_box(self.index.candidates(hint)?);
-            }
-            let took = started.elapsed();
-            let before = std::mem::replace(&mut not_run, self::not_run()?);
-            waits.wall.push(took);
-            waits.own.push(took.saturating_sub(not_run.saturating_sub(before)));
+            waits.measure(&mut not_run, || {
+                for hint in &hints {
+                    std::hint::black_box(self.index.candidates(hint)?);
+                }
+                Ok(())
+            })?;
         }
         Ok(waits)
     }

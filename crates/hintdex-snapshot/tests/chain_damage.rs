@@ -10,21 +10,62 @@
 mod support;
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use hintdex_snapshot::{OpenError, Snapshot, VerifyError};
+use hintdex_snapshot::{Damage, OpenError, PointHints, Snapshot, VerifyError};
 use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 use rayon::prelude::*;
 use support::answers::manifest_len;
 use support::chains::{Keys, Runs, build, find, uniform};
-use support::flips::each_flip;
+use support::flips::{each_flip, each_repaired_flip};
 use support::repair::repair;
 use support::{key, scramble};
 
+/// The dial of the large chain, and the most hints that a lookup computes for each evaluation of
+/// it.
+const EVALUATIONS: u32 = 9;
+const MAX_HINTS_PER_EVALUATION: u64 = 64;
+
+/// The hints that are looked up in turn: so many that together they read every block.
+const KNOWN: usize = 1024;
+const FOREIGN: u32 = 256;
+
+/// The lookups among which the shortest one that reads a block is chosen.
+const CHOICES: usize = 8;
+
+/// How many hints are looked up in each file.
+const ASKED: usize = 4;
+
+/// Where the data of a file begins, and the length of a check block.
+const DATA_AT: usize = 4096;
+const BLOCK_LEN_BYTES: usize = 8192;
+
 /// The points that made a hint.
 type Points = Vec<(u32, Nonce)>;
+
+/// Counts the hints that one lookup computes.
+struct Counted<'k> {
+    keys: &'k Keys,
+    computed: AtomicU64,
+}
+
+impl PointHints for Counted<'_> {
+    fn prefetch(&self, _: Slot) {}
+
+    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
+        self.computed.fetch_add(points.len() as u64, Ordering::Relaxed);
+        self.keys.hints(points, hints);
+    }
+}
+
+/// The result of a lookup, and how many hints it computed.
+struct Looked {
+    result: Result<(), Damage>,
+    computed: u64,
+}
 
 /// An undamaged chain, some hints, and the points that made them.
 struct Whole {
@@ -41,17 +82,17 @@ impl Whole {
         let runs: Runs = (0..160_000)
             .map(|slot| (Slot(slot), u64::from(slot % 5)..10 + u64::from(slot % 3)))
             .collect();
-        let bytes = build(&keys, &runs, 9, 0);
+        let bytes = build(&keys, &runs, EVALUATIONS, 0);
         assert!((0xe_0000..0x12_0000).contains(&bytes.len()), "{} bytes", bytes.len());
-        let known = (0..96_u64).map(|at| {
+        let known = (0..KNOWN as u64).map(|at| {
             let slot = u32::try_from(scramble(at) % 160_000).expect("a slot");
             keys.hint(slot, 5)
         });
-        let foreign = (0..32).map(|slot| keys.hint(u32::MAX - slot, 5));
+        let foreign = (0..FOREIGN).map(|slot| keys.hint(u32::MAX - slot, 5));
         let hints: Vec<_> = known.chain(foreign).collect();
         let points = find(&Snapshot::from_bytes(&bytes, &key()).expect("opened"), &keys, &hints);
-        assert!(points[..96].iter().all(|found| found.len() == 1));
-        assert!(points[96..].iter().all(Vec::is_empty));
+        assert!(points[..KNOWN].iter().all(|found| found.len() == 1));
+        assert!(points[KNOWN..].iter().all(Vec::is_empty));
         Self { bytes, keys, hints, points }
     }
 
@@ -75,15 +116,78 @@ impl Whole {
         });
     }
 
-    fn assert_lookups_are_right(&self, snapshot: &Snapshot, bit: usize, block: u64) {
-        let first = scramble(bit as u64) as usize % (self.hints.len() - 4);
-        let asked = first..first + 4;
-        let mut found = vec![Points::new(); 4];
-        let result = snapshot.points(&self.keys, &self.hints[asked.clone()], |at, slot, nonce| {
+    /// The places of four of the hints, by `bit`.
+    fn some_hints(&self, bit: usize) -> Range<usize> {
+        let first = scramble(bit as u64) as usize % (self.hints.len() - ASKED);
+        first..first + ASKED
+    }
+
+    /// Looks the hints at `asked` up. Returns the points of each, and the damage. Bounds the work.
+    fn look_up(&self, snapshot: &Snapshot, asked: Range<usize>) -> (Vec<Points>, Looked) {
+        let mut found = vec![Points::new(); asked.len()];
+        let source = Counted { keys: &self.keys, computed: AtomicU64::new(0) };
+        let most = MAX_HINTS_PER_EVALUATION * u64::from(EVALUATIONS) * asked.len() as u64;
+        let result = snapshot.points(&source, &self.hints[asked], |at, slot, nonce| {
             found[at].push((slot.0, nonce));
         });
+        let computed = source.computed.into_inner();
+        assert!(computed <= most, "{computed} hints");
+        (found, Looked { result, computed })
+    }
+
+    /// For each block of the data, a hint whose lookup reads the block after few evaluations; none
+    /// for a block that the opening reads or that no lookup reads.
+    fn readers(&self) -> Vec<Option<usize>> {
+        let data_len = self.bytes.len() - manifest_len(&self.bytes) - DATA_AT;
+        let reader = |block: usize| {
+            let mut bytes = self.bytes.clone();
+            bytes[DATA_AT + block * BLOCK_LEN_BYTES] ^= 1;
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(&bytes).expect("written");
+            // A block is checked once an opening, so each lookup has an opening of its own.
+            let evaluations = |at: usize| {
+                let snapshot = Snapshot::open(file.path(), &key()).ok()?;
+                let (_, looked) = self.look_up(&snapshot, at..at + 1);
+                looked.result.is_err().then_some((looked.computed, at))
+            };
+            (0..self.hints.len()).filter_map(evaluations).take(CHOICES).min().map(|(_, at)| at)
+        };
+        (0..data_len.div_ceil(BLOCK_LEN_BYTES)).into_par_iter().map(reader).collect()
+    }
+
+    /// Flips each of `bits`, one at a time. Each flip is reported by the opening, or by a lookup
+    /// that reads the block. A block without such a lookup is reported by `verify`.
+    fn assert_a_lookup_reports(&self, bits: impl IndexedParallelIterator<Item = usize>) {
+        let readers = self.readers();
+        let unread = readers.iter().filter(|reader| reader.is_none()).count();
+        println!("{} blocks, {unread} of them read by no lookup", readers.len());
+        let data = DATA_AT..self.bytes.len() - manifest_len(&self.bytes);
+        each_flip(&self.bytes, bits, |bit, opened| {
+            let snapshot = match opened {
+                Ok(snapshot) => snapshot,
+                Err(OpenError::Damaged { what: "chains", .. }) => return,
+                Err(error) => return assert!(!data.contains(&(bit / 8)), "bit {bit}: {error}"),
+            };
+            assert!(data.contains(&(bit / 8)), "bit {bit} is not reported");
+            let block = (bit / 8 - DATA_AT) / BLOCK_LEN_BYTES;
+            let Some(reader) = readers[block] else {
+                let verified = snapshot.verify();
+                let Err(VerifyError::Damaged(damage)) = verified else { panic!("{verified:?}") };
+                assert_eq!(damage.block, block as u64, "bit {bit}");
+                return;
+            };
+            let (found, looked) = self.look_up(&snapshot, reader..reader + 1);
+            let damage = looked.result.expect_err("the lookup reads the block");
+            assert_eq!(damage.block, block as u64, "bit {bit}");
+            assert!(found[0].is_empty() || found[0] == self.points[reader], "bit {bit}: {found:?}");
+        });
+    }
+
+    fn assert_lookups_are_right(&self, snapshot: &Snapshot, bit: usize, block: u64) {
+        let asked = self.some_hints(bit);
+        let (found, looked) = self.look_up(snapshot, asked.clone());
         for (found, expected) in found.iter().zip(&self.points[asked]) {
-            match &result {
+            match &looked.result {
                 Ok(()) => assert_eq!(found, expected, "bit {bit}"),
                 Err(damage) => {
                     assert_eq!(damage.block, block, "bit {bit}");
@@ -97,6 +201,29 @@ impl Whole {
             assert_eq!(damage.block, block, "bit {bit}");
         }
     }
+
+    /// Flips each of `bits`, one at a time, and repairs the checks. Whatever the file then
+    /// holds, the lookup that reads the block finds no point that did not make the hint. Returns
+    /// how many of the files were opened, and how many of the lookups lost their answer.
+    fn assert_repaired_flips_are_harmless(
+        &self,
+        bits: impl IndexedParallelIterator<Item = usize>,
+    ) -> [u64; 2] {
+        let (files, lost) = (AtomicU64::new(0), AtomicU64::new(0));
+        let readers = self.readers();
+        each_repaired_flip(&self.bytes, bits, |bit, opened| {
+            let Ok(snapshot) = opened else { return };
+            files.fetch_add(1, Ordering::Relaxed);
+            let block = (bit / 8).checked_sub(DATA_AT).map(|at| at / BLOCK_LEN_BYTES);
+            let reader = block.and_then(|block| readers.get(block).copied().flatten());
+            let at = reader.unwrap_or_else(|| self.some_hints(bit).start);
+            let (found, _) = self.look_up(&snapshot, at..at + 1);
+            let (found, expected) = (&found[0], &self.points[at]);
+            assert!(found == expected || found.is_empty(), "bit {bit}: {found:?}");
+            lost.fetch_add(u64::from(found != expected), Ordering::Relaxed);
+        });
+        [files.into_inner(), lost.into_inner()]
+    }
 }
 
 /// One flip and one truncation in a hundred of a chain of 1 MiB.
@@ -106,18 +233,43 @@ fn some_flips_and_truncations_of_a_large_chain_are_reported() {
     let whole = Whole::large();
     let bits = (0..whole.bytes.len() * 8 / 100).into_par_iter();
     let within = |at: usize| scramble(at as u64) as usize % 100;
-    whole.assert_flips_are_reported(bits.map(|at| at * 100 + within(at)));
+    let bits = bits.map(|at| at * 100 + within(at));
+    whole.assert_flips_are_reported(bits.clone());
+    whole.assert_a_lookup_reports(bits);
     (0..whole.bytes.len() / 100).into_par_iter().for_each(|at| {
         assert_refused(Snapshot::from_bytes(&whole.bytes[..at * 100 + within(at)], &key()));
     });
 }
 
 #[test]
-#[ignore = "long: a quarter of an hour with --release"]
+#[ignore = "long: minutes with --release"]
 fn every_flip_of_a_large_chain_is_reported() {
     let whole = Whole::large();
     println!("{} flips", whole.bytes.len() * 8);
-    whole.assert_flips_are_reported((0..whole.bytes.len() * 8).into_par_iter());
+    whole.assert_a_lookup_reports((0..whole.bytes.len() * 8).into_par_iter());
+}
+
+/// One flip in a hundred of a chain of 1 MiB whose checks are repaired.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "minutes without optimization: with --release")]
+fn some_flips_of_a_large_chain_are_harmless_behind_the_checks() {
+    let whole = Whole::large();
+    let bits = (0..whole.bytes.len() * 8 / 100).into_par_iter();
+    let within = |at: usize| scramble(at as u64) as usize % 100;
+    let [files, lost] =
+        whole.assert_repaired_flips_are_harmless(bits.map(|at| at * 100 + within(at)));
+    assert!(files > whole.bytes.len() as u64 * 7 / 100, "{files} files were opened");
+    assert!(lost > 0, "no lookup read a flipped bit");
+}
+
+#[test]
+#[ignore = "long: minutes with --release"]
+fn every_flip_of_a_large_chain_is_harmless_behind_the_checks() {
+    let whole = Whole::large();
+    let bits = (0..whole.bytes.len() * 8).into_par_iter();
+    println!("{} flips", bits.len());
+    let [files, lost] = whole.assert_repaired_flips_are_harmless(bits);
+    println!("{files} files were opened, {lost} of their lookups lost the answer");
 }
 
 #[test]
@@ -189,7 +341,7 @@ fn no_file_makes_a_lookup_compute_more_than_64_hints_for_each_evaluation() {
     let most = 64 * EVALUATIONS;
     let known = (0..40).map(|slot| keys.hint(slot * 49, 3));
     let hints: Vec<_> = known.chain((0..40).map(|slot| keys.hint(u32::MAX - slot, 3))).collect();
-    let with = |range: std::ops::Range<usize>, byte: &dyn Fn(usize) -> u8, longest: u32| {
+    let with = |range: Range<usize>, byte: &dyn Fn(usize) -> u8, longest: u32| {
         let mut bytes = file.clone();
         range.for_each(|at| bytes[at] = byte(at));
         bytes[places.chains_at + 32..][..4].copy_from_slice(&longest.to_le_bytes());
@@ -217,7 +369,7 @@ fn no_file_makes_a_lookup_compute_more_than_64_hints_for_each_evaluation() {
 }
 
 /// The ranges of bits that have to be zero, by the second reader.
-fn padding(file: &[u8]) -> Vec<std::ops::Range<usize>> {
+fn padding(file: &[u8]) -> Vec<Range<usize>> {
     let stored = tempfile::NamedTempFile::new().expect("a file");
     stored.as_file().write_all(file).expect("written");
     let script =

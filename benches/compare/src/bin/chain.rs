@@ -13,10 +13,11 @@
 use std::path::{Path, PathBuf};
 
 use hintdex_compare::fleet::{Fleet, manifest_key, scramble};
+use hintdex_compare::table_hints::TableHints;
 use hintdex_compare::turns::{Turns, argument, now};
 use hintdex_scan::{Backend, KeyTable};
-use hintdex_snapshot::{Builder, CandidateBatch, Dial, Encoding, PointHints, Snapshot};
-use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
+use hintdex_snapshot::{Builder, CandidateBatch, Dial, Encoding, Snapshot};
+use hintdex_wire::{Hint, HintScheme, Slot};
 use ptr_hash::{DefaultPtrHash, PtrHashParams, hash::NoHash};
 use sux::bits::BitFieldVec;
 use sux::func::{VBuilder, VFunc};
@@ -30,19 +31,6 @@ const AHEAD: usize = 32;
 
 /// How many hints are confirmed together.
 const CONFIRMED_TOGETHER: usize = 512;
-
-/// The hints of points, by a table of keys.
-struct TableHints<'t>(&'t KeyTable);
-
-impl PointHints for TableHints<'_> {
-    fn prefetch(&self, slot: Slot) {
-        self.0.prefetch(slot);
-    }
-
-    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
-        self.0.hints(points, hints);
-    }
-}
 
 fn table(fleet: &Fleet, backend: Backend) -> KeyTable {
     let mut table = KeyTable::with_backend(HintScheme::Aes128, backend).unwrap();

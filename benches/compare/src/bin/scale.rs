@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use hintdex_compare::fleet::{SEED, manifest_key, scramble};
+use hintdex_compare::memory::peak_resident_bytes;
 use hintdex_compare::turns::{argument, now};
 use hintdex_snapshot::{Builder, Dial, Encoding, HintSource, Snapshot, SnapshotParams};
 use hintdex_wire::{DeviceId, Hint, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Slot};
@@ -93,7 +94,7 @@ fn main() {
         hints / wall.as_secs_f64() / 1e6,
         processor.as_secs_f64(),
         processor.as_secs_f64() * 1e9 / hints,
-        peak_memory_mib(),
+        peak_resident_bytes() >> 20,
     );
     let snapshot = Snapshot::open(&path, &key).unwrap();
     snapshot.verify().unwrap();
@@ -107,11 +108,4 @@ fn main() {
         }
     }
     println!("verified; {found} hints found");
-}
-
-/// The most memory this process ever had resident.
-fn peak_memory_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
 }

@@ -27,7 +27,7 @@
 
 use hintdex_wire::{Hint, Nonce};
 
-use super::lanes::{AesLanes, AesWork, Four, Schedule};
+use super::lanes::{AesLanes, AesWork, Four, REGISTERS, Schedule};
 use super::{Batch, Block, PAIRS_PER_GROUP};
 
 /// The round constants, that of the last round first.
@@ -364,6 +364,30 @@ pub(super) fn encrypt_by_last<L: AesLanes>(lanes: L, last: Four<L>, plain: Four<
     }
     let ([a, b, c, d], [e, f, g, h]) = (state, last);
     [lanes.enc_last(a, e), lanes.enc_last(b, f), lanes.enc_last(c, g), lanes.enc_last(d, h)]
+}
+
+/// All round keys of the key whose last round key is in every lane of `last`.
+#[inline(always)]
+pub(super) fn round_keys_by_last<L: AesLanes>(lanes: L, last: L::V) -> [L::V; ROUNDS + 1] {
+    let mut keys = [last; ROUNDS + 1];
+    let mut schedule = Backwards::new(lanes, [last; REGISTERS]);
+    for (key, rcon) in keys.iter_mut().rev().skip(1).zip(RCON) {
+        schedule.step_words(rcon);
+        [*key, ..] = lanes.transpose(schedule.all_words());
+    }
+    keys
+}
+
+/// All round keys of the key in every lane of `first`.
+#[inline(always)]
+pub(super) fn round_keys<L: AesLanes>(lanes: L, first: L::V) -> [L::V; ROUNDS + 1] {
+    let mut keys = [first; ROUNDS + 1];
+    let mut words = lanes.transpose([first; REGISTERS]);
+    for (key, rcon) in keys.iter_mut().skip(1).zip(RCON.into_iter().rev()) {
+        words = step_forwards(lanes, words, rcon);
+        [*key, ..] = lanes.transpose(words);
+    }
+    keys
 }
 
 /// The words of the round key that follows the round key with `words`.

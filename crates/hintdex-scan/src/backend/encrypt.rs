@@ -2,16 +2,16 @@
 
 use hintdex_wire::{Hint, HintCipher, HintKey, HintScheme, MAX_HINT_LEN_BYTES, Nonce, Slot};
 
-use super::backwards::{RCON, encrypt_by_last, step_forwards};
-use super::lanes::{AesLanes, AesWork, Four};
+use super::backwards::{RCON, encrypt_by_last, round_keys, round_keys_by_last, step_forwards};
+use super::lanes::{AesLanes, AesWork, Four, REGISTERS};
 use super::{Block, PAIRS_PER_GROUP};
 
 /// The stored key of a slot past the end of the table.
 const NO_KEY: Block = [0; 16];
 
-/// The stored key of a slot.
+/// The stored key of a slot; a key of zeros past the end of the table.
 #[inline(always)]
-pub(super) fn key_of(keys: &[Block], slot: Slot) -> &Block {
+pub(crate) fn key_of(keys: &[Block], slot: Slot) -> &Block {
     keys.get(slot.index()).unwrap_or(&NO_KEY)
 }
 
@@ -47,6 +47,49 @@ impl AesWork for EncryptPoints<'_> {
             let mut blocks = [[0; 16]; PAIRS_PER_GROUP];
             lanes.store4(made, &mut blocks);
             write(self.scheme, &blocks, hints);
+        }
+    }
+}
+
+/// Writes the hints of the nonces from `first` on, all under one key: one key schedule.
+pub(super) struct EncryptRun<'a> {
+    /// The stored key.
+    pub key: &'a Block,
+    pub first: Nonce,
+    pub hints: &'a mut [Hint],
+    /// Whether `key` is the last round key, not the key itself.
+    pub are_last: bool,
+    pub scheme: HintScheme,
+}
+
+impl AesWork for EncryptRun<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: AesLanes>(self, lanes: L) {
+        let key = lanes.splat(self.key);
+        let keys =
+            if self.are_last { round_keys_by_last(lanes, key) } else { round_keys(lanes, key) };
+        let [whitening, inner @ .., last] = keys;
+        let group_len = lanes.group_len();
+        let mut first = self.first;
+        for hints in self.hints.chunks_mut(group_len) {
+            let plain = lanes.numbers4(|at| first.wrapping_add(at as u64));
+            let mut state = lanes.xor4(plain, [whitening; REGISTERS]);
+            for key in inner {
+                state = lanes.enc4(state, [key; REGISTERS]);
+            }
+            let [a, b, c, d] = state;
+            let made = [
+                lanes.enc_last(a, last),
+                lanes.enc_last(b, last),
+                lanes.enc_last(c, last),
+                lanes.enc_last(d, last),
+            ];
+            let mut blocks = [[0; 16]; PAIRS_PER_GROUP];
+            lanes.store4(made, &mut blocks);
+            write(self.scheme, &blocks, hints);
+            first = first.wrapping_add(group_len as u64);
         }
     }
 }
@@ -110,4 +153,14 @@ pub(super) fn by_crate(
         let cipher = HintCipher::new(scheme, &HintKey::copy_of(key_of(keys, *slot)));
         *hint = cipher.hint(*nonce).unwrap_or(Hint::ZERO);
     }
+}
+
+/// Writes the hints of the nonces from `first` on under one key, by the cipher crates; zeros past
+/// the last nonce of the scheme.
+pub(super) fn run_by_crate(scheme: HintScheme, key: &Block, first: Nonce, hints: &mut [Hint]) {
+    let cipher = HintCipher::new(scheme, &HintKey::copy_of(key));
+    hints.fill(Hint::ZERO);
+    let nonces = first..first.saturating_add(hints.len() as u64);
+    let mut places = hints.iter_mut();
+    cipher.each_hint(nonces, |made| places.next().into_iter().for_each(|place| *place = made));
 }

@@ -8,7 +8,7 @@ use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 use super::backwards::{Convert, DecryptBatch, SieveBackwards};
 use super::batch::{Batch, Window};
 use super::block::Block;
-use super::encrypt::{self, EncryptPairs, EncryptPoints};
+use super::encrypt::{self, EncryptPairs, EncryptPoints, EncryptRun};
 use super::forwards::{DecideForwards, SieveEncrypted, SieveForwards};
 use super::lanes::{AesWork, WordWork};
 #[cfg(target_arch = "x86_64")]
@@ -286,6 +286,25 @@ impl Kernel {
                 path.run(EncryptPoints { keys, points, hints, are_last, scheme });
             }
             Self::Speck(path) => path.run(speck::EncryptPoints { keys, points, hints }),
+        }
+    }
+
+    /// Writes the hints of the nonces from `first` on, computed under one stored key, to `hints`.
+    ///
+    /// With AES, costs one key schedule for all of them.
+    pub fn encrypt_run(&self, key: &Block, first: Nonce, hints: &mut [Hint]) {
+        match *self {
+            Self::Crate(scheme) => encrypt::run_by_crate(scheme, key, first, hints),
+            Self::Backwards(path, scheme) | Self::Forwards(path, scheme) => {
+                let are_last = matches!(self, Self::Backwards(..));
+                path.run(EncryptRun { key, first, hints, are_last, scheme });
+            }
+            Self::Speck(path) => {
+                let points: Vec<_> =
+                    (first..).map(|nonce| (Slot(0), nonce)).take(hints.len()).collect();
+                let keys = std::slice::from_ref(key);
+                path.run(speck::EncryptPoints { keys, points: &points, hints });
+            }
         }
     }
 

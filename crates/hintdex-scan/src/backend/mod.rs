@@ -21,6 +21,7 @@ mod avx512;
 
 pub(crate) use batch::{Batch, PAIRS_PER_GROUP, Window};
 pub(crate) use block::{Block, wipe};
+pub(crate) use encrypt::key_of;
 pub use kernel::Backend;
 pub(crate) use kernel::{AesPath, Kernel};
 pub(crate) use prefetch::{prefetch, prefetch_line};

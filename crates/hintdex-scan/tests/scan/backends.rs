@@ -418,3 +418,24 @@ fn hints_of_points_are_those_of_the_cipher() {
         table.hints(&[(Slot(100), 0)], &mut [Hint::ZERO]);
     });
 }
+
+#[test]
+fn hints_of_a_run_are_those_of_its_points() {
+    each_backend(|scheme, backend| {
+        let mut table = table(scheme, backend, keys(37, 20));
+        table.retire(slot(4));
+        table.entomb(slot(5));
+        let end = scheme.max_nonce().saturating_add(1);
+        // A retired slot, a tombstone, a slot past the end; the last nonces, and some past them.
+        for at in [0, 4, 5, 19, 20] {
+            for run in [3..3, 0..1, 5..70, 7..23, end - 9..end, end - 9..end.saturating_add(9)] {
+                let points: Vec<_> = run.clone().map(|nonce| (slot(at), nonce)).collect();
+                let mut expected = vec![Hint::ZERO; points.len()];
+                table.hints(&points, &mut expected);
+                let mut made = vec![Hint::ZERO; points.len()];
+                table.hints_of_run(slot(at), run.start, &mut made);
+                assert_eq!(made, expected, "{scheme} {backend} {at} {run:?}");
+            }
+        }
+    });
+}

@@ -10,6 +10,10 @@ use crate::PointHints;
 /// How many hints a build asks for at a time.
 const BATCH_LEN_POINTS: usize = 64;
 
+/// A run of this length is asked for by itself: one key schedule for all of its hints. Hints of
+/// shorter runs are computed together, a key schedule each, many keys side by side.
+const LONG_RUN_LEN_POINTS: u64 = 8;
+
 /// The points of a snapshot, and the source of their hints.
 pub(super) struct Points<'p> {
     /// Slots and nonces in a row, in the order of slots.
@@ -27,19 +31,40 @@ impl HintSource for Points<'_> {
     fn hints(&self, slots: Range<u32>, each: &mut dyn FnMut(u64, Slot)) {
         let first = self.runs.partition_point(|(slot, _)| slot.0 < slots.start);
         let runs = self.runs.get(first..).unwrap_or_default().iter();
-        let runs = runs.take_while(|(slot, _)| slot.0 < slots.end);
-        let mut points = runs.flat_map(|(slot, run)| run.clone().map(|nonce| (*slot, nonce)));
         let mut batch = Vec::with_capacity(BATCH_LEN_POINTS);
-        let mut made = [Hint::ZERO; BATCH_LEN_POINTS];
-        loop {
-            batch.clear();
-            batch.extend(points.by_ref().take(BATCH_LEN_POINTS));
-            if batch.is_empty() {
-                return;
+        for (slot, run) in runs.take_while(|(slot, _)| slot.0 < slots.end) {
+            let len = run.end.saturating_sub(run.start);
+            if len >= LONG_RUN_LEN_POINTS {
+                self.ask_run(*slot, run, each);
+                continue;
             }
-            let made = made.split_at_mut(batch.len()).0;
-            self.hints.hints(&batch, made);
-            batch.iter().zip(made).for_each(|((slot, _), made)| each(made.head(), *slot));
+            if batch.len() as u64 + len > BATCH_LEN_POINTS as u64 {
+                self.ask(&mut batch, each);
+            }
+            batch.extend(run.clone().map(|nonce| (*slot, nonce)));
         }
+        self.ask(&mut batch, each);
+    }
+}
+
+impl Points<'_> {
+    /// Computes the hints of a run.
+    fn ask_run(&self, slot: Slot, run: &Range<Nonce>, each: &mut dyn FnMut(u64, Slot)) {
+        let mut made = [Hint::ZERO; BATCH_LEN_POINTS];
+        for first in run.clone().step_by(BATCH_LEN_POINTS) {
+            let len = usize::try_from(run.end - first).unwrap_or(BATCH_LEN_POINTS);
+            let made = made.split_at_mut(len.min(BATCH_LEN_POINTS)).0;
+            self.hints.hints_of_run(slot, first, made);
+            made.iter().for_each(|made| each(made.head(), slot));
+        }
+    }
+
+    /// Computes the hints of `batch` and empties it.
+    fn ask(&self, batch: &mut Vec<(Slot, Nonce)>, each: &mut dyn FnMut(u64, Slot)) {
+        let mut made = [Hint::ZERO; BATCH_LEN_POINTS];
+        let made = made.split_at_mut(batch.len().min(BATCH_LEN_POINTS)).0;
+        self.hints.hints(batch, made);
+        batch.iter().zip(made).for_each(|((slot, _), made)| each(made.head(), *slot));
+        batch.clear();
     }
 }

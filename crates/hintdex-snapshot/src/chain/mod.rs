@@ -89,6 +89,16 @@ pub trait PointHints: Sync {
     /// Writes the hint of each of `points` to its place in `hints`, which is as long as
     /// `points`. The hint of a slot without a key may be anything, for instance zeros.
     fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]);
+
+    /// Writes the hints of `slot` for the nonces from `first` on to `hints`: the same that
+    /// [`hints`](Self::hints) computes.
+    ///
+    /// Each pass of a build asks for the hints of long runs in this way. An owner who computes a
+    /// run under one key schedule implements this method; by default, it calls `hints`.
+    fn hints_of_run(&self, slot: Slot, first: Nonce, hints: &mut [Hint]) {
+        let points: Vec<_> = (first..).map(|nonce| (slot, nonce)).take(hints.len()).collect();
+        self.hints(&points, hints);
+    }
 }
 
 /// The parts of a chain that all shards share: their places in the file, and their numbers.

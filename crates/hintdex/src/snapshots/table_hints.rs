@@ -20,4 +20,8 @@ impl PointHints for TableHints<'_> {
     fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
         self.0.hints(points, hints);
     }
+
+    fn hints_of_run(&self, slot: Slot, first: Nonce, hints: &mut [Hint]) {
+        self.0.hints_of_run(slot, first, hints);
+    }
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hintdex_compare::memory::field_bytes;
+pub use hintdex_compare::memory::resident_bytes;
 use hintdex_compare::turns;
 
 /// What something took, in nanoseconds.
@@ -33,11 +35,6 @@ impl Stopwatch {
     }
 }
 
-/// The resident size of this process, mapped files included, in bytes.
-pub fn resident_bytes() -> u64 {
-    field_bytes("/proc/self/status", "VmRSS:").unwrap_or(0)
-}
-
 /// The resident size of process `id`, in bytes, with an equal share of every page
 /// that it has in common with others.
 pub fn proportional_bytes(id: u32) -> u64 {
@@ -48,12 +45,6 @@ pub fn proportional_bytes(id: u32) -> u64 {
 pub fn children(id: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     text.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect()
-}
-
-fn field_bytes(path: &str, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 /// Bytes of all files under `path`, or of the file it is.

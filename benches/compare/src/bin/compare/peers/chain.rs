@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use hintdex_compare::fleet::manifest_key;
+use hintdex_compare::table_hints::TableHints;
 use hintdex_scan::KeyTable;
-use hintdex_snapshot::{Builder, Dial, Encoding, PointHints, Snapshot, SnapshotParams};
+use hintdex_snapshot::{Builder, Dial, Encoding, Snapshot, SnapshotParams};
 use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 
 use super::{Entry, HINTS_PER_BATCH, Home, Kind, NOT_FOUND, Peer, Way};
@@ -21,19 +22,6 @@ const NOBODY: u32 = u32::MAX;
 struct Chain {
     snapshot: Snapshot,
     table: Arc<KeyTable>,
-}
-
-/// The hints of points, by a table of keys.
-struct TableHints<'t>(&'t KeyTable);
-
-impl PointHints for TableHints<'_> {
-    fn prefetch(&self, slot: Slot) {
-        self.0.prefetch(slot);
-    }
-
-    fn hints(&self, points: &[(Slot, Nonce)], hints: &mut [Hint]) {
-        self.0.hints(points, hints);
-    }
 }
 
 pub fn entries() -> [Entry; 3] {
