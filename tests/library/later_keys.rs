@@ -45,19 +45,9 @@ fn an_id_that_a_device_had_is_not_given_away_under_an_old_key() {
     assert!(is_named, "{stranger:?}");
 }
 
-/// The length of all files of a folder.
-fn folder_len_bytes(dir: &std::path::Path) -> u64 {
-    let entries = std::fs::read_dir(dir).expect("a folder");
-    let len = |entry: std::io::Result<std::fs::DirEntry>| {
-        let entry = entry.expect("an entry");
-        let metadata = entry.metadata().expect("its metadata");
-        if metadata.is_dir() { folder_len_bytes(&entry.path()) } else { metadata.len() }
-    };
-    entries.map(len).sum()
-}
-
-/// Rotates all devices of a fleet again and again, and returns the length of its folder after
-/// the first packets of all devices, and in the end.
+/// Rotates all devices of a fleet again and again, and returns the length of what the folder
+/// holds of the fleet after the first packets of all devices, and in the end. The store's own
+/// journals, which it keeps within bounds of its own, are printed and not counted.
 fn rotated(devices: u32, rotations: u16) -> (u64, u64) {
     let mut world = World::create(devices, 1);
     let all: Vec<DeviceId> = (0..devices).map(DeviceId).collect();
@@ -78,7 +68,11 @@ fn rotated(devices: u32, rotations: u16) -> (u64, u64) {
         let options = StationOptions::default();
         let station = Station::open_with(&world.dir, &options, world.clock.clone());
         world.station = Some(station.expect("it opens"));
-        folder_len_bytes(&world.dir)
+        let stats = world.station().stats().expect("it can be asked");
+        let sections =
+            stats.sections.iter().map(|part| format!("{} {}", part.name, part.disk_bytes));
+        eprintln!("{} slots: {}", stats.slots, sections.collect::<Vec<_>>().join(", "));
+        stats.disk_bytes() - stats.section_bytes("other")
     };
     send_all(&world, 0);
     let first = len_at_rest(&mut world);
@@ -99,7 +93,7 @@ fn rotated(devices: u32, rotations: u16) -> (u64, u64) {
 fn a_fleet_that_rotates_for_ever_does_not_grow() {
     let (first, last) = rotated(4000, 9);
     eprintln!("4,000 devices, 9 rotations: {first} bytes, then {last}");
-    assert!(last < first + first / 4, "{first} bytes grew to {last}");
+    assert!(last < first + first / 10, "{first} bytes grew to {last}");
 }
 
 #[test]

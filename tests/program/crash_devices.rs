@@ -107,7 +107,11 @@ impl World {
         let is_live =
             |keys: &BTreeMap<u16, String>| keys.values().any(|state| is_in_service(state));
         let suits = |keys: &BTreeMap<u16, String>| match verb {
-            Verb::Rotate | Verb::Retire => is_live(keys),
+            // The program refuses to rotate a device whose next key is awaited.
+            Verb::Rotate => {
+                is_live(keys) && keys.values().last().is_some_and(|key| key != "awaited")
+            }
+            Verb::Retire => is_live(keys),
             Verb::Replace | Verb::Revoke => true,
         };
         let all: Vec<u32> =
