@@ -78,7 +78,7 @@ fn differences(document: &str) -> Vec<String> {
 #[test]
 fn the_document_has_the_names_offsets_and_widths_of_the_program() {
     assert_eq!(differences(&document()), [""; 0]);
-    assert_eq!(records().len(), 9, "a record that the document does not know");
+    assert_eq!(records().len(), 13, "a record that the document does not know");
 }
 
 #[test]
@@ -86,14 +86,14 @@ fn a_document_that_is_wrong_anywhere_is_noticed() {
     let right = document();
     for (from, to) in [
         ("| 12 | 4 | `lookahead` |", "| 12 | 8 | `lookahead` |"),
-        ("| 23 | 1 | `reserved` |\n", ""),
+        ("| 11 | 1 | `reserved` |\n", ""),
         ("| 24 | 4 | `anchor_low_s` |", "| 24 | 8 | `anchor_low_s` |"),
         ("- `from_unix_s`: ", "- "),
         ("| 80 | 4 | `reserved` |", "| 60 | 4 | `reserved` |"),
         ("| 4 | 4 | `count` |", "| 4 | 4 | `length` |"),
         ("| 8 | 8 | `entries` |", "| 9 | 8 | `entries` |"),
         ("| window family | `hints-` |", "| window family | `hint-` |"),
-        ("Format version: **1**", "Format version: **2**"),
+        ("Format version: **2**", "Format version: **1**"),
         ("- `hints_ahead`: ", "- "),
     ] {
         assert!(right.contains(from), "{from}");

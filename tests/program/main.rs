@@ -25,5 +25,6 @@ mod measure;
 mod provisioning;
 mod schemes;
 mod secrets;
+mod settings;
 mod snapshots;
 mod streams;

@@ -10,6 +10,7 @@ use hintdex::{Durability, StationOptions};
 use super::ids::IdRange;
 use super::lists::ListArgs;
 use super::values::{parse_encoding, parse_nonces, parse_scheme, parse_share};
+use crate::settings_text::parse_late;
 use crate::unix_time::parse_time;
 
 #[derive(Debug, ClapArgs)]
@@ -47,6 +48,10 @@ pub struct ProvisionArgs {
     /// [default: counter]
     #[arg(long, value_name = "KIND", value_parser = parse_nonces)]
     pub nonce: Option<NonceKind>,
+    /// How many nonces of each device up to the highest accepted one are kept one by one, 64 to
+    /// 65536. A packet further behind is stale [default: 64]
+    #[arg(long, value_name = "N", value_parser = parse_late)]
+    pub late: Option<u32>,
     #[command(flatten)]
     pub form: FormArgs,
 }
