@@ -31,6 +31,7 @@ mod measure;
 mod provisioning;
 mod schemes;
 mod secrets;
+mod settings;
 mod snapshots;
 mod streams;
 mod vault;

@@ -21,6 +21,7 @@ mod provision;
 mod rebuild;
 mod resolve;
 mod roll;
+mod settings_text;
 mod timeline;
 mod unix_time;
 mod verify;

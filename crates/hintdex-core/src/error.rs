@@ -91,6 +91,13 @@ pub enum Error {
         /// The largest lookahead, in nonces.
         max_lookahead: u32,
     },
+    /// A setting of devices is out of range.
+    SettingOutOfRange {
+        /// The rule.
+        what: &'static str,
+        /// The largest value.
+        most: u32,
+    },
     /// A snapshot holds too few nonces of each device for a lean window.
     /// Build a snapshot with a longer horizon, or roll.
     HorizonTooShort {
@@ -256,6 +263,9 @@ impl fmt::Display for Error {
                 f,
                 "a lookahead of {lookahead} hints is out of range; choose 1 to {max_lookahead}"
             ),
+            Self::SettingOutOfRange { what, most } => {
+                write!(f, "a setting is out of range: {what}, and at most {most}")
+            }
             Self::HorizonTooShort { horizon_nonces, least_nonces } => write!(
                 f,
                 "the snapshot holds {horizon_nonces} nonces a device and the index needs \

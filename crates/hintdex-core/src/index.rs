@@ -20,10 +20,13 @@ use crate::bulk::Drafts;
 use crate::coverage::SnapshotId;
 use crate::device_range::DeviceRange;
 use crate::fleet::{Extent, Fleet};
-use crate::load::{lean_record_of, load_fleet, load_meta, load_states, load_windows};
+use crate::load::{
+    lean_record_of, load_fleet, load_meta, load_settings, load_states, load_windows,
+};
 use crate::options::Options;
 use crate::params::Params;
 use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord};
+use crate::settings::Settings;
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
 use crate::successors::Successors;
@@ -97,6 +100,8 @@ pub struct LiveIndex {
     pub(crate) successors: Successors,
     /// Whether a slot was to retire at a time since the index was opened, or is.
     pub(crate) has_ends: AtomicBool,
+    /// The settings of devices; `None` if there are none, and no slot has a late window.
+    pub(crate) settings: RwLock<Option<Arc<Settings>>>,
     pub(crate) windows: Windows,
     /// Held while the fleet or the windows change. Never taken on a rayon thread: see
     /// [`maintain`](Self::maintain).
@@ -218,7 +223,10 @@ impl LiveIndex {
         let fleet = load_fleet(&store)?;
         let declared = load_windows(&store, &fleet, params, &mut notes)?;
         let lean = lean_record_of(&declared);
-        let states = load_states(&store, &fleet, params, lean.as_ref(), &mut notes)?;
+        let (states, has_late_rows) =
+            load_states(&store, &fleet, params, lean.as_ref(), &mut notes)?;
+        let settings = load_settings(&store, &fleet, &params, &states)?;
+        let settings = Settings { has_late_rows, ..settings }.if_any();
         let retired = states.totals().retired;
         let successors = Successors::default();
         successors.find(&states, &fleet, &[Slot(0)..Slot(fleet.slot_count())]);
@@ -244,6 +252,7 @@ impl LiveIndex {
             has_ends: AtomicBool::new(states.has_ends()),
             states,
             successors,
+            settings: RwLock::new(settings),
             windows: Windows::new(declared),
             maintenance: Mutex::new(()),
             workers: workers()?,
@@ -385,6 +394,11 @@ impl LiveIndex {
 
     pub(crate) fn fleet(&self) -> Arc<Fleet> {
         self.fleet.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The settings; `None` if admission needs none.
+    pub(crate) fn settings(&self) -> Option<Arc<Settings>> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set_fleet(&self, fleet: Arc<Fleet>) {

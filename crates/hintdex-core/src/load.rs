@@ -11,12 +11,15 @@ use zerocopy::FromBytes;
 use crate::Error;
 use crate::coverage::LeanRecord;
 use crate::fleet::Fleet;
+use crate::late_rows::load_late_row;
 use crate::params::Params;
 use crate::records::{
     ADDED_KEY_PREFIX, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta,
-    SLOTS_FAMILY, STATES_FAMILY, SlotRow, SlotRun, SlotState, StateRecord, WINDOW_KEY_PREFIX,
-    WindowRecord, epoch_key, epoch_of_family, slot_of_key, window_family,
+    SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY, SettingsRecord, SlotRow, SlotRun, SlotState,
+    StateRecord, WINDOW_KEY_PREFIX, WindowRecord, device_of_settings, epoch_key, epoch_of_family,
+    late_place_of_key, slot_of_key, window_family,
 };
+use crate::settings::{DeviceSettings, Settings};
 use crate::states::StateTable;
 use crate::store::Store;
 use crate::time::Timing;
@@ -70,14 +73,14 @@ pub(crate) fn load_fleet(store: &Store) -> Result<Fleet, Error> {
 }
 
 /// The states of all slots. A slot whose row is not sound is out of service. A row without a
-/// slot adds a line to `notes`.
+/// slot adds a line to `notes`. Returns also whether there are rows of late windows.
 pub(crate) fn load_states(
     store: &Store,
     fleet: &Fleet,
     params: Params,
     lean: Option<&LeanRecord>,
     notes: &mut Vec<String>,
-) -> Result<StateTable, Error> {
+) -> Result<(StateTable, bool), Error> {
     let states = StateTable::new();
     let lean_counters = lean.filter(|_| !params.nonces.is_clocked());
     for extent in fleet.extents() {
@@ -92,13 +95,24 @@ pub(crate) fn load_states(
     // The last slots may be free.
     let end = fleet.slot_count();
     states.assign(end..end, SlotState::fresh(&params, 0));
+    let mut has_late_rows = false;
     each_row(store, STATES_FAMILY, |key, value| {
-        let slot = slot_of_key(key).filter(|slot| fleet.key(*slot).is_some());
+        // The rows of a slot's late window follow the row of its state.
+        let late = late_place_of_key(key).filter(|_| !params.nonces.is_clocked());
+        let late_slot = late.map(|(slot, _)| slot);
+        let slot = late_slot.or(slot_of_key(key)).filter(|slot| fleet.key(*slot).is_some());
         let shard = slot.and_then(|slot| states.shard(StateTable::shard_of(slot)));
         let Some((slot, mut shard)) = slot.zip(shard) else {
             notes.push(format!("the states have a row {key:02x?} without a slot; it is ignored"));
             return Ok(());
         };
+        if let Some((_, at)) = late {
+            has_late_rows = true;
+            if let Err(why) = load_late_row(&mut shard, slot, at, value) {
+                states.put_out_of_service(&mut shard, slot, why);
+            }
+            return Ok(());
+        }
         match SlotRow::read(value, &params) {
             Ok(mut row) => {
                 if row.known.clock.is_none() {
@@ -110,7 +124,40 @@ pub(crate) fn load_states(
         }
         Ok(())
     })?;
-    Ok(states)
+    Ok((states, has_late_rows))
+}
+
+/// The settings of the fleet and of devices. A device whose settings are not sound is out of
+/// service.
+pub(crate) fn load_settings(
+    store: &Store,
+    fleet: &Fleet,
+    params: &Params,
+    states: &StateTable,
+) -> Result<Settings, Error> {
+    let mut settings = Settings::default();
+    let bad = |why: &str| Error::corrupted("the settings of the fleet", why);
+    each_row(store, META_FAMILY, |key, value| {
+        let Some(rest) = key.strip_prefix(SETTINGS_KEY_PREFIX) else { return Ok(()) };
+        let device = device_of_settings(rest).ok_or_else(|| bad("a key has no id of a device"))?;
+        let found: Result<DeviceSettings, _> = SettingsRecord::read(value, params);
+        match (device, found) {
+            (None, found) => settings.fleet = found.map_err(bad)?,
+            (Some(device), Ok(found)) => {
+                settings.devices.insert(device, found);
+            }
+            (Some(device), Err(_)) => {
+                for slot in fleet.slots(device) {
+                    if let Some(mut shard) = states.shard(StateTable::shard_of(slot)) {
+                        let why = "its settings are not sound; make them again";
+                        states.put_out_of_service(&mut shard, slot, why);
+                    }
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(settings)
 }
 
 /// The lean record of the windows, if they are lean.

@@ -8,6 +8,9 @@ use crate::Error;
 /// their hints in one batch.
 pub const MAX_LOOKAHEAD: u32 = 1 << 16;
 
+/// The longest late window of a counter, in nonces: 8 KiB of memory.
+pub const MAX_LATE_NONCES: u32 = 1 << 16;
+
 /// The parameters of an index; fixed when the index is created.
 ///
 /// See the [example of the crate](crate).

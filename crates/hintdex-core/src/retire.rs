@@ -11,6 +11,7 @@ use crate::Error;
 use crate::device_range::KeyOrigin;
 use crate::fleet::{Fleet, FreeRun};
 use crate::index::LiveIndex;
+use crate::late_rows::delete_late_rows;
 use crate::records::{ExtentRecord, Row, SLOTS_FAMILY, STATES_FAMILY, SlotRun, Unsound, slot_key};
 use crate::states::{Shard, StateTable};
 
@@ -180,7 +181,13 @@ impl LiveIndex {
             let mut batch = WriteBatch::default();
             self.put_runs(&mut batch, &before, &after)?;
             let states = self.store.family(STATES_FAMILY)?;
-            left.iter().for_each(|slot| batch.delete_cf(&states, slot_key(*slot)));
+            let has_late_rows = self.settings().is_some_and(|known| known.may_have_late_rows());
+            for slot in &left {
+                batch.delete_cf(&states, slot_key(*slot));
+                if has_late_rows {
+                    delete_late_rows(&mut batch, &states, *slot);
+                }
+            }
             self.store.write_synced(batch)?;
             self.states.free(&left);
             self.set_fleet(after);

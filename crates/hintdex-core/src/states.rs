@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hintdex_wire::{ReplayWindow, Slot};
 
+use crate::late_window::LateWindow;
 use crate::params::Params;
 use crate::records::{ClockRecord, Row, SlotRow, SlotState, StateRecord, Unsound};
 use crate::time::{Pending, Session};
@@ -36,6 +37,8 @@ pub(crate) struct Shard {
     rare: HashMap<usize, RareFields>,
     /// By place, the late windows of the slots that have one.
     late: HashMap<usize, ReplayWindow>,
+    /// By place, the late windows of counters whose devices have a setting for them.
+    late_windows: HashMap<usize, LateWindow>,
     /// By place, the times at which slots retire, in seconds since 1970.
     ends: HashMap<usize, u64>,
 }
@@ -234,6 +237,7 @@ impl StateTable {
                 + shard.clocks.capacity() * size_of::<ClockRecord>()
                 + shard.late.capacity() * size_of::<(usize, ReplayWindow)>()
                 + shard.ends.capacity() * size_of::<(usize, u64)>()
+                + shard.late_windows.values().map(LateWindow::memory_bytes).sum::<usize>()
         };
         self.shards.iter().map(of_shard).sum()
     }
@@ -275,11 +279,31 @@ impl Shard {
         self.states.get_mut(place).into_iter().for_each(|at| *at = state);
     }
 
+    /// The late window of the counter at `place`.
+    pub(crate) fn late_window(&self, place: usize) -> Option<&LateWindow> {
+        self.late_windows.get(&place)
+    }
+
+    pub(crate) fn late_window_mut(&mut self, place: usize) -> Option<&mut LateWindow> {
+        self.late_windows.get_mut(&place)
+    }
+
+    /// Sets the late window of the counter at `place`; returns whether there was one before.
+    pub(crate) fn set_late_window(&mut self, place: usize, late: Option<LateWindow>) -> bool {
+        match late {
+            None => self.late_windows.remove(&place).is_some(),
+            Some(late) => self.late_windows.insert(place, late).is_some(),
+        }
+    }
+
     /// Sets the whole row of the slot at `place`; does nothing if there is no such slot.
     pub(crate) fn set_row(&mut self, place: usize, row: SlotRow) {
         let SlotRow { known, past, late, pending, end_unix_s } = row;
         let Some(state) = self.states.get_mut(place) else { return };
         *state = known.state;
+        if state.is_retired() {
+            self.late_windows.remove(&place);
+        }
         if let Some((at, clock)) = self.clocks.get_mut(place).zip(known.clock) {
             *at = clock;
         }

@@ -6,24 +6,29 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use hintdex_wire::{KeyId, Nonce, NonceKind, ReplayWindow, Slot};
+use hintdex_wire::{KeyId, Nonce, NonceKind, REPLAY_WINDOW_NONCES, ReplayWindow, Slot};
 use rocksdb::WriteBatch;
 
 use crate::Error;
 use crate::device_range::{DeviceRange, KeyOrigin};
 use crate::fleet::{Extent, Fleet};
 use crate::index::LiveIndex;
+use crate::late_rows::put_late_rows;
+use crate::late_window::LateWindow;
+use crate::params::MAX_LATE_NONCES;
 use crate::records::{
     ADDED_KEY_PREFIX, ClockRecord, META_FAMILY, STATES_FAMILY, SlotRow, SlotState, StateRecord,
-    WINDOW_KEY_PREFIX, epoch_key, slot_key,
+    Unsound, WINDOW_KEY_PREFIX, epoch_key, slot_key,
 };
 use crate::retire::Retirement;
+use crate::settings::{DeviceSettings, Settings};
+use crate::states::StateTable;
 use crate::time::{Anchor, DeviceClock, Pending};
 
 /// A key of a device, with everything that an index stores of it.
 ///
 /// ```
-/// use hintdex_core::{ClockTransfer, KeyTransfer};
+/// use hintdex_core::{ClockTransfer, KeyTransfer, LateTransfer};
 /// # use hintdex_core::{Admission, Arrival, DeviceRange, LiveIndex, Options};
 /// # use hintdex_wire::KeySource;
 /// # use std::sync::Arc;
@@ -43,8 +48,10 @@ use crate::time::{Anchor, DeviceClock, Pending};
 /// assert_eq!(here.admit(&arrival)?, Admission::Accepted);
 ///
 /// let transfers: Vec<KeyTransfer> = here.export(Slot(0)..Slot(here.slot_count()))?;
+/// // A counter has no clock, and this device no late window.
 /// let clock: &Option<ClockTransfer> = &transfers[3].clock;
-/// assert_eq!((transfers[3].next_nonce, clock), (6, &None));
+/// let late: &Option<LateTransfer> = &transfers[3].late;
+/// assert!(clock.is_none() && late.is_none());
 /// there.import(&transfers)?;
 /// there.roll(None)?;
 /// // What was accepted here is a replay there.
@@ -71,6 +78,24 @@ pub struct KeyTransfer {
     pub heard_unix_s: Option<u64>,
     /// With clocked nonces, the clock of the device and its sessions.
     pub clock: Option<ClockTransfer>,
+    /// For counters, the packets that wait for one that agrees: nonce and time of reception.
+    pub pending: Vec<(Nonce, u64)>,
+    /// For counters, the late window of a device with a setting for it.
+    pub late: Option<LateTransfer>,
+    /// The settings that apply to the device, where they are not the usual ones; the same for
+    /// all keys of a device.
+    pub settings: DeviceSettings,
+}
+
+/// The late window of a counter, as [`KeyTransfer`] transfers it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LateTransfer {
+    /// The first nonce whose acceptance is known.
+    pub first: Nonce,
+    /// The length of the window, in nonces.
+    pub late_nonces: u32,
+    /// The blocks with accepted nonces: bit *i* of block *b* is nonce 64 *b* + *i*.
+    pub blocks: Vec<(u64, u64)>,
 }
 
 /// The clock of a device and the sessions of its nonces.
@@ -112,7 +137,16 @@ impl LiveIndex {
         let fleet = self.fleet();
         let transfer = |(slot, key): (Slot, KeyId)| {
             let extent = fleet.extent_of(slot)?;
-            self.states.update(slot, |row| transfer_of(extent, key, row))
+            let (shard, place) = (StateTable::shard_of(slot), StateTable::place_of(slot));
+            let shard = self.states.shard(shard)?;
+            let row = shard.row(place)?;
+            let late = shard.late_window(place).map(|late| LateTransfer {
+                first: late.first(),
+                late_nonces: late.late_nonces(),
+                blocks: late.each_block(row.known.state.next_nonce()).collect(),
+            });
+            let settings = self.settings_in_use(key.device).beyond(&DeviceSettings::default());
+            Some(KeyTransfer { late, settings, ..transfer_of(extent, key, &row) })
         };
         Ok(fleet.keys(slots.start.0..slots.end.0).filter_map(transfer).collect())
     }
@@ -129,7 +163,7 @@ impl LiveIndex {
     pub fn import(&self, transfers: &[KeyTransfer]) -> Result<(), Error> {
         let mut sorted: Vec<&KeyTransfer> = transfers.iter().collect();
         sorted.sort_by_key(|transfer| (transfer.key.generation, transfer.key.device));
-        let rows: Vec<SlotRow> =
+        let rows: Vec<(SlotRow, Option<LateWindow>)> =
             sorted.iter().map(|transfer| self.row_of(transfer)).collect::<Result<_, _>>()?;
         self.maintain(|| {
             let before = self.fleet();
@@ -137,11 +171,15 @@ impl LiveIndex {
             let mut batch = WriteBatch::default();
             self.put_runs(&mut batch, &before, &after)?;
             let states = self.store.family(STATES_FAMILY)?;
-            for (slot, row) in (before.slot_count()..).map(Slot).zip(&rows) {
-                let row = row.write(&self.params);
-                let row = row.map_err(|why| Error::unsound("a device state", why))?;
-                batch.put_cf(&states, slot_key(slot), row);
+            for (slot, (row, late)) in (before.slot_count()..).map(Slot).zip(&rows) {
+                let bytes = row.write(&self.params);
+                let bytes = bytes.map_err(|why| Error::unsound("a device state", why))?;
+                batch.put_cf(&states, slot_key(slot), bytes);
+                if let Some(late) = late {
+                    put_late_rows(&mut batch, &states, slot, late, row.known.state.next_nonce());
+                }
             }
+            let settings = self.with_settings(&sorted, &mut batch)?;
             let windows = self.windows.declared();
             let epochs: Vec<u32> = windows.iter().map(|window| window.epoch).collect();
             let meta = self.store.family(META_FAMILY)?;
@@ -154,8 +192,12 @@ impl LiveIndex {
             self.store.write_synced(batch)?;
             let fresh = SlotState::fresh(&self.params, self.now_s());
             self.states.assign(before.slot_count()..after.slot_count(), fresh);
-            for (slot, row) in (before.slot_count()..).map(Slot).zip(rows) {
+            self.set_settings(settings);
+            for (slot, (row, late)) in (before.slot_count()..).map(Slot).zip(rows) {
                 self.states.update(slot, |known| *known = row);
+                if let Some(mut shard) = self.states.shard(StateTable::shard_of(slot)) {
+                    shard.set_late_window(StateTable::place_of(slot), late);
+                }
             }
             let new = Slot(before.slot_count())..Slot(after.slot_count());
             self.successors.find(&self.states, &after, &[new]);
@@ -165,8 +207,36 @@ impl LiveIndex {
         })
     }
 
-    /// The row of a transferred key, with a whole lookahead of live hints.
-    fn row_of(&self, transfer: &KeyTransfer) -> Result<SlotRow, Error> {
+    /// The settings with those of `transfers`, which must be the same for all keys of a device;
+    /// adds their records to `batch`.
+    fn with_settings(
+        &self,
+        transfers: &[&KeyTransfer],
+        batch: &mut WriteBatch,
+    ) -> Result<Settings, Error> {
+        let mut settings = self.settings().map_or_else(Settings::default, |known| (*known).clone());
+        let fleet = settings.fleet;
+        let each = || {
+            let own = |transfer: &KeyTransfer| transfer.settings.beyond(&fleet);
+            transfers.iter().map(move |transfer| (transfer.key.device, own(transfer)))
+        };
+        for (device, own) in each().filter(|(_, own)| !own.is_empty()) {
+            if settings.devices.insert(device, own).is_none() {
+                self.put_settings(batch, Some(device), &own)?;
+            }
+        }
+        for (device, own) in each() {
+            if settings.devices.get(&device).copied().unwrap_or_default() != own {
+                let why = "the settings of its keys differ";
+                return Err(Error::UnsoundTransfer { device, why });
+            }
+        }
+        settings.has_late_rows |= transfers.iter().any(|transfer| transfer.late.is_some());
+        Ok(settings)
+    }
+
+    /// The row of a transferred key, with a whole lookahead of live hints, and its late window.
+    fn row_of(&self, transfer: &KeyTransfer) -> Result<(SlotRow, Option<LateWindow>), Error> {
         let KeyTransfer { key, next_nonce, seen, .. } = transfer;
         let unsound = |why| Error::UnsoundTransfer { device: key.device, why };
         let mut state = StateRecord::fresh(0);
@@ -189,11 +259,6 @@ impl LiveIndex {
             row.known.clock = Some(record);
             row.past.clone_from(&clock.past);
             row.late = clock.late.map(|(next, seen)| ReplayWindow::from_parts(next, seen));
-            let pending = |(nonce, received_s): &(Nonce, u64)| Pending {
-                nonce: *nonce,
-                received_s: *received_s,
-            };
-            row.pending = clock.pending.iter().map(pending).collect();
         }
         match transfer.retirement {
             None => {}
@@ -201,14 +266,46 @@ impl LiveIndex {
             Some(Retirement::Now) => row.retire(false),
             Some(Retirement::Revoked) => row.retire(true),
         }
+        let (own, of_clock) = (&transfer.pending, transfer.clock.as_ref());
+        row.pending = pending_of(of_clock.map_or(own, |clock| &clock.pending));
+        if of_clock.is_some() && !own.is_empty() {
+            return Err(unsound("it has packets that wait twice"));
+        }
         row.check(&self.params).map_err(unsound)?;
-        Ok(row)
+        let settings = transfer.settings.check(&self.params);
+        settings.map_err(|_| unsound("its settings are out of range"))?;
+        let late = transfer.late.as_ref().filter(|_| !row.known.state.is_retired());
+        let late = late.map(|late| self.late_of(late, &window)).transpose().map_err(unsound)?;
+        Ok((row, late))
     }
+
+    /// A transferred late window.
+    fn late_of(&self, late: &LateTransfer, window: &ReplayWindow) -> Result<LateWindow, Unsound> {
+        let LateTransfer { first, late_nonces, blocks } = late;
+        let is_longer = u64::from(*late_nonces) > REPLAY_WINDOW_NONCES;
+        let is_clocked = self.params.nonces.is_clocked();
+        if is_clocked || !is_longer || *late_nonces > MAX_LATE_NONCES || *first > window.next() {
+            return Err("its late window is out of range");
+        }
+        let mut imported = LateWindow::new(*late_nonces, *first, window);
+        for (number, bits) in blocks {
+            imported.load(*number, *bits, window.next())?;
+        }
+        Ok(imported)
+    }
+}
+
+/// Packets that wait, as they are transferred.
+fn pending_of(pending: &[(Nonce, u64)]) -> Vec<Pending> {
+    let pending = pending.iter().copied();
+    pending.map(|(nonce, received_s)| Pending { nonce, received_s }).collect()
 }
 
 fn transfer_of(extent: &Extent, key: KeyId, row: &SlotRow) -> KeyTransfer {
     let SlotRow { known, past, late, pending, end_unix_s } = row;
     let state = known.state;
+    let waiting: Vec<(Nonce, u64)> =
+        pending.iter().map(|pending| (pending.nonce, pending.received_s)).collect();
     let clock = known.clock.map(|record| {
         let DeviceClock { heard_s, low_s, high_s, anchor } = record.clock();
         ClockTransfer {
@@ -218,7 +315,7 @@ fn transfer_of(extent: &Extent, key: KeyId, row: &SlotRow) -> KeyTransfer {
             session_first: record.session_first.get(),
             past: past.clone(),
             late: late.map(|late| (late.next(), late.seen())),
-            pending: pending.iter().map(|pending| (pending.nonce, pending.received_s)).collect(),
+            pending: waiting.clone(),
         }
     });
     KeyTransfer {
@@ -235,6 +332,9 @@ fn transfer_of(extent: &Extent, key: KeyId, row: &SlotRow) -> KeyTransfer {
         next_nonce: state.next_nonce(),
         seen: state.window().seen(),
         heard_unix_s: if clock.is_none() { state.heard_unix_s() } else { None },
+        pending: if clock.is_none() { waiting } else { Vec::new() },
+        late: None,
+        settings: DeviceSettings::default(),
         clock,
     }
 }

@@ -8,7 +8,9 @@ use crate::attempt::{Attempt, Authentic, Opener, Outcome};
 use crate::open_packets::OpenPackets;
 use crate::resolve::HINTS_PER_TASK;
 use crate::scan_queue::Ticket;
-use crate::{Error, Malformed, Params, Received, Resolved, Source, Station, Unknown, Verdict};
+use crate::{
+    EarlyReason, Error, Malformed, Params, Received, Resolved, Source, Station, Unknown, Verdict,
+};
 
 impl Station {
     /// The verdict on one packet. For [`Verdict::Accepted`], the nonce is recorded as used,
@@ -284,13 +286,16 @@ impl Station {
             Outcome::Authentic(Authentic { resolved, payload, .. }) => {
                 let Resolved { nonce, source, .. } = resolved;
                 let device = resolved.device();
+                let early = |why| Verdict::Early { device, nonce, source, why };
                 match admissions.next() {
                     Some(Admission::Accepted) => {
                         Verdict::Accepted { device, nonce, payload, source }
                     }
                     Some(Admission::Replay) => Verdict::Replay { device, nonce, source },
                     Some(Admission::Stale) => Verdict::Stale { device, nonce, source },
-                    Some(Admission::Early) => Verdict::Early { device, nonce, source },
+                    Some(Admission::Early) => early(EarlyReason::Clock),
+                    Some(Admission::AwaitsSecond) => early(EarlyReason::AwaitsSecond),
+                    Some(Admission::PastMaxGap) => early(EarlyReason::PastMaxGap),
                     Some(Admission::OutOfService) => {
                         Verdict::Unknown(Unknown::OutOfService { device })
                     }

@@ -68,9 +68,10 @@ pub use error::Error;
 /// The errors of the index, which [`Error::Index`] carries. See the example of [`KeyImport`].
 pub use hintdex_core::Error as IndexError;
 pub use hintdex_core::{ClockMove, KeyOrigin, KeyStatus, SlotInfo, Span, Timing, TimingOptions};
-pub use hintdex_core::{ClockTransfer, KeyTransfer, Retirement};
+pub use hintdex_core::{ClockTransfer, KeyTransfer, LateTransfer, Retirement};
 /// See the [example of the crate](crate).
 pub use hintdex_core::{DeviceRange, Params};
+pub use hintdex_core::{DeviceSettings, MAX_LATE_NONCES, MaxGap, Rate};
 /// See the example of [`Station::stats`].
 pub use hintdex_core::{Durability, Report, Section, Stats, Verified};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
@@ -90,7 +91,7 @@ pub use snapshots::RebuildOptions;
 #[doc(hidden)]
 pub use snapshots::{MIN_GROUP_LEN_SLOTS, TableHints, confirm_candidates};
 pub use station::Station;
-pub use verdict::{Malformed, Source, Unknown, Verdict};
+pub use verdict::{EarlyReason, Malformed, Source, Unknown, Verdict};
 
 /// Snapshots: their encodings, parameters and readers.
 pub use hintdex_snapshot as snapshot;

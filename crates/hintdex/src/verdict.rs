@@ -69,8 +69,8 @@ pub enum Verdict {
         /// Where the hint was resolved.
         source: Source,
     },
-    /// Authentic, and made at a time that the device's clock cannot have reached. A second
-    /// packet that agrees with it is accepted and moves the device's clock.
+    /// Authentic, and further ahead than the device can be: made at a time that its clock cannot
+    /// have reached, or past the largest gap that its settings allow.
     Early {
         /// The device that sent the packet.
         device: DeviceId,
@@ -78,6 +78,8 @@ pub enum Verdict {
         nonce: Nonce,
         /// Where the hint was resolved.
         source: Source,
+        /// Which limit the packet is past.
+        why: EarlyReason,
     },
     /// A device of the fleet has the hint, and the tag does not verify.
     Forged,
@@ -85,6 +87,22 @@ pub enum Verdict {
     Unknown(Unknown),
     /// The bytes are no packet.
     Malformed(Malformed),
+}
+
+/// Why a packet is early.
+///
+/// See the example of [`Station::set_devices`](crate::Station::set_devices).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EarlyReason {
+    /// The device's clock cannot have reached the time of the nonce. A second packet that agrees
+    /// is accepted and moves the device's clock.
+    Clock,
+    /// The counter skips more nonces than are accepted at once. A second packet that agrees is
+    /// accepted.
+    AwaitsSecond,
+    /// The counter skips more nonces than the device's [`MaxGap`](crate::MaxGap) allows.
+    PastMaxGap,
 }
 
 /// Why a packet is unknown.
@@ -149,11 +167,23 @@ impl Verdict {
             Self::Accepted { .. } => String::new(),
             Self::Replay { .. } => "this nonce was accepted before".into(),
             Self::Stale { .. } => "older than the replay window or than the clock allows".into(),
-            Self::Early { .. } => "ahead of the time that the clock allows".into(),
+            Self::Early { why, .. } => why.to_string(),
             Self::Forged => "the tag does not verify".into(),
             Self::Unknown(why) => why.to_string(),
             Self::Malformed(why) => why.to_string(),
         }
+    }
+}
+
+impl fmt::Display for EarlyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clock => "ahead of the time that the clock allows",
+            Self::AwaitsSecond => {
+                "skips more nonces than are accepted at once: the next packet that agrees is accepted"
+            }
+            Self::PastMaxGap => "skips more nonces than the device may skip",
+        })
     }
 }
 

@@ -43,7 +43,7 @@ pub const fn admitted(admission: Admission) -> Said {
         Admission::Accepted => Said::Accepted,
         Admission::Replay => Said::Replay,
         Admission::Stale => Said::Stale,
-        Admission::Early => Said::Early,
+        Admission::Early | Admission::AwaitsSecond | Admission::PastMaxGap => Said::Early,
         _ => Said::Nobody,
     }
 }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
-use hintdex::SecretSource;
+use hintdex::{MaxGap, Rate, SecretSource};
 
 use super::fleet::{FormArgs, ProvisionArgs};
 use super::ids::IdRange;
 use super::key::source;
 use super::lists::ListArgs;
+use crate::settings_text::{parse_late, parse_max_gap, parse_rate};
 use crate::unix_time::{parse_duration, parse_time};
 
 /// The commands on the devices of a fleet.
@@ -43,6 +44,11 @@ pub enum DeviceCommand {
     /// Let devices change to their next derived keys; the first packet under one retires the old
     #[command(after_help = "Example: hintdex device rotate --index fleet --all --grace 1h")]
     Rotate(DeviceRotateArgs),
+    /// Set how late a packet of a device may be and how far ahead, for devices or for all
+    #[command(
+        after_help = "Example: hintdex device set --index fleet 42,100-109 --late 1000 --max-gap 100:10000 --rate 4/h"
+    )]
+    Set(DeviceSetArgs),
     /// Write all devices with their states to a file, for another fleet
     #[command(
         after_help = "Example: hintdex device export --index fleet --out devices.jsonl --wrap-key wrap.key"
@@ -209,6 +215,37 @@ pub struct DeviceRotateArgs {
     pub all: bool,
     #[command(flatten)]
     pub grace: GraceArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("devices").args(["ids", "all"]).required(true)))]
+#[command(group(
+    ArgGroup::new("settings").args(["late", "max_gap", "rate", "default"]).required(true).multiple(true)
+))]
+pub struct DeviceSetArgs {
+    #[command(flatten)]
+    pub changed: ChangedFleetArgs,
+    /// The ids of the devices, like 7,100-109
+    #[arg(value_name = "IDS", value_delimiter = ',')]
+    pub ids: Vec<IdRange>,
+    /// The fleet: all devices that have no such setting of their own
+    #[arg(long)]
+    pub all: bool,
+    /// How many nonces up to the highest accepted one are kept one by one, 64 to 65536. A packet
+    /// further behind is stale
+    #[arg(long, value_name = "N", value_parser = parse_late)]
+    pub late: Option<u32>,
+    /// How many nonces a packet may skip: A at once; B if a second packet agrees, which is ahead
+    /// of the first by the lookahead at most; or none, for no limit
+    #[arg(long, value_name = "A[:B]", value_parser = parse_max_gap)]
+    pub max_gap: Option<MaxGap>,
+    /// How often the device sends: packets a second, like 4/h, or none. A packet may skip so
+    /// many more nonces, for the time since the last one
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub rate: Option<Rate>,
+    /// Drop the settings: those of the fleet apply to devices, and the usual ones to the fleet
+    #[arg(long, conflicts_with_all = ["late", "max_gap", "rate"])]
+    pub default: bool,
 }
 
 #[derive(Debug, ClapArgs)]

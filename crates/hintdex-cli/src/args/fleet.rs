@@ -11,6 +11,7 @@ use super::ids::IdRange;
 use super::key::KeyKind;
 use super::lists::ListArgs;
 use super::values::{parse_derivation, parse_encoding, parse_nonces, parse_scheme, parse_share};
+use crate::settings_text::parse_late;
 use crate::unix_time::parse_time;
 
 #[derive(Debug, ClapArgs)]
@@ -53,6 +54,10 @@ pub struct ProvisionArgs {
     /// How keys of devices are derived from the master key: hmac or hkdf [default: hmac]
     #[arg(long, value_name = "NAME", value_parser = parse_derivation)]
     pub derivation: Option<Derivation>,
+    /// How many nonces of each device up to the highest accepted one are kept one by one, 64 to
+    /// 65536. A packet further behind is stale [default: 64]
+    #[arg(long, value_name = "N", value_parser = parse_late)]
+    pub late: Option<u32>,
     #[command(flatten)]
     pub form: FormArgs,
 }

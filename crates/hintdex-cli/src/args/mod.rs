@@ -19,7 +19,7 @@ pub use beacons::{BeaconCommand, ForgetClockArgs, IdentifyArgs, ImportKeysArgs};
 pub use devices::{
     ChangedFleetArgs, DeviceCommand, DeviceExportArgs, DeviceImportArgs, DeviceListArgs,
     DeviceRekeyArgs, DeviceReplaceArgs, DeviceRetireArgs, DeviceRevokeArgs, DeviceRotateArgs,
-    DeviceShowArgs, DeviceSyncArgs,
+    DeviceSetArgs, DeviceShowArgs, DeviceSyncArgs,
 };
 pub use fleet::{
     DecodeArgs, InspectArgs, ProvisionArgs, RebuildArgs, ResolveArgs, RollArgs, VerifyArgs,

@@ -81,7 +81,7 @@ impl Summary {
             }
             Verdict::Replay { device, nonce, source }
             | Verdict::Stale { device, nonce, source }
-            | Verdict::Early { device, nonce, source } => {
+            | Verdict::Early { device, nonce, source, .. } => {
                 let (time, device) = (time(*nonce), self.device_text(*device));
                 self.count_source(*source);
                 let (source, reason) = (source.name(), verdict.reason());
@@ -156,7 +156,11 @@ impl Summary {
             "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, {}\
              {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}",
             elapsed.as_secs_f64(),
-            if self.nonces.is_clocked() { format!("{early} early, ") } else { String::new() },
+            if self.nonces.is_clocked() || *early > 0 {
+                format!("{early} early, ")
+            } else {
+                String::new()
+            },
         );
         if self.closed_early {
             eprintln!(

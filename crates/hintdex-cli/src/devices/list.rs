@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::io::{self, BufWriter};
 
 use hintdex::wire::DeviceId;
-use hintdex::{Durability, KeyOrigin, KeyStatus, SlotInfo, Station};
+use hintdex::{DeviceSettings, Durability, KeyOrigin, KeyStatus, SlotInfo, Station};
 use serde_json::{Map, Value, json};
 
 use super::fleet::each_device;
@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::id_map::IdMap;
 use crate::open;
 use crate::output::write_out;
+use crate::settings_text::{settings_object, settings_text};
 use crate::unix_time::time_text;
 
 /// Text that is written at a time.
@@ -30,7 +31,9 @@ pub fn list(args: &DeviceListArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut text = String::new();
     each_device(&station, |keys, present| {
         if is_open && is_listed(args, present) {
-            text.push_str(&if args.json { object(keys, present, &euis) } else { row(present) });
+            let settings = station.settings_in_use(present.key.device);
+            let object = || object(keys, present, &euis, &settings);
+            text.push_str(&if args.json { object() } else { row(present) });
             if text.len() >= BUFFER_LEN_BYTES {
                 is_open = write_out(&mut output, &text)?;
                 text.clear();
@@ -49,8 +52,13 @@ pub fn show(args: &DeviceShowArgs, run: &RunArgs) -> Result<(), Failure> {
     let keys = known_keys(&station, DeviceId(args.id))?;
     let euis = IdMap::open(&args.fleet.index)?.euis();
     let mut text = if args.json { String::new() } else { format!("{}\n", header()) };
+    let settings = station.settings_in_use(DeviceId(args.id));
     for key in keys.iter().rev() {
-        text.push_str(&if args.json { object(&[], key, &euis) } else { row(key) });
+        text.push_str(&if args.json { object(&[], key, &euis, &settings) } else { row(key) });
+    }
+    if !args.json && !settings.is_empty() {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "settings: {}", settings_text(&settings));
     }
     write_out(&mut io::stdout().lock(), &text)?;
     Ok(())
@@ -117,8 +125,14 @@ const fn origin(key: &SlotInfo) -> &'static str {
     }
 }
 
-/// The JSON object of a key, with the other keys of the device in short.
-fn object(all: &[SlotInfo], key: &SlotInfo, euis: &HashMap<u32, u64>) -> String {
+/// The JSON object of a key, with the other keys of the device in short, and the settings of the
+/// device.
+fn object(
+    all: &[SlotInfo],
+    key: &SlotInfo,
+    euis: &HashMap<u32, u64>,
+    settings: &DeviceSettings,
+) -> String {
     let mut object = short(key);
     object.insert("device".to_owned(), key.key.device.0.into());
     if let Some(eui) = euis.get(&key.key.device.0) {
@@ -129,6 +143,9 @@ fn object(all: &[SlotInfo], key: &SlotInfo, euis: &HashMap<u32, u64>) -> String 
     object.insert("last_heard".to_owned(), key.heard_unix_s.map(time_text).into());
     if let Some((low_s, high_s)) = key.clock_offset_s {
         object.insert("clock_offset_s".to_owned(), json!([low_s, high_s]));
+    }
+    if !settings.is_empty() {
+        object.insert("settings".to_owned(), settings_object(settings).into());
     }
     let others: Vec<Value> = all
         .iter()

@@ -6,6 +6,7 @@ mod fleet;
 mod import;
 mod later_keys;
 mod list;
+mod set;
 mod sync;
 mod transfer_line;
 
@@ -24,6 +25,7 @@ pub fn run(command: &DeviceCommand, run: &RunArgs) -> Result<(), Failure> {
         DeviceCommand::Replace(args) => change::replace(args, run),
         DeviceCommand::Rekey(args) => later_keys::rekey(args, run),
         DeviceCommand::Rotate(args) => change::rotate(args, run),
+        DeviceCommand::Set(args) => set::run(args, run),
         DeviceCommand::Export(args) => export::run(args, run),
         DeviceCommand::Import(args) => import::run(args, run),
     }

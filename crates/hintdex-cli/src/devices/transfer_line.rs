@@ -1,8 +1,13 @@
 //! The lines of an export (docs/format/device-export.md).
 
 use hintdex::wire::{DeviceId, KeyId};
-use hintdex::{ClockTransfer, DeviceTransfer, KeyOrigin, KeyTransfer, Retirement, WrappedKeys};
+use hintdex::{
+    ClockTransfer, DeviceSettings, DeviceTransfer, KeyOrigin, KeyTransfer, LateTransfer,
+    Retirement, WrappedKeys,
+};
 use serde::{Deserialize, Serialize};
+
+use crate::settings_text::{max_gap_text, parse_max_gap, parse_rate, rate_text};
 
 /// The version that this program writes and reads.
 pub const VERSION: u32 = 1;
@@ -55,9 +60,55 @@ pub struct Line {
     heard: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clock: Option<Clock>,
+    /// The packets of a counter that wait for a second one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pending: Vec<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    late: Option<Late>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<Settings>,
     /// The wrapped keys in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wrapped: Option<String>,
+}
+
+/// The late window of a counter.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Late {
+    first: u64,
+    nonces: u32,
+    /// The blocks of 64 nonces, with the bits of each in hex.
+    blocks: Vec<(u64, String)>,
+}
+
+/// The settings of a device, as `hintdex device set` reads them.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    late: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_gap: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate: Option<String>,
+}
+
+impl Settings {
+    fn of(settings: &DeviceSettings) -> Option<Self> {
+        let DeviceSettings { late_nonces: late, max_gap, rate } = *settings;
+        let (max_gap, rate) = (max_gap.map(max_gap_text), rate.map(rate_text));
+        (!settings.is_empty()).then_some(Self { late, max_gap, rate })
+    }
+
+    fn settings(&self) -> Option<DeviceSettings> {
+        let Self { late, max_gap, rate } = self;
+        Some(DeviceSettings {
+            late_nonces: *late,
+            max_gap: max_gap.as_deref().map(parse_max_gap).transpose().ok()?,
+            rate: rate.as_deref().map(parse_rate).transpose().ok()?,
+        })
+    }
 }
 
 /// The clock of a device.
@@ -115,6 +166,13 @@ impl From<&DeviceTransfer> for Line {
             seen: if state.seen == 0 { String::new() } else { format!("{:x}", state.seen) },
             heard: state.heard_unix_s,
             clock,
+            pending: state.pending.clone(),
+            late: state.late.as_ref().map(|late| Late {
+                first: late.first,
+                nonces: late.late_nonces,
+                blocks: late.blocks.iter().map(|(at, bits)| (*at, format!("{bits:x}"))).collect(),
+            }),
+            settings: Settings::of(&state.settings),
             wrapped: wrapped.as_ref().map(hex::encode),
         }
     }
@@ -163,6 +221,12 @@ impl Line {
                 pending: clock.pending,
             })
         });
+        let late = self.late.map(|Late { first, nonces, blocks }| {
+            let blocks = blocks.iter().map(|(at, text)| Ok((*at, bits(text)?)));
+            let blocks: Result<_, &str> = blocks.collect();
+            Ok::<_, &str>(LateTransfer { first, late_nonces: nonces, blocks: blocks? })
+        });
+        let settings = self.settings.map_or(Some(DeviceSettings::default()), |own| own.settings());
         let retirement = match (self.retired, self.revoked, self.until) {
             (false, false, None) => None,
             (true, false, None) => Some(Retirement::Now),
@@ -180,6 +244,9 @@ impl Line {
             seen: bits(&self.seen)?,
             heard_unix_s: self.heard,
             clock: clock.transpose()?,
+            pending: self.pending,
+            late: late.transpose()?,
+            settings: settings.ok_or("its settings are not sound")?,
         };
         Ok(DeviceTransfer { state, wrapped: wrapped.transpose()? })
     }
@@ -188,6 +255,8 @@ impl Line {
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use hintdex::{MaxGap, Rate};
+
     use super::*;
 
     #[test]
@@ -213,6 +282,17 @@ mod tests {
                 next_nonce: u64::MAX,
                 seen: 0x8000_0000_0000_0001,
                 heard_unix_s: Some(1_764_000_000),
+                pending: vec![(17, 1_764_000_002)],
+                late: Some(LateTransfer {
+                    first: 3,
+                    late_nonces: 1000,
+                    blocks: vec![(0, 8), (9, u64::MAX)],
+                }),
+                settings: DeviceSettings {
+                    late_nonces: Some(1000),
+                    max_gap: Some(MaxGap::Nonces { accepted: 5, confirmed: u32::MAX }),
+                    rate: Some(Rate { packets: 4, per_s: 3600 }),
+                },
                 clock,
             };
             let transfer = DeviceTransfer { state, wrapped: Some([7; 72]) };
@@ -246,6 +326,8 @@ mod tests {
             r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"seen":"x"}"#,
             r#"{"device":7,"eui":"70b3","generation":0,"added":5,"next_nonce":0}"#,
             r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"wrapped":"00"}"#,
+            r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"settings":{"rate":"x"}}"#,
+            r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"late":{"first":0,"nonces":99,"blocks":[[0,"x"]]}}"#,
             r#"{"device":7,"generation":0,"added":5,"next_nonce":0,"retired":true,"until":5}"#,
         ] {
             let line: Line = serde_json::from_str(text).expect("it can be read");

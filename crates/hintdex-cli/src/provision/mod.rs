@@ -7,7 +7,7 @@ mod keys;
 use std::time::Instant;
 
 use hintdex::wire::HintScheme;
-use hintdex::{DeviceRange, Durability, IndexError, Params, Protection, Station};
+use hintdex::{DeviceRange, DeviceSettings, Durability, IndexError, Params, Protection, Station};
 
 use crate::args::{KeyKind, ProvisionArgs, RunArgs, SecretArgs};
 use crate::failure::Failure;
@@ -21,10 +21,11 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
     let ranges = ids::ranges_of(args)?;
     let started = Instant::now();
     let (station, is_new) = open_or_create(args, run)?;
-    let provisioned = match &args.keys {
+    let late = args.late.map_or(Ok(()), |late| set_late(&station, late));
+    let provisioned = late.and_then(|()| match &args.keys {
         Some(path) => keys::provision(&station, &args.index, path, &args.list.options(None)),
         None => provision(&station, &ranges),
-    };
+    });
     let slots = match provisioned {
         Ok(slots) => slots,
         Err(failure) if station.is_poisoned() => {
@@ -67,6 +68,22 @@ fn provision(
     let slots = station.provision(ranges, Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
     Ok(slots)
+}
+
+/// Sets the late window of a fleet without devices, or checks that the fleet has this one.
+fn set_late(station: &Station, late_nonces: u32) -> Result<(), Failure> {
+    let has = station.fleet_settings().late_nonces.unwrap_or(64);
+    if late_nonces == has {
+        return Ok(());
+    }
+    if station.stats()?.slots > 0 {
+        return Err(Failure::usage(format!(
+            "--late {late_nonces}: the fleet has a late window of {has} nonces; leave --late out, or \
+             change the window with hintdex device set --all --late {late_nonces}"
+        )));
+    }
+    let settings = DeviceSettings { late_nonces: Some(late_nonces), ..DeviceSettings::default() };
+    Ok(station.set_fleet_settings(&settings)?)
 }
 
 /// The fleet, and whether this call created it.

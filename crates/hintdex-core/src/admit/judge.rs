@@ -24,11 +24,27 @@ pub(super) struct Judgement {
     pub(super) new_nonces: Range<Nonce>,
     /// The offset bounds of a clock that is off step: the windows lack its coming hints.
     pub(super) off_step: Option<(i64, i64)>,
+    /// The rows of the slot's late window that must be stored.
+    pub(super) late: LateChange,
+}
+
+/// What an accepted packet changes in the rows of its slot's late window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum LateChange {
+    #[default]
+    Nothing,
+    /// These blocks.
+    Blocks(Range<u64>),
+    /// All rows: the slot had none before.
+    Begun,
+    /// All rows, and the former ones are deleted: the setting has changed.
+    Replaced,
 }
 
 impl Judgement {
-    const fn refused(admission: Admission) -> Self {
-        Self { admission, changed: false, new_nonces: 0..0, off_step: None }
+    pub(super) const fn refused(admission: Admission) -> Self {
+        let late = LateChange::Nothing;
+        Self { admission, changed: false, new_nonces: 0..0, off_step: None, late }
     }
 }
 
@@ -74,14 +90,14 @@ pub(super) fn judge_counter(
     state.set_heard(received_s);
     state.check(params.max_nonce())?;
     shard.set_state(place, state);
-    Ok(Judgement { admission: Admission::Accepted, changed: true, new_nonces, off_step: None })
+    Ok(Judgement { changed: true, new_nonces, ..Judgement::refused(Admission::Accepted) })
 }
 
 /// Advances a state to `window` and extends its live hints, which ended at `live_end`, to the
 /// lookahead. Returns the nonces whose hints the index lacks.
 ///
 /// A late packet adds no nonces, and packets near the last nonce add fewer.
-fn advance_counter(
+pub(super) fn advance_counter(
     params: &Params,
     state: &mut StateRecord,
     window: &ReplayWindow,
@@ -182,7 +198,8 @@ pub(super) fn judge_clocked(
     let stays =
         judged != ClockedJudgement::Moved && in_step(now_at_s, timing) && in_step(before_s, timing);
     let off_step = (is_off_step && !stays).then_some(now_at_s);
-    Ok(Judgement { admission: Admission::Accepted, changed: true, new_nonces, off_step })
+    let accepted = Judgement::refused(Admission::Accepted);
+    Ok(Judgement { changed: true, new_nonces, off_step, ..accepted })
 }
 
 /// The midpoint of an interval of offsets.

@@ -7,14 +7,17 @@ use std::sync::{Arc, PoisonError};
 use hintdex_wire::{HintCipher, Nonce, NonceKind, Slot};
 use rocksdb::WriteBatch;
 
-use super::judge::{is_within, judge_clocked, judge_counter};
+use super::judge::{Judgement, LateChange, is_within, judge_clocked, judge_counter};
 use super::request::{Admission, Arrival, Request};
+use super::settings::BySettings;
 use crate::Error;
 use crate::fleet::Fleet;
 use crate::index::LiveIndex;
+use crate::late_rows::{delete_late_rows, put_late_block, put_late_rows};
 use crate::records::{
     ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, SlotRow, Unsound, epoch_key, slot_key,
 };
+use crate::settings::Settings;
 use crate::states::{Shard, ShardGuard, StateTable};
 use crate::store::Family;
 use crate::time::{Span, Timing, nonces_of, units_in};
@@ -30,6 +33,8 @@ pub(super) struct Lane<'a> {
     /// The fleet, read after the shards were locked: a slot gets another key only while its
     /// shard is not locked.
     fleet: Arc<Fleet>,
+    /// The settings of devices, read after the shards were locked; `None` for most fleets.
+    settings: Option<Arc<Settings>>,
     /// The slots of the lane whose first packet retires older keys, in order.
     successors: &'a [Slot],
     /// Slots that the lane has heard for the first time.
@@ -38,6 +43,8 @@ pub(super) struct Lane<'a> {
     dropped: Vec<Slot>,
     /// Slots with a new state, once for each change.
     changed: Vec<Slot>,
+    /// Slots of which rows of the late window must be stored, each with the rows.
+    late: Vec<(Slot, LateChange)>,
     /// Slots whose new state would not be sound, each with the reason.
     unsound: Vec<(Slot, Unsound)>,
     /// Hints to add to each declared window, and to the window that is being built.
@@ -69,10 +76,12 @@ impl<'a> Lane<'a> {
             families,
             shards,
             fleet: index.fleet(),
+            settings: index.settings(),
             successors,
             succeeded: Vec::new(),
             dropped: Vec::new(),
             changed: Vec::new(),
+            late: Vec::new(),
             unsound: Vec::new(),
             added: vec![Vec::new(); windows.declared.len()],
             for_build: Vec::new(),
@@ -112,28 +121,57 @@ impl<'a> Lane<'a> {
             }
         }
         let judged = match known.clock {
-            None => {
-                let state = known.state;
-                judge_counter(&self.index.params, shard, place, state, arrival.nonce, received_s)
-            }
+            None => match &self.settings {
+                None => {
+                    let (params, state) = (&self.index.params, known.state);
+                    judge_counter(params, shard, place, state, arrival.nonce, received_s)
+                }
+                Some(settings) => {
+                    let added_s = self.fleet.extent_of(slot).map(|slots| slots.provisioned_unix_s);
+                    let by_settings = BySettings {
+                        params: &self.index.params,
+                        policy: settings.policy(arrival.key.device),
+                        received_s,
+                        added_s: added_s.unwrap_or(0),
+                    };
+                    by_settings.judge(shard, place, arrival)
+                }
+            },
             Some(_) => {
                 let row = shard.row(place).ok_or(Error::UnknownSlot(slot))?;
                 judge_clocked(self.index, &self.timing, shard, place, row, arrival)
             }
         };
-        let judgement = match judged {
-            Ok(judgement) => judgement,
+        match judged {
+            Ok(judgement) => {
+                let is_new = known.state.next_nonce() == 0;
+                self.take_in(arrival, judgement, is_new, received_s)
+            }
             Err(why) => {
                 // A defect of this program: the device goes out of service, others are not
                 // affected. Its earlier packets of this batch are stored first.
                 self.unsound.push((slot, why));
-                return Ok(Admission::OutOfService);
+                Ok(Admission::OutOfService)
             }
-        };
+        }
+    }
+
+    /// Notes what follows from a judgement. `is_new`: no packet of the slot was accepted before.
+    fn take_in(
+        &mut self,
+        arrival: &Arrival<'_>,
+        judgement: Judgement,
+        is_new: bool,
+        received_s: u64,
+    ) -> Result<Admission, Error> {
+        let slot = arrival.slot;
         if judgement.changed {
             self.changed.push(slot);
         }
-        let is_first = known.state.next_nonce() == 0 && judgement.admission == Admission::Accepted;
+        if judgement.late != LateChange::Nothing {
+            self.late.push((slot, judgement.late));
+        }
+        let is_first = is_new && judgement.admission == Admission::Accepted;
         if is_first && self.successors.binary_search(&slot).is_ok() {
             self.succeed(slot, received_s)?;
         }
@@ -268,6 +306,39 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
+    /// Adds the rows of late windows to the batch of the states that they belong to.
+    fn put_late_rows(&self, batch: &mut WriteBatch) {
+        let states = &self.families.states;
+        for (slot, change) in &self.late {
+            let (place, mut next) = (StateTable::place_of(*slot), 0);
+            let shard = self.shards.get(StateTable::shard_of(*slot) as usize);
+            let shard = shard.and_then(Option::as_ref);
+            let late = shard.and_then(|shard| {
+                next = shard.get(place)?.state.next_nonce();
+                shard.late_window(place)
+            });
+            match (change, late) {
+                (LateChange::Nothing, _) => {}
+                (LateChange::Blocks(blocks), late) => {
+                    for number in blocks.clone() {
+                        // The ring has left a block that is missing here.
+                        let bits = late.and_then(|late| late.block(number, next));
+                        late.zip(bits).into_iter().for_each(|(late, bits)| {
+                            put_late_block(batch, states, *slot, late, (number, bits));
+                        });
+                    }
+                }
+                (LateChange::Begun | LateChange::Replaced, late) => {
+                    if *change == LateChange::Replaced {
+                        delete_late_rows(batch, states, *slot);
+                    }
+                    late.into_iter()
+                        .for_each(|late| put_late_rows(batch, states, *slot, late, next));
+                }
+            }
+        }
+    }
+
     fn store(&mut self) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
         // Slots are sorted, so that the store finds each row's place from the one before. A
@@ -285,6 +356,7 @@ impl<'a> Lane<'a> {
                 row.map_err(|why| self.index.store.poison(Error::unsound("a device state", why)))?;
             batch.put_cf(&self.families.states, slot_key(*slot), row);
         }
+        self.put_late_rows(&mut batch);
         let mut all = Vec::new();
         for (window, added) in self.windows.declared.iter().zip(&self.added) {
             if added.is_empty() {

@@ -3,6 +3,7 @@
 mod judge;
 mod lane;
 mod request;
+mod settings;
 
 use std::sync::PoisonError;
 

@@ -101,6 +101,11 @@ pub enum Admission {
     Stale,
     /// The nonce is ahead of the times that the device's clock allows.
     Early,
+    /// The counter skips more nonces than the device's [`MaxGap`](crate::MaxGap) accepts at
+    /// once. A second packet that agrees is accepted.
+    AwaitsSecond,
+    /// The counter skips more nonces than the device's [`MaxGap`](crate::MaxGap) allows.
+    PastMaxGap,
     /// The nonce is further from the expected one than the [`Reach`] allows.
     OutOfReach,
     /// The nonce of a [probe](Request::Probe) is within its reach, or the

@@ -1,6 +1,6 @@
 //! The names of the families, and the keys of their rows.
 
-use hintdex_wire::Slot;
+use hintdex_wire::{DeviceId, Slot};
 
 /// The families of every store.
 pub(crate) const META_FAMILY: &str = "default";
@@ -15,6 +15,24 @@ pub(crate) const META_KEY: &[u8] = b"meta";
 pub(crate) const WINDOW_KEY_PREFIX: &[u8] = b"window:";
 /// The key prefix of the counters of entries added since a window was built; the epoch follows.
 pub(crate) const ADDED_KEY_PREFIX: &[u8] = b"added:";
+
+/// The key of the [`SettingsRecord`](super::SettingsRecord) of the fleet, and the key prefix of
+/// those of devices; the id follows, big-endian.
+pub(crate) const SETTINGS_KEY_PREFIX: &[u8] = b"set:";
+
+/// The key of the settings of a device, or of the fleet.
+pub(crate) fn settings_key(device: Option<DeviceId>) -> Vec<u8> {
+    let id = device.map(|device| device.0.to_be_bytes());
+    [SETTINGS_KEY_PREFIX, id.as_ref().map_or(&[], |id| &id[..])].concat()
+}
+
+/// The device of the rest of a settings' key, or the fleet; `None` if it is no such rest.
+pub(crate) fn device_of_settings(rest: &[u8]) -> Option<Option<DeviceId>> {
+    match rest {
+        [] => Some(None),
+        id => Some(Some(DeviceId(u32::from_be_bytes(id.try_into().ok()?)))),
+    }
+}
 
 /// The key of a slot's row.
 pub(crate) const fn slot_key(slot: Slot) -> [u8; 4] {

@@ -13,8 +13,8 @@ use crate::time::{
 };
 
 /// The clock of a slot, behind its [`StateRecord`]; present for clocked nonces. Then follow a
-/// [`SessionRecord`] for each past session, a [`LateRecord`] if there is one, and
-/// [`PendingRecord`]s. An [`EndRecord`] is the last one if the state says so.
+/// [`SessionRecord`] for each past session, and a [`LateRecord`] if there is one. Last come
+/// [`PendingRecord`]s, also of counters. An [`EndRecord`] is the last one if the state says so.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
@@ -174,10 +174,8 @@ impl SlotRow {
             }
         };
         if !params.nonces.is_clocked() {
-            if !rest.is_empty() {
-                return Err("it has a clock, and the nonces of this index are counters");
-            }
-            let row = Self { end_unix_s, ..Self::of(SlotState { state, clock: None }) };
+            let pending = read_pending(rest)?;
+            let row = Self { pending, end_unix_s, ..Self::of(SlotState { state, clock: None }) };
             return row.check(params).map(|()| row);
         }
         let [sessions, lates, 0] = state.counts() else {
@@ -189,22 +187,17 @@ impl SlotRow {
         let (past, rest) = past.map_err(|_| SHORT)?;
         let late = <[LateRecord]>::ref_from_prefix_with_elems(rest, lates.into());
         let (late, rest) = late.map_err(|_| SHORT)?;
-        let pending = <[PendingRecord]>::ref_from_bytes(rest);
-        let pending = pending.map_err(|_| "its length is wrong")?;
+        let pending = read_pending(rest)?;
         if late.len() > 1 {
             return Err("it has several late records");
         }
         let window =
             |late: &LateRecord| ReplayWindow::from_parts(late.next_nonce.get(), late.seen.get());
-        let wait = |pending: &PendingRecord| Pending {
-            nonce: pending.nonce.get(),
-            received_s: pending.received_unix_s.get(),
-        };
         let row = Self {
             known: SlotState { state, clock: Some(clock) },
             past: past.iter().map(|session| session.first.get()..session.end.get()).collect(),
             late: late.first().map(window),
-            pending: pending.iter().map(wait).collect(),
+            pending,
             end_unix_s,
         };
         row.check(params).map(|()| row)
@@ -288,6 +281,16 @@ impl SlotRow {
             && nonce_count.is_some_and(|nonce_count| is_seen_sound(nonce_count, late.seen()));
         if is_sound { Ok(()) } else { Err("its late record contradicts itself") }
     }
+}
+
+/// The pending packets at the end of a row.
+fn read_pending(bytes: &[u8]) -> Result<Vec<Pending>, Unsound> {
+    let records = <[PendingRecord]>::ref_from_bytes(bytes).map_err(|_| "its length is wrong")?;
+    let wait = |pending: &PendingRecord| Pending {
+        nonce: pending.nonce.get(),
+        received_s: pending.received_unix_s.get(),
+    };
+    Ok(records.iter().map(wait).collect())
 }
 
 const TOO_MANY_SESSIONS: Unsound = "it has too many past sessions or pending packets";

@@ -482,6 +482,9 @@ fn the_fields_of_a_record_fill_it() {
         ("late", 16),
         ("pending", 16),
         ("end", 8),
+        ("late head", 16),
+        ("late block", 16),
+        ("settings", 24),
     ];
     let all = layouts();
     assert_eq!(all.iter().map(|(name, _)| *name).collect::<Vec<_>>(), lens.map(|(name, _)| name));

@@ -6,6 +6,7 @@
 mod add;
 mod later_keys;
 mod retire;
+mod settings;
 mod transfer;
 
 pub use transfer::DeviceTransfer;
