@@ -59,7 +59,8 @@ fn missing(fleet: &Path, ranges: &[Range], nonce: u64) -> Vec<u32> {
 
 /// The range that a refused call says is there already.
 fn refused_range(outcome: &Outcome) -> Option<(u32, u32)> {
-    let words = outcome.stderr.strip_prefix("hintdex: devices ")?;
+    // Notes may stand before the refusal.
+    let words = outcome.stderr.lines().last()?.strip_prefix("hintdex: devices ")?;
     let (first, rest) = words.split_once(" to ")?;
     let (last, _) = rest.split_once(' ')?;
     Some((first.parse().ok()?, last.parse().ok()?))
