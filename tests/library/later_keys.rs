@@ -1,10 +1,14 @@
 //! Later keys of devices, case by case: ids that are not given away, fleets that rotate for ever,
 //! old keys that come again, ends that are set under way, transfers, revocations.
 
-use hintdex::wire::{DeviceId, HintKey, KeyId};
-use hintdex::{DeviceRange, Error, IndexError, Station, StationOptions, Verdict, WrapKey};
+use std::sync::Arc;
+
+use hintdex::wire::{DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey};
+use hintdex::{DeviceRange, Error, IndexError, Params, Station, StationOptions, Verdict, WrapKey};
+use hintdex_core::{Admission, Arrival, LiveIndex, Options};
 use hintdex_tests::devices::{later_own_keys, packet_by};
 
+use crate::fleet::SECRET;
 use crate::life::{STARTED_UNIX_S, World};
 
 #[test]
@@ -198,4 +202,58 @@ fn a_generation_is_revoked_and_the_next_one_stays() {
     let missing = station.revoke(&[DeviceId(5)], Some(1));
     let is_named = matches!(missing, Err(Error::NoSuchGeneration { generation: 1, .. }));
     assert!(is_named, "{missing:?}");
+}
+
+/// A key ends by its time, in a fleet without later keys: a damaged packet under it is unknown, as
+/// a whole one is, before a reopening and after.
+#[test]
+fn a_damaged_packet_under_a_key_that_has_ended_is_unknown() {
+    let mut world = World::create(10, 1);
+    let mut packet = world.air.packet_under(KeyId::first(DeviceId(4)), 0, b"x");
+    *packet.last_mut().expect("a tag") ^= 1;
+    let name = |world: &World| world.station().decode(&packet).expect("it decodes").name();
+    world.station().retire_at(&[DeviceId(4)], STARTED_UNIX_S + 60).expect("it is there");
+    assert_eq!(name(&world), "forged");
+    world.clock.set(STARTED_UNIX_S + 60);
+    assert_eq!(name(&world), "unknown");
+    world.reopen();
+    assert_eq!(name(&world), "unknown");
+}
+
+/// A packet that was opened under the former key of a slot is not admitted under the present one,
+/// and the slots that are used again count as retired no longer.
+#[test]
+fn an_arrival_under_the_former_key_of_a_slot_is_retired() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = Arc::new(MasterKey::new(&SECRET));
+    let params = Params::counters(HintScheme::Aes128, 4);
+    let path = folder.path().join("index");
+    let index = LiveIndex::create(&path, keys.clone(), params, &Options::default());
+    let index = index.expect("it can be made");
+    let range = |generation| DeviceRange { generation, ..DeviceRange::new(DeviceId(0), 100) };
+    let id = |generation| KeyId { device: DeviceId(7), generation };
+    let admit_all = |generation| {
+        for device in (0..100).map(DeviceId) {
+            let key = KeyId { device, generation };
+            let slot = *index.slots(device).last().expect("it is there");
+            let hint_key = &keys.hint_key(key).expect("derived");
+            let arrival = Arrival { slot, key, nonce: 0, hint_key, received_unix_s: 0 };
+            assert_eq!(index.admit(&arrival).expect("it can be written"), Admission::Accepted);
+        }
+    };
+    index.provision(&[range(0)], None).expect("free ids");
+    let slot = index.slots(DeviceId(7))[0];
+    for generation in 1..7 {
+        index.renew(&[range(generation)], 0, None).expect("newer keys");
+        admit_all(generation);
+        index.free_slots(|_| false).expect("it can be written");
+        index.roll(None).expect("it rolls");
+    }
+    assert_eq!(index.slot_count(), 200);
+    let present = index.key(slot).expect("it has a later key");
+    assert!(present.generation > 1, "{present:?}");
+    let hint_key = &keys.hint_key(id(0)).expect("derived");
+    let former = Arrival { slot, key: id(0), nonce: 9, hint_key, received_unix_s: 0 };
+    assert_eq!(index.admit(&former).expect("it can be written"), Admission::Retired);
+    assert!(!index.needs_roll(), "it was rolled");
 }

@@ -42,19 +42,8 @@ impl Fleet {
     }
 
     pub fn params(&self, encoding: Encoding, dial: Dial) -> SnapshotParams {
-        SnapshotParams {
-            encoding,
-            dial,
-            check_bits: 8,
-            hint_scheme: HintScheme::Aes128,
-            nonce_kind: 0,
-            horizon_nonces: self.horizon.into(),
-            slots: self.slots(),
-            fleet_id: [0; 16],
-            origin: [0; 16],
-            built_at_unix_s: 0,
-            time_unix_s: 0..0,
-        }
+        let params = params(self.slots().end, self.horizon, encoding, dial);
+        SnapshotParams { check_bits: 8, ..params }
     }
 
     /// Builds the snapshot of `source` with two threads.
@@ -118,4 +107,21 @@ pub const fn manifest_key() -> ManifestKey {
 /// The first pseudo-random number of seed `x`.
 pub const fn scramble(x: u64) -> u64 {
     SplitMix64::new(x).next_u64()
+}
+
+/// The parameters of a snapshot of the next `horizon` hints of devices, without check bits.
+pub fn params(devices: u32, horizon: u32, encoding: Encoding, dial: Dial) -> SnapshotParams {
+    SnapshotParams {
+        encoding,
+        dial,
+        check_bits: 0,
+        hint_scheme: HintScheme::Aes128,
+        nonce_kind: 0,
+        horizon_nonces: horizon.into(),
+        slots: 0..devices,
+        fleet_id: [0; 16],
+        origin: [0; 16],
+        built_at_unix_s: 0,
+        time_unix_s: 0..0,
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hintdex::Station;
-use hintdex::wire::{DeviceId, Slot};
+use hintdex::wire::DeviceId;
 
 use crate::failure::Failure;
 use crate::id_map::IdMap;
@@ -12,8 +12,6 @@ use crate::input::{BadRecord, GivenId};
 /// The ids of a fleet's devices, as lists name them.
 pub struct GivenIds<'a> {
     station: &'a Station,
-    /// The number of slots before the call.
-    slots: u32,
     map: IdMap,
 }
 
@@ -23,8 +21,7 @@ impl<'a> GivenIds<'a> {
     /// # Errors
     /// The id map cannot be read.
     pub fn open(station: &'a Station, folder: &Path) -> Result<Self, Failure> {
-        let slots = u32::try_from(station.stats()?.slots).unwrap_or(u32::MAX);
-        Ok(Self { station, slots, map: IdMap::open(folder)? })
+        Ok(Self { station, map: IdMap::open(folder)? })
     }
 
     /// The id of a device of a list. A new EUI gets a free id.
@@ -36,8 +33,7 @@ impl<'a> GivenIds<'a> {
             GivenId::Number(id) => return Ok(DeviceId(id)),
             GivenId::Eui(eui) => eui,
         };
-        let device = |slot| self.station.device(Slot(slot)).map(|device| device.0);
-        let id = self.map.id_of(eui, || (0..self.slots).filter_map(device).collect());
+        let id = self.map.id_of(eui, || ids_of(self.station));
         id.map(DeviceId).ok_or(BadRecord::Other("no device id is free"))
     }
 
@@ -48,4 +44,15 @@ impl<'a> GivenIds<'a> {
     pub fn publish(&mut self) -> Result<(), Failure> {
         self.map.publish()
     }
+}
+
+/// The ids that the fleet has.
+fn ids_of(station: &Station) -> Vec<u32> {
+    let mut ids = Vec::new();
+    // Collecting does not fail.
+    let _ = station.each_keys(|keys| {
+        ids.extend(keys.iter().map(|key| key.key.device.0));
+        Ok::<(), std::convert::Infallible>(())
+    });
+    ids
 }

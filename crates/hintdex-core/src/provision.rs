@@ -222,8 +222,9 @@ impl LiveIndex {
                 let reused = slots.end.0.min(known).saturating_sub(slots.start.0);
                 self.retired_slots.fetch_sub(reused.into(), Ordering::Relaxed);
                 self.states.assign(slots.start.0..slots.end.0, fresh);
+                let Some(coverage) = &coverage else { continue };
                 for slot in (slots.start.0..slots.end.0).map(Slot) {
-                    let end = coverage.as_ref().map_or(0, |coverage| coverage.end_of(slot));
+                    let end = coverage.end_of(slot);
                     self.states.update(slot, |row| row.known.state.reach(end, last));
                 }
             }

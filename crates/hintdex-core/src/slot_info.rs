@@ -43,6 +43,11 @@ impl KeyStatus {
         }
     }
 
+    /// Whether packets under the key are not accepted any longer.
+    pub const fn is_retired(self) -> bool {
+        matches!(self, Self::Retired | Self::Revoked)
+    }
+
     /// Whether packets under the key may be accepted.
     pub const fn is_in_service(self) -> bool {
         matches!(self, Self::Active | Self::Awaited | Self::Ending(_))

@@ -94,15 +94,22 @@ impl StateTable {
     /// Gives the slots below `slots.end` of a new run the state `fresh`: they were free, or the
     /// table ends before them.
     pub(crate) fn assign(&self, slots: Range<u32>, fresh: SlotState) {
+        let known = self.slot_count();
         self.grow(slots.start, SlotState { state: StateRecord::free(), ..fresh });
         self.grow(slots.end, fresh);
-        for slot in slots.map(Slot) {
-            if let Some(mut shard) = self.shard(Self::shard_of(slot))
-                && shard.get(Self::place_of(slot)).is_some_and(|known| known.state.is_free())
-            {
-                shard.set_row(Self::place_of(slot), SlotRow::of(fresh));
-            }
+        for slot in (slots.start..slots.end.min(known)).map(Slot) {
+            self.update(slot, |row| {
+                if row.known.state.is_free() {
+                    *row = SlotRow::of(fresh);
+                }
+            });
         }
+    }
+
+    /// The number of slots of the table.
+    fn slot_count(&self) -> u32 {
+        let len = |shard: &Mutex<Shard>| lock(shard).states.len();
+        u32::try_from(self.shards.iter().map(len).sum::<usize>()).unwrap_or(u32::MAX)
     }
 
     /// Takes the keys of retired slots away.

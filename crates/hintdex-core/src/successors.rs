@@ -43,12 +43,17 @@ impl Successors {
         }
     }
 
-    /// Removes a slot from the set.
-    pub(crate) fn remove(&self, slot: Slot) {
+    /// Removes slots from the set.
+    pub(crate) fn remove(&self, slots: &[Slot]) {
+        if slots.is_empty() {
+            return;
+        }
         let mut set = self.words.write().unwrap_or_else(PoisonError::into_inner);
-        if set.has(slot) {
-            set.flip(slot);
-            set.count -= 1;
+        for slot in slots {
+            if set.has(*slot) {
+                set.flip(*slot);
+                set.count -= 1;
+            }
         }
     }
 

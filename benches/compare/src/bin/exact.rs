@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use hintdex_compare::fleet::{SEED, key, manifest_key};
+use hintdex_compare::fleet::{SEED, key, manifest_key, params};
 use hintdex_compare::memory::{forget_peak, peak_resident_bytes, resident_bytes};
 use hintdex_compare::table_hints::TableHints;
 use hintdex_compare::turns::{argument, now};
@@ -53,19 +53,8 @@ impl Workload {
     }
 
     fn params(&self) -> SnapshotParams {
-        SnapshotParams {
-            encoding: Encoding::Chain,
-            dial: Dial::Evaluations(self.evaluations),
-            check_bits: 0,
-            hint_scheme: HintScheme::Aes128,
-            nonce_kind: 0,
-            horizon_nonces: self.horizon.into(),
-            slots: 0..self.devices,
-            fleet_id: [0; 16],
-            origin: [0; 16],
-            built_at_unix_s: 0,
-            time_unix_s: 0..0,
-        }
+        let dial = Dial::Evaluations(self.evaluations);
+        params(self.devices, self.horizon, Encoding::Chain, dial)
     }
 
     /// The nonce of the foreign hint of `slot`.

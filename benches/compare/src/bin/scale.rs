@@ -13,10 +13,10 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use hintdex_compare::fleet::{SEED, manifest_key, scramble};
+use hintdex_compare::fleet::{SEED, manifest_key, params, scramble};
 use hintdex_compare::memory::peak_resident_bytes;
 use hintdex_compare::turns::{argument, now};
-use hintdex_snapshot::{Builder, Dial, Encoding, HintSource, Snapshot, SnapshotParams};
+use hintdex_snapshot::{Builder, Dial, Encoding, HintSource, Snapshot};
 use hintdex_wire::{DeviceId, Hint, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Slot};
 
 /// Devices whose keys come from a master key; nothing of them is kept.
@@ -57,19 +57,8 @@ fn main() {
         horizon: argument("--horizon", 100),
     };
     let memory_mib = argument("--memory-mib", 2048);
-    let params = SnapshotParams {
-        encoding: Encoding::Ribbon,
-        dial: Dial::Bits(argument("--bits", 20).try_into().unwrap()),
-        check_bits: 0,
-        hint_scheme: HintScheme::Aes128,
-        nonce_kind: 0,
-        horizon_nonces: fleet.horizon.into(),
-        slots: 0..fleet.devices,
-        fleet_id: [0; 16],
-        origin: [0; 16],
-        built_at_unix_s: 0,
-        time_unix_s: 0..0,
-    };
+    let dial = Dial::Bits(argument("--bits", 20).try_into().unwrap());
+    let params = params(fleet.devices, fleet.horizon, Encoding::Ribbon, dial);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("scale.hdx");
     let key = manifest_key();

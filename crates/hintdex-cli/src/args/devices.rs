@@ -210,7 +210,8 @@ pub struct DeviceRotateArgs {
     /// The ids of the devices, like 7,100-109
     #[arg(value_name = "IDS", value_delimiter = ',')]
     pub ids: Vec<IdRange>,
-    /// All devices that are not retired
+    /// All devices but those that are retired or are to retire, and those whose next key is
+    /// awaited already
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]

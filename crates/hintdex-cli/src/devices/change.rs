@@ -1,7 +1,7 @@
 //! `hintdex device retire`, `revoke`, `replace` and `rotate`
 
-use hintdex::KeyStatus;
 use hintdex::wire::DeviceId;
+use hintdex::{KeyStatus, Station};
 
 use super::fleet::{counted, devices_of, each_device, open_changed, report};
 use super::later_keys;
@@ -54,35 +54,8 @@ pub fn replace(args: &DeviceReplaceArgs, run: &RunArgs) -> Result<(), Failure> {
 
 pub fn rotate(args: &DeviceRotateArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open_changed(&args.changed, run)?;
-    let mut devices = devices_of(&args.ids)?;
-    if args.all {
-        each_device(&station, |keys, present| {
-            // A device that is to retire, or whose next key is awaited already, is left alone.
-            let newest = keys.last().map(|key| key.status);
-            devices.extend((newest == Some(KeyStatus::Active)).then_some(present.key.device));
-            Ok(())
-        })?;
-    }
-    if devices.is_empty() {
-        return Err(Failure::usage(
-            "--all: no device has a key to change: each is retired, is to retire, or its next key \
-             is awaited already",
-        ));
-    }
-    if let Some(device) = retired_one(&station, &devices) {
-        return Err(Failure::usage(format!(
-            "device {device} is retired; give its id to a new unit with hintdex device replace"
-        )));
-    }
-    let is_awaited = |device: &&DeviceId| {
-        station.keys_of(**device).last().map(|key| key.status) == Some(KeyStatus::Awaited)
-    };
-    if let Some(device) = devices.iter().find(is_awaited) {
-        return Err(Failure::usage(format!(
-            "the next key of device {device} is awaited already; nothing was changed; leave the \
-             device out"
-        )));
-    }
+    let devices =
+        if args.all { all_that_rotate(&station)? } else { those_that_rotate(&station, args)? };
     let bar = progress::bar("rotating", "devices");
     station.rotate(&devices, args.grace.grace, Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
@@ -91,11 +64,40 @@ pub fn rotate(args: &DeviceRotateArgs, run: &RunArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A device of `devices` whose keys are all retired.
-pub fn retired_one(station: &hintdex::Station, devices: &[DeviceId]) -> Option<DeviceId> {
-    let is_retired = |device: &&DeviceId| {
-        let keys = station.keys_of(**device);
-        !keys.is_empty() && !keys.iter().any(|key| key.status.is_in_service())
-    };
-    devices.iter().find(is_retired).copied()
+/// The devices of the fleet whose next key may be added: a device that is to retire, or whose
+/// next key is awaited already, is left out.
+fn all_that_rotate(station: &Station) -> Result<Vec<DeviceId>, Failure> {
+    let mut devices = Vec::new();
+    each_device(station, |keys, present| {
+        let newest = keys.last().map(|key| key.status);
+        devices.extend((newest == Some(KeyStatus::Active)).then_some(present.key.device));
+        Ok(())
+    })?;
+    if devices.is_empty() {
+        return Err(Failure::usage(
+            "--all: no device has a key to change: each is retired, is to retire, or its next key \
+             is awaited already",
+        ));
+    }
+    Ok(devices)
+}
+
+/// The named devices, none of which is retired or has a next key that is awaited already.
+fn those_that_rotate(station: &Station, args: &DeviceRotateArgs) -> Result<Vec<DeviceId>, Failure> {
+    let devices = devices_of(&args.ids)?;
+    for device in &devices {
+        let keys = station.keys_of(*device);
+        if keys.last().is_some_and(|key| key.status == KeyStatus::Awaited) {
+            return Err(Failure::usage(format!(
+                "the next key of device {device} is awaited already; nothing was changed; leave the \
+                 device out"
+            )));
+        }
+        if !keys.is_empty() && !keys.iter().any(|key| key.status.is_in_service()) {
+            return Err(Failure::usage(format!(
+                "device {device} is retired; give its id to a new unit with hintdex device replace"
+            )));
+        }
+    }
+    Ok(devices)
 }

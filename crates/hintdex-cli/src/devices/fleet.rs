@@ -53,10 +53,10 @@ pub fn each_device(
     let has_generations = station.has_generations();
     station.each_keys(|keys| {
         for key in keys {
-            let all =
-                if has_generations { station.keys_of(key.key.device) } else { vec![key.clone()] };
-            match present_key(&all) {
-                Some(present) if present.slot == key.slot => each(&all, present)?,
+            let of_device = has_generations.then(|| station.keys_of(key.key.device));
+            let all = of_device.as_deref().unwrap_or(std::slice::from_ref(key));
+            match present_key(all) {
+                Some(present) if present.slot == key.slot => each(all, present)?,
                 _ => {}
             }
         }

@@ -75,7 +75,7 @@ fn known_keys(station: &Station, device: DeviceId) -> Result<Vec<SlotInfo>, Fail
 
 fn is_listed(args: &DeviceListArgs, present: &SlotInfo) -> bool {
     let id = present.key.device.0;
-    let is_retired = matches!(present.status, KeyStatus::Retired | KeyStatus::Revoked);
+    let is_retired = present.status.is_retired();
     let is_named = args.ids.is_empty()
         || args.ids.iter().any(|range| (range.first..=range.last).contains(&id));
     let is_silent = args

@@ -118,7 +118,7 @@ impl Sync<'_> {
     /// What a line changes of a device that has these keys.
     fn change_of(&self, keys: &[SlotInfo], device: &Device) -> Result<Change, BadRecord> {
         let Some(newest) = keys.last() else { return Ok(Change::Added) };
-        if matches!(newest.status, KeyStatus::Retired | KeyStatus::Revoked) {
+        if newest.status.is_retired() {
             let why =
                 "its device is retired; give the id to a new unit with hintdex device replace";
             return Err(BadRecord::Other(why));

@@ -103,7 +103,7 @@ impl<'a> Lane<'a> {
         }
         let received_s = self.index.station_time_s(arrival.received_unix_s);
         if known.state.ends() && shard.end_unix_s(place).is_some_and(|end_s| end_s <= received_s) {
-            self.retire_ended(slot)?;
+            self.retire(slot)?;
             return Ok(Admission::Retired);
         }
         if known.state.is_out_of_service() {
@@ -184,8 +184,8 @@ impl<'a> Lane<'a> {
         Ok(judgement.admission)
     }
 
-    /// Retires a slot whose time has come.
-    fn retire_ended(&mut self, slot: Slot) -> Result<(), Error> {
+    /// Retires a slot of the lane.
+    fn retire(&mut self, slot: Slot) -> Result<(), Error> {
         self.change_row(slot, |row| row.retire(false))?;
         self.index.retired_slots.fetch_add(1, Ordering::Relaxed);
         self.dropped.push(slot);
@@ -205,7 +205,7 @@ impl<'a> Lane<'a> {
             }
             let is_out_of_service = known.is_some_and(|known| known.state.is_out_of_service());
             if grace_s == 0 || is_out_of_service {
-                self.retire_ended(older)?;
+                self.retire(older)?;
             } else {
                 let end_s = received_s.saturating_add(grace_s.into());
                 self.change_row(older, |row| row.end_at(end_s))?;
@@ -299,7 +299,7 @@ impl<'a> Lane<'a> {
             states.put_out_of_service(self.shard_of(slot)?, slot, why);
         }
         // They stay among the successors if the write has failed; the index is poisoned then.
-        self.succeeded.iter().for_each(|slot| self.index.successors.remove(*slot));
+        self.index.successors.remove(&self.succeeded);
         if !self.dropped.is_empty() {
             self.index.dropped.lock().unwrap_or_else(PoisonError::into_inner).extend(self.dropped);
         }

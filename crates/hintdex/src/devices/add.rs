@@ -24,18 +24,17 @@ impl Station {
         ranges: &[DeviceRange],
         report: Option<Report<'_>>,
     ) -> Result<Range<Slot>, Error> {
-        let slots = self.add_keys(Addition::Devices(ranges), ranges, report)?;
+        let slots = self.add_keys(Addition::Devices(ranges), report)?;
         Ok(slots.into_iter().next().unwrap_or(Slot(0)..Slot(0)))
     }
 
-    /// Adds the keys of `ranges`, as `addition` says.
+    /// Adds keys.
     pub(super) fn add_keys(
         &self,
         addition: Addition<'_>,
-        ranges: &[DeviceRange],
         report: Option<Report<'_>>,
     ) -> Result<Vec<Range<Slot>>, Error> {
-        self.keys.check_imported(ranges)?;
+        self.keys.check_imported(addition.ranges())?;
         let Added { slots, finished } = self.maintenance_pass().add(addition, report)?;
         self.scans.invalidate_cache();
         // The keys are added. What failed afterwards is repeated by the next pass.

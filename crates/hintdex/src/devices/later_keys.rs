@@ -116,6 +116,6 @@ impl Station {
         grace_s: u32,
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
-        self.add_keys(Addition::LaterKeys(ranges, grace_s), ranges, report).map(|_| ())
+        self.add_keys(Addition::LaterKeys(ranges, grace_s), report).map(|_| ())
     }
 }

@@ -119,7 +119,7 @@ impl KeyImport<'_> {
         hint_key: &HintKey,
         dev_key: &[u8; 32],
     ) -> Result<(), Error> {
-        let key = match (self.takes, self.has_device(device)) {
+        let key = match (self.takes, self.station.index.has_device(device)) {
             (Takes::Known, _) | (Takes::Any, true) => self.station.next_key(device)?,
             (Takes::New | Takes::Any, false) => KeyId::first(device),
             (Takes::New, true) => {
@@ -224,9 +224,5 @@ impl KeyImport<'_> {
             appended.take_back();
         }
         added
-    }
-
-    fn has_device(&self, device: DeviceId) -> bool {
-        self.station.index.has_device(device)
     }
 }

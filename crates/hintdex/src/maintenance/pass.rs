@@ -25,6 +25,15 @@ pub(crate) enum Addition<'a> {
     LaterKeys(&'a [DeviceRange], u32),
 }
 
+impl<'a> Addition<'a> {
+    /// The devices, with the generation and the origin of the keys.
+    pub(crate) const fn ranges(self) -> &'a [DeviceRange] {
+        match self {
+            Self::Devices(ranges) | Self::LaterKeys(ranges, _) => ranges,
+        }
+    }
+}
+
 /// Keys that were added.
 pub(crate) struct Added {
     /// Their slots.
@@ -145,11 +154,11 @@ impl MaintenancePass {
         addition: Addition<'_>,
         report: Option<Report<'_>>,
     ) -> Result<Added, Error> {
+        if matches!(addition, Addition::LaterKeys(..)) {
+            self.free_slots()?;
+        }
         let index = self.index.as_ref();
         let Some(own) = self.own.as_ref().filter(|_| self.lean) else {
-            if matches!(addition, Addition::LaterKeys(..)) {
-                self.free_slots()?;
-            }
             let slots = match addition {
                 Addition::Devices(ranges) => vec![index.provision(ranges, report)?],
                 Addition::LaterKeys(ranges, grace_s) => index.renew(ranges, grace_s, report)?,
@@ -159,9 +168,6 @@ impl MaintenancePass {
         };
         self.run_alone(|| {
             self.shorten_horizon()?;
-            if matches!(addition, Addition::LaterKeys(..)) {
-                self.free_slots()?;
-            }
             let _held = self.hint_keys.hold();
             let mut built = None;
             let build = |view: &FleetView<'_>, span: Option<&Span>| {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use hintdex_compare::fleet::manifest_key;
+use hintdex_compare::fleet::{manifest_key, params};
 use hintdex_compare::table_hints::TableHints;
 use hintdex_scan::KeyTable;
-use hintdex_snapshot::{Builder, Dial, Encoding, Snapshot, SnapshotParams};
+use hintdex_snapshot::{Builder, Dial, Encoding, Snapshot};
 use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 
 use super::{Entry, HINTS_PER_BATCH, Home, Kind, NOT_FOUND, Peer, Way};
@@ -47,19 +47,8 @@ const fn files<const NUMBER: usize>() -> Home {
 fn load<const NUMBER: usize>(site: &Site, rows: Vec<Row>) -> Outcome<()> {
     drop(rows);
     let (name, evaluations) = MADE[NUMBER];
-    let params = SnapshotParams {
-        encoding: Encoding::Chain,
-        dial: Dial::Evaluations(evaluations),
-        check_bits: 0,
-        hint_scheme: HintScheme::Aes128,
-        nonce_kind: 0,
-        horizon_nonces: site.size.horizon.into(),
-        slots: 0..site.size.devices,
-        fleet_id: [0; 16],
-        origin: [0; 16],
-        built_at_unix_s: 0,
-        time_unix_s: 0..0,
-    };
+    let dial = Dial::Evaluations(evaluations);
+    let params = params(site.size.devices, site.size.horizon, Encoding::Chain, dial);
     let nonces = 0..Nonce::from(site.size.horizon);
     let runs: Vec<_> = (0..site.size.devices).map(|slot| (Slot(slot), nonces.clone())).collect();
     let key = manifest_key();

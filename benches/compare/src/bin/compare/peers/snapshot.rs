@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use hintdex_compare::fleet::{Ready, manifest_key};
+use hintdex_compare::fleet::{Ready, manifest_key, params};
 use hintdex_snapshot::{Builder, CandidateBatch, Dial, Encoding, Snapshot, SnapshotParams};
 use hintdex_wire::{Hint, HintScheme};
 
@@ -56,19 +56,8 @@ fn load<const NUMBER: usize>(site: &Site, rows: Vec<Row>) -> Outcome<()> {
         .map(|(bytes, device)| Some((Hint::read(HintScheme::Aes128, &bytes)?, device)))
         .collect();
     let hints = hints.ok_or("a short hint")?;
-    let params = SnapshotParams {
-        encoding,
-        dial,
-        check_bits: 8,
-        hint_scheme: HintScheme::Aes128,
-        nonce_kind: 0,
-        horizon_nonces: site.size.horizon.into(),
-        slots: 0..site.size.devices,
-        fleet_id: [0; 16],
-        origin: [0; 16],
-        built_at_unix_s: 0,
-        time_unix_s: 0..0,
-    };
+    let params = params(site.size.devices, site.size.horizon, encoding, dial);
+    let params = SnapshotParams { check_bits: 8, ..params };
     let ready = Ready(&hints, site.size.horizon);
     let key = manifest_key();
     Builder::new(params, &key).threads(2).build(&ready, site.path(name))?;
