@@ -6,7 +6,7 @@ use hintdex_compare::fleet::{manifest_key, params};
 use hintdex_compare::table_hints::TableHints;
 use hintdex_scan::KeyTable;
 use hintdex_snapshot::{Builder, Dial, Encoding, Snapshot};
-use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
+use hintdex_wire::{Hint, Nonce, Slot};
 
 use super::{Entry, HINTS_PER_BATCH, Home, Kind, NOT_FOUND, Peer, Way};
 use crate::Outcome;
