@@ -425,9 +425,13 @@ impl LiveIndex {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
-    /// The damage that was found since the last call, and its repair: one line each.
+    /// The damage that was found since the last call, and its repair, and the errors of the
+    /// store's own work: one line each.
     pub fn take_notes(&self) -> Vec<String> {
-        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut notes =
+            std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        notes.extend(self.store.take_reports());
+        notes
     }
 
     /// The devices that are out of service, each with the reason: its stored state is not

@@ -10,6 +10,7 @@ mod damage_mark;
 mod database;
 mod logs;
 mod opening;
+mod reports;
 mod tuning;
 
 use std::path::{Path, PathBuf};
@@ -214,6 +215,11 @@ impl Store {
     /// Removes the damage mark after a window was declared.
     pub(crate) fn remove_damage_mark(&self) -> Result<(), Error> {
         damage_mark::remove(&self.path)
+    }
+
+    /// The errors that RocksDB has reported outside of any call since the last call.
+    pub(crate) fn take_reports(&self) -> Vec<String> {
+        self.tuning.reports().take()
     }
 
     /// Memory of cached rows and of the block cache, write buffers included.

@@ -92,7 +92,7 @@ impl Store {
     }
 
     fn from_db(path: &Path, tuning: Tuning, db: Db, durability: Durability) -> Result<Self, Error> {
-        remove_option_drafts(path)?;
+        remove_leftovers(path)?;
         let mut read_uncached = ReadOptions::default();
         read_uncached.fill_cache(false);
         Ok(Self {
@@ -182,15 +182,17 @@ fn drop_windows(path: &Path, tuning: &Tuning, families: &[String]) -> Result<(),
     Ok(())
 }
 
-/// Removes the drafts of options that a crash left in the folder of an open database. RocksDB
-/// writes one whenever a family is created or dropped, and never removes old ones.
-fn remove_option_drafts(path: &Path) -> Result<(), Error> {
+/// Removes what no version reads from the folder of an open database: the drafts of options that
+/// a crash left, of which RocksDB writes one whenever a family is created or dropped, and the
+/// journals that former versions let RocksDB write.
+fn remove_leftovers(path: &Path) -> Result<(), Error> {
     let listing = || Error::io("listing a folder", path);
     for entry in fs::read_dir(path).map_err(listing())? {
-        let draft = entry.map_err(listing())?.path();
-        let name = draft.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("OPTIONS-") && name.ends_with(".dbtmp") {
-            fs::remove_file(&draft).map_err(Error::io("removing a leftover file", &draft))?;
+        let file = entry.map_err(listing())?.path();
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let is_draft = name.starts_with("OPTIONS-") && name.ends_with(".dbtmp");
+        if is_draft || name == "LOG" || name.starts_with("LOG.old.") {
+            fs::remove_file(&file).map_err(Error::io("removing a leftover file", &file))?;
         }
     }
     Ok(())

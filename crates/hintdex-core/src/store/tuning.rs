@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel,
+    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType,
     MemtableFactory, MergeOperands, Options as RocksOptions, WriteBufferManager,
 };
 
+use super::reports::Reports;
 use crate::bucket;
 use crate::geometry::Geometry;
 use crate::records::{META_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX};
@@ -20,6 +21,10 @@ const BLOCK_LEN_BYTES: usize = 16 << 10;
 /// megabyte, whose gaps the allocator fills badly once they are freed.
 const ARENA_BLOCK_LEN_BYTES: usize = 64 << 10;
 
+/// The length from which a manifest may be written anew: every roll appends to the manifest.
+/// RocksDB also waits until a manifest is six times as long as it has to be.
+const MIN_MANIFEST_LEN_BYTES: usize = 64 << 10;
+
 /// The memory of one index (row caches, block cache, write buffers), and RocksDB's options.
 pub(crate) struct Tuning {
     rows: Arc<RowBudget>,
@@ -27,6 +32,7 @@ pub(crate) struct Tuning {
     cache_len_bytes: usize,
     buffers: WriteBufferManager,
     buffer_len_bytes: usize,
+    reports: Reports,
 }
 
 impl Tuning {
@@ -43,13 +49,19 @@ impl Tuning {
             cache.clone(),
         );
         let buffer_len_bytes = (memory_bytes / 8).clamp(1 << 20, 64 << 20);
-        Self { rows, cache, cache_len_bytes, buffers, buffer_len_bytes }
+        let reports = Reports::default();
+        Self { rows, cache, cache_len_bytes, buffers, buffer_len_bytes, reports }
     }
 
     /// The bytes that the row cache and the block cache will hold of a window of this length.
     pub(crate) fn cached_bytes(&self, geometry: Geometry, bytes: u64) -> u64 {
         let (in_rows, rest) = self.rows.estimate(geometry, bytes);
         in_rows + rest.min(self.cache_len_bytes as u64)
+    }
+
+    /// The errors that RocksDB reports outside of any call.
+    pub(super) const fn reports(&self) -> &Reports {
+        &self.reports
     }
 
     /// The memory budget of the row caches.
@@ -77,12 +89,11 @@ impl Tuning {
         // One lane's rows at a time: they are sorted, so each is found from the one before.
         // (The vector memtable of states allows nothing else.)
         options.set_allow_concurrent_memtable_write(false);
-        options.set_keep_log_file_num(2);
-        // Routine events need no log line, and no thread that counts them.
-        options.set_log_level(LogLevel::Warn);
+        options.set_info_logger(self.reports.logger());
+        // No thread that counts events.
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
-        options.set_max_log_file_size(1 << 20);
+        options.set_max_manifest_file_size(MIN_MANIFEST_LEN_BYTES);
         options
     }
 
