@@ -10,6 +10,7 @@
 mod ambiguous;
 mod bad_calls;
 mod bad_input;
+mod beacon_life;
 mod beacons;
 mod capture;
 mod clocked;

@@ -16,7 +16,7 @@ use clap::Parser;
 use hintdex_beacon::wire::beacon::eddystone::{EidCipher, RotationExponent};
 use hintdex_beacon::wire::{DeviceId, HintKey};
 use hintdex_beacon::{
-    Identifier, Import, ManualClock, Options, Registration, Resolver, Rule, Sighting,
+    Changes, Identifier, ManualClock, Options, Registration, Resolver, Rule, Sighting,
 };
 use hintdex_host::SplitMix64;
 use rustix::time::{ClockId, clock_gettime};
@@ -199,14 +199,14 @@ impl Fleet {
     }
 
     fn register(&self, path: &std::path::Path, beacons: u32) -> Outcome {
-        let mut import = Import::open(path, NOW)?;
+        let mut changes = Changes::open(path, NOW)?;
         for device in 0..beacons {
             let (key, k, clock_offset_s, _) = self.beacon(device);
             let (measured_unix_s, is_randomized) = (NOW - DAY_S, self.is_randomized);
             let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s, is_randomized };
-            import.add(&Registration { device: DeviceId(device), key, rule })?;
+            changes.add(&Registration { device: DeviceId(device), key, rule })?;
         }
-        import.publish()?;
+        changes.publish()?;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::bounds::{Allowance, ClockBounds};
 use crate::folder::Folder;
 use crate::hypotheses::{Alternatives, MAX_SUSPECTED, Outcome};
-use crate::hypothesis::{Evidence, Hypothesis};
+use crate::hypothesis::{Evidence, Hypothesis, NEVER_HEARD};
 use crate::records::{BeaconRecord, ClockOf, ClockRecord, ClocksHeader};
 use crate::registry::Registry;
 use crate::{Error, Event, format};
@@ -156,20 +156,39 @@ impl ClockStore {
     /// A record of each hypothesis that is not what the registration says.
     fn records(&self, registry: &Registry) -> Vec<ClockRecord> {
         let mut all = Vec::new();
-        for ((slot, row), known) in (0_u32..).zip(registry.rows()).zip(&self.known) {
-            let mut keep = |of: &ClockOf| {
-                let record = ClockRecord::new(slot, of, registry.folder_id());
+        for (slot, row) in (0_u32..).zip(registry.rows()) {
+            for of in self.learned(slot, row) {
+                let record = ClockRecord::new(slot, &of, registry.folder_id());
                 // The reader's rule: what it would refuse is not written.
                 all.extend(record.read(registry.folder_id()).map(|_| record));
-            };
-            if *known != Hypothesis::measured(row.registered_clock()) {
-                keep(&ClockOf::Known(*known));
             }
-            let Some(others) = self.others.get(&slot) else { continue };
-            others.former.iter().for_each(|former| keep(&ClockOf::Former(*former)));
-            others.suspected.iter().for_each(|clock| keep(&ClockOf::Suspected(*clock)));
         }
         all
+    }
+
+    /// The hypotheses of a beacon's clock that its registration does not imply.
+    pub fn learned(&self, slot: u32, row: &BeaconRecord) -> Vec<ClockOf> {
+        let known = self.known.get(slot as usize).copied();
+        let known = known.filter(|known| *known != Hypothesis::measured(row.registered_clock()));
+        let mut all: Vec<ClockOf> = known.map(ClockOf::Known).into_iter().collect();
+        if let Some(others) = self.others.get(&slot) {
+            all.extend(others.former.map(ClockOf::Former));
+            all.extend(others.suspected.iter().copied().map(ClockOf::Suspected));
+        }
+        all
+    }
+
+    /// Takes a hypothesis that was learned in another folder. One too many is dropped.
+    pub fn restore_moved(&mut self, slot: u32, of: ClockOf) {
+        self.restore(slot, of);
+        self.moves = self.moves.wrapping_add(1);
+        self.changed = true;
+    }
+
+    /// Whether the beacon was heard where it is expected.
+    pub fn was_heard(&self, slot: u32) -> bool {
+        let known = self.known.get(slot as usize);
+        known.is_some_and(|known| known.newest().0 != NEVER_HEARD)
     }
 
     /// The clocks that a window is built of now.

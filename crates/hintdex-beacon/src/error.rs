@@ -11,11 +11,11 @@ use hintdex_wire::DeviceId;
 
 /// Why the folder was not opened, changed or asked.
 ///
-/// See the example of [`Import`](crate::Import).
+/// See the example of [`Changes`](crate::Changes).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// No beacons are registered in the folder. Import keys first.
+    /// No beacons are registered in the folder. Changes keys first.
     NoBeacons {
         /// The folder.
         folder: PathBuf,

@@ -21,8 +21,9 @@ pub const CLOCKS_MAGIC: [u8; 8] = *b"\x89HDC\r\n\x1a\n";
 /// What the record of windows begins with.
 pub const WINDOWS_MAGIC: [u8; 8] = *b"\x89HDW\r\n\x1a\n";
 
-/// The version of the keys that this program reads and writes.
-pub const KEYS_VERSION: u16 = 1;
+/// The version of the keys that this program writes. It reads version 1, too, in which every
+/// beacon is active.
+pub const KEYS_VERSION: u16 = 2;
 
 /// The version of the clocks that this program reads and writes.
 pub const CLOCKS_VERSION: u16 = 1;

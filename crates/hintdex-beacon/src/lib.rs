@@ -11,7 +11,7 @@
 //! use hintdex_beacon::wire::beacon::eddystone::{EidCipher, RotationExponent};
 //! use hintdex_beacon::wire::{DeviceId, HintKey};
 //! use hintdex_beacon::{
-//!     Answer, Identifier, Import, ManualClock, Options, Registration, Resolver, Rule, Sighting,
+//!     Answer, Changes, Identifier, ManualClock, Options, Registration, Resolver, Rule, Sighting,
 //! };
 //!
 //! # let folder = tempfile::tempdir()?;
@@ -20,12 +20,12 @@
 //! let (key, k) = (HintKey::from_bytes([7; 16]), RotationExponent::new(10).unwrap());
 //!
 //! // Once: a beacon whose clock was started a million seconds ago.
-//! let mut import = Import::open(&folder, now)?;
+//! let mut changes = Changes::open(&folder, now)?;
 //! let clock_offset_s = now as i64 - 1_000_000;
 //! let is_randomized = false;
 //! let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s: now, is_randomized };
-//! import.add(&Registration { device: DeviceId(42), key: key.clone(), rule })?;
-//! import.publish()?;
+//! changes.add(&Registration { device: DeviceId(42), key: key.clone(), rule })?;
+//! changes.publish()?;
 //!
 //! // In the field: what it sends a day later.
 //! let eid = EidCipher::new(&key, k).eid(1_000_000 + 86_400);
@@ -69,6 +69,7 @@
 
 mod answer;
 mod bounds;
+mod changes;
 mod clock_store;
 mod clock_updates;
 mod distant;
@@ -81,7 +82,8 @@ mod hypotheses;
 mod hypothesis;
 mod identifier;
 mod identities;
-mod import;
+mod inventory;
+mod life;
 mod options;
 mod owned_windows;
 mod point_hints;
@@ -93,22 +95,27 @@ mod rings;
 mod search;
 mod stats;
 mod steps;
+mod transfer;
 mod window;
 mod windows;
 
 pub use answer::{Answer, Identification, Source};
+pub use changes::{Change, Changes};
 pub use error::Error;
 pub use event::Event;
 pub use hintdex_host::{Clock, ManualClock, SystemClock};
 pub use identifier::{Identifier, NotAnIdentifier, Sighting};
-pub use import::Import;
+pub use inventory::{BeaconClock, BeaconInfo, Inventory};
+pub use life::{Selection, Setting};
 pub use options::Options;
 pub use registration::{
     FUTURE_ALLOWANCE_S, MAX_MEASURED_AGE_S, Refusal, Registration, RollingPeriod, Rule, Scheme,
+    Status,
 };
 pub use resolver::Resolver;
 pub use search::SearchResult;
 pub use stats::{Stats, WindowStats};
+pub use transfer::{BeaconTransfer, ClockTransfer};
 
 /// The bytes on the air: ids, keys, the schemes' byte rules.
 pub use hintdex_wire as wire;

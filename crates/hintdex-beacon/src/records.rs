@@ -11,10 +11,14 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::bounds::{ClockBounds, LAST_UNIX_S};
 use crate::hypotheses::Former;
 use crate::hypothesis::Hypothesis;
-use crate::registration::{Registration, RollingPeriod, Rule, Scheme};
+use crate::registration::{Registration, RollingPeriod, Rule, Scheme, Status};
 
 /// The flag of a beacon whose identifiers begin at a random point of their rotation.
 const RANDOMIZED: u8 = 1;
+/// The flag of a beacon that is resolved no longer.
+const RETIRED: u8 = 2;
+/// The flag of a beacon whose key is wiped: its digest stands in the key's place.
+const REVOKED: u8 = 4;
 
 /// What the keys begin with: it names the folder and authenticates its windows.
 #[derive(
@@ -55,16 +59,24 @@ pub struct BeaconRecord {
 }
 
 impl BeaconRecord {
-    /// The row of a registration. Of a daily key the key of its identifiers is kept.
+    /// The row of a registration. For a daily key, the key of its identifiers is kept.
     pub fn new(registration: &Registration) -> Self {
-        let (key, rule) = (&registration.key, registration.rule);
+        let (device, key, rule) = (registration.device, &registration.key, registration.rule);
+        match rule {
+            Rule::Gaen { .. } => Self::of_key(device, identifier_key(key).expose(), rule),
+            Rule::EddystoneEid { .. } | Rule::BleRpa => Self::of_key(device, key.expose(), rule),
+        }
+    }
+
+    /// The row of an active beacon, with the key that the row keeps.
+    pub fn of_key(device: DeviceId, key: &[u8; 16], rule: Rule) -> Self {
         let blank = Self {
-            device: registration.device.0.into(),
+            device: device.0.into(),
             scheme: rule.scheme().number(),
             k: 0,
             rolling_period: 0,
             flags: 0,
-            key: *key.expose(),
+            key: *key,
             start: 0.into(),
             measured_unix_s: 0.into(),
         };
@@ -78,12 +90,16 @@ impl BeaconRecord {
             },
             Rule::Gaen { start_interval, rolling_period } => Self {
                 rolling_period: rolling_period.get(),
-                key: *identifier_key(key).expose(),
                 start: i64::from(start_interval).into(),
                 ..blank
             },
             Rule::BleRpa => blank,
         }
+    }
+
+    /// The row of the same active beacon with another rule of its scheme.
+    pub fn with_rule(&self, rule: Rule) -> Self {
+        Self::of_key(self.device(), &self.key, rule)
     }
 
     pub fn device(&self) -> DeviceId {
@@ -94,8 +110,36 @@ impl BeaconRecord {
         HintKey::from_bytes(self.key)
     }
 
-    /// How its identifiers are made; `None` of a row that no registration has.
+    /// Whether the beacon is resolved; `None` for flags that no version writes.
+    pub const fn status(&self) -> Option<Status> {
+        match self.flags & !RANDOMIZED {
+            0 => Some(Status::Active),
+            RETIRED => Some(Status::Retired),
+            REVOKED => Some(Status::Revoked),
+            _ => None,
+        }
+    }
+
+    /// The row with another status. Only a row that keeps its key may become active again.
+    pub const fn with_status(mut self, status: Status) -> Self {
+        let flag = match status {
+            Status::Active => 0,
+            Status::Retired => RETIRED,
+            Status::Revoked => REVOKED,
+        };
+        self.flags = self.flags & RANDOMIZED | flag;
+        self
+    }
+
+    /// How the identifiers of an active beacon are made. A search asks this, so no search finds
+    /// a beacon that is retired or revoked.
     pub fn rule(&self) -> Option<Rule> {
+        self.registered().filter(|_| self.status() == Some(Status::Active))
+    }
+
+    /// The registered rule, whatever the status; `None` for a row that no registration has.
+    pub fn registered(&self) -> Option<Rule> {
+        self.status()?;
         let (start, measured) = (self.start.get(), self.measured_unix_s.get());
         let scheme = Scheme::ALL.into_iter().find(|scheme| scheme.number() == self.scheme)?;
         let rule = match scheme {
@@ -103,7 +147,7 @@ impl BeaconRecord {
                 k: RotationExponent::new(self.k)?,
                 clock_offset_s: start,
                 measured_unix_s: measured,
-                is_randomized: self.flags == RANDOMIZED,
+                is_randomized: self.flags & RANDOMIZED != 0,
             },
             Scheme::Gaen => Rule::Gaen {
                 start_interval: u32::try_from(start).ok()?,
@@ -111,12 +155,12 @@ impl BeaconRecord {
             },
             Scheme::BleRpa => Rule::BleRpa,
         };
-        // What the scheme has no use for is zero: the row is the one that is written for it.
+        // A field that the scheme does not use is zero: the row equals the row that is written.
         let is_zero = match scheme {
-            Scheme::EddystoneEid => self.rolling_period == 0 && self.flags & !RANDOMIZED == 0,
-            Scheme::Gaen => self.k == 0 && measured == 0 && self.flags == 0,
+            Scheme::EddystoneEid => self.rolling_period == 0,
+            Scheme::Gaen => self.k == 0 && measured == 0 && self.flags & RANDOMIZED == 0,
             Scheme::BleRpa => {
-                let small = [self.k, self.rolling_period, self.flags] == [0; 3];
+                let small = [self.k, self.rolling_period, self.flags & RANDOMIZED] == [0; 3];
                 small && measured == 0 && start == 0
             }
         };

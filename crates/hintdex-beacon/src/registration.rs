@@ -50,7 +50,7 @@ pub enum Rule {
 
 /// How many intervals of ten minutes a daily key is good for: 1 to 144.
 ///
-/// See the example of [`Import`](crate::Import).
+/// See the example of [`Changes`](crate::Changes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RollingPeriod(u8);
 
@@ -80,7 +80,7 @@ impl Default for RollingPeriod {
 
 /// A scheme of identifiers. Its number and its name never change meaning.
 ///
-/// See the example of [`Import`](crate::Import).
+/// See the example of [`Changes`](crate::Changes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Eddystone-EID.
@@ -136,6 +136,30 @@ impl Rule {
     }
 }
 
+/// Whether a beacon is resolved.
+///
+/// See the example of [`Changes`](crate::Changes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Its identifiers are resolved.
+    Active,
+    /// Its identifiers are unknown. Its key is kept.
+    Retired,
+    /// Its identifiers are unknown, and its key is wiped.
+    Revoked,
+}
+
+impl Status {
+    /// The name of the status, as the program prints it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Retired => "retired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// How far in the future a beacon may have been started or measured: its owner's clock
 /// may be off.
 pub const FUTURE_ALLOWANCE_S: u64 = 86_400;
@@ -146,7 +170,7 @@ pub const MAX_MEASURED_AGE_S: u64 = 20 * 366 * 86_400;
 
 /// Why a beacon was not registered.
 ///
-/// See the example of [`Import`](crate::Import).
+/// See the example of [`Changes`](crate::Changes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -162,6 +186,33 @@ pub enum Refusal {
     DuplicateKey {
         /// Whose key it is.
         of: DeviceId,
+    },
+    /// The key is the wiped key of a beacon that was revoked.
+    RevokedKey {
+        /// The beacon.
+        of: DeviceId,
+    },
+    /// The beacon is retired or revoked. A new unit may have its id.
+    NotActive {
+        /// The id.
+        device: DeviceId,
+        /// The status of the beacon.
+        status: Status,
+    },
+    /// No beacon of this id is registered, or none of this scheme.
+    UnknownId {
+        /// The id.
+        device: DeviceId,
+    },
+    /// The beacon has this key already.
+    SameKey {
+        /// The id.
+        device: DeviceId,
+    },
+    /// The beacon's scheme has no such setting.
+    NoSuchSetting {
+        /// The id.
+        device: DeviceId,
     },
     /// The clock would begin in the future.
     FutureClock {
@@ -184,6 +235,11 @@ pub enum Refusal {
         /// The offset.
         clock_offset_s: i64,
     },
+    /// A beacon of another folder has a key or clocks that no beacon can have.
+    UnsoundTransfer {
+        /// The id.
+        device: DeviceId,
+    },
     /// There are 2³² − 1 beacons.
     Full,
 }
@@ -201,6 +257,26 @@ impl fmt::Display for Refusal {
             Self::DuplicateKey { of } => write!(
                 f,
                 "the key is that of id {of}, so nothing could tell the two apart; give each its own"
+            ),
+            Self::RevokedKey { of } => {
+                write!(f, "the key is that of id {of}, which was revoked; register a new key")
+            }
+            Self::NotActive { device, status } => write!(
+                f,
+                "id {device} is {}; give the id to a new unit with hintdex beacon replace",
+                status.name()
+            ),
+            Self::UnknownId { device } => write!(
+                f,
+                "no beacon of id {device} is registered so; register it with hintdex beacon add"
+            ),
+            Self::SameKey { device } => {
+                write!(f, "id {device} has this key already; remove the line or give the new key")
+            }
+            Self::NoSuchSetting { device } => write!(
+                f,
+                "id {device} has no such setting: eddystone-eid has k, a clock offset and \
+                 randomized, gaen a rolling period"
             ),
             Self::FutureClock { ahead_s } => write!(
                 f,
@@ -222,6 +298,10 @@ impl fmt::Display for Refusal {
                 f,
                 "clock_offset_s {clock_offset_s} is more than 2^33 s ago; it is the unix time, in \
                  seconds, at which the beacon's clock read 0"
+            ),
+            Self::UnsoundTransfer { device } => write!(
+                f,
+                "the key or the clocks of id {device} are not sound; export the beacons again"
             ),
             Self::Full => f.write_str("the folder is full: 4,294,967,295 beacons are registered"),
         }

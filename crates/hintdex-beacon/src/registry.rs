@@ -6,17 +6,20 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use hintdex_snapshot::{ManifestKey, SnapshotParams};
-use hintdex_wire::DeviceId;
+use hintdex_wire::{DeviceId, KeySource, MasterKey};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::folder::Folder;
 use crate::records::{BeaconRecord, KeysHeader};
-use crate::registration::Scheme;
+use crate::registration::{Scheme, Status};
 use crate::{Error, format};
 
 /// The file's name.
 pub const KEYS_FILE: &str = "beacons.keys";
+
+/// The label of the digests of wiped keys.
+const DIGEST_LABEL: &[u8; 12] = b"revoked-key:";
 
 const REMEDY: &str = "restore it from a copy, or remove it and import the keys again";
 
@@ -108,9 +111,12 @@ impl Registry {
             return Err(damaged("the checksum of the keys is wrong", 0));
         }
         let reserved = registry.header.reserved != [0; 2];
-        let bad = registry.rows.0.iter().position(|row| row.rule().is_none());
+        let is_sound = |row: &BeaconRecord| {
+            row.registered().is_some() && (got > 1 || row.status() == Some(Status::Active))
+        };
+        let bad = registry.rows.0.iter().position(|row| !is_sound(row));
         match bad {
-            None if !reserved && got == newest => Ok(Some(registry)),
+            None if !reserved && got >= 1 => Ok(Some(registry)),
             None => Err(damaged("the header of the keys holds what it may not", 8)),
             Some(at) => Err(damaged(
                 "a row of the keys holds what it may not",
@@ -119,8 +125,24 @@ impl Registry {
         }
     }
 
+    /// Opens a folder that has beacons.
+    ///
+    /// # Errors
+    /// [`Error::NoBeacons`] for any other folder.
+    pub fn of_folder(path: &Path) -> Result<(Folder, Self), Error> {
+        let nobody = || Error::NoBeacons { folder: path.to_owned() };
+        // A folder of something else gets no lock file.
+        if !path.join(KEYS_FILE).exists() {
+            return Err(nobody());
+        }
+        let folder = Folder::open(path)?;
+        let registry = Self::read(&folder)?.ok_or_else(nobody)?;
+        Ok((folder, registry))
+    }
+
     /// Puts it into its folder, whole or not at all.
     pub fn publish(&mut self, folder: &Folder) -> Result<(), Error> {
+        self.header.version = format::KEYS_VERSION.into();
         self.header.beacons = self.len().into();
         self.crc = self.checksum();
         let crc = self.crc.to_le_bytes();
@@ -137,6 +159,26 @@ impl Registry {
     /// Adds a row; its slot is the last one.
     pub fn push(&mut self, row: BeaconRecord) {
         self.rows.push(row);
+    }
+
+    /// Replaces the row of a slot; the former row is wiped.
+    pub fn set(&mut self, slot: u32, row: BeaconRecord) {
+        if let Some(place) = self.rows.0.get_mut(slot as usize) {
+            *place = row;
+        }
+    }
+
+    /// The digest that takes the place of a key which is wiped: a pseudo-random function of the
+    /// key and the folder, so that the key can be recognised and not be read.
+    pub fn digest_of(&self, row: &BeaconRecord) -> [u8; 16] {
+        let mut context = Zeroizing::new([0; DIGEST_LABEL.len() + 1 + 16]);
+        let (label, rest) = context.split_at_mut(DIGEST_LABEL.len());
+        label.copy_from_slice(DIGEST_LABEL);
+        if let Some((scheme, key)) = rest.split_first_mut() {
+            *scheme = row.scheme;
+            key.copy_from_slice(&row.key);
+        }
+        MasterKey::new(&self.header.window_key).check_value(context.as_slice())
     }
 
     /// All rows, by slot.

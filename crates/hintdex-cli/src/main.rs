@@ -23,6 +23,7 @@ mod resolve;
 mod roll;
 mod settings_text;
 mod timeline;
+mod transfer_file;
 mod unix_time;
 mod verify;
 
@@ -33,7 +34,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use hintdex_host::forbid_core_dumps;
 use rustix::fs::Mode;
 
-use crate::args::{Args, BeaconCommand, Command, KeyCommand, RunArgs};
+use crate::args::{Args, Command, KeyCommand, RunArgs};
 use crate::failure::Failure;
 use crate::input::shown;
 
@@ -124,11 +125,9 @@ fn run(mut args: Args) -> Result<(), Failure> {
         Command::Verify(command) => verify::run(&command, &args.run),
         Command::Key(KeyCommand::Rewrap(command)) => key::rewrap(&command, &args.run),
         Command::Key(KeyCommand::Show(command)) => key::show(&command),
-        Command::ImportKeys(command) => beacons::import::run(&command, &args.run),
+        Command::ImportKeys(command) => beacons::add::run(&command, &args.run),
         Command::Identify(command) => beacons::identify::run(&command, &args.run),
-        Command::Beacon(BeaconCommand::ForgetClock(command)) => {
-            beacons::forget_clock::run(&command, &args.run)
-        }
+        Command::Beacon(command) => beacons::run(&command, &args.run),
         Command::Measure(command) => measure::run(&command, &args.run),
         Command::Estimate(command) => estimate::run(&command, &args.run),
         Command::Take(command) => measure::take::run(&command, &args.run),

@@ -14,7 +14,7 @@ use hintdex_beacon::wire::beacon::eddystone::{EidCipher, RotationExponent};
 use hintdex_beacon::wire::beacon::gaen::{RpiCipher, identifier_key, interval_of};
 use hintdex_beacon::wire::{DeviceId, HintKey};
 use hintdex_beacon::{
-    Answer, Error, Event, Identifier, Import, ManualClock, Options, Registration, Resolver,
+    Answer, Error, Event, Identifier, Changes, ManualClock, Options, Registration, Resolver,
     RollingPeriod, Rule, Sighting, format,
 };
 use libfuzzer_sys::fuzz_target;
@@ -158,9 +158,9 @@ fn write(folder: &Path, files: &[Vec<u8>; 3]) {
 static WHOLE: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
     let kept = tempfile::tempdir().expect("a folder");
     let folder = kept.path().join("beacons");
-    let mut import = Import::open(&folder, NOW).expect("a new folder");
-    registrations().for_each(|beacon| import.add(&beacon).expect("a beacon"));
-    import.publish().expect("room");
+    let mut changes = Changes::open(&folder, NOW).expect("a new folder");
+    registrations().for_each(|beacon| changes.add(&beacon).expect("a beacon"));
+    changes.publish().expect("room");
     let mut files = read(&folder);
     // The folder's name and the key of its windows are random.
     files[KEYS][FOLDER_ID_AT..64].fill(7);

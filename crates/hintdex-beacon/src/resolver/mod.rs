@@ -42,17 +42,17 @@ const SIGHTINGS_PER_TASK: usize = 256;
 /// };
 /// # use hintdex_beacon::wire::HintKey;
 /// # use hintdex_beacon::wire::beacon::eddystone::{EidCipher, RotationExponent};
-/// # use hintdex_beacon::{Identifier, Import, Registration, Rule, Sighting};
+/// # use hintdex_beacon::{Identifier, Changes, Registration, Rule, Sighting};
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path().join("beacons");
 /// # let now = 1_764_000_000;
 /// # let (key, k) = (HintKey::from_bytes([7; 16]), RotationExponent::new(10).unwrap());
-/// # let mut import = Import::open(&folder, now)?;
+/// # let mut changes = Changes::open(&folder, now)?;
 /// # let clock_offset_s = now as i64 - 1_000_000;
 /// # let is_randomized = false;
 /// # let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s: now, is_randomized };
-/// # import.add(&Registration { device: DeviceId(42), key: key.clone(), rule })?;
-/// # import.publish()?;
+/// # changes.add(&Registration { device: DeviceId(42), key: key.clone(), rule })?;
+/// # changes.publish()?;
 /// # let heard = |clock_s, time_unix_s| {
 /// #     let identifier = Identifier::Eid(EidCipher::new(&key, k).eid(clock_s));
 /// #     Sighting { identifier, time_unix_s }
@@ -130,12 +130,7 @@ impl Resolver {
     /// What is damaged of the clocks is told by [`take_events`](Self::take_events).
     pub fn open(path: &Path, options: Options, clock: Box<dyn Clock>) -> Result<Self, Error> {
         options.check()?;
-        let nobody = || Error::NoBeacons { folder: path.to_owned() };
-        if !path.join(crate::registry::KEYS_FILE).exists() {
-            return Err(nobody());
-        }
-        let folder = Folder::open(path)?;
-        let registry = Registry::read(&folder)?.ok_or_else(nobody)?;
+        let (folder, registry) = Registry::of_folder(path)?;
         let mut events = Vec::new();
         let learned = ClockStore::read(&folder, &registry, &mut events)?;
         let made = OwnedWindows::read(&folder, registry.folder_id(), &mut events)?;
@@ -212,16 +207,16 @@ impl Resolver {
     /// ```
     /// # use hintdex_beacon::wire::{DeviceId, HintKey};
     /// # use hintdex_beacon::{
-    /// #     Answer, Identifier, Import, Options, Registration, Resolver, Rule, Sighting, SystemClock,
+    /// #     Answer, Identifier, Changes, Options, Registration, Resolver, Rule, Sighting, SystemClock,
     /// # };
     /// # let folder = tempfile::tempdir()?;
     /// # let folder = folder.path().join("beacons");
     /// // The sample of the Bluetooth Core Specification, its key in the wrong order.
     /// let key = HintKey::from_bytes(0xec0234a357c8ad05341010a60a397d9b_u128.to_le_bytes());
     /// let identifier = Identifier::from_bytes(&[0x70, 0x81, 0x94, 0x0d, 0xfb, 0xaa])?;
-    /// # let mut import = Import::open(&folder, 1_764_000_000)?;
-    /// import.add(&Registration { device: DeviceId(5), key, rule: Rule::BleRpa })?;
-    /// # import.publish()?;
+    /// # let mut changes = Changes::open(&folder, 1_764_000_000)?;
+    /// changes.add(&Registration { device: DeviceId(5), key, rule: Rule::BleRpa })?;
+    /// # changes.publish()?;
     /// # let mut resolver = Resolver::open(&folder, Options::default(), Box::new(SystemClock))?;
     /// let heard = Sighting { identifier, time_unix_s: 1_764_000_000 };
     /// assert_eq!(resolver.resolve_batch(&[heard])?, [Answer::Unknown]);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use hintdex_beacon::{Error, Event, Import, Options, Resolver, Source};
+use hintdex_beacon::{Changes, Error, Event, Options, Resolver, Source};
 
 use crate::support::{Beacon, NOW, Random, Station, ask, flip_byte, who};
 
@@ -188,9 +188,9 @@ fn a_folder_has_one_owner() {
     let resolver = station.open();
     let second = Resolver::open(&station.folder, station.options, clock());
     assert!(matches!(second, Err(Error::Locked { .. })), "{second:?}");
-    assert!(matches!(Import::open(&station.folder, NOW), Err(Error::Locked { .. })));
+    assert!(matches!(Changes::open(&station.folder, NOW), Err(Error::Locked { .. })));
     drop(resolver);
-    assert!(Import::open(&station.folder, NOW).is_ok());
+    assert!(Changes::open(&station.folder, NOW).is_ok());
     let nowhere = Resolver::open(&station.folder.join("nowhere"), station.options, clock());
     assert!(matches!(nowhere, Err(Error::NoBeacons { .. })));
     for wrong in [

@@ -81,7 +81,7 @@ fn a_document_that_is_wrong_anywhere_is_noticed() {
         ("| 32 | 8 | `heard_unix_s` |", "| 34 | 8 | `heard_unix_s` |"),
         ("| 6 | 1 | `rolling_period` |", "| 6 | 2 | `rolling_period` |"),
         ("of windows with `89", "of windows with `88"),
-        ("Version of the keys: **1**", "Version of the keys: **2**"),
+        ("Version of the keys: **2**", "Version of the keys: **3**"),
         ("2 gaen", "4 gaen"),
     ] {
         assert!(right.contains(from), "{from}");

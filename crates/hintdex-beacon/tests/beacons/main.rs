@@ -7,10 +7,11 @@
 )]
 
 mod away;
+mod changes;
 mod clocks;
 mod folder;
 mod format;
-mod import;
+mod life;
 mod limits;
 mod lives;
 mod messages;

@@ -67,6 +67,33 @@ fn open(station: &Station) -> Result<Resolver, Error> {
     Resolver::open(&station.folder, station.options, Box::new(station.clock.clone()))
 }
 
+/// Slots, and what no version writes there.
+fn rows_that_no_registration_has() -> Vec<(usize, Change)> {
+    let (scheme, k, rolling_period, flags, start, measured) = (4, 5, 6, 7, 24, 32);
+    vec![
+        (0, one(scheme, 0)),
+        (0, one(scheme, 4)),
+        (0, one(k, 16)),
+        (0, one(rolling_period, 1)),
+        (0, one(flags, 6)),
+        (0, one(flags, 7)),
+        (0, one(flags, 8)),
+        (1, one(k, 1)),
+        (1, one(rolling_period, 0)),
+        (1, one(rolling_period, 145)),
+        (1, one(flags, 1)),
+        (1, one(flags, 3)),
+        (1, signed(start, -1)),
+        (1, signed(start, 1 << 32)),
+        (1, word(measured, 1)),
+        (2, one(k, 1)),
+        (2, one(rolling_period, 1)),
+        (2, one(flags, 1)),
+        (2, signed(start, 1)),
+        (2, word(measured, 1)),
+    ]
+}
+
 #[test]
 fn rows_of_keys_that_no_registration_has_are_refused() {
     let station = station();
@@ -80,28 +107,8 @@ fn rows_of_keys_that_no_registration_has_are_refused() {
         open(&station)
     };
     let row_at = |slot: usize| KEYS_HEADER_LEN + slot * BEACON_RECORD_LEN;
-    let (scheme, k, rolling_period, flags, start, measured) = (4, 5, 6, 7, 24, 32);
-    let refused = [
-        (0, one(scheme, 0)),
-        (0, one(scheme, 4)),
-        (0, one(k, 16)),
-        (0, one(rolling_period, 1)),
-        (0, one(flags, 2)),
-        (0, one(flags, 3)),
-        (1, one(k, 1)),
-        (1, one(rolling_period, 0)),
-        (1, one(rolling_period, 145)),
-        (1, one(flags, 1)),
-        (1, signed(start, -1)),
-        (1, signed(start, 1 << 32)),
-        (1, word(measured, 1)),
-        (2, one(k, 1)),
-        (2, one(rolling_period, 1)),
-        (2, one(flags, 1)),
-        (2, signed(start, 1)),
-        (2, word(measured, 1)),
-    ];
-    for (slot, change) in refused {
+    let (k, rolling_period, flags, start) = (5, 6, 7, 24);
+    for (slot, change) in rows_that_no_registration_has() {
         let opened = open_changed(row_at(slot), std::slice::from_ref(&change));
         let Err(Error::Damaged { offset_bytes, .. }) = opened else {
             panic!("slot {slot} with {change:?}: {opened:?}");
@@ -111,6 +118,11 @@ fn rows_of_keys_that_no_registration_has_are_refused() {
     let accepted = [
         (0, one(k, 15)),
         (0, one(flags, 1)),
+        (0, one(flags, 2)),
+        (0, one(flags, 3)),
+        (0, one(flags, 4)),
+        (1, one(flags, 2)),
+        (2, one(flags, 4)),
         (1, one(rolling_period, 1)),
         (1, signed(start, u32::MAX.into())),
         (1, signed(start, 0)),
@@ -134,8 +146,23 @@ fn rows_of_keys_that_no_registration_has_are_refused() {
             matches!(opened, Err(Error::Damaged { offset_bytes, .. }) if offset_bytes == offset);
         assert!(is_told, "{change:?}: {opened:?}");
     }
-    let newer = open_changed(0, &[one(version, 2)]);
-    assert!(matches!(newer, Err(Error::NewerVersion { got: 2, newest: 1, .. })), "{newer:?}");
+    let newer = open_changed(0, &[one(version, 3)]);
+    assert!(matches!(newer, Err(Error::NewerVersion { got: 3, newest: 2, .. })), "{newer:?}");
+}
+
+#[test]
+fn in_keys_of_version_1_every_beacon_is_active() {
+    let station = station();
+    let path = station.folder.join("beacons.keys");
+    let whole = fs::read(&path).expect("a file");
+    for (flags, is_read) in [(0, true), (1, true), (2, false), (4, false)] {
+        let mut bytes = whole.clone();
+        put(&mut bytes[8..], &[one(0, 1)]);
+        put(&mut bytes[KEYS_HEADER_LEN..], &[one(7, flags)]);
+        seal(&mut bytes, &[]);
+        fs::write(&path, bytes).expect("a file");
+        assert_eq!(open(&station).is_ok(), is_read, "flags {flags}");
+    }
 }
 
 /// The clocks of a station, written by hand.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hintdex_beacon::wire::beacon::eddystone::{EidCipher, RotationExponent};
 use hintdex_beacon::wire::{DeviceId, HintKey};
 use hintdex_beacon::{
-    Answer, Event, Identification, Identifier, Import, ManualClock, Options, Registration,
+    Answer, Changes, Event, Identification, Identifier, ManualClock, Options, Registration,
     Resolver, Rule, Sighting, Source,
 };
 use hintdex_host::SplitMix64;
@@ -96,11 +96,11 @@ impl Station {
     }
 
     pub fn register(&self, now_unix_s: u64, all: impl IntoIterator<Item = Registration>) {
-        let mut import = Import::open(&self.folder, now_unix_s).expect("a folder");
+        let mut changes = Changes::open(&self.folder, now_unix_s).expect("a folder");
         for registration in all {
-            import.add(&registration).expect("a beacon that can be registered");
+            changes.add(&registration).expect("a beacon that can be registered");
         }
-        import.publish().expect("the disk has room");
+        changes.publish().expect("the disk has room");
     }
 
     pub fn open(&self) -> Resolver {

@@ -15,7 +15,11 @@ use std::num::NonZeroUsize;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use hintdex::{Durability, StationOptions};
 
-pub use beacons::{BeaconCommand, ForgetClockArgs, IdentifyArgs, ImportKeysArgs};
+pub use beacons::{
+    BeaconCommand, BeaconExportArgs, BeaconImportArgs, BeaconListArgs, BeaconRekeyArgs,
+    BeaconReplaceArgs, BeaconSetArgs, BeaconShowArgs, BeaconSyncArgs, ForgetClockArgs,
+    IdentifyArgs, ImportKeysArgs, SelectionArgs,
+};
 pub use devices::{
     ChangedFleetArgs, DeviceCommand, DeviceExportArgs, DeviceImportArgs, DeviceListArgs,
     DeviceRekeyArgs, DeviceReplaceArgs, DeviceRetireArgs, DeviceRevokeArgs, DeviceRotateArgs,
@@ -115,7 +119,7 @@ pub enum Command {
     /// Resolve identifiers of beacons: read one line of hex each, write one JSON object each
     #[command(after_help = "Example: hintdex identify --beacons beacons heard.txt")]
     Identify(IdentifyArgs),
-    /// Maintain one beacon of a folder
+    /// List and change the beacons of a folder: add, retire, revoke, replace, rekey, correct, move
     #[command(subcommand)]
     Beacon(BeaconCommand),
     /// Measure every form of the index on this machine and write the figures to one page

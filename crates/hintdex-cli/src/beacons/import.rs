@@ -1,73 +1,47 @@
-//! `hintdex import-keys`
+//! `hintdex beacon import`
 
-use std::io::Read;
+use hintdex::WrapKey;
+use hintdex_beacon::Changes;
 
-use hintdex_beacon::wire::DeviceId;
-use hintdex_beacon::{Import, Registration, Scheme};
-
-use super::gaen_export::{self, ExportedKey, FIRST_LEN_BYTES};
-use super::registrations::{daily_key, registration, table};
-use crate::args::{ImportKeysArgs, RunArgs};
+use super::export::check_value;
+use super::outcome::{counted, publish};
+use super::transfer_line::{Header, Line, VERSION};
+use crate::args::{BeaconImportArgs, RunArgs};
 use crate::failure::Failure;
-use crate::input::BadRecord;
-use crate::input::lists::{self, BadLines};
+use crate::transfer_file::read_export;
 
-pub fn run(args: &ImportKeysArgs, run: &RunArgs) -> Result<(), Failure> {
-    let now = run.time.clock().now_unix_s();
-    let mut input = lists::open(&args.file)?;
-    let mut import = Import::open(&args.beacons, now)?;
-    let options = args.list.options(args.format);
-    let first = input.peek(FIRST_LEN_BYTES);
-    let first = first.map_err(|error| Failure::io("reading keys", &args.file, &error))?;
-    let bad = if args.scheme == Scheme::Gaen && gaen_export::is_export(first) {
-        read_export(args, input, &mut import)?
-    } else if args.first_id.is_some() {
-        return Err(Failure::usage(
-            "--first-id: only an export of --scheme gaen has no ids; remove the option",
-        ));
-    } else {
-        lists::read(&args.file, input, table(args.scheme), &options, |_, fields| {
-            Ok(add(&mut import, &registration(fields, args.scheme, now)?)?)
-        })?
+const WRONG_CHECK: &str = "the export was changed, or was written with another wrap key; export \
+    it again, or give that wrap key";
+
+pub fn run(args: &BeaconImportArgs, run: &RunArgs) -> Result<(), Failure> {
+    let wrap = WrapKey::read(&args.wrap_key)?;
+    let mut changes = Changes::open(&args.beacons, run.time.clock().now_unix_s())?;
+    let take = |line: u64, text: &str| {
+        if line == 1 {
+            return check_header(text);
+        }
+        // The text of a line is not quoted: it may hold keys.
+        let parsed = serde_json::from_str::<Line>(text);
+        let parsed = parsed.map_err(|_| "it is no line of an export")?;
+        let beacon = parsed.transfer(&wrap)?;
+        changes.add_transfer(&beacon).map_err(|refusal| refusal.to_string())
     };
-    bad.finish(&args.file)?;
-    let added = import.added();
-    if added == 0 {
-        return Err(Failure::data(&args.file, &"the file holds no beacon; nothing was imported"));
-    }
-    let all = import.publish()?;
+    read_export(&args.file, take, |digest| check_value(&wrap, digest), WRONG_CHECK)?;
+    let added = changes.added();
+    let all = publish(changes)?;
     println!(
-        "registered {added} {} in {}: {all} in all",
-        if added == 1 { "beacon" } else { "beacons" },
+        "imported {} with their clocks in {}: {all} in all",
+        counted(added.into()),
         args.beacons.display()
     );
     Ok(())
 }
 
-fn add(import: &mut Import, registration: &Registration) -> Result<(), BadRecord> {
-    import.add(registration).map_err(|refusal| BadRecord::Refused(refusal.to_string()))
-}
-
-/// Adds the keys of an export. Each has an id of its own: an export does not show which keys
-/// are of one device.
-fn read_export(
-    args: &ImportKeysArgs,
-    input: impl Read,
-    import: &mut Import,
-) -> Result<BadLines, Failure> {
-    let failed = |why| Failure::data(&args.file, &format!("{why}; nothing was imported"));
-    let mut bad = BadLines::new("key", args.list.skip_bad);
-    let mut next = args.first_id.map(DeviceId).or_else(|| import.next_device());
-    let message = gaen_export::read(input).map_err(failed)?;
-    for (number, exported) in (1..).zip(gaen_export::keys(&message)) {
-        let exported: ExportedKey<'_> = exported.map_err(failed)?;
-        let device = next.ok_or_else(|| {
-            Failure::usage("no id follows the greatest registered one; choose ids with --first-id")
-        })?;
-        match daily_key(device, &exported).and_then(|key| add(import, &key)) {
-            Ok(()) => next = device.0.checked_add(1).map(DeviceId),
-            Err(why) => bad.add(number, &why),
-        }
+fn check_header(text: &str) -> Result<(), String> {
+    let header: Header = serde_json::from_str(text)
+        .map_err(|_| "it is no export of beacons; write one with hintdex beacon export")?;
+    match header.hintdex_beacons {
+        VERSION => Ok(()),
+        found => Err(format!("it is an export of version {found}, this program reads {VERSION}")),
     }
-    Ok(bad)
 }

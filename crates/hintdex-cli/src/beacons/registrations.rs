@@ -42,20 +42,23 @@ pub const fn table(scheme: Scheme) -> &'static Table {
     }
 }
 
+/// The id of a record.
+pub fn device(fields: &Fields<'_>) -> Result<DeviceId, BadRecord> {
+    match fields.device("id")? {
+        GivenId::Number(id) => Ok(DeviceId(id)),
+        GivenId::Eui(_) => {
+            Err(BadRecord::Other("an EUI names no beacon; write a number from 0 to 4294967295"))
+        }
+    }
+}
+
 /// The beacon of a record.
 pub fn registration(
     fields: &Fields<'_>,
     scheme: Scheme,
     now_unix_s: u64,
 ) -> Result<Registration, BadRecord> {
-    let device = match fields.device("id")? {
-        GivenId::Number(id) => DeviceId(id),
-        GivenId::Eui(_) => {
-            return Err(BadRecord::Other(
-                "an EUI names no beacon; write a number from 0 to 4294967295",
-            ));
-        }
-    };
+    let device = device(fields)?;
     let key = HintKey::from_bytes(*fields.key("key")?);
     let rule = match scheme {
         Scheme::EddystoneEid => Rule::EddystoneEid {

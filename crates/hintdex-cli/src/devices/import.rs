@@ -1,19 +1,17 @@
 //! `hintdex device import`
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use hintdex::{DeviceTransfer, Station, WrapKey};
-use sha2::{Digest, Sha256};
 
 use super::export::check_value;
 use super::fleet::{counted, device_count, open_changed, report};
-use super::transfer_line::{Header, Line, Trailer, VERSION};
+use super::transfer_line::{Header, Line, VERSION};
 use crate::args::{DeviceImportArgs, RunArgs};
 use crate::failure::Failure;
 use crate::id_map::IdMap;
 use crate::progress;
+use crate::transfer_file::read_export;
 
 pub fn run(args: &DeviceImportArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open_changed(&args.changed, run)?;
@@ -42,45 +40,24 @@ struct Export {
 
 /// Reads a whole export.
 fn read(path: &Path, station: &Station, wrap: Option<&WrapKey>) -> Result<Export, Failure> {
-    let failed = |error: std::io::Error| Failure::io("reading the export", path, &error);
-    let bad = |line: usize, why: &dyn std::fmt::Display| {
-        Failure::data(path, &format!("line {line}: {why}; nothing was imported"))
-    };
-    let mut input = BufReader::new(File::open(path).map_err(failed)?);
-    let (mut digest, mut text) = (Sha256::new(), String::new());
-    let (mut devices, mut euis) = (Vec::new(), Vec::new());
-    for line in 1.. {
-        text.clear();
-        let read = input.by_ref().take(MAX_LINE_LEN_BYTES).read_line(&mut text).map_err(failed)?;
-        if read == 0 {
-            return Err(bad(line, &"the export ends without its last line; it was cut off"));
-        }
+    let mut export = Export { devices: Vec::new(), euis: Vec::new() };
+    let take = |line: u64, text: &str| {
         if line == 1 {
-            let header = serde_json::from_str(&text)
-                .map_err(|_| bad(1, &"it is no export; write one with hintdex device export"))?;
-            check_header(&header, station, wrap).map_err(|why| bad(1, &why))?;
-        } else if let Ok(Trailer { keys, check }) = serde_json::from_str(&text) {
-            let is_whole = keys == devices.len() as u64;
-            let expected = check_value(wrap, station.key_source().as_ref(), &digest.finalize());
-            return match (is_whole, check == expected) {
-                (true, true) => Ok(Export { devices, euis }),
-                _ => Err(bad(line, &WRONG_CHECK)),
-            };
-        } else {
-            // The text of a line is not quoted: it may hold keys.
-            let parsed = serde_json::from_str::<Line>(&text);
-            let parsed = parsed.map_err(|_| bad(line, &"it is no line of an export"))?;
-            let eui = parsed.eui().map_err(|why| bad(line, &why))?;
-            euis.extend(eui.map(|eui| (eui, parsed.device)));
-            devices.push(parsed.transfer().map_err(|why| bad(line, &why))?);
+            let header = serde_json::from_str(text)
+                .map_err(|_| "it is no export; write one with hintdex device export")?;
+            return check_header(&header, station, wrap);
         }
-        digest.update(text.as_bytes());
-    }
-    Ok(Export { devices, euis })
+        // The text of a line is not quoted: it may hold keys.
+        let parsed = serde_json::from_str::<Line>(text);
+        let parsed = parsed.map_err(|_| "it is no line of an export")?;
+        export.euis.extend(parsed.eui()?.map(|eui| (eui, parsed.device)));
+        export.devices.push(parsed.transfer()?);
+        Ok(())
+    };
+    let check = |digest: &[u8]| check_value(wrap, station.key_source().as_ref(), digest);
+    read_export(path, take, check, WRONG_CHECK)?;
+    Ok(export)
 }
-
-/// The longest line that an export has.
-const MAX_LINE_LEN_BYTES: u64 = 1 << 16;
 
 const WRONG_CHECK: &str = "the export was changed, or is of a fleet with another master key; \
     export it again, with --wrap-key for a fleet with another master key";

@@ -22,16 +22,6 @@ pub struct Header {
     pub wrapped: bool,
 }
 
-/// The last line of an export.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Trailer {
-    /// The number of the lines between the first and the last.
-    pub keys: u64,
-    /// 16 bytes in hex: the check value of the SHA-256 of all lines before.
-    pub check: String,
-}
-
 /// A key of a device.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

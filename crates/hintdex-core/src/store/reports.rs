@@ -26,8 +26,8 @@ impl Reports {
     pub(super) fn logger(&self) -> InfoLogger {
         let reports = self.clone();
         InfoLogger::new_callback_logger(LogLevel::Error, move |level, message| {
-            // Options have the highest level of all.
-            if level != LogLevel::Header {
+            // Options come with any level, whatever the logger asks for.
+            if matches!(level, LogLevel::Error | LogLevel::Fatal) {
                 reports.add(message);
             }
         })

@@ -110,6 +110,35 @@ impl KeySealer {
         Some(keys)
     }
 
+    /// Seals one key of 16 bytes: tag and key. `None` if the cipher rejects the length, which does
+    /// not occur. An owner of 8 bytes is that of a [`Record`].
+    pub(super) fn seal_short(&self, owner: &[u8], key: &[u8; 16]) -> Option<[u8; 32]> {
+        let mut sealed = Zeroizing::new(*key);
+        let inout = InOutBuf::from(sealed.as_mut_slice());
+        let siv = self.cipher().encrypt_inout_detached([owner], inout).ok()?;
+        let mut record = [0; 32];
+        let (first, last) = record.split_at_mut(16);
+        first.copy_from_slice(&siv);
+        last.copy_from_slice(sealed.as_slice());
+        Some(record)
+    }
+
+    /// The key that [`seal_short`](Self::seal_short) sealed for `owner`; `None` if it is damaged
+    /// or of another owner.
+    pub(super) fn unseal_short(
+        &self,
+        owner: &[u8],
+        record: &[u8; 32],
+    ) -> Option<Zeroizing<[u8; 16]>> {
+        let (siv, sealed) = record.split_at(16);
+        let siv: [u8; 16] = siv.try_into().ok()?;
+        let mut key = Zeroizing::new([0; 16]);
+        key.copy_from_slice(sealed);
+        let inout = InOutBuf::from(key.as_mut_slice());
+        self.cipher().decrypt_inout_detached([owner], inout, &Tag::from(siv)).ok()?;
+        Some(key)
+    }
+
     /// The keys of a record; `None` if the record is damaged or of another fleet.
     pub(super) fn unseal(&self, record: &Record) -> Option<(HintKey, PacketKey)> {
         let keys = self.unseal_bytes(record)?;

@@ -44,6 +44,28 @@ impl WrapKey {
         self.check.check_value(context)
     }
 
+    /// Wraps one key of 16 bytes with AES-SIV (RFC 5297): the tag, then the key. The key
+    /// [unwraps](Self::unwrap_short) for the same `owner` only, which has another length than
+    /// the 8 bytes of a device. `None` if the cipher rejects the length, which does not occur.
+    ///
+    /// ```
+    /// use hintdex::WrapKey;
+    ///
+    /// let wrap = WrapKey::new(&[7; 32]);
+    /// let wrapped = wrap.wrap_short(b"beacon one", &[1; 16]).unwrap();
+    /// assert_eq!(*wrap.unwrap_short(b"beacon one", &wrapped).unwrap(), [1; 16]);
+    /// assert!(wrap.unwrap_short(b"beacon two", &wrapped).is_none());
+    /// ```
+    pub fn wrap_short(&self, owner: &[u8], key: &[u8; 16]) -> Option<[u8; 32]> {
+        self.sealer.seal_short(owner, key)
+    }
+
+    /// The key that was [wrapped](Self::wrap_short) for `owner`; `None` if it is damaged, or
+    /// wrapped for another owner or under another key.
+    pub fn unwrap_short(&self, owner: &[u8], wrapped: &[u8; 32]) -> Option<Zeroizing<[u8; 16]>> {
+        self.sealer.unseal_short(owner, wrapped)
+    }
+
     pub(crate) fn wrap(&self, key: KeyId, keys: &[u8; KEYS_LEN_BYTES]) -> Option<WrappedKeys> {
         let (hint_key, dev_key) = keys.split_at(16);
         let hint_key = HintKey::copy_of(hint_key.try_into().ok()?);

@@ -1,0 +1,125 @@
+//! `hintdex beacon sync`: the beacons of a scheme are brought to a list
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::io;
+
+use hintdex_beacon::wire::DeviceId;
+use hintdex_beacon::{Change, Changes, Registration, Rule, Scheme, Selection};
+use serde_json::{Map, Value};
+
+use super::outcome::{publish, refused};
+use super::registrations::{registration, table};
+use crate::args::{BeaconSyncArgs, RunArgs};
+use crate::failure::Failure;
+use crate::input::BadRecord;
+use crate::input::lists;
+use crate::output::write_out;
+
+/// So few beacons a list may lack, however few there are.
+const MAX_FEW: usize = 16;
+
+/// The name of a beacon in its scheme: the id, and the rolling start of a daily key.
+type Name = (DeviceId, Option<u32>);
+
+pub fn run(args: &BeaconSyncArgs, run: &RunArgs) -> Result<(), Failure> {
+    let (list, now_unix_s) = (&args.list, run.time.clock().now_unix_s());
+    let mut changes = Changes::open(&list.beacons, now_unix_s)?;
+    let (mut listed, mut text) = (HashSet::<Name>::new(), String::new());
+    let [mut added, mut changed, mut unchanged] = [0_u64; 3];
+    let input = lists::open(&list.file)?;
+    let options = list.list.options(None);
+    let bad = lists::read(&list.file, input, table(list.scheme), &options, |line, fields| {
+        let beacon = registration(fields, list.scheme, now_unix_s)?;
+        if !listed.insert(name(&beacon)) {
+            return Err(BadRecord::Other("its beacon is in the list twice").into());
+        }
+        let change = match changes.put(&beacon).map_err(refused)? {
+            Change::Added => (&mut added, "added"),
+            Change::Changed => (&mut changed, "changed"),
+            Change::Unchanged => (&mut unchanged, ""),
+        };
+        *change.0 += 1;
+        if args.json && !change.1.is_empty() {
+            write_change(&mut text, Some(line), name(&beacon), change.1);
+        }
+        Ok(())
+    })?;
+    let bad = bad.finish(&list.file)?;
+    if listed.is_empty() {
+        return Err(Failure::data(&list.file, &"the list has no beacon; nothing was changed"));
+    }
+    let missing = if args.retire_missing {
+        missing(&changes, list.scheme, &listed, bad)?
+    } else {
+        Vec::new()
+    };
+    for beacon in &missing {
+        let which =
+            Selection { device: beacon.0, scheme: Some(list.scheme), start_interval: beacon.1 };
+        changes.retire(&which).map_err(|refusal| Failure::usage(refusal.to_string()))?;
+        if args.json {
+            write_change(&mut text, None, *beacon, "retired");
+        }
+    }
+    if !args.dry_run {
+        publish(changes)?;
+    }
+    write_out(&mut io::stdout().lock(), &text)?;
+    let what = if args.dry_run { "would be " } else { "" };
+    eprintln!(
+        "hintdex: {}: {what}{added} added, {changed} changed, {unchanged} unchanged, {} retired, \
+         {bad} refused",
+        list.beacons.display(),
+        missing.len(),
+    );
+    Ok(())
+}
+
+fn name(beacon: &Registration) -> Name {
+    match beacon.rule {
+        Rule::Gaen { start_interval, .. } => (beacon.device, Some(start_interval)),
+        Rule::EddystoneEid { .. } | Rule::BleRpa => (beacon.device, None),
+    }
+}
+
+fn write_change(text: &mut String, line: Option<u64>, (device, start): Name, change: &str) {
+    let mut object = Map::new();
+    object.extend(line.map(|line| ("line".to_owned(), Value::from(line))));
+    object.insert("device".to_owned(), device.0.into());
+    object.extend(start.map(|start| ("start_interval".to_owned(), Value::from(start))));
+    object.insert("change".to_owned(), change.into());
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{}", Value::Object(object));
+}
+
+/// The active beacons of the scheme that the list lacks.
+///
+/// # Errors
+/// A line was refused: its beacon may be one of them. Or they are more than half of the beacons:
+/// the list is rather cut off.
+fn missing(
+    changes: &Changes,
+    scheme: Scheme,
+    listed: &HashSet<Name>,
+    refused: u64,
+) -> Result<Vec<Name>, Failure> {
+    if refused > 0 {
+        return Err(Failure::usage(format!(
+            "--retire-missing: {refused} lines were refused, and their beacons would be retired; \
+             nothing was changed; mend the list"
+        )));
+    }
+    let active: Vec<Name> = changes.active(scheme).collect();
+    let missing: Vec<Name> =
+        active.iter().filter(|beacon| !listed.contains(beacon)).copied().collect();
+    if missing.len() > (active.len() / 2).max(MAX_FEW) {
+        return Err(Failure::usage(format!(
+            "--retire-missing: the list lacks {} of {} beacons, more than half; nothing was \
+             changed; retire so many with hintdex beacon retire",
+            missing.len(),
+            active.len(),
+        )));
+    }
+    Ok(missing)
+}
