@@ -204,7 +204,7 @@ impl World {
 /// A verdict in the model's words, and who knew.
 fn told(verdict: Verdict) -> (Expected, Option<Source>) {
     match verdict {
-        Verdict::Accepted { device, nonce, payload, source } => {
+        Verdict::Accepted { device, nonce, payload, source, .. } => {
             (Expected::Accepted { device: device.0, nonce, payload }, Some(source))
         }
         Verdict::Replay { device, nonce, source } => {

@@ -122,7 +122,7 @@ fn found_while_rolling(options: &StationOptions) {
                 let payload = payload(device, nonce);
                 let expected = |source| {
                     let (device, payload) = (DeviceId(device), payload.clone());
-                    Verdict::Accepted { device, nonce, payload, source }
+                    Verdict::Accepted { device, generation: 0, nonce, payload, source }
                 };
                 let known = [Source::Index, Source::Snapshot].map(expected);
                 assert!(known.contains(&verdict), "{verdict:?}");

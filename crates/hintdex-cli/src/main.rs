@@ -3,6 +3,7 @@
 
 mod args;
 mod beacons;
+mod cose;
 mod decode;
 mod devices;
 mod dial;
@@ -34,7 +35,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use hintdex_host::forbid_core_dumps;
 use rustix::fs::Mode;
 
-use crate::args::{Args, Command, KeyCommand, RunArgs};
+use crate::args::{Args, Command, CoseCommand, KeyCommand, RunArgs};
 use crate::failure::Failure;
 use crate::input::shown;
 
@@ -118,6 +119,7 @@ fn run(mut args: Args) -> Result<(), Failure> {
         Command::Provision(command) => provision::run(&command, &args.run),
         Command::Device(command) => devices::run(&command, &args.run),
         Command::Decode(command) => decode::run(&command, &args.run),
+        Command::Cose(CoseCommand::Open(command)) => cose::open(&command),
         Command::Rebuild(command) => rebuild::run(&command, &args.run),
         Command::Roll(command) => roll::run(&command, &args.run),
         Command::Resolve(command) => resolve::run(&command, &args.run),

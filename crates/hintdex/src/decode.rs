@@ -1,7 +1,7 @@
 //! Decoding: from packets to verdicts.
 
 use hintdex_core::{Admission, Arrival, Reach, Request};
-use hintdex_wire::{Hint, HintKey, Packet, PacketError, Slot};
+use hintdex_wire::{Hint, HintKey, KeyId, Packet, PacketError, Slot};
 use rayon::prelude::*;
 
 use crate::attempt::{Attempt, Authentic, Opener, Outcome};
@@ -284,12 +284,12 @@ impl Station {
         let probes = if is_probed { attempt.tried().len() } else { 0 };
         match attempt.outcome {
             Outcome::Authentic(Authentic { resolved, payload, .. }) => {
-                let Resolved { nonce, source, .. } = resolved;
-                let device = resolved.device();
+                let Resolved { nonce, source, key, .. } = resolved;
+                let KeyId { device, generation } = key;
                 let early = |why| Verdict::Early { device, nonce, source, why };
                 match admissions.next() {
                     Some(Admission::Accepted) => {
-                        Verdict::Accepted { device, nonce, payload, source }
+                        Verdict::Accepted { device, generation, nonce, payload, source }
                     }
                     Some(Admission::Replay) => Verdict::Replay { device, nonce, source },
                     Some(Admission::Stale) => Verdict::Stale { device, nonce, source },

@@ -17,10 +17,14 @@ use crate::keys::KeyPart;
 pub enum Error {
     /// The index refused the call or failed. Its message states the remedy.
     Index(hintdex_core::Error),
-    /// A file, or another source, holds no master key. A master key is 64 hex digits.
+    /// A file, or another source, holds no key of this kind.
     KeyFile {
         /// The file, or the name of the source.
         path: PathBuf,
+        /// The name of the key: master key, wrap key or hop key.
+        what: &'static str,
+        /// The number of hex digits of such a key.
+        digits: usize,
         /// What is wrong with the file.
         why: &'static str,
     },
@@ -281,8 +285,9 @@ impl Error {
     /// Writes the message of a failure that is about the master key.
     fn fmt_master_key(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::KeyFile { path, why } => {
-                write!(f, "{}: not a master key: {why}; it must be 64 hex digits", path.display())
+            Self::KeyFile { path, what, digits, why } => {
+                let path = path.display();
+                write!(f, "{path}: not a {what}: {why}; it must be {digits} hex digits")
             }
             Self::WrappedKey { path, why } => write!(f, "{}: {why}", path.display()),
             Self::WrongPassphrase { path } => write!(

@@ -26,7 +26,7 @@
 //!
 //! // At the station: packets in, verdicts out, from any number of threads.
 //! match station.decode(&packet[..len])? {
-//!     Verdict::Accepted { device, nonce, payload, source } => {
+//!     Verdict::Accepted { device, nonce, payload, source, .. } => {
 //!         assert_eq!((device, nonce), (DeviceId(42), 7));
 //!         assert_eq!(payload, b"21.5 C");
 //!         assert_eq!(source, Source::Snapshot);
@@ -42,6 +42,7 @@ mod decode;
 mod devices;
 mod error;
 mod folder;
+mod hop;
 mod keys;
 mod layers;
 mod maintenance;
@@ -76,6 +77,7 @@ pub use hintdex_core::{DeviceSettings, MAX_LATE_NONCES, MaxGap, Rate};
 pub use hintdex_core::{Durability, Report, Section, Stats, Verified};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 pub use hintdex_host::{SecretError, SecretSource};
+pub use hop::{HopError, HopKey, HopPayload};
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
 #[doc(hidden)]

@@ -252,6 +252,11 @@ impl Station {
         self.scans.stats()
     }
 
+    /// The random id of the fleet.
+    pub fn fleet_id(&self) -> &[u8; 16] {
+        self.index.id()
+    }
+
     /// The parameters of the fleet's index.
     pub fn params(&self) -> Params {
         self.index.params()

@@ -43,6 +43,8 @@ pub enum Verdict {
     Accepted {
         /// The device that sent the packet.
         device: DeviceId,
+        /// The generation of the key that opened the packet: nonces begin anew under each.
+        generation: u16,
         /// The nonce of the packet.
         nonce: Nonce,
         /// The decrypted payload.

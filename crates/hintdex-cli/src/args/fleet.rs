@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use hintdex::snapshot::Encoding;
 use hintdex::wire::{Derivation, HintScheme, NonceKind};
-use hintdex::{Durability, StationOptions};
+use hintdex::{Durability, SecretSource, StationOptions};
 
 use super::ids::IdRange;
-use super::key::KeyKind;
+use super::key::{KeyKind, source};
 use super::lists::ListArgs;
 use super::values::{parse_derivation, parse_encoding, parse_nonces, parse_scheme, parse_share};
 use crate::settings_text::parse_late;
@@ -99,8 +99,48 @@ pub struct DecodeArgs {
     /// as unknown, and after its scan once more with "late" [default: no bound]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub scan_share: Option<f64>,
+    /// How an accepted payload is written: json, its bytes in hex; or cose, a COSE_Encrypt0 in hex
+    /// under the hop key, so that only the application behind the station reads it
+    #[arg(long, value_enum, default_value_t = Output::Json)]
+    pub output: Output,
+    /// With --output cose: the source of the hop key, 32 hex digits: a PATH, credential:NAME,
+    /// command:WORDS or prompt. Each fleet needs a hop key of its own
+    #[arg(long, value_name = "SOURCE", value_parser = source())]
+    pub hop_key: Option<SecretSource>,
     /// Packets, one line of hex each; - for standard input. With clocked nonces, the time of
     /// reception may follow on the line: a unix time or RFC 3339, the present if absent
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+}
+
+/// The form of an accepted payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// The payload
+    Json,
+    /// The payload sealed for the application (RFC 9052)
+    Cose,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CoseCommand {
+    /// Open what decode --output cose has written: one JSON object for each line
+    #[command(
+        after_help = "Example: hintdex cose open --hop-key hop.key --fleet 067ce53349a8a510b30b3389d6192210 verdicts.jsonl"
+    )]
+    Open(CoseOpenArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct CoseOpenArgs {
+    /// The source of the hop key, as for decode
+    #[arg(long, value_name = "SOURCE", value_parser = source())]
+    pub hop_key: SecretSource,
+    /// The id of the fleet in 32 hex digits: index_id in hintdex inspect --json
+    #[arg(long, value_name = "ID")]
+    pub fleet: String,
+    /// Lines of decode --output cose, or messages in hex; - for standard input. Lines of other
+    /// verdicts are skipped
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
 }

@@ -26,7 +26,8 @@ pub use devices::{
     DeviceSetArgs, DeviceShowArgs, DeviceSyncArgs,
 };
 pub use fleet::{
-    DecodeArgs, InspectArgs, ProvisionArgs, RebuildArgs, ResolveArgs, RollArgs, VerifyArgs,
+    CoseCommand, CoseOpenArgs, DecodeArgs, InspectArgs, Output, ProvisionArgs, RebuildArgs,
+    ResolveArgs, RollArgs, VerifyArgs,
 };
 pub use ids::IdRange;
 pub use key::{KeyCommand, KeyKind, KeyShowArgs, RewrapArgs, SecretArgs};
@@ -91,6 +92,9 @@ pub enum Command {
     /// Decode packets: read one line of hex for each packet, write one JSON object for each line
     #[command(after_help = "Example: hintdex decode --index fleet packets.hex")]
     Decode(DecodeArgs),
+    /// Open payloads behind the station
+    #[command(subcommand)]
+    Cose(CoseCommand),
     /// Write a snapshot: one small file with the coming hints of every device
     #[command(after_help = "Example: hintdex rebuild --index fleet --out fleet.hdx --tries 32")]
     Rebuild(RebuildArgs),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hintdex::{FIRST_SET_UNIX_S, Received, Station, Ticket, Unknown, Verdict};
 
 use super::notices::{report_clock_move, report_distance};
-use super::summary::Summary;
+use super::summary::{Hop, Summary};
 use super::waiting::{WaitingLine, WaitingLines};
 use crate::failure::Failure;
 use crate::input::Line;
@@ -33,9 +33,14 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn new(station: Station, timeline: Arc<Timeline>, euis: HashMap<u32, u64>) -> Self {
+    pub fn new(
+        station: Station,
+        timeline: Arc<Timeline>,
+        euis: HashMap<u32, u64>,
+        hop: Option<Hop>,
+    ) -> Self {
         let follower = Follower::new(timeline.clone(), &station.timing());
-        let summary = Summary::new(station.params().nonces, euis);
+        let summary = Summary::new(station.params().nonces, euis, hop);
         let (waiting, text) = (WaitingLines::default(), String::new());
         Self { station, timeline, follower, summary, waiting, late_verdicts: 0, text }
     }

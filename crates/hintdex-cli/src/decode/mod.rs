@@ -11,10 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hintdex::{Station, StationOptions};
+use hintdex::{HopKey, Station, StationOptions};
 use indicatif::ProgressBar;
 
-use crate::args::{DecodeArgs, RunArgs};
+use crate::args::{DecodeArgs, Output, RunArgs};
 use crate::failure::Failure;
 use crate::id_map::IdMap;
 use crate::input::{Batch, Lines, TrailingField, open};
@@ -22,9 +22,11 @@ use crate::output::write_out;
 use crate::progress;
 use crate::timeline::Timeline;
 use decoder::Decoder;
+use summary::Hop;
 
 pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut lines = Lines::new(open(&args.file)?);
+    let hop_key = hop_key(args)?;
     let (station, timeline) = open_station(args, run)?;
     let bar = if io::stderr().is_terminal() {
         progress::bar("decoding", "packets")
@@ -35,7 +37,9 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     let is_clocked = station.params().nonces.is_clocked();
     let trailing = if is_clocked { TrailingField::Time } else { TrailingField::Ignored };
     let euis = euis_of(&args.index);
-    let mut decoder = Decoder::new(station, timeline, euis);
+    let fleet_id = *station.fleet_id();
+    let hop = hop_key.map(|key| Hop { key, fleet_id });
+    let mut decoder = Decoder::new(station, timeline, euis, hop);
     let started = Instant::now();
     loop {
         let batch = lines
@@ -64,6 +68,19 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
     match (decoder.summary.nothing_was_a_packet(), lines.first()) {
         (Some(reason), Some(first)) => Err(no_packets(&args.file, &format!("{first}: {reason}"))),
         _ => Ok(()),
+    }
+}
+
+/// The hop key of `--output cose`.
+fn hop_key(args: &DecodeArgs) -> Result<Option<HopKey>, Failure> {
+    match (args.output, &args.hop_key) {
+        (Output::Json, None) => Ok(None),
+        (Output::Json, Some(_)) => Err(Failure::usage("--hop-key: it seals with --output cose")),
+        (Output::Cose, None) => Err(Failure::usage("--output cose needs --hop-key SOURCE")),
+        (Output::Cose, Some(source)) => {
+            source.exposed().iter().for_each(|exposed| eprintln!("hintdex: note: {exposed}"));
+            Ok(Some(HopKey::read(source)?))
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hintdex::wire::{DeviceId, Nonce, NonceKind};
-use hintdex::{Source, Verdict};
+use hintdex::wire::{DeviceId, KeyId, Nonce, NonceKind};
+use hintdex::{HopKey, Source, Verdict};
 
 use crate::input::BadLine;
 use crate::unix_time::time_text;
@@ -17,6 +17,8 @@ pub struct Summary {
     nonces: NonceKind,
     /// The EUIs of devices, if the fleet has an id map.
     euis: HashMap<u32, u64>,
+    /// The hop for which accepted payloads are sealed.
+    hop: Option<Hop>,
     /// Lines of input that were read.
     pub lines: u64,
     accepted: u64,
@@ -35,10 +37,28 @@ pub struct Summary {
     first_reason: Option<String>,
 }
 
+/// The hop behind the station, and the fleet whose payloads pass.
+pub struct Hop {
+    pub key: HopKey,
+    pub fleet_id: [u8; 16],
+}
+
 impl Summary {
     /// The summary before the first line.
-    pub fn new(nonces: NonceKind, euis: HashMap<u32, u64>) -> Self {
-        Self { nonces, euis, ..Self::default() }
+    pub fn new(nonces: NonceKind, euis: HashMap<u32, u64>, hop: Option<Hop>) -> Self {
+        Self { nonces, euis, hop, ..Self::default() }
+    }
+
+    /// An accepted payload as a member: in the clear, or sealed for the hop.
+    fn payload_text(&self, sender: KeyId, nonce: Nonce, payload: &[u8]) -> String {
+        let Some(Hop { key, fleet_id }) = &self.hop else {
+            return format!(r#""payload":"{}""#, hex::encode(payload));
+        };
+        match key.seal(fleet_id, sender, nonce, payload) {
+            Some(message) => format!(r#""cose":"{}""#, hex::encode(message)),
+            // The payload is too long, or the clock is past the year 40,000.
+            None => r#""cose":null"#.to_owned(),
+        }
     }
 
     /// A device as the members `device` and, if it has one, `eui`.
@@ -70,13 +90,15 @@ impl Summary {
             made.map_or_else(String::new, |made| format!(r#","time":"{}""#, time_text(made.start)))
         };
         let written = match verdict {
-            Verdict::Accepted { device, nonce, payload, source } => {
+            Verdict::Accepted { device, generation, nonce, payload, source } => {
+                let sender = KeyId { device: *device, generation: *generation };
+                let payload = self.payload_text(sender, *nonce, payload);
                 let (time, device) = (time(*nonce), self.device_text(*device));
                 self.count_source(*source);
-                let (payload, source) = (hex::encode(payload), source.name());
+                let source = source.name();
                 writeln!(
                     out,
-                    r#"{{"line":{line},"verdict":"{name}",{device},"nonce":{nonce}{time},"payload":"{payload}","source":"{source}"{more}}}"#
+                    r#"{{"line":{line},"verdict":"{name}",{device},"nonce":{nonce}{time},{payload},"source":"{source}"{more}}}"#
                 )
             }
             Verdict::Replay { device, nonce, source }

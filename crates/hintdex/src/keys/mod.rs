@@ -15,8 +15,9 @@ pub(crate) use fleet_keys::FleetKeys;
 pub(crate) use hint_keys::HintKeys;
 pub use import::KeyImport;
 pub use key_part::KeyPart;
-#[doc(hidden)]
 pub use master::format as master_key_format;
+#[doc(hidden)]
+pub(crate) use master::read_key;
 pub use master::{KeptKey, KeyAccess, PassphraseCost, Protection};
 pub(crate) use master::{MasterFiles, Secret};
 /// The bytes of the sealed keys, for the test that compares the document with them.

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use hintdex_host::{Exposed, SecretSource, SecretText};
+use zeroize::Zeroizing;
 
 use super::wrapped::PassphraseCost;
 use super::{Secret, text};
 use crate::Error;
 
 /// The name of a master key in messages.
-const MASTER_KEY: &str = "master key";
+pub(super) const MASTER_KEY: &str = "master key";
 /// The name of a passphrase in messages.
 const PASSPHRASE: &str = "passphrase";
 
@@ -74,14 +75,18 @@ pub(super) fn read_master_key(source: &SecretSource) -> Result<Secret, Error> {
     read_key(source, MASTER_KEY)
 }
 
-/// Reads a key of 64 hex digits from a source. `what` is the name of the key in messages.
-pub(crate) fn read_key(source: &SecretSource, what: &'static str) -> Result<Secret, Error> {
+/// Reads a key of `N` bytes in hex from a source. `what` is the name of the key in messages.
+pub(crate) fn read_key<const N: usize>(
+    source: &SecretSource,
+    what: &'static str,
+) -> Result<Box<Zeroizing<[u8; N]>>, Error> {
     let parsed = match source.read(what) {
         Ok(bytes) => text::parse(&bytes),
         Err(error) if error.is_of_length() => Err(text::WRONG_LENGTH),
         Err(error) => return Err(error.into()),
     };
-    parsed.map_err(|why| Error::KeyFile { path: PathBuf::from(source.place()), why })
+    let path = PathBuf::from(source.place());
+    parsed.map_err(|why| Error::KeyFile { path, what, digits: 2 * N, why })
 }
 
 /// Reads the passphrase of a wrapped key.

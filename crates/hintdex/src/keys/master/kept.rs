@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use hintdex_host::{replace, shred, sync_folder_of};
 use zeroize::Zeroizing;
 
-use super::access::{KeyAccess, read_passphrase};
+use super::access::{KeyAccess, MASTER_KEY, read_passphrase};
 use super::wrapped::{self, PassphraseCost, WrapError, WrappedKey};
 use super::{Secret, place, text};
 use crate::Error;
@@ -91,9 +91,9 @@ impl MasterFiles {
         if bytes.starts_with(&wrapped::MAGIC) {
             return Ok(Kept::Wrapped(WrappedKey::read(&bytes).map_err(|why| self.refused(why))?));
         }
-        let secret = text::parse(&bytes);
-        let secret = secret.map_err(|why| Error::KeyFile { path: self.key.clone(), why })?;
-        Ok(Kept::Plain(secret))
+        let bad =
+            |why| Error::KeyFile { path: self.key.clone(), what: MASTER_KEY, digits: 64, why };
+        Ok(Kept::Plain(text::parse(&bytes).map_err(bad)?))
     }
 
     /// The bytes of a file, at most one more than `max_len_bytes`; `None` if there is no file.

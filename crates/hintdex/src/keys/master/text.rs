@@ -1,4 +1,4 @@
-//! The text of a master key: 64 hex digits.
+//! The text of a key: its bytes in hex, 64 digits for a master key.
 
 use std::io;
 use std::path::Path;
@@ -8,18 +8,18 @@ use zeroize::Zeroizing;
 use super::Secret;
 use crate::Error;
 
-/// Why a text of another length is no master key.
+/// Why a text of another length is no such key.
 pub(super) const WRONG_LENGTH: &str = "it is too short or too long";
 
-/// The hex digits of a secret and a line end.
+/// The hex digits of a master key and a line end.
 pub(super) const LEN_BYTES: usize = 65;
 
-/// Reads the secret from its text, with white space around the digits.
+/// Reads a secret of `N` bytes from its text, with white space around the digits.
 ///
 /// # Errors
-/// Why the text is no master key.
-pub(super) fn parse(text: &[u8]) -> Result<Secret, &'static str> {
-    let mut secret = Secret::default();
+/// Why the text is no such key.
+pub(super) fn parse<const N: usize>(text: &[u8]) -> Result<Box<Zeroizing<[u8; N]>>, &'static str> {
+    let mut secret = Box::new(Zeroizing::new([0; N]));
     hex::decode_to_slice(text.trim_ascii(), secret.as_mut_slice()).map_err(
         |error| match error {
             hex::FromHexError::InvalidHexCharacter { .. } => {
@@ -73,7 +73,7 @@ mod tests {
         let upper = format!("  {}\r\n", hex::encode_upper(secret.as_slice()));
         assert!(parse(upper.as_bytes()).expect("64 digits") == secret);
         for bad in ["", "00", &"0".repeat(63), &"0".repeat(66), &"0g".repeat(32)] {
-            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
+            assert!(parse::<32>(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 }
