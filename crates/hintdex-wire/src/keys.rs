@@ -40,40 +40,53 @@ impl HintKey {
     }
 }
 
-/// The key under which a device's packets are encrypted and authenticated:
-/// AES-128-CTR with the first half, HMAC-SHA256 with the second.
-/// Zeroized on drop, redacted in `Debug`.
+/// The key under which a device's packets are encrypted and authenticated, by the
+/// [suite](crate::Suite) of its fleet: with the whole key, with its first half, or with one half
+/// for each of the two. Zeroized on drop, redacted in `Debug`.
 ///
 /// See the example of [`Packet`](crate::Packet).
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct PacketKey {
-    cipher: [u8; 16],
-    mac: [u8; 16],
-}
+pub struct PacketKey([u8; 32]);
 
 impl PacketKey {
-    /// Splits a device key into its two halves and zeroizes `dev_key`. A copy that
-    /// the caller keeps is the caller's to zeroize; [`copy_of`](Self::copy_of)
-    /// needs none.
+    /// Takes a device key by value and zeroizes `dev_key`. A copy that the caller keeps is the
+    /// caller's to zeroize; [`copy_of`](Self::copy_of) needs none.
     pub fn from_bytes(mut dev_key: [u8; 32]) -> Self {
         let key = Self::copy_of(&dev_key);
         dev_key.zeroize();
         key
     }
 
-    /// Copies the halves of a device key straight from where it is stored into
-    /// memory that is zeroized on drop.
+    /// Copies a device key straight from where it is stored into memory that is zeroized on
+    /// drop.
     pub const fn copy_of(dev_key: &[u8; 32]) -> Self {
-        let (cipher, mac) = dev_key.split_at(16);
-        Self { cipher: half(cipher), mac: half(mac) }
+        Self(*dev_key)
     }
 
-    pub(crate) const fn cipher_key(&self) -> &[u8; 16] {
-        &self.cipher
+    /// All 32 bytes.
+    pub(crate) const fn whole(&self) -> &[u8; 32] {
+        &self.0
     }
 
-    pub(crate) const fn mac_key(&self) -> &[u8; 16] {
-        &self.mac
+    /// The first 16 bytes.
+    pub(crate) const fn first_half(&self) -> &[u8; 16] {
+        let [first, _] = self.halves();
+        first
+    }
+
+    /// The last 16 bytes.
+    pub(crate) const fn second_half(&self) -> &[u8; 16] {
+        let [_, second] = self.halves();
+        second
+    }
+
+    /// Both halves. 32 bytes are two chunks of 16 without a rest, so the other arm is not
+    /// reached.
+    const fn halves(&self) -> &[[u8; 16]; 2] {
+        match self.0.as_chunks::<16>().0.as_array() {
+            Some(halves) => halves,
+            None => &[[0; 16]; 2],
+        }
     }
 }
 

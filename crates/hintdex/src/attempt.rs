@@ -6,7 +6,7 @@
 //! second device has the same hint once in 2^64, so the first candidate is the only one.
 
 use hintdex_scan::KeyTable;
-use hintdex_wire::{DeviceId, HintKey, HintScheme, KeySource, Packet};
+use hintdex_wire::{AssociatedData, DeviceId, HintKey, HintScheme, KeySource, Packet};
 
 use crate::resolved::{Resolved, ResolvedSlots, is_certain};
 
@@ -89,6 +89,7 @@ impl Attempt {
         packet: &Packet<'_>,
         candidates: &[Resolved],
     ) {
+        let mut payload = Vec::new();
         for candidate in candidates {
             let is_same =
                 |tried: &Resolved| (tried.slot, tried.nonce) == (candidate.slot, candidate.nonce);
@@ -105,12 +106,13 @@ impl Attempt {
                 self.outcome = Outcome::KeyMissing(*candidate);
                 continue;
             };
-            let Some(authentic) = key.verify(packet) else { continue };
-            let mut payload = vec![0; packet.payload_len_bytes()];
-            // The buffer has the length of the payload, so decryption always fills it.
-            let _ = authentic.decrypt(candidate.nonce, &mut payload);
-            let opened = Authentic { resolved: *candidate, hint_key, payload };
-            self.outcome = Outcome::Authentic(opened);
+            payload.resize(packet.payload_len_bytes(), 0);
+            let bound = AssociatedData::EMPTY;
+            if key.open(packet, candidate.nonce, bound, &mut payload).is_some() {
+                let payload = std::mem::take(&mut payload);
+                let opened = Authentic { resolved: *candidate, hint_key, payload };
+                self.outcome = Outcome::Authentic(opened);
+            }
         }
     }
 }
