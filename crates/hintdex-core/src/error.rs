@@ -84,6 +84,12 @@ pub enum Error {
         /// The kind of nonces.
         nonces: NonceKind,
     },
+    /// Key epochs are spans of a counter's nonces, and the nonces are clocked. Choose counters, or
+    /// no ratchet.
+    RatchetOfClocks {
+        /// The kind of nonces.
+        nonces: NonceKind,
+    },
     /// A lookahead is 0 or larger than [`MAX_LOOKAHEAD`](crate::MAX_LOOKAHEAD).
     LookaheadOutOfRange {
         /// The requested lookahead, in nonces.
@@ -256,13 +262,9 @@ impl fmt::Display for Error {
                 "{count} devices from id {first} on end past the last id {}; choose fewer or lower ids",
                 u32::MAX
             ),
-            Self::NoRoomForNonces { scheme, nonces } => {
-                write!(f, "{scheme} hints are too short for {nonces} nonces; choose aes128 hints")
-            }
-            Self::LookaheadOutOfRange { lookahead, max_lookahead } => write!(
-                f,
-                "a lookahead of {lookahead} hints is out of range; choose 1 to {max_lookahead}"
-            ),
+            Self::NoRoomForNonces { .. }
+            | Self::RatchetOfClocks { .. }
+            | Self::LookaheadOutOfRange { .. } => self.fmt_of_params(f),
             Self::SettingOutOfRange { what, most } => {
                 write!(f, "a setting is out of range: {what}, and at most {most}")
             }
@@ -293,6 +295,24 @@ impl fmt::Display for Error {
 }
 
 impl Error {
+    /// Writes the message of parameters that no index can have.
+    fn fmt_of_params(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoomForNonces { scheme, nonces } => {
+                write!(f, "{scheme} hints are too short for {nonces} nonces; choose aes128 hints")
+            }
+            Self::RatchetOfClocks { nonces } => write!(
+                f,
+                "a ratchet needs counters, not {nonces} nonces; omit the ratchet or choose counters"
+            ),
+            Self::LookaheadOutOfRange { lookahead, max_lookahead } => write!(
+                f,
+                "a lookahead of {lookahead} hints is out of range; choose 1 to {max_lookahead}"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the message of a fault of the data or the system, rather than of the call.
     fn fmt_failure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

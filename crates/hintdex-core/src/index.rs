@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use hintdex_host::{
     Clock, DraftFolder, FIRST_SET_UNIX_S, SystemClock, remove_folder, sync_folder_of,
 };
-use hintdex_wire::{DeviceId, KeyId, KeySource, Nonce, Slot};
+use hintdex_wire::{DeviceId, KeyId, KeySource, Nonce, RatchetBits, Slot};
 use rayon::ThreadPool;
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
@@ -165,7 +165,8 @@ impl LiveIndex {
             nonce_unit_s: params.nonces.unit_s().into(),
             timing: TimingRecord::of(params.nonces, &timing),
             derivation: params.derivation.number(),
-            reserved: [0; 3],
+            ratchet_bits: params.ratchet.map_or(0, RatchetBits::bits),
+            reserved: [0; 2],
         };
         meta.parse().map_err(|why| Error::unsound("the meta record", why))?;
         let store = Store::create(draft.path(), Tuning::new(1 << 20))?;

@@ -1,6 +1,6 @@
 //! The meta record: the parameters of an index.
 
-use hintdex_wire::{CheckValue, Derivation, HintScheme, NonceKind};
+use hintdex_wire::{CheckValue, Derivation, HintScheme, NonceKind, RatchetBits};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -10,10 +10,10 @@ use crate::time::Timing;
 
 /// The first bytes of a [`Meta`] record.
 pub(crate) const MAGIC: [u8; 8] = *b"hintdex\0";
-/// The format version that this program writes. It reads version 1, too, in which every key is
-/// derived with HMAC, and which lacks the records that came later: the opening of such an index
-/// changes the version.
-pub(crate) const FORMAT_VERSION: u16 = 2;
+/// The format version that this program writes. It reads versions 1 and 2, too: in version 1
+/// every key is derived with HMAC, and both lack the records and parameters that came later. The
+/// opening of such an index changes the version.
+pub(crate) const FORMAT_VERSION: u16 = 3;
 
 /// The parameters of an index, written once at its creation.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -30,7 +30,8 @@ pub(crate) struct Meta {
     pub(crate) nonce_unit_s: U32,
     pub(crate) timing: TimingRecord,
     pub(crate) derivation: u8,
-    pub(crate) reserved: [u8; 3],
+    pub(crate) ratchet_bits: u8,
+    pub(crate) reserved: [u8; 2],
 }
 
 impl Meta {
@@ -40,7 +41,7 @@ impl Meta {
     /// Why the record is not sound.
     pub(crate) fn parse(&self) -> Result<(Params, Timing), Unsound> {
         let is_known = (1..=FORMAT_VERSION).contains(&self.version.get());
-        if self.magic != MAGIC || !is_known || self.reserved != [0; 3] {
+        if self.magic != MAGIC || !is_known || self.reserved != [0; 2] {
             return Err("it has a version or reserved bytes that no version writes");
         }
         let scheme = HintScheme::from_number(self.hint_scheme).ok_or("unknown hint scheme")?;
@@ -55,7 +56,15 @@ impl Meta {
         let derivation = Derivation::from_number(self.derivation)
             .filter(|derivation| *derivation == Derivation::Hmac || self.version.get() >= 2)
             .ok_or("unknown derivation of keys")?;
-        Ok((Params { scheme, nonces, lookahead, derivation }, timing))
+        let ratchet = match self.ratchet_bits {
+            0 => None,
+            bits => Some(
+                RatchetBits::new(bits)
+                    .filter(|_| !nonces.is_clocked() && self.version.get() >= 3)
+                    .ok_or("key epochs of a length that no version writes")?,
+            ),
+        };
+        Ok((Params { scheme, nonces, lookahead, derivation, ratchet }, timing))
     }
 }
 
@@ -105,7 +114,8 @@ impl TimingRecord {
 pub(super) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     vec![
         layout!("meta", Meta: magic, version, hint_scheme, nonce_kind, lookahead, index_id,
-            check_value, created_unix_s, nonce_unit_s, timing, derivation, reserved),
+            check_value, created_unix_s, nonce_unit_s, timing, derivation, ratchet_bits,
+            reserved),
         layout!("timing", TimingRecord: span_s, lead_s, before_s, after_s, max_drift_ppm),
     ]
 }
