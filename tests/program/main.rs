@@ -34,4 +34,5 @@ mod secrets;
 mod settings;
 mod snapshots;
 mod streams;
+mod suites;
 mod vault;

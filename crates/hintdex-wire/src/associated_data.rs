@@ -1,5 +1,7 @@
 //! Associated data: authenticated with each packet, and not sent.
 
+use core::fmt;
+
 /// Bytes that device and station agree on, that every packet authenticates and none carries:
 /// the name of a fleet, a version of the payload's format, a radio channel.
 ///
@@ -48,5 +50,58 @@ impl<'a> AssociatedData<'a> {
     /// Whether there are no bytes.
     pub const fn is_empty(self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Associated data in a place of its own, for whoever keeps the data of a fleet.
+///
+/// ```
+/// use hintdex_wire::{AssociatedData, AssociatedDataBuf};
+///
+/// let kept = AssociatedDataBuf::new(b"meters v1").unwrap();
+/// assert_eq!(Some(kept.borrow()), AssociatedData::new(b"meters v1"));
+/// assert_eq!(kept.to_string(), "6d6574657273207631");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AssociatedDataBuf {
+    /// Zeros behind the data.
+    bytes: [u8; AssociatedData::MAX_LEN_BYTES],
+    len_bytes: u8,
+}
+
+impl AssociatedDataBuf {
+    /// No associated data.
+    pub const EMPTY: Self = Self { bytes: [0; AssociatedData::MAX_LEN_BYTES], len_bytes: 0 };
+
+    /// Associated data of these bytes; `None` if they are more than
+    /// [`AssociatedData::MAX_LEN_BYTES`].
+    pub fn new(data: &[u8]) -> Option<Self> {
+        let mut kept = Self { len_bytes: data.len().try_into().ok()?, ..Self::EMPTY };
+        kept.bytes.get_mut(..data.len())?.copy_from_slice(data);
+        Some(kept)
+    }
+
+    /// The associated data.
+    pub fn borrow(&self) -> AssociatedData<'_> {
+        AssociatedData(self.bytes.get(..usize::from(self.len_bytes)).unwrap_or_default())
+    }
+}
+
+impl Default for AssociatedDataBuf {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+/// In hex.
+impl fmt::Display for AssociatedDataBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.borrow().bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for AssociatedDataBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AssociatedDataBuf({self})")
     }
 }

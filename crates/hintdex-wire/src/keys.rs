@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::derivation::{Derivation, expand, extract};
 use crate::mac::Derived;
-use crate::{KeyId, mac};
+use crate::{Chain, KeyId, mac};
 
 /// The key under which a device's hints are computed. Zeroized on drop, redacted in `Debug`.
 ///
@@ -134,6 +134,14 @@ pub trait KeySource: Send + Sync {
     /// Returns the packet key of `key`, or `None` if this source has no such key.
     fn packet_key(&self, key: KeyId) -> Option<PacketKey>;
 
+    /// Returns the chain of `key` in `epoch`, for fleets whose keys move on with their nonces
+    /// ([`RatchetBits`](crate::RatchetBits)). `None` if this source has no such key, or no chain of
+    /// an epoch that early any longer. A source without chains serves no such fleet: the default.
+    fn chain(&self, key: KeyId, epoch: u32) -> Option<Chain> {
+        let _ = (key, epoch);
+        None
+    }
+
     /// Returns a pseudo-random function of the source and `context`.
     ///
     /// An index stores the value when it is created and compares it when it is
@@ -204,6 +212,15 @@ impl MasterKey {
         derived
     }
 
+    /// The chain of `key` in epoch 0, from which the keys of all its epochs follow.
+    ///
+    /// See the example of [`Chain`].
+    pub fn first_chain(&self, key: KeyId) -> Chain {
+        let mut chain_key = Derived::default();
+        self.derive_for(b"ratchet:", key, &mut chain_key);
+        Chain::new(0, chain_key)
+    }
+
     /// The key that seals the keys which are not derived, for storage beside the
     /// fleet's index: HMAC(master, "hintdex-seal:device-keys").
     pub fn sealing_key(&self) -> Zeroizing<[u8; 32]> {
@@ -240,6 +257,12 @@ impl KeySource for MasterKey {
         Some(PacketKey::copy_of(&self.dev_key(key)))
     }
 
+    /// Walks from epoch 0 on: four SHA-256 compressions an epoch, 0.2 µs with SHA-NI.
+    fn chain(&self, key: KeyId, epoch: u32) -> Option<Chain> {
+        let mut chain = self.first_chain(key);
+        chain.advance_to(epoch).then_some(chain)
+    }
+
     fn check_value(&self, context: &[u8]) -> CheckValue {
         let mut derived = Derived::default();
         self.derive(&[b"hintdex-check:", context], &mut derived);
@@ -251,12 +274,29 @@ impl KeySource for MasterKey {
     }
 }
 
+impl Chain {
+    /// The hint key of the epoch.
+    pub fn hint_key(&self) -> HintKey {
+        let mut derived = Derived::default();
+        self.derive(b"nhint_key", &mut derived);
+        HintKey::first_half_of(&derived)
+    }
+
+    /// The packet key of the epoch.
+    pub fn packet_key(&self) -> PacketKey {
+        let mut derived = Derived::default();
+        self.derive(b"dev_key", &mut derived);
+        PacketKey::copy_of(&derived)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use aes::{Aes128Dec, Aes128Enc};
     use zeroize::ZeroizeOnDrop;
 
     use super::{HintKey, PacketKey};
+    use crate::Chain;
     use crate::speck::Speck64;
 
     /// Compiles only while each of `types` is zeroized on drop.
@@ -268,5 +308,5 @@ mod tests {
             };
         };
     }
-    are_zeroized_on_drop!(HintKey, PacketKey, Speck64, Aes128Enc, Aes128Dec);
+    are_zeroized_on_drop!(HintKey, PacketKey, Chain, Speck64, Aes128Enc, Aes128Dec);
 }

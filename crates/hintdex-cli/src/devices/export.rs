@@ -6,7 +6,7 @@ use hintdex_host::Draft;
 use sha2::{Digest, Sha256};
 
 use super::fleet::{counted, device_count};
-use super::transfer_line::{Header, Line, Trailer, VERSION};
+use super::transfer_line::{Header, Line, Trailer};
 use crate::args::{DeviceExportArgs, RunArgs};
 use crate::failure::Failure;
 use crate::id_map::IdMap;
@@ -16,7 +16,6 @@ pub fn run(args: &DeviceExportArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open::station(&args.fleet.index, Durability::ProcessCrash, run)?;
     let wrap = args.wrap_key.as_ref().map(WrapKey::read).transpose()?;
     let devices = station.export(wrap.as_ref())?;
-    let params = station.params();
     let failed = |error: &dyn std::fmt::Display| Failure::data(&args.out, error);
     let mut draft = Draft::beside(&args.out).map_err(|error| failed(&error))?;
     let mut digest = Sha256::new();
@@ -26,12 +25,7 @@ pub fn run(args: &DeviceExportArgs, run: &RunArgs) -> Result<(), Failure> {
         digest.update(line.as_bytes());
         draft.write(line.as_bytes()).map_err(|error| failed(&error))
     };
-    write(serde_json::to_string(&Header {
-        hintdex_devices: VERSION,
-        hint: params.scheme.name().to_owned(),
-        nonce: params.nonces.to_string(),
-        wrapped: wrap.is_some(),
-    }))?;
+    write(serde_json::to_string(&Header::of(&station.params(), wrap.is_some())))?;
     let euis = IdMap::open(&args.fleet.index)?.euis();
     for device in &devices {
         let line = Line::from(device).with_eui(euis.get(&device.state.key.device.0));
