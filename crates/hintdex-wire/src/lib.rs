@@ -57,7 +57,9 @@
 mod associated_data;
 pub mod beacon;
 mod body;
+mod carry;
 mod derivation;
+mod ff1;
 mod hint;
 mod id;
 mod keys;

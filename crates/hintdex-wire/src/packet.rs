@@ -4,7 +4,7 @@ use core::error::Error;
 use core::fmt;
 
 use crate::body::{self, Binding};
-use crate::{AssociatedData, Hint, Nonce, PacketFormat, PacketKey, Suite};
+use crate::{AssociatedData, Hint, Nonce, PacketFormat, PacketKey, carry};
 
 /// A packet, split into hint and body, and not yet authenticated.
 ///
@@ -36,8 +36,8 @@ use crate::{AssociatedData, Hint, Nonce, PacketFormat, PacketKey, Suite};
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     hint: Hint,
-    suite: Suite,
-    /// The hint as sent.
+    format: PacketFormat,
+    /// The hint as sent, and what follows it in front of the body.
     head: &'a [u8],
     /// Ciphertext and tag, in the order of the suite.
     body: &'a [u8],
@@ -49,15 +49,15 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`PacketError`] when `bytes` cannot hold a hint and a tag around an empty payload.
     pub fn parse(format: impl Into<PacketFormat>, bytes: &'a [u8]) -> Result<Self, PacketError> {
-        let format @ PacketFormat { scheme, suite } = format.into();
+        let format = format.into();
         let too_short =
             PacketError { len_bytes: bytes.len(), least_bytes: format.overhead_bytes() };
-        let (head, body) = bytes.split_at_checked(scheme.len_bytes()).ok_or(too_short)?;
-        if body.len() < suite.tag_len_bytes() {
+        let (head, body) = bytes.split_at_checked(format.head_len_bytes()).ok_or(too_short)?;
+        if body.len() < format.suite.tag_len_bytes() {
             return Err(too_short);
         }
-        let hint = Hint::read(scheme, head).ok_or(too_short)?;
-        Ok(Self { hint, suite, head, body })
+        let hint = Hint::read(format.scheme, head).ok_or(too_short)?;
+        Ok(Self { hint, format, head, body })
     }
 
     /// The hint: the only part that carries information before the key is known.
@@ -67,7 +67,7 @@ impl<'a> Packet<'a> {
 
     /// The length of the payload in bytes.
     pub const fn payload_len_bytes(&self) -> usize {
-        self.body.len() - self.suite.tag_len_bytes()
+        self.body.len() - self.format.suite.tag_len_bytes()
     }
 }
 
@@ -100,7 +100,7 @@ impl PacketKey {
     /// is reported of a packet that is not authentic, tags are compared in constant time, and
     /// `out` holds no part of its payload.
     ///
-    /// The nonce is the one that the hint yields. [`Suite::AesCtrHmac`] authenticates the nonce
+    /// The nonce is the one that the hint yields. [`Suite::AesCtrHmac`](crate::Suite::AesCtrHmac) authenticates the nonce
     /// through the hint alone: a hint of another nonce has another tag.
     ///
     /// A packet of up to 55 bytes without its tag costs four compressions of SHA-256 in the
@@ -114,7 +114,14 @@ impl PacketKey {
     ) -> Option<&'o [u8]> {
         let payload = out.get_mut(..packet.payload_len_bytes())?;
         let binding = Binding { hint: packet.head, nonce, associated_data };
-        body::open(packet.suite, self, binding, packet.body, payload).ok()?;
-        Some(payload)
+        let format = packet.format;
+        let is_carried =
+            format.scheme.rest_len_bytes() == 0 || carry::is_right(self, packet.head, nonce);
+        let opened = body::open(format.suite, self, binding, packet.body, payload).is_ok();
+        if opened & is_carried & format.is_defined() {
+            return Some(payload);
+        }
+        payload.fill(0);
+        None
     }
 }

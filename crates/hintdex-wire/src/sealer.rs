@@ -6,7 +6,7 @@ use core::fmt;
 use crate::body::{self, Binding};
 use crate::{
     AssociatedData, HintCipher, HintKey, HintScheme, Nonce, NonceKind, PacketFormat, PacketKey,
-    Suite,
+    Suite, carry,
 };
 
 /// Why a payload was not sealed. The sealer keeps its state; no nonce is spent.
@@ -47,6 +47,12 @@ pub enum SealError {
         /// The suite of the sealer.
         suite: Suite,
     },
+    /// There are no packets of this hint scheme and this suite
+    /// ([`PacketFormat::is_defined`]). Choose another pair.
+    NoSuchFormat {
+        /// The pair.
+        format: PacketFormat,
+    },
 }
 
 impl fmt::Display for SealError {
@@ -70,6 +76,9 @@ impl fmt::Display for SealError {
             }
             Self::NoAssociatedData { suite } => {
                 write!(f, "suite {suite} authenticates no associated data; choose another suite")
+            }
+            Self::NoSuchFormat { format: PacketFormat { scheme, suite } } => {
+                write!(f, "{scheme} hints have no packets of suite {suite}; choose aes-ctr-hmac")
             }
         }
     }
@@ -269,6 +278,9 @@ impl Sealer {
             return Err(SealError::NonceUsed { nonce, next_nonce: self.next_nonce });
         }
         let PacketFormat { scheme, suite } = self.format;
+        if !self.format.is_defined() {
+            return Err(SealError::NoSuchFormat { format: self.format });
+        }
         if !associated_data.is_empty() && !suite.takes_associated_data() {
             return Err(SealError::NoAssociatedData { suite });
         }
@@ -282,8 +294,11 @@ impl Sealer {
         let too_short = SealError::BufferTooShort { needed_bytes };
 
         let packet = out.get_mut(..needed_bytes).ok_or(too_short)?;
-        let (head, body) = packet.split_at_mut_checked(scheme.len_bytes()).ok_or(too_short)?;
-        head.iter_mut().zip(hint.as_bytes()).for_each(|(to, from)| *to = *from);
+        let head_len_bytes = self.format.head_len_bytes();
+        let (head, body) = packet.split_at_mut_checked(head_len_bytes).ok_or(too_short)?;
+        let (sent, rest) = head.split_at_mut_checked(scheme.len_bytes()).ok_or(too_short)?;
+        sent.iter_mut().zip(hint.as_bytes()).for_each(|(to, from)| *to = *from);
+        rest.iter_mut().for_each(|rest| *rest = carry::rest(&self.key, sent, nonce));
         let binding = Binding { hint: head, nonce, associated_data };
         // Lengths and associated data were checked, so the suite refuses nothing.
         body::seal(suite, &self.key, binding, payload, body).map_err(|_| too_long)?;

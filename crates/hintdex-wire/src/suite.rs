@@ -143,7 +143,19 @@ pub struct PacketFormat {
 impl PacketFormat {
     /// The length of a packet beyond its payload, in bytes: 12 to 32.
     pub const fn overhead_bytes(self) -> usize {
-        self.scheme.len_bytes() + self.suite.tag_len_bytes()
+        self.head_len_bytes() + self.suite.tag_len_bytes()
+    }
+
+    /// The length in bytes of the hint and of what follows it in front of the body.
+    pub(crate) const fn head_len_bytes(self) -> usize {
+        self.scheme.len_bytes() + self.scheme.rest_len_bytes()
+    }
+
+    /// Whether there are packets of this format. [`HintScheme::Carry24`] masks the upper bits of
+    /// the nonce with a half of the packet key, so only [`Suite::AesCtrHmac`], which keeps this
+    /// half for such work, goes with it.
+    pub const fn is_defined(self) -> bool {
+        !matches!(self.scheme, HintScheme::Carry24) || matches!(self.suite, Suite::AesCtrHmac)
     }
 }
 

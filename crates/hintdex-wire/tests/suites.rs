@@ -95,7 +95,10 @@ fn names_numbers_and_lengths_are_fixed() {
         assert_eq!(Suite::from_number(number), Some(*suite));
         for scheme in HintScheme::ALL {
             let format = PacketFormat { scheme: *scheme, suite: *suite };
-            assert_eq!(format.overhead_bytes(), scheme.len_bytes() + tag_len_bytes);
+            let rest = usize::from(*scheme == HintScheme::Carry24);
+            assert_eq!(format.overhead_bytes(), scheme.len_bytes() + rest + tag_len_bytes);
+            let is_defined = rest == 0 || *suite == Suite::AesCtrHmac;
+            assert_eq!(format.is_defined(), is_defined, "{scheme} {suite}");
         }
     }
     assert_eq!((Suite::from_name("aes-ccm"), Suite::from_number(5)), (None, None));
@@ -192,6 +195,67 @@ fn the_usual_suite_takes_no_associated_data() {
     assert_eq!(opened(format, &key, 8, b"", &out[..len]), Some(b"abc".to_vec()));
 }
 
+/// The packets of the vectors, and where the upper bits of a nonce count.
+#[test]
+fn carried_hints_are_those_of_the_vectors() {
+    let all = vectors();
+    let master = MasterKey::new(&bytes(&all["master"]).try_into().expect("32 bytes"));
+    let format = PacketFormat::from(HintScheme::Carry24);
+    let cases = all["suites"]["carry24"].as_array().expect("cases");
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let key = KeyId::first(DeviceId(number(&case["device"]).try_into().expect("u32")));
+        let (hint_key, nonce) = (master.hint_key(key).expect("derived"), number(&case["nonce"]));
+        let key = master.packet_key(key).expect("derived");
+        let (payload, packet) = (bytes(&case["payload"]), bytes(&case["packet"]));
+        let mut sealer = Sealer::new(format, &hint_key, key.clone(), nonce);
+        let mut out = vec![0; sealer.packet_len_bytes(payload.len())];
+        assert_eq!(sealer.seal(&payload, &mut out), Ok(packet.len()));
+        assert_eq!(hex::encode(&out), hex::encode(&packet));
+        assert_eq!(packet[..3], bytes(&case["head"]));
+        assert_eq!(opened(format, &key, nonce, &[], &packet), Some(payload));
+        for bit in 0..packet.len() * 8 {
+            let mut bad = packet.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(opened(format, &key, nonce, &[], &bad), None, "bit {bit} passed");
+        }
+        // The head is the same, the byte behind it is not.
+        for bit in 24..32 {
+            assert_eq!(opened(format, &key, nonce ^ 1 << bit, &[], &packet), None, "bit {bit}");
+        }
+        let cipher = HintCipher::new(HintScheme::Carry24, &hint_key);
+        let hint = *Packet::parse(format, &packet).expect("long enough").hint();
+        let within = |expected: std::ops::Range<Nonce>| {
+            let mut found = Vec::new();
+            cipher.nonces_within(&hint, expected, |nonce| found.push(nonce));
+            found
+        };
+        let same: Vec<_> = (0..256).map(|upper| upper << 24 | nonce & 0xff_ffff).collect();
+        assert_eq!(within(0..u64::MAX), same);
+        assert_eq!(within(nonce..nonce + 1), [nonce]);
+        assert_eq!(within(nonce.saturating_sub(1 << 23)..nonce), [0; 0]);
+        let ends: Vec<_> =
+            [nonce, nonce + (1 << 24)].into_iter().filter(|n| *n >> 32 == 0).collect();
+        assert_eq!(within(nonce..nonce + (1 << 24) + 1), ends);
+    }
+}
+
+/// The mask of a carried hint takes a half of the key that other suites use whole.
+#[test]
+fn carried_hints_go_with_the_usual_suite_alone() {
+    let (hint_key, key) = (HintKey::from_bytes([3; 16]), PacketKey::from_bytes([5; 32]));
+    for &suite in Suite::ALL.iter().filter(|suite| **suite != Suite::AesCtrHmac) {
+        let format = PacketFormat { scheme: HintScheme::Carry24, suite };
+        let mut sealer = Sealer::new(format, &hint_key, key.clone(), 8);
+        let refused = SealError::NoSuchFormat { format };
+        assert_eq!(sealer.seal(b"abc", &mut [0; 64]), Err(refused));
+        let message =
+            format!("carry24 hints have no packets of suite {suite}; choose aes-ctr-hmac");
+        assert_eq!((sealer.next_nonce(), refused.to_string()), (8, message));
+        assert_eq!(opened(format, &key, 8, &[], &[0; 64]), None);
+    }
+}
+
 #[test]
 fn lengths_have_bounds() {
     let most = [7; AssociatedData::MAX_LEN_BYTES + 1];
@@ -254,6 +318,7 @@ proptest! {
         let (hint_key, key) =
             (master.hint_key(key).expect("derived"), master.packet_key(key).expect("derived"));
         let (format, nonce) = (PacketFormat { scheme, suite }, Nonce::from(nonce));
+        prop_assume!(format.is_defined());
         let associated =
             if suite.takes_associated_data() { &associated[..] } else { &[] };
         let mut sealer = Sealer::new(format, &hint_key, key.clone(), nonce);
