@@ -4,7 +4,8 @@ use std::path::Path;
 
 use hintdex::{DeviceRange, Durability, Params, Station, StationOptions};
 use hintdex_wire::{
-    DeviceId, Hint, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Nonce, Sealer,
+    DeviceId, Hint, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Nonce, PacketFormat,
+    PacketKey, Sealer,
 };
 use rayon::prelude::*;
 
@@ -75,10 +76,23 @@ impl Fleet {
         folder: &Path,
         options: &StationOptions,
     ) -> Result<Station, Failure> {
+        self.provision_with(folder, self.params(), options)
+    }
+
+    /// [`provision_as`](Self::provision_as) of an index with other parameters.
+    ///
+    /// # Errors
+    /// Those of the station and of the file system.
+    pub fn provision_with(
+        &self,
+        folder: &Path,
+        params: Params,
+        options: &StationOptions,
+    ) -> Result<Station, Failure> {
         let key_file = folder.with_extension("key");
         let digits: String = self.secret().iter().map(|byte| format!("{byte:02x}")).collect();
         std::fs::write(&key_file, digits)?;
-        let station = Station::create(folder, Some(&key_file), self.params(), options)?;
+        let station = Station::create(folder, Some(&key_file), params, options)?;
         station.provision(&[self.range()], None)?;
         Ok(station)
     }
@@ -134,8 +148,26 @@ impl Traffic {
 
     /// The next `count` packets, sealed on all threads.
     pub fn packets(&mut self, count: usize, keys: &dyn KeySource) -> Vec<Vec<u8>> {
+        let format = HintScheme::Aes128.into();
         let senders: Vec<_> = (0..count).filter_map(|_| self.next_sender()).collect();
-        senders.into_par_iter().filter_map(|sender| sender.seal(keys)).collect()
+        senders.into_par_iter().filter_map(|sender| sender.seal(format, keys)).collect()
+    }
+
+    /// The next `count` packets of another format, with what opens them.
+    pub fn packets_of(
+        &mut self,
+        format: PacketFormat,
+        count: usize,
+        keys: &MasterKey,
+    ) -> Vec<Opened> {
+        let opened = |sender: Sender| {
+            let dev_key = *keys.dev_key(KeyId::first(sender.device));
+            let key = PacketKey::copy_of(&dev_key);
+            let packet = sender.seal(format, keys)?;
+            Some(Opened { packet, nonce: sender.nonce, key, dev_key })
+        };
+        let senders: Vec<_> = (0..count).filter_map(|_| self.next_sender()).collect();
+        senders.into_par_iter().filter_map(opened).collect()
     }
 
     fn next_sender(&mut self) -> Option<Sender> {
@@ -152,6 +184,19 @@ impl Traffic {
     }
 }
 
+/// A packet, and what opens it.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The packet.
+    pub packet: Vec<u8>,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// The packet key of its device.
+    pub key: PacketKey,
+    /// The same key, for the bare cipher.
+    pub dev_key: [u8; 32],
+}
+
 struct Sender {
     device: DeviceId,
     nonce: Nonce,
@@ -159,10 +204,10 @@ struct Sender {
 }
 
 impl Sender {
-    fn seal(&self, keys: &dyn KeySource) -> Option<Vec<u8>> {
+    fn seal(&self, format: PacketFormat, keys: &dyn KeySource) -> Option<Vec<u8>> {
         let id = KeyId::first(self.device);
         let (hint_key, packet_key) = (keys.hint_key(id)?, keys.packet_key(id)?);
-        let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, self.nonce);
+        let mut sealer = Sealer::new(format, &hint_key, packet_key, self.nonce);
         let mut payload = [0; PAYLOAD_LEN_BYTES];
         SplitMix64::new(self.noise).fill(&mut payload);
         let mut packet = vec![0; sealer.packet_len_bytes(PAYLOAD_LEN_BYTES)];

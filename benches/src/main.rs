@@ -7,6 +7,7 @@ mod lookup;
 mod margins;
 mod provision;
 mod sizes;
+mod suites;
 mod waits;
 mod windows;
 
@@ -34,6 +35,8 @@ enum Bench {
     Margins(margins::Args),
     /// Bytes on disk and in memory
     Sizes(sizes::Args),
+    /// A packet of every suite, beside the bare primitive
+    Suites(suites::Args),
     /// What a lookup waits for while windows change
     Waits(waits::Args),
     /// Beacons of a minute's step: windows of time, beside a hash map
@@ -48,6 +51,7 @@ fn main() -> Outcome {
         Bench::Flood(args) => flood::run(&args),
         Bench::Margins(args) => margins::run(&args),
         Bench::Sizes(args) => sizes::run(&args),
+        Bench::Suites(args) => suites::run(&args),
         Bench::Waits(args) => waits::run(&args),
         Bench::Windows(args) => windows::run(&args),
     }

@@ -15,8 +15,9 @@ use hintdex_core::{LiveIndex, Options, Params};
 use hintdex_host::SplitMix64;
 use hintdex_scan::{KeyTable, Match};
 use hintdex_wire::{
-    DeviceId, Hint, HintKey, HintScheme, KeyId, KeySource, MAX_HINT_LEN_BYTES, MasterKey, Packet,
-    REPLAY_WINDOW_NONCES, Sealer, Slot, TAG_LEN_BYTES, TruncatedLen,
+    AssociatedData, DeviceId, Hint, HintKey, HintScheme, KeyId, KeySource, MAX_HINT_LEN_BYTES,
+    MasterKey, Packet, PacketFormat, REPLAY_WINDOW_NONCES, Sealer, Slot, Suite, TAG_LEN_BYTES,
+    TruncatedLen,
 };
 use rayon::prelude::*;
 
@@ -89,12 +90,16 @@ pub fn run(args: &Args) -> Outcome {
         rows.push(Seen { what, tries: hints as f64, passed, expected });
     }
     let device = Match { slot: Slot(0), nonce: 0 };
-    let passed = tags_of(&[device], HintScheme::Aes128, &keys, work.tags, random.next_u64());
-    let what = format!("tags under one key, {DRAWN_TAG_BITS} bits of them random");
-    let tries = f64::from(work.tags);
-    rows.push(Seen { what, tries, passed, expected: tries * tag_chance() });
+    for suite in Suite::ALL {
+        let format = PacketFormat { scheme: HintScheme::Aes128, suite: *suite };
+        let passed = tags_of(&[device], format, &keys, work.tags, random.next_u64());
+        let what = format!("{suite}: tags under one key, {DRAWN_TAG_BITS} bits of them random");
+        let tries = f64::from(work.tags);
+        rows.push(Seen { what, tries, passed, expected: tries * tag_chance() });
+    }
     print_seen(&rows);
-    print_formulas(fleet.lookahead)
+    print_formulas(fleet.lookahead)?;
+    print_suites(fleet.lookahead)
 }
 
 /// What random hints find in an index of truncated ones; of the shortest, too,
@@ -120,7 +125,7 @@ fn truncated(
     let what = format!("{scheme}: false devices of hints, by index and keys");
     let mut rows = vec![Seen { what, tries, passed: found.len(), expected }];
     if scheme.len_bytes() == TruncatedLen::MIN.bytes() {
-        let passed = tags_of(&found, scheme, keys, work.tags_each, random.next_u64());
+        let passed = tags_of(&found, scheme.into(), keys, work.tags_each, random.next_u64());
         let tags_each = f64::from(work.tags_each);
         let what = format!("{scheme} and {DRAWN_TAG_BITS} bits of tag: packets that pass");
         let expected = expected * tags_each * tag_chance();
@@ -194,7 +199,7 @@ fn through_scan(table: &KeyTable, hints: usize, seed: u64) -> usize {
 /// hint it confirms and a tag of which the first bits are random.
 fn tags_of(
     devices: &[Match],
-    scheme: HintScheme,
+    format: PacketFormat,
     keys: &MasterKey,
     tags_each: u32,
     seed: u64,
@@ -205,14 +210,14 @@ fn tags_of(
     let runs: Vec<_> = (0u64..).zip(runs).collect();
     let passed = runs.into_par_iter().map(|(task, (device, first))| {
         let tags = TAGS_PER_TASK.min(tags_each - first);
-        tags_of_one(device, scheme, keys, tags, of_task(seed, task)).unwrap_or(0)
+        tags_of_one(device, format, keys, tags, of_task(seed, task)).unwrap_or(0)
     });
     passed.sum()
 }
 
 fn tags_of_one(
     device: &Match,
-    scheme: HintScheme,
+    format: PacketFormat,
     keys: &MasterKey,
     tags: u32,
     mut random: SplitMix64,
@@ -220,17 +225,22 @@ fn tags_of_one(
     // Devices were provisioned from 0 on, so that slots are their numbers.
     let id = KeyId::first(DeviceId(device.slot.0));
     let (hint_key, packet_key) = (keys.hint_key(id)?, keys.packet_key(id)?);
-    let mut sealer = Sealer::new(scheme, &hint_key, packet_key.clone(), device.nonce);
+    let mut sealer = Sealer::new(format, &hint_key, packet_key.clone(), device.nonce);
     let mut payload = [0; PAYLOAD_LEN_BYTES];
     random.fill(&mut payload);
     let mut bytes = vec![0; sealer.packet_len_bytes(payload.len())];
     sealer.seal(&payload, &mut bytes).ok()?;
-    let tag_at = bytes.len() - TAG_LEN_BYTES;
-    let mut passed = 0;
+    // AES-SIV has its tag in front of the ciphertext.
+    let tag_at = match format.suite {
+        Suite::AesSiv => format.scheme.len_bytes(),
+        suite => bytes.len() - suite.tag_len_bytes(),
+    };
+    let (mut passed, mut room) = (0, [0; PAYLOAD_LEN_BYTES]);
     for _ in 0..tags {
         random.fill(bytes.get_mut(tag_at..tag_at + DRAWN_TAG_BITS as usize / 8)?);
-        let packet = Packet::parse(scheme, &bytes).ok()?;
-        passed += usize::from(packet_key.verify(&packet).is_some());
+        let packet = Packet::parse(format, &bytes).ok()?;
+        let opened = packet_key.open(&packet, device.nonce, AssociatedData::EMPTY, &mut room);
+        passed += usize::from(opened.is_some());
     }
     Some(passed)
 }
@@ -334,6 +344,30 @@ fn print_formulas(lookahead: u32) -> Outcome {
 /// The nonces of a device that a scan for truncated hints tries.
 fn scan_nonces(lookahead: u32) -> f64 {
     (REPLAY_WINDOW_NONCES + u64::from(lookahead * SCAN_LOOKAHEADS)) as f64
+}
+
+/// Prints what the formula says of every suite, with a million devices.
+fn print_suites(lookahead: u32) -> Outcome {
+    println!(
+        "Every suite with 10^6 devices, by the same formula; the tags tried are the lookahead's.\n"
+    );
+    println!("| suite | tag bits | hint | chance a packet | accepted a year |");
+    println!("| --- | ---: | --- | ---: | ---: |");
+    for suite in Suite::ALL {
+        for scheme in [HintScheme::Aes128, HintScheme::Speck64, scheme_of(4)?] {
+            let nonces = if scheme.is_reversible() { 1.0 } else { f64::from(lookahead) };
+            let named = 1e6 * nonces * chance(scheme);
+            let tag_bits = suite.tag_len_bytes() as f64 * 8.0;
+            let bits = tag_bits - named.min(MAX_CANDIDATES).log2();
+            println!(
+                "| {suite} | {tag_bits} | {scheme} | 2^-{bits:.1} = {:.1e} | {:.1e} |",
+                (-bits).exp2(),
+                (-bits).exp2() * PACKETS_A_YEAR
+            );
+        }
+    }
+    println!();
+    Ok(())
 }
 
 #[cfg(test)]

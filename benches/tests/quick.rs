@@ -21,6 +21,7 @@ fn every_bench_runs_and_shows_its_peer() {
         ("provision", "LiveIndex::provision", "hashbrown"),
         ("decode", "decode_batch", "PyCryptodome"),
         ("sizes", "bytes a live hint", "≤ 5.5"),
+        ("suites", "aes-siv: open / bare", "aes-ccm-8: bare"),
         ("margins", "speck64: false devices", "fits"),
         ("windows", "bytes a device and window hour", "hashbrown, four minutes"),
         ("waits", "longest wait at a roll", "beside other work"),

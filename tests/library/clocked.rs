@@ -152,7 +152,11 @@ impl World {
         self.clock.set(to_s - 1);
         let received: Vec<Received<'_>> = air
             .iter()
-            .map(|(at_unix_s, _, sent)| Received { packet: &sent.bytes, at_unix_s: *at_unix_s })
+            .map(|(at_unix_s, _, sent)| Received {
+                packet: &sent.bytes,
+                at_unix_s: *at_unix_s,
+                associated_data: None,
+            })
             .collect();
         let verdicts = self.station().decode_received(&received).expect("it decodes");
         for ((_, at, sent), verdict) in air.iter().zip(verdicts) {
@@ -228,7 +232,7 @@ impl World {
             let apart_s =
                 (sent.nonce - chosen.nonce.min(sent.nonce)) * u64::from(self.kind.unit_s());
             at_unix_s = now_s.saturating_add(apart_s);
-            let received = Received { packet: &sent.bytes, at_unix_s };
+            let received = Received { packet: &sent.bytes, at_unix_s, associated_data: None };
             let said = self.station().decode_received(&[received]).expect("it decodes");
             let again = self.accepted.contains(&(sent.device, sent.nonce));
             match &said[0] {

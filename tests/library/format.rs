@@ -89,11 +89,11 @@ fn a_document_that_is_wrong_anywhere_is_noticed() {
         ("| 21 | 3 | `detail` |\n", ""),
         ("| 24 | 4 | `anchor_low_s` |", "| 24 | 8 | `anchor_low_s` |"),
         ("- `from_unix_s`: ", "- "),
-        ("| 81 | 3 | `reserved` |", "| 60 | 3 | `reserved` |"),
+        ("| 82 | 1 | `suite` |", "| 60 | 1 | `suite` |"),
         ("| 4 | 4 | `count` |", "| 4 | 4 | `length` |"),
         ("| 8 | 8 | `entries` |", "| 9 | 8 | `entries` |"),
         ("| window family | `hints-` |", "| window family | `hint-` |"),
-        ("Format version: **2**", "Format version: **1**"),
+        ("Format version: **3**", "Format version: **1**"),
         ("- `hints_ahead`: ", "- "),
     ] {
         assert!(right.contains(from), "{from}");

@@ -27,5 +27,6 @@ mod records;
 mod scans;
 mod settings;
 mod splits;
+mod suites;
 mod threads;
 mod time;

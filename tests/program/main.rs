@@ -36,4 +36,5 @@ mod secrets;
 mod settings;
 mod snapshots;
 mod streams;
+mod suites;
 mod vault;

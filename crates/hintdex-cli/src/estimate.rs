@@ -9,7 +9,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hintdex::snapshot::{Dial, Encoding, SampleShard, Section, SnapshotParams};
-use hintdex::wire::{DeviceId, HintCipher, KeyId, KeySource};
+use hintdex::wire::{
+    AssociatedData, DeviceId, HintCipher, HintKey, KeyId, KeySource, Packet, PacketFormat,
+    PacketKey, Sealer,
+};
 use hintdex::{DeviceRange, Durability, Params, Station, StationOptions, Stats};
 use hintdex_core::WindowEstimate;
 use serde_json::{Value, json};
@@ -54,6 +57,7 @@ pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
         "own_snapshot": own_snapshot.to_json(hints * u64::from(StationOptions::SNAPSHOT_LOOKAHEADS)),
         "snapshot": snapshot.to_json(hints),
         "memory": memory,
+        "packet": packet(PacketFormat { scheme: args.hint, suite: args.suite }),
     });
     if args.json {
         println!("{object}");
@@ -263,6 +267,29 @@ fn memory(sample: &Sample, args: &EstimateArgs, cache_bytes: u64) -> Result<Valu
     }))
 }
 
+/// The payload of the packet that is opened.
+const PAYLOAD: [u8; 20] = [0x2a; 20];
+
+/// What a packet carries beside its payload, and how long opening it takes on one thread.
+fn packet(format: PacketFormat) -> Value {
+    let key = PacketKey::copy_of(&[1; 32]);
+    let mut sealer = Sealer::new(format, &HintKey::copy_of(&[2; 16]), key.clone(), 0);
+    let mut bytes = vec![0; sealer.packet_len_bytes(PAYLOAD.len())];
+    let sealed = sealer.seal(&PAYLOAD, &mut bytes).ok();
+    let open_s = sealed.and_then(|_| Packet::parse(format, &bytes).ok()).map(|packet| {
+        cost(&|_| {
+            let mut room = PAYLOAD;
+            let opened = key.open(&packet, 0, AssociatedData::EMPTY, &mut room);
+            u64::from(black_box(opened).is_some())
+        })
+    });
+    json!({
+        "suite": format.suite.name(),
+        "overhead_bytes": format.overhead_bytes(),
+        "open_s": open_s,
+    })
+}
+
 fn threads() -> f64 {
     rayon::current_num_threads() as f64
 }
@@ -298,13 +325,22 @@ fn to_table(object: &Value) -> String {
         text += &format!("  {:<20}{build_s:>16.1} s, in {passes} passes\n", "building takes");
     }
     text += &format!("\n{:<22}{}\n", "resident, serving", bytes("/memory/resident_bytes"));
-    for (name, key) in [
+    let memory = [
         ("states", "states_bytes"),
         ("key table", "key_table_bytes"),
         ("rows, block cache", "block_cache_bytes"),
         ("the program", "program_bytes"),
-    ] {
-        text += &format!("  {name:<20}{}\n", bytes(&format!("/memory/{key}")));
-    }
+    ];
+    text.extend(
+        memory.map(|(name, key)| format!("  {name:<20}{}\n", bytes(&format!("/memory/{key}")))),
+    );
+    let suite = object.pointer("/packet/suite").and_then(Value::as_str).unwrap_or_default();
+    let open_us = number("/packet/open_s") * 1e6;
+    text += &format!(
+        "\n{:<22}{:>16} bytes around the payload, {suite}\n  {:<20}{open_us:>16.2} µs\n",
+        "a packet",
+        number("/packet/overhead_bytes"),
+        "opening takes",
+    );
     text
 }

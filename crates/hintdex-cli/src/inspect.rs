@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
-use hintdex::{Durability, KeptKey, Section, Station, Stats, Timing};
+use hintdex::{Durability, KeptKey, Params, Section, Station, Stats, Timing};
 use serde_json::json;
 
 use crate::args::{InspectArgs, RunArgs};
@@ -123,6 +123,9 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "nonce": stats.nonces.to_string(),
         "lookahead": stats.lookahead,
         "derivation": station.params().derivation.name(),
+        "suite": station.params().suite.name(),
+        "associated_data": station.params().associated_data.to_string(),
+        "overhead_bytes": station.params().format().overhead_bytes(),
         "timing": stats.timing.map(timing_json),
         "spans": stats.spans.iter().map(|span| json!([span.start, span.end])).collect::<Vec<_>>(),
         "slots": stats.slots,
@@ -169,11 +172,21 @@ fn time(stats: &Stats) -> String {
     text
 }
 
+/// The suite of the packets, what they carry beside the payload, and their associated data.
+fn packets(params: &Params) -> String {
+    let data = match params.associated_data.borrow().bytes() {
+        [] => String::new(),
+        _ => format!(", associated data {}", params.associated_data),
+    };
+    format!("{}, {} bytes around the payload{data}", params.suite, params.format().overhead_bytes())
+}
+
 fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
     let per_hint = |bytes: u64| bytes as f64 / stats.hints.max(1) as f64;
     let mut text = format!(
         "live index {}\n\
          hints             {} of {} bytes, {} ahead of each device\n\
+         packets           {}\n\
          nonces            {}{}\n\
          keys              derived with {}; {}\n\
          devices           {} ({} retired)\n\
@@ -186,6 +199,7 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
         stats.scheme,
         stats.scheme.len_bytes(),
         stats.lookahead,
+        packets(&station.params()),
         stats.nonces,
         time(stats),
         station.params().derivation,

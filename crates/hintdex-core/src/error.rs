@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
 use hintdex_host::FileError;
-use hintdex_wire::{DeviceId, HintScheme, KeyId, Nonce, NonceKind, Slot};
+use hintdex_wire::{DeviceId, HintScheme, KeyId, Nonce, NonceKind, Slot, Suite};
 
 /// Why a call on an index failed.
 ///
@@ -83,6 +83,18 @@ pub enum Error {
         scheme: HintScheme,
         /// The kind of nonces.
         nonces: NonceKind,
+    },
+    /// Key epochs are spans of a counter's nonces, and the nonces are clocked. Choose counters, or
+    /// no ratchet.
+    RatchetOfClocks {
+        /// The kind of nonces.
+        nonces: NonceKind,
+    },
+    /// The suite authenticates no associated data, and the fleet would have some. Choose another
+    /// suite, or no associated data.
+    NoAssociatedData {
+        /// The suite.
+        suite: Suite,
     },
     /// A lookahead is 0 or larger than [`MAX_LOOKAHEAD`](crate::MAX_LOOKAHEAD).
     LookaheadOutOfRange {
@@ -256,13 +268,10 @@ impl fmt::Display for Error {
                 "{count} devices from id {first} on end past the last id {}; choose fewer or lower ids",
                 u32::MAX
             ),
-            Self::NoRoomForNonces { scheme, nonces } => {
-                write!(f, "{scheme} hints are too short for {nonces} nonces; choose aes128 hints")
-            }
-            Self::LookaheadOutOfRange { lookahead, max_lookahead } => write!(
-                f,
-                "a lookahead of {lookahead} hints is out of range; choose 1 to {max_lookahead}"
-            ),
+            Self::NoRoomForNonces { .. }
+            | Self::RatchetOfClocks { .. }
+            | Self::NoAssociatedData { .. }
+            | Self::LookaheadOutOfRange { .. } => self.fmt_of_params(f),
             Self::SettingOutOfRange { what, most } => {
                 write!(f, "a setting is out of range: {what}, and at most {most}")
             }
@@ -293,6 +302,29 @@ impl fmt::Display for Error {
 }
 
 impl Error {
+    /// Writes the message of parameters that no index can have.
+    fn fmt_of_params(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoomForNonces { scheme, nonces } => {
+                write!(f, "{scheme} hints are too short for {nonces} nonces; choose aes128 hints")
+            }
+            Self::RatchetOfClocks { nonces } => write!(
+                f,
+                "a ratchet needs counters, not {nonces} nonces; omit the ratchet or choose counters"
+            ),
+            Self::NoAssociatedData { suite } => write!(
+                f,
+                "suite {suite} authenticates no associated data; omit the data or choose another \
+                 suite"
+            ),
+            Self::LookaheadOutOfRange { lookahead, max_lookahead } => write!(
+                f,
+                "a lookahead of {lookahead} hints is out of range; choose 1 to {max_lookahead}"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the message of a fault of the data or the system, rather than of the call.
     fn fmt_failure(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

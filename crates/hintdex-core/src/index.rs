@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use hintdex_host::{
     Clock, DraftFolder, FIRST_SET_UNIX_S, SystemClock, remove_folder, sync_folder_of,
 };
-use hintdex_wire::{DeviceId, KeyId, KeySource, Nonce, Slot};
+use hintdex_wire::{DeviceId, KeyId, KeySource, Nonce, RatchetBits, Slot};
 use rayon::ThreadPool;
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
@@ -25,7 +25,9 @@ use crate::load::{
 };
 use crate::options::Options;
 use crate::params::Params;
-use crate::records::{FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord};
+use crate::records::{
+    ASSOCIATED_KEY, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord,
+};
 use crate::settings::Settings;
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
@@ -153,6 +155,7 @@ impl LiveIndex {
             Error::io("reading random bytes", path)(std::io::Error::other(error.to_string()))
         })?;
         let timing = options.timing.over(&Timing::of(params.nonces));
+        let associated = params.associated_data.borrow().bytes();
         let meta = Meta {
             magic: MAGIC,
             version: FORMAT_VERSION.into(),
@@ -165,12 +168,18 @@ impl LiveIndex {
             nonce_unit_s: params.nonces.unit_s().into(),
             timing: TimingRecord::of(params.nonces, &timing),
             derivation: params.derivation.number(),
-            reserved: [0; 3],
+            ratchet_bits: params.ratchet.map_or(0, RatchetBits::bits),
+            suite: params.suite.number(),
+            // Associated data have at most 240 bytes.
+            associated_len_bytes: associated.len().try_into().unwrap_or(u8::MAX),
         };
-        meta.parse().map_err(|why| Error::unsound("the meta record", why))?;
+        meta.parse(associated).map_err(|why| Error::unsound("the meta record", why))?;
         let store = Store::create(draft.path(), Tuning::new(1 << 20))?;
         let mut batch = WriteBatch::default();
         batch.put_cf(&store.family(META_FAMILY)?, META_KEY, meta.as_bytes());
+        if !associated.is_empty() {
+            batch.put_cf(&store.family(META_FAMILY)?, ASSOCIATED_KEY, associated);
+        }
         store.write_synced(batch)?;
         drop(store);
         // A folder replaces nothing but an empty folder. So a file or another index that

@@ -1,6 +1,10 @@
 //! The parameters of an index, and the rules they obey.
 
-use hintdex_wire::{Derivation, HintScheme, Nonce, NonceKind};
+use std::ops::Range;
+
+use hintdex_wire::{
+    AssociatedDataBuf, Derivation, HintScheme, Nonce, NonceKind, PacketFormat, RatchetBits, Suite,
+};
 
 use crate::Error;
 
@@ -26,32 +30,49 @@ pub struct Params {
     /// How the keys of devices are derived, where they are derived. The key source must serve it
     /// ([`KeySource::serves`](hintdex_wire::KeySource::serves)).
     pub derivation: Derivation,
+    /// The length of a key epoch, where the keys of devices move on with their nonces; `None` if
+    /// one key serves all nonces. For counters only.
+    pub ratchet: Option<RatchetBits>,
+    /// How packets are encrypted and authenticated behind their hints.
+    pub suite: Suite,
+    /// What every packet of the fleet authenticates without carrying it. Empty unless the suite
+    /// [takes associated data](Suite::takes_associated_data).
+    pub associated_data: AssociatedDataBuf,
 }
 
 impl Params {
     /// The parameters of an index whose devices count their packets; keys are derived with HMAC.
     pub const fn counters(scheme: HintScheme, lookahead: u32) -> Self {
-        Self { scheme, nonces: NonceKind::Counter, lookahead, derivation: Derivation::Hmac }
+        let (nonces, derivation) = (NonceKind::Counter, Derivation::Hmac);
+        let (suite, associated_data) = (Suite::AesCtrHmac, AssociatedDataBuf::EMPTY);
+        Self { scheme, nonces, lookahead, derivation, ratchet: None, suite, associated_data }
     }
 
-    /// The parameters of an index of clocked nonces, with keys derived with HMAC; `None` if hints of `scheme` are too short
-    /// for them.
+    /// The parameters of an index of clocked nonces, with keys derived with HMAC; `None` if hints
+    /// of `scheme` are too short for them.
     pub fn clocked(scheme: HintScheme, nonces: NonceKind, lookahead: u32) -> Option<Self> {
-        let derivation = Derivation::Hmac;
-        scheme.for_nonces(nonces).map(|scheme| Self { scheme, nonces, lookahead, derivation })
+        let scheme = scheme.for_nonces(nonces)?;
+        Some(Self { scheme, nonces, ..Self::counters(scheme, lookahead) })
     }
 
     /// Checks that an index can have these parameters.
     ///
     /// # Errors
-    /// [`Error::LookaheadOutOfRange`] or [`Error::NoRoomForNonces`].
+    /// [`Error::LookaheadOutOfRange`], [`Error::NoRoomForNonces`],
+    /// [`Error::RatchetOfClocks`] or [`Error::NoAssociatedData`].
     pub fn check(&self) -> Result<(), Error> {
-        let Self { scheme, nonces, lookahead, derivation: _ } = *self;
+        let Self { scheme, nonces, lookahead, ratchet, suite, .. } = *self;
         if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
             return Err(Error::LookaheadOutOfRange { lookahead, max_lookahead: MAX_LOOKAHEAD });
         }
         if scheme.for_nonces(nonces) != Some(scheme) {
             return Err(Error::NoRoomForNonces { scheme, nonces });
+        }
+        if ratchet.is_some() && nonces.is_clocked() {
+            return Err(Error::RatchetOfClocks { nonces });
+        }
+        if !self.associated_data.borrow().is_empty() && !suite.takes_associated_data() {
+            return Err(Error::NoAssociatedData { suite });
         }
         Ok(())
     }
@@ -59,5 +80,25 @@ impl Params {
     /// The largest nonce a device may use.
     pub fn max_nonce(&self) -> Nonce {
         self.scheme.max_nonce().min(self.nonces.max_nonce())
+    }
+
+    /// What the packets of the fleet consist of.
+    pub const fn format(&self) -> PacketFormat {
+        PacketFormat { scheme: self.scheme, suite: self.suite }
+    }
+
+    /// The key epoch of `nonce`; 0 without a ratchet.
+    pub fn epoch_of(&self, nonce: Nonce) -> u32 {
+        self.ratchet.map_or(0, |bits| bits.epoch_of(nonce))
+    }
+
+    /// The parts of `nonces` under one key each, in order, with their key epochs. Without a
+    /// ratchet there is one part, which may be empty.
+    pub fn epochs(&self, nonces: Range<Nonce>) -> impl Iterator<Item = (u32, Range<Nonce>)> {
+        let (one, cut) = match self.ratchet {
+            None => (Some((0, nonces)), None),
+            Some(bits) => (None, Some(bits.cut(nonces))),
+        };
+        one.into_iter().chain(cut.into_iter().flatten())
     }
 }

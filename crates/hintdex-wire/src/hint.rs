@@ -5,6 +5,7 @@ use aes::{Aes128Dec, Aes128Enc};
 use core::fmt;
 use core::ops::Range;
 
+use crate::ff1::{Domain, Ff1};
 use crate::speck::{self, Speck64};
 use crate::{HintKey, HintScheme, Nonce, TruncatedLen};
 
@@ -71,6 +72,17 @@ impl Hint {
         (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
     }
 
+    /// The hint of two halves of 12 bits.
+    fn of_24_bits([high, low]: [u64; 2]) -> Self {
+        Self((u128::from(high << 12 | low) << 104).to_be_bytes())
+    }
+
+    /// This hint as two halves of 12 bits.
+    const fn to_24_bits(self) -> [u64; 2] {
+        let [a, b, c, ..] = self.0;
+        [(a as u64) << 4 | (b >> 4) as u64, ((b & 0xf) as u64) << 8 | c as u64]
+    }
+
     /// The first `len` bytes of a block of AES.
     fn truncated(block: [u8; MAX_HINT_LEN_BYTES], len: TruncatedLen) -> Self {
         let dropped_bits = (MAX_HINT_LEN_BYTES - len.bytes()) * 8;
@@ -108,6 +120,7 @@ enum Cipher {
     Speck64(Speck64),
     /// The forward half of the schedule only.
     Truncated(Aes128Enc, TruncatedLen),
+    Carry24(Ff1),
 }
 
 impl HintCipher {
@@ -121,6 +134,7 @@ impl HintCipher {
             HintScheme::Aes128Truncated(len) => {
                 Cipher::Truncated(Aes128Enc::new(key.expose().into()), len)
             }
+            HintScheme::Carry24 => Cipher::Carry24(Ff1::new(key, Domain::BITS_24)),
         };
         Self { cipher, max_nonce: scheme.max_nonce() }
     }
@@ -145,6 +159,12 @@ impl HintCipher {
             Cipher::Truncated(aes, len) => {
                 aes.encrypt_block(&mut block);
                 Hint::truncated(block.0, *len)
+            }
+            Cipher::Carry24(ff1) => {
+                let mut strings = [low_24(nonce)];
+                ff1.encrypt(&mut strings);
+                let [string] = strings;
+                Hint::of_24_bits(string)
             }
         })
     }
@@ -172,6 +192,16 @@ impl HintCipher {
             Cipher::Truncated(aes, len) => {
                 each_block(aes, nonces, |block| made(Hint::truncated(block, *len)));
             }
+            Cipher::Carry24(ff1) => {
+                for first in nonces.clone().step_by(BLOCKS_AT_ONCE) {
+                    let mut strings = [[0; 2]; BLOCKS_AT_ONCE];
+                    let run = strings.iter_mut().zip(first..nonces.end);
+                    let used = run.map(|(string, nonce)| *string = low_24(nonce)).count();
+                    let run = strings.get_mut(..used).unwrap_or_default();
+                    ff1.encrypt(run);
+                    run.iter().for_each(|string| made(Hint::of_24_bits(*string)));
+                }
+            }
         }
     }
 
@@ -194,7 +224,7 @@ impl HintCipher {
                 let [(x, y)] = blocks;
                 self.nonce_in(u128::from(x) << 32 | u128::from(y))
             }
-            Cipher::Truncated(..) => None,
+            Cipher::Truncated(..) | Cipher::Carry24(_) => None,
         }
     }
 
@@ -202,7 +232,8 @@ impl HintCipher {
     ///
     /// A reversible hint is decrypted: it has at most one nonce, and `expected` is
     /// ignored. For a truncated hint, the hints of all `expected` nonces are computed
-    /// and compared, at 1 to 2 ns each. Nonces outside `expected` are not found, and
+    /// and compared, at 1 to 2 ns each. A head of [`HintScheme::Carry24`] is decrypted once and
+    /// compared with the low 24 bits of the `expected` nonces. Nonces outside `expected` are not found, and
     /// several inside may fit by chance.
     pub fn nonces_within(&self, hint: &Hint, expected: Range<Nonce>, mut found: impl FnMut(Nonce)) {
         match &self.cipher {
@@ -219,6 +250,16 @@ impl HintCipher {
                     }
                     nonce += 1;
                 });
+            }
+            Cipher::Carry24(ff1) => {
+                let mut strings = [hint.to_24_bits()];
+                ff1.decrypt(&mut strings);
+                let [[high, low]] = strings;
+                let end = expected.end.min(self.max_nonce.saturating_add(1));
+                // The first nonce from the start on with these low bits.
+                let behind = (high << 12 | low).wrapping_sub(expected.start) & 0xff_ffff;
+                let first = expected.start.saturating_add(behind);
+                (first..end).step_by(1 << 24).for_each(found);
             }
         }
     }
@@ -256,6 +297,11 @@ impl HintCipher {
         let nonce = Nonce::try_from(plain).ok()?;
         (nonce <= self.max_nonce).then_some(nonce)
     }
+}
+
+/// The low 24 bits of a nonce, as two halves of 12.
+const fn low_24(nonce: Nonce) -> [u64; 2] {
+    [nonce >> 12 & 0xfff, nonce & 0xfff]
 }
 
 /// Calls `made` with the encrypted block of every nonce, in order.

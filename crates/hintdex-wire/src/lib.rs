@@ -3,17 +3,17 @@
 //! A field device sends short one-way packets that carry no device id:
 //!
 //! ```text
-//! packet = hint(16, 8 or 4 to 12) ‖ ciphertext(len = payload) ‖ tag(8)
+//! packet = hint(16, 8 or 4 to 12) ‖ ciphertext(len = payload) ‖ tag(8 or 16)
 //! ```
 //!
 //! The hint is the device's nonce, encrypted under a key that only the device and
-//! its station can derive; [`HintScheme`] names the cipher. Both sides use this
-//! crate:
+//! its station can derive; [`HintScheme`] names the cipher. The [`Suite`] of the fleet
+//! encrypts and authenticates the rest. Both sides use this crate:
 //!
 //! - Firmware embeds [`Sealer`], which encrypts a payload and never uses a nonce
 //!   twice. Its page says what the device must store, and when.
-//! - A station splits bytes with [`Packet`], verifies and decrypts them with
-//!   [`PacketKey`], and rejects repeated nonces with [`ReplayWindow`].
+//! - A station splits bytes with [`Packet`], opens them with [`PacketKey`], and rejects
+//!   repeated nonces with [`ReplayWindow`].
 //!
 //! *Finding* the device behind a hint is the task of the crates above this one.
 //! [`beacon`] holds the byte rules of identifiers that carry no payload.
@@ -25,7 +25,9 @@
 //! a shorter comparison.
 //!
 //! ```
-//! use hintdex_wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Packet, Sealer};
+//! use hintdex_wire::{
+//!     AssociatedData, DeviceId, HintCipher, HintScheme, KeyId, KeySource, MasterKey, Packet, Sealer,
+//! };
 //!
 //! let master = MasterKey::new(&[7; 32]);
 //! let key = KeyId::first(DeviceId(42));
@@ -45,35 +47,43 @@
 //! let cipher = HintCipher::new(HintScheme::Aes128, &master.hint_key(key).unwrap());
 //! let nonce = cipher.nonce(packet.hint()).unwrap();
 //! let packet_key = master.packet_key(key).unwrap();
-//! let authentic = packet_key.verify(&packet).unwrap();
 //! let mut payload = [0; 40];
-//! assert_eq!(nonce, 1000);
-//! assert_eq!(authentic.decrypt(nonce, &mut payload), Some(&b"21.5 C"[..]));
+//! let opened = packet_key.open(&packet, nonce, AssociatedData::EMPTY, &mut payload);
+//! assert_eq!((nonce, opened), (1000, Some(&b"21.5 C"[..])));
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod associated_data;
 pub mod beacon;
+mod body;
+mod carry;
 mod derivation;
+mod ff1;
 mod hint;
 mod id;
 mod keys;
 mod mac;
 mod nonce;
 mod packet;
+mod ratchet;
 mod replay;
 mod scheme;
 mod sealer;
 mod speck;
+mod suite;
 mod tag;
 
+pub use associated_data::{AssociatedData, AssociatedDataBuf};
 pub use derivation::Derivation;
 pub use hint::{Hint, HintCipher, MAX_HINT_LEN_BYTES};
 pub use id::{DeviceId, KeyId, Slot};
 pub use keys::{CheckValue, HintKey, KeySource, MasterKey, PacketKey};
 pub use nonce::{Nonce, NonceKind, StepLen};
-pub use packet::{Authentic, Packet, PacketError};
+pub use packet::{Packet, PacketError};
+pub use ratchet::{Chain, RatchetBits};
 pub use replay::{Freshness, REPLAY_WINDOW_NONCES, ReplayWindow};
 pub use scheme::{HintScheme, TruncatedLen};
 pub use sealer::{SealError, Sealer};
+pub use suite::{PacketFormat, Suite};
 pub use tag::TAG_LEN_BYTES;

@@ -1,20 +1,17 @@
-//! Packets as the station sees them: parsed, verified, decrypted.
+//! Packets as the station sees them: parsed and opened.
 
 use core::error::Error;
 use core::fmt;
 
-use aes::Aes128;
-use aes::cipher::KeyIvInit;
-use ctr::Ctr64BE;
-use ctr::cipher::StreamCipher;
+use crate::body::{self, Binding};
+use crate::{AssociatedData, Hint, Nonce, PacketFormat, PacketKey, carry};
 
-use crate::tag::Tag;
-use crate::{Hint, HintScheme, Nonce, PacketKey, TAG_LEN_BYTES};
-
-/// A packet, split into its parts and not yet verified.
+/// A packet, split into hint and body, and not yet authenticated.
 ///
 /// ```
-/// use hintdex_wire::{Authentic, HintKey, HintScheme, Packet, PacketError, PacketKey, Sealer};
+/// use hintdex_wire::{
+///     AssociatedData, HintKey, HintScheme, Packet, PacketError, PacketKey, Sealer,
+/// };
 ///
 /// let (hint_key, key) = (HintKey::from_bytes([1; 16]), PacketKey::from_bytes([2; 32]));
 /// let mut bytes = [0; 64];
@@ -23,14 +20,14 @@ use crate::{Hint, HintScheme, Nonce, PacketKey, TAG_LEN_BYTES};
 ///     .unwrap();
 ///
 /// let packet = Packet::parse(HintScheme::Speck64, &bytes[..len])?;
-/// let authentic: Authentic<'_, '_> = key.verify(&packet).unwrap();
 /// let mut payload = [0; 64];
-/// assert_eq!(authentic.decrypt(5, &mut payload), Some(&b"21.5 C"[..]));
+/// let opened = key.open(&packet, 5, AssociatedData::EMPTY, &mut payload);
+/// assert_eq!(opened, Some(&b"21.5 C"[..]));
 ///
 /// // One changed bit: the tag does not verify.
 /// bytes[8] ^= 1;
 /// let packet = Packet::parse(HintScheme::Speck64, &bytes[..len])?;
-/// assert!(key.verify(&packet).is_none());
+/// assert_eq!(key.open(&packet, 5, AssociatedData::EMPTY, &mut payload), None);
 ///
 /// let too_short = Packet::parse(HintScheme::Speck64, &bytes[..15]);
 /// assert_eq!(too_short.unwrap_err(), PacketError { len_bytes: 15, least_bytes: 16 });
@@ -39,24 +36,28 @@ use crate::{Hint, HintScheme, Nonce, PacketKey, TAG_LEN_BYTES};
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     hint: Hint,
-    /// The bytes that the tag covers: hint ‖ ciphertext, as sent.
-    covered: &'a [u8],
-    ciphertext: &'a [u8],
-    tag: &'a [u8; TAG_LEN_BYTES],
+    format: PacketFormat,
+    /// The hint as sent, and what follows it in front of the body.
+    head: &'a [u8],
+    /// Ciphertext and tag, in the order of the suite.
+    body: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
-    /// Splits `bytes` into hint, ciphertext and tag.
+    /// Splits `bytes` into hint and body.
     ///
     /// # Errors
     /// [`PacketError`] when `bytes` cannot hold a hint and a tag around an empty payload.
-    pub fn parse(scheme: HintScheme, bytes: &'a [u8]) -> Result<Self, PacketError> {
+    pub fn parse(format: impl Into<PacketFormat>, bytes: &'a [u8]) -> Result<Self, PacketError> {
+        let format = format.into();
         let too_short =
-            PacketError { len_bytes: bytes.len(), least_bytes: scheme.len_bytes() + TAG_LEN_BYTES };
-        let (covered, tag) = bytes.split_last_chunk().ok_or(too_short)?;
-        let hint = Hint::read(scheme, covered).ok_or(too_short)?;
-        let ciphertext = covered.get(scheme.len_bytes()..).ok_or(too_short)?;
-        Ok(Self { hint, covered, ciphertext, tag })
+            PacketError { len_bytes: bytes.len(), least_bytes: format.overhead_bytes() };
+        let (head, body) = bytes.split_at_checked(format.head_len_bytes()).ok_or(too_short)?;
+        if body.len() < format.suite.tag_len_bytes() {
+            return Err(too_short);
+        }
+        let hint = Hint::read(format.scheme, head).ok_or(too_short)?;
+        Ok(Self { hint, format, head, body })
     }
 
     /// The hint: the only part that carries information before the key is known.
@@ -66,11 +67,11 @@ impl<'a> Packet<'a> {
 
     /// The length of the payload in bytes.
     pub const fn payload_len_bytes(&self) -> usize {
-        self.ciphertext.len()
+        self.body.len() - self.format.suite.tag_len_bytes()
     }
 }
 
-/// The bytes are too few for a packet of the scheme. The remedy is to drop them.
+/// The bytes are too few for a packet of the format. The remedy is to drop them.
 ///
 /// See the example of [`Packet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,41 +91,37 @@ impl fmt::Display for PacketError {
 
 impl Error for PacketError {}
 
-/// A packet whose tag was verified. No other packet can be decrypted.
-///
-/// See the example of [`Packet`].
-#[derive(Clone, Copy)]
-pub struct Authentic<'k, 'p> {
-    key: &'k PacketKey,
-    ciphertext: &'p [u8],
-}
-
 impl PacketKey {
-    /// Compares the packet's tag with the tag under this key, in constant time.
-    /// Returns `None` when they differ.
+    /// Opens a packet: verifies its tag under this key, decrypts the payload into the head of
+    /// `out`, and returns that part of `out`.
     ///
-    /// Costs the HMAC-SHA256 of a short message under a new key: four
-    /// compressions for a packet up to 55 bytes without its tag.
-    pub fn verify<'k, 'p>(&'k self, packet: &Packet<'p>) -> Option<Authentic<'k, 'p>> {
-        let is_authentic = Tag::of(self, packet.covered).is(packet.tag);
-        is_authentic.then_some(Authentic { key: self, ciphertext: packet.ciphertext })
-    }
-
-    /// Encrypts or decrypts in place: AES-128-CTR, counter block `nonce_be8 ‖ block_be8`.
-    pub(crate) fn apply_keystream(&self, nonce: Nonce, data: &mut [u8]) {
-        let counter_block = (u128::from(nonce) << 64).to_be_bytes();
-        Ctr64BE::<Aes128>::new(self.cipher_key().into(), &counter_block.into())
-            .apply_keystream(data);
-    }
-}
-
-impl Authentic<'_, '_> {
-    /// Decrypts the payload into the head of `out` and returns that part of `out`;
-    /// `None` if `out` is shorter than the payload.
-    pub fn decrypt<'o>(&self, nonce: Nonce, out: &'o mut [u8]) -> Option<&'o [u8]> {
-        let payload = out.get_mut(..self.ciphertext.len())?;
-        payload.copy_from_slice(self.ciphertext);
-        self.key.apply_keystream(nonce, payload);
-        Some(payload)
+    /// `None` if the packet is not authentic under this key, this nonce and this associated
+    /// data, or if `out` is shorter than the [payload](Packet::payload_len_bytes). Nothing else
+    /// is reported of a packet that is not authentic, tags are compared in constant time, and
+    /// `out` holds no part of its payload.
+    ///
+    /// The nonce is the one that the hint yields. [`Suite::AesCtrHmac`](crate::Suite::AesCtrHmac) authenticates the nonce
+    /// through the hint alone: a hint of another nonce has another tag.
+    ///
+    /// A packet of up to 55 bytes without its tag costs four compressions of SHA-256 in the
+    /// usual suite; `docs/suites.md` has the cost of all.
+    pub fn open<'o>(
+        &self,
+        packet: &Packet<'_>,
+        nonce: Nonce,
+        associated_data: AssociatedData<'_>,
+        out: &'o mut [u8],
+    ) -> Option<&'o [u8]> {
+        let payload = out.get_mut(..packet.payload_len_bytes())?;
+        let binding = Binding { hint: packet.head, nonce, associated_data };
+        let format = packet.format;
+        let is_carried =
+            format.scheme.rest_len_bytes() == 0 || carry::is_right(self, packet.head, nonce);
+        let opened = body::open(format.suite, self, binding, packet.body, payload).is_ok();
+        if opened & is_carried & format.is_defined() {
+            return Some(payload);
+        }
+        payload.fill(0);
+        None
     }
 }

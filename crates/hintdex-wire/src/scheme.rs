@@ -79,6 +79,13 @@ pub enum HintScheme {
     /// `AES-128(hint_key, 0x00 × 8 ‖ nonce_be8)`: [`HintScheme::Aes128`] with room
     /// for the 64-bit nonces of [`NonceKind::DayCounter`].
     Aes128Wide,
+    /// The low 24 bits of the nonce, permuted by FF1 (NIST SP 800-38G, radix 2, 24 numerals,
+    /// no tweak) with AES-128: 3 bytes. One masked byte behind the hint carries the upper 8 bits
+    /// of the nonce ([`rest_len_bytes`](Self::rest_len_bytes)). A key turns every head into some
+    /// nonce, so a key is confirmed by the nonces that its device is expected to use: one
+    /// decryption, however many they are. Several devices for one hint are usual. Only
+    /// [`Suite::AesCtrHmac`](crate::Suite::AesCtrHmac) has packets of this scheme.
+    Carry24,
 }
 
 impl HintScheme {
@@ -96,15 +103,17 @@ impl HintScheme {
         Self::Aes128Truncated(TruncatedLen(11)),
         Self::Aes128Truncated(TruncatedLen(12)),
         Self::Aes128Wide,
+        Self::Carry24,
     ];
 
-    /// The number of this scheme in files: 1, 2, 3, or 16 + the length of a truncated
+    /// The number of this scheme in files: 1, 2, 3, 4, or 16 + the length of a truncated
     /// hint.
     pub const fn number(self) -> u8 {
         match self {
             Self::Aes128 => 1,
             Self::Speck64 => 2,
             Self::Aes128Wide => 3,
+            Self::Carry24 => 4,
             Self::Aes128Truncated(len) => 16 + len.0,
         }
     }
@@ -120,6 +129,7 @@ impl HintScheme {
             Self::Aes128 => "aes128",
             Self::Speck64 => "speck64",
             Self::Aes128Wide => "aes128-wide",
+            Self::Carry24 => "carry24",
             Self::Aes128Truncated(len) => match len.0 {
                 4 => "aes128-trunc:4",
                 5 => "aes128-trunc:5",
@@ -146,13 +156,22 @@ impl HintScheme {
             Self::Aes128 | Self::Aes128Wide => 16,
             Self::Speck64 => 8,
             Self::Aes128Truncated(len) => len.bytes(),
+            Self::Carry24 => 3,
         }
+    }
+
+    /// The length in bytes of what stands between the hint and the body of a packet: the upper
+    /// bits of the nonce, where the hint has no room for them.
+    pub const fn rest_len_bytes(self) -> usize {
+        matches!(self, Self::Carry24) as usize
     }
 
     /// The highest nonce that has a hint.
     pub const fn max_nonce(self) -> Nonce {
         match self {
-            Self::Aes128 | Self::Speck64 | Self::Aes128Truncated(_) => u32::MAX as Nonce,
+            Self::Aes128 | Self::Speck64 | Self::Aes128Truncated(_) | Self::Carry24 => {
+                u32::MAX as Nonce
+            }
             Self::Aes128Wide => NonceKind::DayCounter.max_nonce(),
         }
     }
@@ -163,7 +182,9 @@ impl HintScheme {
     pub const fn for_nonces(self, kind: NonceKind) -> Option<Self> {
         match (self, kind) {
             (Self::Aes128 | Self::Aes128Wide, NonceKind::DayCounter) => Some(Self::Aes128Wide),
-            (Self::Speck64 | Self::Aes128Truncated(_), NonceKind::DayCounter) => None,
+            (Self::Speck64 | Self::Aes128Truncated(_) | Self::Carry24, NonceKind::DayCounter) => {
+                None
+            }
             (Self::Aes128Wide, _) => Some(Self::Aes128),
             (scheme, _) => Some(scheme),
         }
@@ -175,7 +196,7 @@ impl HintScheme {
     pub const fn is_reversible(self) -> bool {
         match self {
             Self::Aes128 | Self::Aes128Wide | Self::Speck64 => true,
-            Self::Aes128Truncated(_) => false,
+            Self::Aes128Truncated(_) | Self::Carry24 => false,
         }
     }
 
@@ -183,7 +204,7 @@ impl HintScheme {
     /// a wrong key passes once in 2^bits.
     ///
     /// Reversible hints spend 32 of their bits on the nonce: 128 − 32 = 96 and
-    /// 64 − 32 = 32 remain. Wide hints spend 64 of 128. Truncated hints have
+    /// 64 − 32 = 32 remain. Wide hints spend 64 of 128. Truncated and carried hints have
     /// 8 × length bits for every nonce tried: with *w* expected nonces, a wrong key
     /// passes once in 2^bits / *w*, so *w* = 16 costs four bits.
     pub const fn check_bits(self) -> u32 {
@@ -192,6 +213,7 @@ impl HintScheme {
             Self::Aes128Wide => 64,
             Self::Speck64 => 32,
             Self::Aes128Truncated(len) => 8 * len.0 as u32,
+            Self::Carry24 => 24,
         }
     }
 }

@@ -3,8 +3,11 @@
 use core::error::Error;
 use core::fmt;
 
-use crate::tag::Tag;
-use crate::{HintCipher, HintKey, HintScheme, Nonce, NonceKind, PacketKey, TAG_LEN_BYTES};
+use crate::body::{self, Binding};
+use crate::{
+    AssociatedData, HintCipher, HintKey, HintScheme, Nonce, NonceKind, PacketFormat, PacketKey,
+    Suite, carry,
+};
 
 /// Why a payload was not sealed. The sealer keeps its state; no nonce is spent.
 ///
@@ -33,6 +36,23 @@ pub enum SealError {
         /// The day whose 2³² nonces are spent, in days since 1970-01-01.
         day: u64,
     },
+    /// The suite has no place for so long a payload. Send it in several packets.
+    PayloadTooLong {
+        /// The length in bytes of the longest payload.
+        max_bytes: usize,
+    },
+    /// The suite authenticates no associated data. Seal without, or use a suite that
+    /// [takes them](Suite::takes_associated_data).
+    NoAssociatedData {
+        /// The suite of the sealer.
+        suite: Suite,
+    },
+    /// There are no packets of this hint scheme and this suite
+    /// ([`PacketFormat::is_defined`]). Choose another pair.
+    NoSuchFormat {
+        /// The pair.
+        format: PacketFormat,
+    },
 }
 
 impl fmt::Display for SealError {
@@ -50,6 +70,15 @@ impl fmt::Display for SealError {
             }
             Self::DayUsedUp { day } => {
                 write!(f, "every nonce of day {day} was used; wait for the next day")
+            }
+            Self::PayloadTooLong { max_bytes } => {
+                write!(f, "the payload is too long; the longest has {max_bytes} bytes")
+            }
+            Self::NoAssociatedData { suite } => {
+                write!(f, "suite {suite} authenticates no associated data; choose another suite")
+            }
+            Self::NoSuchFormat { format: PacketFormat { scheme, suite } } => {
+                write!(f, "{scheme} hints have no packets of suite {suite}; choose aes-ctr-hmac")
             }
         }
     }
@@ -107,7 +136,7 @@ impl Error for SealError {}
 #[derive(Debug)]
 pub struct Sealer {
     kind: NonceKind,
-    scheme: HintScheme,
+    format: PacketFormat,
     hints: HintCipher,
     key: PacketKey,
     next_nonce: Nonce,
@@ -122,27 +151,34 @@ impl Sealer {
     ///
     /// The nonces are counters; of [`HintScheme::Aes128Wide`] they are day ‖
     /// counter. [`for_nonces`](Self::for_nonces) makes a sealer for the other kinds.
-    pub fn new(scheme: HintScheme, hint_key: &HintKey, key: PacketKey, next_nonce: Nonce) -> Self {
-        let kind = match scheme {
+    pub fn new(
+        format: impl Into<PacketFormat>,
+        hint_key: &HintKey,
+        key: PacketKey,
+        next_nonce: Nonce,
+    ) -> Self {
+        let format = format.into();
+        let kind = match format.scheme {
             HintScheme::Aes128Wide => NonceKind::DayCounter,
             _ => NonceKind::Counter,
         };
-        let hints = HintCipher::new(scheme, hint_key);
-        Self { kind, scheme, hints, key, next_nonce, day_used_up: false }
+        let hints = HintCipher::new(format.scheme, hint_key);
+        Self { kind, format, hints, key, next_nonce, day_used_up: false }
     }
 
-    /// A sealer for nonces of `kind`, whose hints are of the variant of `scheme`
-    /// that has room for them ([`HintScheme::for_nonces`]); `None` if there is no
-    /// such variant.
+    /// A sealer for nonces of `kind`, whose hints are of the variant of the format's
+    /// scheme that has room for them ([`HintScheme::for_nonces`]); `None` if there is
+    /// no such variant.
     pub fn for_nonces(
         kind: NonceKind,
-        scheme: HintScheme,
+        format: impl Into<PacketFormat>,
         hint_key: &HintKey,
         key: PacketKey,
         next_nonce: Nonce,
     ) -> Option<Self> {
-        let scheme = scheme.for_nonces(kind)?;
-        Some(Self { kind, ..Self::new(scheme, hint_key, key, next_nonce) })
+        let PacketFormat { scheme, suite } = format.into();
+        let format = PacketFormat { scheme: scheme.for_nonces(kind)?, suite };
+        Some(Self { kind, ..Self::new(format, hint_key, key, next_nonce) })
     }
 
     /// The lowest nonce that no packet has used: what [`seal`](Self::seal) takes
@@ -186,7 +222,7 @@ impl Sealer {
 
     /// The length in bytes of the packet around a payload of `payload_len_bytes`.
     pub const fn packet_len_bytes(&self, payload_len_bytes: usize) -> usize {
-        self.scheme.len_bytes() + payload_len_bytes + TAG_LEN_BYTES
+        self.format.overhead_bytes() + payload_len_bytes
     }
 
     /// Seals `payload` under [`next_nonce`](Self::next_nonce) into the head of
@@ -211,30 +247,61 @@ impl Sealer {
     /// Store `nonce + 1` before the call, and send the packet after it.
     ///
     /// # Errors
-    /// [`SealError::NonceUsed`] when `nonce` is below
-    /// [`next_nonce`](Self::next_nonce), [`SealError::NoncesUsedUp`] when it is
-    /// above the scheme's last nonce, [`SealError::BufferTooShort`] when `out`
-    /// cannot hold the packet. No nonce is spent then.
+    /// Those of [`seal_with`](Self::seal_with).
     pub fn seal_at(
         &mut self,
         nonce: Nonce,
         payload: &[u8],
         out: &mut [u8],
     ) -> Result<usize, SealError> {
+        self.seal_with(nonce, payload, AssociatedData::EMPTY, out)
+    }
+
+    /// [`seal_at`](Self::seal_at) with associated data: the station opens the packet only
+    /// with the same.
+    ///
+    /// # Errors
+    /// [`SealError::NonceUsed`] when `nonce` is below
+    /// [`next_nonce`](Self::next_nonce), [`SealError::NoncesUsedUp`] when it is
+    /// above the scheme's last nonce, [`SealError::BufferTooShort`] when `out`
+    /// cannot hold the packet, [`SealError::PayloadTooLong`] and
+    /// [`SealError::NoAssociatedData`] when the suite cannot seal this. No nonce is
+    /// spent then.
+    pub fn seal_with(
+        &mut self,
+        nonce: Nonce,
+        payload: &[u8],
+        associated_data: AssociatedData<'_>,
+        out: &mut [u8],
+    ) -> Result<usize, SealError> {
         if nonce < self.next_nonce {
             return Err(SealError::NonceUsed { nonce, next_nonce: self.next_nonce });
+        }
+        let PacketFormat { scheme, suite } = self.format;
+        if !self.format.is_defined() {
+            return Err(SealError::NoSuchFormat { format: self.format });
+        }
+        if !associated_data.is_empty() && !suite.takes_associated_data() {
+            return Err(SealError::NoAssociatedData { suite });
+        }
+        let max_bytes = suite.max_payload_len_bytes();
+        let too_long = SealError::PayloadTooLong { max_bytes };
+        if payload.len() > max_bytes {
+            return Err(too_long);
         }
         let hint = self.hints.hint(nonce).ok_or(SealError::NoncesUsedUp)?;
         let needed_bytes = self.packet_len_bytes(payload.len());
         let too_short = SealError::BufferTooShort { needed_bytes };
 
         let packet = out.get_mut(..needed_bytes).ok_or(too_short)?;
-        let (covered, tag) = packet.split_last_chunk_mut::<TAG_LEN_BYTES>().ok_or(too_short)?;
-        let (head, ciphertext) = covered.split_at_mut(self.scheme.len_bytes());
-        head.iter_mut().zip(hint.as_bytes()).for_each(|(to, from)| *to = *from);
-        ciphertext.copy_from_slice(payload);
-        self.key.apply_keystream(nonce, ciphertext);
-        Tag::of(&self.key, covered).write(tag);
+        let head_len_bytes = self.format.head_len_bytes();
+        let (head, body) = packet.split_at_mut_checked(head_len_bytes).ok_or(too_short)?;
+        let (sent, rest) = head.split_at_mut_checked(scheme.len_bytes()).ok_or(too_short)?;
+        sent.iter_mut().zip(hint.as_bytes()).for_each(|(to, from)| *to = *from);
+        rest.iter_mut().for_each(|rest| *rest = carry::rest(&self.key, sent, nonce));
+        let binding = Binding { hint: head, nonce, associated_data };
+        // Lengths and associated data were checked, so the suite refuses nothing.
+        body::seal(suite, &self.key, binding, payload, body).map_err(|_| too_long)?;
 
         // A nonce that has a hint is below `Nonce::MAX`.
         self.next_nonce = nonce + 1;

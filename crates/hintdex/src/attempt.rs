@@ -6,9 +6,12 @@
 //! second device has the same hint once in 2^64, so the first candidate is the only one.
 
 use hintdex_scan::KeyTable;
-use hintdex_wire::{DeviceId, HintKey, HintScheme, KeySource, Packet};
+use hintdex_wire::{
+    AssociatedData, DeviceId, Hint, HintKey, HintScheme, KeySource, Packet, PacketError,
+};
 
 use crate::resolved::{Resolved, ResolvedSlots, is_certain};
+use crate::{Params, Received};
 
 /// Candidates whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a forger,
 /// and the bound limits the cost of a flood of hints that many devices share.
@@ -19,6 +22,26 @@ pub(crate) const MAX_CANDIDATES: usize = 16;
 pub(crate) struct Opener<'a> {
     pub(crate) keys: &'a dyn KeySource,
     pub(crate) table: &'a KeyTable,
+}
+
+/// A packet of a batch, and what it authenticates without carrying it.
+#[derive(Clone, Copy)]
+pub(crate) struct BoundPacket<'a> {
+    pub(crate) packet: Packet<'a>,
+    pub(crate) associated_data: AssociatedData<'a>,
+}
+
+impl<'a> BoundPacket<'a> {
+    /// Splits the packet of a fleet with these parameters.
+    pub(crate) fn parse(params: &'a Params, received: &Received<'a>) -> Result<Self, PacketError> {
+        let packet = Packet::parse(params.format(), received.packet)?;
+        let fleets = params.associated_data.borrow();
+        Ok(Self { packet, associated_data: received.associated_data.unwrap_or(fleets) })
+    }
+
+    pub(crate) const fn hint(&self) -> &Hint {
+        self.packet.hint()
+    }
 }
 
 /// A packet whose tag verified.
@@ -82,13 +105,14 @@ impl Attempt {
         }
     }
 
-    /// Tries the tag of `packet` under the key of each candidate that was not tried yet.
+    /// Tries the tag of a packet under the key of each candidate that was not tried yet.
     pub(crate) fn try_candidates(
         &mut self,
         opener: Opener<'_>,
-        packet: &Packet<'_>,
+        BoundPacket { packet, associated_data }: &BoundPacket<'_>,
         candidates: &[Resolved],
     ) {
+        let mut payload = Vec::new();
         for candidate in candidates {
             let is_same =
                 |tried: &Resolved| (tried.slot, tried.nonce) == (candidate.slot, candidate.nonce);
@@ -105,12 +129,12 @@ impl Attempt {
                 self.outcome = Outcome::KeyMissing(*candidate);
                 continue;
             };
-            let Some(authentic) = key.verify(packet) else { continue };
-            let mut payload = vec![0; packet.payload_len_bytes()];
-            // The buffer has the length of the payload, so decryption always fills it.
-            let _ = authentic.decrypt(candidate.nonce, &mut payload);
-            let opened = Authentic { resolved: *candidate, hint_key, payload };
-            self.outcome = Outcome::Authentic(opened);
+            payload.resize(packet.payload_len_bytes(), 0);
+            if key.open(packet, candidate.nonce, *associated_data, &mut payload).is_some() {
+                let payload = std::mem::take(&mut payload);
+                let opened = Authentic { resolved: *candidate, hint_key, payload };
+                self.outcome = Outcome::Authentic(opened);
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Decoding: from packets to verdicts.
 
 use hintdex_core::{Admission, Arrival, Reach, Request};
-use hintdex_wire::{Hint, HintKey, KeyId, Packet, PacketError, Slot};
+use hintdex_wire::{AssociatedDataBuf, Hint, HintKey, KeyId, PacketError, Slot};
 use rayon::prelude::*;
 
-use crate::attempt::{Attempt, Authentic, Opener, Outcome};
+use crate::attempt::{Attempt, Authentic, BoundPacket, Opener, Outcome};
 use crate::open_packets::OpenPackets;
 use crate::resolve::HINTS_PER_TASK;
 use crate::scan_queue::Ticket;
@@ -40,8 +40,11 @@ impl Station {
         packets: &[P],
     ) -> Result<Vec<Verdict>, Error> {
         let at_unix_s = self.index.now_s();
-        let received =
-            received_each(packets, |packet| Received { packet: packet.as_ref(), at_unix_s });
+        let received = received_each(packets, |packet| Received {
+            packet: packet.as_ref(),
+            at_unix_s,
+            associated_data: None,
+        });
         self.decode_received(&received)
     }
 
@@ -104,6 +107,7 @@ impl Station {
         let received = received_each(&queued, |queued| Received {
             packet: &queued.packet,
             at_unix_s: queued.at_unix_s,
+            associated_data: queued.associated_data.as_deref().map(AssociatedDataBuf::borrow),
         });
         let outcomes = self.judge_batch(&received, on_budget)?;
         let mut verdicts = Vec::with_capacity(queued.len());
@@ -147,12 +151,12 @@ impl Station {
         on_budget: bool,
     ) -> Result<Vec<BatchOutcome>, Error> {
         self.ensure_present_window();
-        let scheme = self.params().scheme;
+        let params = self.params();
         let parsed: Vec<_> =
-            packets.iter().map(|received| Packet::parse(scheme, received.packet)).collect();
+            packets.iter().map(|received| BoundPacket::parse(&params, received)).collect();
         let times = packets.iter().zip(&parsed).filter(|(_, packet)| packet.is_ok());
         let times: Vec<u64> = times.map(|(received, _)| received.at_unix_s).collect();
-        let whole: Vec<Packet<'_>> =
+        let whole: Vec<BoundPacket<'_>> =
             parsed.iter().filter_map(|packet| packet.as_ref().ok().copied()).collect();
         let key_generation = self.scans.key_generation();
         let table = self.hint_keys.table()?;
@@ -171,7 +175,7 @@ impl Station {
         }
         let mut outcomes = outcomes.into_iter();
         let no_device = || BatchOutcome::Verdict(Verdict::Unknown(Unknown::NoDevice));
-        let of_packet = |packet: Result<Packet<'_>, PacketError>| match packet {
+        let of_packet = |packet: Result<BoundPacket<'_>, PacketError>| match packet {
             Ok(_) => outcomes.next().unwrap_or_else(no_device),
             Err(PacketError { len_bytes, least_bytes }) => {
                 let why = Malformed::TooShort { len_bytes, least_bytes };
@@ -188,7 +192,7 @@ impl Station {
     fn attempt_known(
         &self,
         opener: Opener<'_>,
-        packets: &[Packet<'_>],
+        packets: &[BoundPacket<'_>],
         times: &[u64],
     ) -> Result<Vec<Attempt>, Error> {
         let scheme = self.params().scheme;
@@ -218,7 +222,7 @@ impl Station {
     fn find_keyless(
         &self,
         opener: Opener<'_>,
-        packets: &[Packet<'_>],
+        packets: &[BoundPacket<'_>],
         times: &[u64],
         attempts: &mut [Attempt],
     ) -> Result<(), Error> {

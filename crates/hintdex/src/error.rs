@@ -129,7 +129,7 @@ pub enum Error {
     /// The given parameters differ from those of the index.
     OtherParams {
         /// The parameters of the index.
-        has: hintdex_core::Params,
+        has: Box<hintdex_core::Params>,
     },
     /// A snapshot cannot be used. The message of `source` states the remedy.
     Snapshot {
@@ -263,8 +263,14 @@ impl fmt::Display for Error {
             ),
             Self::OtherParams { has } => write!(
                 f,
-                "the index was created with hints {}, nonces {}, lookahead {} and derivation {}; omit these options or repeat these values",
-                has.scheme, has.nonces, has.lookahead, has.derivation
+                "the index was created with hints {}, nonces {}, lookahead {}, derivation {}, suite {} \
+                 and associated data {:?}; omit these options or repeat these values",
+                has.scheme,
+                has.nonces,
+                has.lookahead,
+                has.derivation,
+                has.suite,
+                has.associated_data.to_string()
             ),
             Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),
             Self::SnapshotRefused { path, why } => {

@@ -17,9 +17,9 @@ use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
 use std::time::{Duration, Instant};
 
-use hintdex_wire::{Hint, HintCipher, Nonce, NonceKind, Packet, Slot};
+use hintdex_wire::{Hint, HintCipher, Nonce, NonceKind, Slot};
 
-use crate::attempt::{Attempt, Opener};
+use crate::attempt::{Attempt, BoundPacket, Opener};
 use crate::resolve::NextNonces;
 use crate::scans::{MAX_HINTS_PER_PASS, PASS_TIME, Pass};
 use crate::{Resolved, ResolvedSlots, Source, Station};
@@ -32,7 +32,7 @@ const MAX_CLOCKED_NONCES: u64 = 1 << 16;
 pub(crate) struct OpenPackets<'a, 'p> {
     station: &'a Station,
     opener: Opener<'a>,
-    packets: &'a [Packet<'p>],
+    packets: &'a [BoundPacket<'p>],
     /// The time of reception of each packet, in seconds since 1970.
     times: &'a [u64],
     attempts: &'a mut [Attempt],
@@ -52,7 +52,7 @@ impl<'a, 'p> OpenPackets<'a, 'p> {
     pub(crate) fn new(
         station: &'a Station,
         opener: Opener<'a>,
-        packets: &'a [Packet<'p>],
+        packets: &'a [BoundPacket<'p>],
         times: &'a [u64],
         attempts: &'a mut [Attempt],
         key_generation: u64,

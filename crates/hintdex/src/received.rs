@@ -1,6 +1,8 @@
 //! A packet with its time of reception.
 
-/// A packet, and its time of reception in seconds since 1970.
+use hintdex_wire::AssociatedData;
+
+/// A packet, its time of reception in seconds since 1970, and what it is bound to.
 ///
 /// See the example of [`Station`](crate::Station).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,4 +11,8 @@ pub struct Received<'a> {
     pub packet: &'a [u8],
     /// When the packet was received. Read with clocked nonces only.
     pub at_unix_s: u64,
+    /// The associated data of this packet; `None` for those of the fleet
+    /// ([`Params::associated_data`](crate::Params::associated_data)). With a suite that takes
+    /// none, a packet with associated data is forged.
+    pub associated_data: Option<AssociatedData<'a>>,
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use hintdex_wire::Hint;
+use hintdex_wire::{AssociatedDataBuf, Hint};
 
 /// Hints that may wait.
 const MAX_QUEUED_HINTS: usize = 4096;
@@ -21,12 +21,13 @@ const MAX_QUEUED_LEN_BYTES: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(u64);
 
-/// A packet that waits, and its time of reception in seconds since 1970.
+/// A packet that waits, with what was [received](crate::Received) beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueuedPacket {
     pub(crate) ticket: Ticket,
     pub(crate) packet: Vec<u8>,
     pub(crate) at_unix_s: u64,
+    pub(crate) associated_data: Option<Box<AssociatedDataBuf>>,
 }
 
 /// Packets that wait for a scan, by hint.
@@ -115,7 +116,10 @@ mod tests {
     fn push(queue: &mut ScanQueue, number: usize, len_bytes: usize) -> usize {
         let ticket = queue.issue_ticket();
         let packet = vec![0; len_bytes];
-        queue.push(hint(number), QueuedPacket { ticket, packet, at_unix_s: 7 })
+        queue.push(
+            hint(number),
+            QueuedPacket { ticket, packet, at_unix_s: 7, associated_data: None },
+        )
     }
 
     #[test]

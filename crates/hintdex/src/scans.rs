@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hintdex_scan::Match;
-use hintdex_wire::Hint;
+use hintdex_wire::{AssociatedData, AssociatedDataBuf, Hint};
 
 use crate::Received;
 use crate::scan_cache::{Matches, ScanCache};
@@ -147,7 +147,10 @@ impl Scans {
         inner.stats.refused += 1;
         let ticket = inner.queue.issue_ticket();
         let (packet, at_unix_s) = (received.packet.to_vec(), received.at_unix_s);
-        let dropped = inner.queue.push(hint, QueuedPacket { ticket, packet, at_unix_s });
+        let kept = |data: AssociatedData<'_>| AssociatedDataBuf::new(data.bytes()).map(Box::new);
+        let associated_data = received.associated_data.and_then(kept);
+        let queued = QueuedPacket { ticket, packet, at_unix_s, associated_data };
+        let dropped = inner.queue.push(hint, queued);
         inner.stats.dropped += dropped as u64;
         ticket
     }

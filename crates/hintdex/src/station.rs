@@ -42,7 +42,7 @@ use crate::{Error, RebuildOptions};
 /// #     .unwrap();
 /// # let packet = &packet[..len];
 /// // Device 42 was away for 900 packets, so the index does not have its hint.
-/// let heard = Received { packet, at_unix_s: 1_764_000_000 };
+/// let heard = Received { packet, at_unix_s: 1_764_000_000, associated_data: None };
 /// let noise = Received { packet: b"noise", ..heard };
 /// let verdicts = station.decode_received(&[heard, noise])?;
 /// let Verdict::Unknown(Unknown::ScanBudget { ticket }) = verdicts[0] else { panic!() };

@@ -159,7 +159,11 @@ impl Fleet {
             }
             let received: Vec<Received<'_>> = packets
                 .iter()
-                .map(|packet| Received { packet: &packet.bytes, at_unix_s: packet.at_unix_s })
+                .map(|packet| Received {
+                    packet: &packet.bytes,
+                    at_unix_s: packet.at_unix_s,
+                    associated_data: None,
+                })
                 .collect();
             let decode = || station.decode_received(&received).expect("it decodes");
             let verdicts = pool(split.threads).install(decode);

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{Derivation, HintScheme, NonceKind};
+use hintdex::wire::{AssociatedDataBuf, Derivation, HintScheme, NonceKind, Suite};
 use hintdex::{Durability, SecretSource, StationOptions};
 
 use super::ids::IdRange;
 use super::key::{KeyKind, source};
 use super::lists::ListArgs;
-use super::values::{parse_derivation, parse_encoding, parse_nonces, parse_scheme, parse_share};
+use super::values::{
+    parse_associated_data, parse_derivation, parse_encoding, parse_nonces, parse_scheme,
+    parse_share, parse_suite,
+};
 use crate::settings_text::parse_late;
 use crate::unix_time::parse_time;
 
@@ -54,6 +57,15 @@ pub struct ProvisionArgs {
     /// How keys of devices are derived from the master key: hmac or hkdf [default: hmac]
     #[arg(long, value_name = "NAME", value_parser = parse_derivation)]
     pub derivation: Option<Derivation>,
+    /// How packets are encrypted and authenticated: aes-ctr-hmac, chacha20poly1305,
+    /// xchacha20poly1305, aes-siv or aes-ccm-8; docs/suites.md compares them
+    /// [default: aes-ctr-hmac]
+    #[arg(long, value_name = "NAME", value_parser = parse_suite)]
+    pub suite: Option<Suite>,
+    /// What every packet of the fleet authenticates without carrying it, in hex, 240 bytes at
+    /// most; not with aes-ctr-hmac [default: nothing]
+    #[arg(long, value_name = "HEX", value_parser = parse_associated_data)]
+    pub associated_data: Option<Box<AssociatedDataBuf>>,
     /// How many nonces of each device up to the highest accepted one are kept one by one, 64 to
     /// 65536. A packet further behind is stale [default: 64]
     #[arg(long, value_name = "N", value_parser = parse_late)]

@@ -1,7 +1,7 @@
 //! Values of options: schemes, encodings, sizes and shares.
 
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{Derivation, HintScheme, NonceKind};
+use hintdex::wire::{AssociatedData, AssociatedDataBuf, Derivation, HintScheme, NonceKind, Suite};
 
 /// Reads the name of an encoding of snapshots.
 pub fn parse_encoding(name: &str) -> Result<Encoding, String> {
@@ -40,6 +40,24 @@ pub fn parse_derivation(name: &str) -> Result<Derivation, String> {
     })
 }
 
+/// Reads the name of a suite.
+pub fn parse_suite(name: &str) -> Result<Suite, String> {
+    Suite::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = Suite::ALL.iter().map(|suite| suite.name()).collect();
+        format!("this version knows {}", known.join(", "))
+    })
+}
+
+/// Reads associated data in hex. The box keeps the arguments of other commands small.
+pub fn parse_associated_data(text: &str) -> Result<Box<AssociatedDataBuf>, String> {
+    let bad = || {
+        let most = AssociatedData::MAX_LEN_BYTES;
+        format!("associated data are an even number of hex digits, {most} bytes at most")
+    };
+    let bytes = hex::decode(text).map_err(|_| bad())?;
+    AssociatedDataBuf::new(&bytes).map(Box::new).ok_or_else(bad)
+}
+
 /// Reads a share of one core.
 pub fn parse_share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1024.0).contains(share));
@@ -62,7 +80,18 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_size;
+    use super::{parse_associated_data, parse_size};
+
+    #[test]
+    fn associated_data_are_hex_of_a_bounded_length() {
+        let read = |text: &str| parse_associated_data(text).map(|data| data.to_string());
+        for good in ["", "00", "6d6574657273", &"ab".repeat(240)] {
+            assert_eq!(read(good).as_deref(), Ok(good));
+        }
+        for bad in ["0", "0x00", "meters", "00 11", &"ab".repeat(241)] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn sizes_have_units_and_a_least_value() {

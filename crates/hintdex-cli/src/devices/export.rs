@@ -4,7 +4,7 @@ use hintdex::wire::KeySource;
 use hintdex::{Durability, WrapKey};
 
 use super::fleet::{counted, device_count};
-use super::transfer_line::{Header, Line, VERSION};
+use super::transfer_line::{Header, Line};
 use crate::args::{DeviceExportArgs, RunArgs};
 use crate::failure::Failure;
 use crate::id_map::IdMap;
@@ -15,16 +15,8 @@ pub fn run(args: &DeviceExportArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open::station(&args.fleet.index, Durability::ProcessCrash, run)?;
     let wrap = args.wrap_key.as_ref().map(WrapKey::read).transpose()?;
     let devices = station.export(wrap.as_ref())?;
-    let params = station.params();
-    let mut file = ExportWriter::create(
-        &args.out,
-        &Header {
-            hintdex_devices: VERSION,
-            hint: params.scheme.name().to_owned(),
-            nonce: params.nonces.to_string(),
-            wrapped: wrap.is_some(),
-        },
-    )?;
+    let header = Header::of(&station.params(), wrap.is_some());
+    let mut file = ExportWriter::create(&args.out, &header)?;
     let euis = IdMap::open(&args.fleet.index)?.euis();
     for device in &devices {
         file.write(&Line::from(device).with_eui(euis.get(&device.state.key.device.0)))?;

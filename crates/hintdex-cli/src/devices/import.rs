@@ -63,8 +63,8 @@ const WRONG_CHECK: &str = "the export was changed, or is of a fleet with another
     export it again, with --wrap-key for a fleet with another master key";
 
 fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> Result<(), String> {
-    let params = station.params();
-    let (hint, nonce) = (params.scheme.name().to_owned(), params.nonces.to_string());
+    let Header { hint, nonce, suite, associated_data, .. } =
+        Header::of(&station.params(), header.wrapped);
     if header.hintdex_devices != VERSION {
         let found = header.hintdex_devices;
         return Err(format!("it is an export of version {found}, this program reads {VERSION}"));
@@ -79,6 +79,11 @@ fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> R
             "its devices send {its_hint} hints of {its_nonce} nonces, and this fleet has {hint} \
              and {nonce}; provision a fleet of that kind"
         ));
+    }
+    if (&header.suite, &header.associated_data) != (&suite, &associated_data) {
+        return Err("its devices have another suite or other associated data than this fleet; \
+             provision a fleet with the --suite and --associated-data of the exporting one"
+            .to_owned());
     }
     match (header.wrapped, wrap) {
         (true, None) => Err("its keys are wrapped; give the --wrap-key of the export".to_owned()),

@@ -1,8 +1,8 @@
 //! The lines of an export (docs/format/device-export.md).
 
-use hintdex::wire::{DeviceId, KeyId};
+use hintdex::wire::{DeviceId, KeyId, Suite};
 use hintdex::{
-    ClockTransfer, DeviceSettings, DeviceTransfer, KeyOrigin, KeyTransfer, LateTransfer,
+    ClockTransfer, DeviceSettings, DeviceTransfer, KeyOrigin, KeyTransfer, LateTransfer, Params,
     Retirement, WrappedKeys,
 };
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,28 @@ pub struct Header {
     pub hintdex_devices: u32,
     pub hint: String,
     pub nonce: String,
+    /// The suite; left out for `aes-ctr-hmac`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<String>,
+    /// The associated data of the fleet in hex; left out where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub associated_data: Option<String>,
     pub wrapped: bool,
+}
+
+impl Header {
+    /// The first line of an export of a fleet with these parameters.
+    pub fn of(params: &Params, wrapped: bool) -> Self {
+        let Params { scheme, nonces, suite, associated_data, .. } = params;
+        Self {
+            hintdex_devices: VERSION,
+            hint: scheme.name().to_owned(),
+            nonce: nonces.to_string(),
+            suite: (*suite != Suite::default()).then(|| suite.name().to_owned()),
+            associated_data: Some(associated_data.to_string()).filter(|data| !data.is_empty()),
+            wrapped,
+        }
+    }
 }
 
 /// A key of a device.

@@ -1,6 +1,8 @@
 //! The meta record: the parameters of an index.
 
-use hintdex_wire::{CheckValue, Derivation, HintScheme, NonceKind};
+use hintdex_wire::{
+    AssociatedDataBuf, CheckValue, Derivation, HintScheme, NonceKind, RatchetBits, Suite,
+};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -10,10 +12,10 @@ use crate::time::Timing;
 
 /// The first bytes of a [`Meta`] record.
 pub(crate) const MAGIC: [u8; 8] = *b"hintdex\0";
-/// The format version that this program writes. It reads version 1, too, in which every key is
-/// derived with HMAC, and which lacks the records that came later: the opening of such an index
-/// changes the version.
-pub(crate) const FORMAT_VERSION: u16 = 2;
+/// The format version that this program writes. It reads versions 1 and 2, too: in version 1
+/// every key is derived with HMAC, and both lack the records and parameters that came later. The
+/// opening of such an index changes the version.
+pub(crate) const FORMAT_VERSION: u16 = 3;
 
 /// The parameters of an index, written once at its creation.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -30,18 +32,21 @@ pub(crate) struct Meta {
     pub(crate) nonce_unit_s: U32,
     pub(crate) timing: TimingRecord,
     pub(crate) derivation: u8,
-    pub(crate) reserved: [u8; 3],
+    pub(crate) ratchet_bits: u8,
+    pub(crate) suite: u8,
+    pub(crate) associated_len_bytes: u8,
 }
 
 impl Meta {
-    /// The parameters and the timing that the record holds.
+    /// The parameters and the timing that the record holds. The associated data have a record of
+    /// their own, whose bytes are `associated`.
     ///
     /// # Errors
     /// Why the record is not sound.
-    pub(crate) fn parse(&self) -> Result<(Params, Timing), Unsound> {
+    pub(crate) fn parse(&self, associated: &[u8]) -> Result<(Params, Timing), Unsound> {
         let is_known = (1..=FORMAT_VERSION).contains(&self.version.get());
-        if self.magic != MAGIC || !is_known || self.reserved != [0; 3] {
-            return Err("it has a version or reserved bytes that no version writes");
+        if self.magic != MAGIC || !is_known {
+            return Err("it has a version that no program writes");
         }
         let scheme = HintScheme::from_number(self.hint_scheme).ok_or("unknown hint scheme")?;
         let nonces = NonceKind::from_number(self.nonce_kind, self.nonce_unit_s.get())
@@ -55,7 +60,30 @@ impl Meta {
         let derivation = Derivation::from_number(self.derivation)
             .filter(|derivation| *derivation == Derivation::Hmac || self.version.get() >= 2)
             .ok_or("unknown derivation of keys")?;
-        Ok((Params { scheme, nonces, lookahead, derivation }, timing))
+        let ratchet = match self.ratchet_bits {
+            0 => None,
+            bits => Some(
+                RatchetBits::new(bits)
+                    .filter(|_| !nonces.is_clocked() && self.version.get() >= 3)
+                    .ok_or("key epochs of a length that no version writes")?,
+            ),
+        };
+        let (suite, associated_data) = self.parse_suite(associated)?;
+        let params =
+            Params { scheme, nonces, lookahead, derivation, ratchet, suite, associated_data };
+        Ok((params, timing))
+    }
+
+    /// The suite and the associated data. Versions 1 and 2 had one suite, without data.
+    fn parse_suite(&self, associated: &[u8]) -> Result<(Suite, AssociatedDataBuf), Unsound> {
+        let suite = Suite::from_number(self.suite)
+            .filter(|suite| *suite == Suite::AesCtrHmac || self.version.get() >= 3)
+            .ok_or("unknown suite")?;
+        let data = AssociatedDataBuf::new(associated)
+            .filter(|_| associated.len() == usize::from(self.associated_len_bytes))
+            .filter(|data| data.borrow().is_empty() || suite.takes_associated_data())
+            .ok_or("its associated data are missing, or not those of its suite")?;
+        Ok((suite, data))
     }
 }
 
@@ -105,7 +133,45 @@ impl TimingRecord {
 pub(super) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     vec![
         layout!("meta", Meta: magic, version, hint_scheme, nonce_kind, lookahead, index_id,
-            check_value, created_unix_s, nonce_unit_s, timing, derivation, reserved),
+            check_value, created_unix_s, nonce_unit_s, timing, derivation, ratchet_bits,
+            suite, associated_len_bytes),
         layout!("timing", TimingRecord: span_s, lead_s, before_s, after_s, max_drift_ppm),
     ]
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    /// Associated data that are not those of the meta record are damage: with them, every packet of
+    /// the fleet would be forged.
+    #[test]
+    fn a_suite_and_its_associated_data_are_read_as_they_were_written() {
+        let parse = |version: u16, suite: u8, len_bytes: u8, associated: &[u8]| {
+            let mut meta = Meta::new_zeroed();
+            (meta.magic, meta.version) = (MAGIC, version.into());
+            (meta.hint_scheme, meta.nonce_kind) = (1, NonceKind::Counter.number());
+            meta.lookahead = 16.into();
+            (meta.suite, meta.associated_len_bytes) = (suite, len_bytes);
+            meta.parse(associated).map(|(params, _)| (params.suite, params.associated_data))
+        };
+        let data = |bytes: &[u8]| AssociatedDataBuf::new(bytes).expect("240 bytes at most");
+        for suite in Suite::ALL {
+            assert_eq!(parse(3, suite.number(), 0, &[]), Ok((*suite, data(&[]))));
+            let expected = suite.takes_associated_data().then(|| (*suite, data(b"meters")));
+            assert_eq!(parse(3, suite.number(), 6, b"meters").ok(), expected, "{suite}");
+        }
+        assert_eq!(parse(3, 1, 240, &[7; 240]), Ok((Suite::ChaCha20Poly1305, data(&[7; 240]))));
+        let bad_data = Err("its associated data are missing, or not those of its suite");
+        for (len_bytes, associated) in
+            [(6, &b""[..]), (0, b"meters"), (5, b"meters"), (7, b"meters"), (241, &[7; 241])]
+        {
+            assert_eq!(parse(3, 1, len_bytes, associated), bad_data);
+        }
+        for (version, suite) in [(3, 5), (3, 255), (2, 1), (1, 3)] {
+            assert_eq!(parse(version, suite, 0, &[]), Err("unknown suite"));
+        }
+        assert_eq!(parse(2, 0, 0, &[]), Ok((Suite::AesCtrHmac, data(&[]))));
+    }
 }

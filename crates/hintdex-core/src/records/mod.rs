@@ -19,9 +19,9 @@ mod window;
 
 pub(crate) use extent::{ExtentRecord, SlotRun};
 pub(crate) use keys::{
-    ADDED_KEY_PREFIX, META_FAMILY, META_KEY, SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY,
-    WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX, device_of_settings, epoch_key, epoch_of_family,
-    settings_key, slot_key, slot_of_key, window_family,
+    ADDED_KEY_PREFIX, ASSOCIATED_KEY, META_FAMILY, META_KEY, SETTINGS_KEY_PREFIX, SLOTS_FAMILY,
+    STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX, device_of_settings, epoch_key,
+    epoch_of_family, settings_key, slot_key, slot_of_key, window_family,
 };
 pub(crate) use late_rows::{LateBlockRecord, LateHeadRecord, late_key, late_place_of_key};
 pub(crate) use layout::{Field, Unsound};

@@ -367,34 +367,36 @@ fn parameters_are_read_as_they_were_written() {
     let wide = HintScheme::Aes128Wide;
     let sound = [(HintScheme::Aes128, NonceKind::Counter), (HintScheme::Aes128, step), (wide, DAY)];
     for (scheme, nonces) in sound {
-        let (params, timing) = meta(scheme, nonces).parse().expect("a sound record");
+        let (params, timing) = meta(scheme, nonces).parse(&[]).expect("a sound record");
         assert_eq!(params, Params::clocked(scheme, nonces, 16).expect("long enough"));
         assert_eq!(timing, Timing::of(nonces));
     }
     let refused = |scheme: HintScheme, kind: NonceKind, change: &dyn Fn(&mut Meta)| {
         let mut meta = meta(scheme, kind);
         change(&mut meta);
-        meta.parse().is_err()
+        meta.parse(&[]).is_err()
     };
-    assert!(refused(wide, NonceKind::Counter, &|_| ()));
-    assert!(refused(HintScheme::Aes128, DAY, &|_| ()));
-    let counter =
-        |change: &dyn Fn(&mut Meta)| refused(HintScheme::Aes128, NonceKind::Counter, change);
+    let (short, counters) = (HintScheme::Aes128, NonceKind::Counter);
+    assert!(refused(wide, counters, &|_| ()) && refused(short, DAY, &|_| ()));
+    let counter = |change: &dyn Fn(&mut Meta)| refused(short, counters, change);
     assert!(counter(&|meta| meta.magic[7] = 1));
-    assert!(counter(&|meta| meta.version = 0.into()) && counter(&|meta| meta.version = 3.into()));
-    assert!(!counter(&|meta| meta.version = 1.into()));
+    let version = |version: u16| counter(&|meta| meta.version = version.into());
+    assert!(version(0) && !version(1) && !version(2) && !version(3) && version(4));
+    assert!(counter(&|meta| meta.hint_scheme = 0) && counter(&|meta| meta.nonce_kind = 99));
     // Version 1 had one derivation only, so its readers refuse a fleet of another one by version.
     assert!(counter(&|meta| meta.derivation = 2) && !counter(&|meta| meta.derivation = 1));
     assert!(counter(&|meta| (meta.version, meta.derivation) = (1.into(), 1)));
-    assert!(counter(&|meta| meta.reserved[2] = 1));
-    assert!(counter(&|meta| meta.hint_scheme = 0) && counter(&|meta| meta.nonce_kind = 99));
-    assert!(counter(&|meta| meta.lookahead = 0.into()));
-    assert!(counter(&|meta| meta.lookahead = (MAX_LOOKAHEAD + 1).into()));
-    assert!(!counter(&|meta| meta.lookahead = MAX_LOOKAHEAD.into()));
+    // Versions 1 and 2 had one key for all nonces. Clocked nonces have it always.
+    let bits = |bits: u8| counter(&|meta| meta.ratchet_bits = bits);
+    assert!(!bits(1) && !bits(24) && bits(25) && bits(255));
+    assert!(counter(&|meta| (meta.version, meta.ratchet_bits) = (2.into(), 4)));
+    assert!(refused(short, step, &|meta| meta.ratchet_bits = 4));
+    let lookahead = |nonces: u32| counter(&|meta| meta.lookahead = nonces.into());
+    assert!(lookahead(0) && lookahead(MAX_LOOKAHEAD + 1) && !lookahead(MAX_LOOKAHEAD));
     assert!(counter(&|meta| meta.timing.span_s = 1.into()));
-    let clocked = |change: &dyn Fn(&mut Meta)| refused(HintScheme::Aes128, step, change);
-    assert!(clocked(&|meta| meta.timing.span_s = 0.into()));
-    assert!(!clocked(&|meta| meta.timing.span_s = 1.into()));
+    let clocked = |change: &dyn Fn(&mut Meta)| refused(short, step, change);
+    let span = |span_s: u32| clocked(&|meta| meta.timing.span_s = span_s.into());
+    assert!(span(0) && !span(1));
     let lead = |lead_s: u32| {
         clocked(&|meta| {
             (meta.timing.lead_s, meta.timing.after_s) = (lead_s.into(), 60.into());

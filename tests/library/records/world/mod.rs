@@ -276,10 +276,11 @@ impl World {
             Open::Station(station) => {
                 let packet = |sent: &Sent| self.senders.packet(sent.device, sent.nonce, b"odd");
                 let packets: Vec<Vec<u8>> = sent.iter().map(packet).collect();
-                let received = packets
-                    .iter()
-                    .zip(sent)
-                    .map(|(packet, sent)| Received { packet, at_unix_s: sent.at_unix_s });
+                let received = packets.iter().zip(sent).map(|(packet, sent)| Received {
+                    packet,
+                    at_unix_s: sent.at_unix_s,
+                    associated_data: None,
+                });
                 let received: Vec<Received<'_>> = received.collect();
                 let at_once = if self.tries_nonces() { 1 } else { received.len().max(1) };
                 let batches = received.chunks(at_once).map(|batch| station.decode_received(batch));
