@@ -14,7 +14,7 @@ impl Params {
     /// called `made`, if the source lacks a key.
     ///
     /// Costs a key derivation for each epoch, and 1 to 2 ns a hint.
-    pub(crate) fn each_hint(
+    pub fn each_hint(
         &self,
         keys: &dyn KeySource,
         key: KeyId,

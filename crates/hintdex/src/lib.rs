@@ -38,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod chain_search;
 mod decode;
 mod devices;
 mod error;
@@ -56,6 +57,7 @@ mod roll;
 mod scan_cache;
 mod scan_queue;
 mod scans;
+mod slot_keys;
 mod snapshots;
 mod station;
 mod time;
@@ -76,6 +78,8 @@ pub use hintdex_core::{DeviceSettings, MAX_LATE_NONCES, MaxGap, Rate};
 pub use hintdex_core::{Durability, Report, Section, Stats, Verified};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 pub use hintdex_host::{SecretError, SecretSource};
+#[doc(hidden)]
+pub use keys::chain_format as device_chains_format;
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
 #[doc(hidden)]

@@ -14,9 +14,9 @@ mod registry;
 mod table_hints;
 
 pub(crate) use coming_hints::ComingHints;
-pub use confirm::{MIN_GROUP_LEN_SLOTS, confirm_candidates};
+pub use confirm::{Confirm, MIN_GROUP_LEN_SLOTS, confirm_candidates};
 pub(crate) use own::OwnSnapshot;
 pub use rebuild::RebuildOptions;
 pub(crate) use rebuild::rebuild;
-pub(crate) use registry::Snapshots;
+pub(crate) use registry::{NO_CHAINS, Snapshots};
 pub use table_hints::TableHints;
