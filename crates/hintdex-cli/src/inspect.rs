@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
+use hintdex::wire::RatchetBits;
 use hintdex::{Durability, KeptKey, Section, Station, Stats, Timing};
 use serde_json::json;
 
@@ -123,6 +124,7 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "nonce": stats.nonces.to_string(),
         "lookahead": stats.lookahead,
         "derivation": station.params().derivation.name(),
+        "ratchet_bits": station.params().ratchet.map(RatchetBits::bits),
         "timing": stats.timing.map(timing_json),
         "spans": stats.spans.iter().map(|span| json!([span.start, span.end])).collect::<Vec<_>>(),
         "slots": stats.slots,
@@ -175,7 +177,7 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
         "live index {}\n\
          hints             {} of {} bytes, {} ahead of each device\n\
          nonces            {}{}\n\
-         keys              derived with {}; {}\n\
+         keys              derived with {}{}; {}\n\
          devices           {} ({} retired)\n\
          live hints        {}\n\
          entries           {} (stale ones until the next roll{})\n\
@@ -189,6 +191,9 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
         stats.nonces,
         time(stats),
         station.params().derivation,
+        station.params().ratchet.map_or_else(String::new, |bits| {
+            format!(", moving on after {} nonces", bits.epoch_nonces())
+        }),
         kept.map_or_else(String::new, key::describe),
         stats.devices,
         stats.retired_slots,

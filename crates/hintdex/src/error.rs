@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
+use hintdex_core::Params;
 use hintdex_host::{FileError, SecretError};
 use hintdex_snapshot::{BuildError, OpenError};
 use hintdex_wire::{DeviceId, Slot};
@@ -125,7 +126,7 @@ pub enum Error {
     /// The given parameters differ from those of the index.
     OtherParams {
         /// The parameters of the index.
-        has: hintdex_core::Params,
+        has: Params,
     },
     /// A snapshot cannot be used. The message of `source` states the remedy.
     Snapshot {
@@ -257,11 +258,15 @@ impl fmt::Display for Error {
                 f,
                 "the {part} of device {device} is also the {other_part} of device {other}; give each device keys of its own"
             ),
-            Self::OtherParams { has } => write!(
-                f,
-                "the index was created with hints {}, nonces {}, lookahead {} and derivation {}; omit these options or repeat these values",
-                has.scheme, has.nonces, has.lookahead, has.derivation
-            ),
+            Self::OtherParams { has } => {
+                let Params { scheme, nonces, lookahead, derivation, ratchet } = has;
+                let bits = ratchet.map_or_else(|| "none".to_owned(), |bits| bits.to_string());
+                write!(
+                    f,
+                    "the index was created with hints {scheme}, nonces {nonces}, lookahead {lookahead}, \
+                     derivation {derivation} and ratchet bits {bits}; omit these options or repeat these values"
+                )
+            }
             Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),
             Self::SnapshotRefused { path, why } => {
                 write!(f, "{}: {why}; build a new snapshot with hintdex rebuild", path.display())

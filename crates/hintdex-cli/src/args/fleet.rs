@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{Derivation, HintScheme, NonceKind};
+use hintdex::wire::{Derivation, HintScheme, NonceKind, RatchetBits};
 use hintdex::{Durability, StationOptions};
 
 use super::ids::IdRange;
 use super::key::KeyKind;
 use super::lists::ListArgs;
-use super::values::{parse_derivation, parse_encoding, parse_nonces, parse_scheme, parse_share};
+use super::values::{
+    parse_derivation, parse_encoding, parse_nonces, parse_ratchet_bits, parse_scheme, parse_share,
+};
 use crate::settings_text::parse_late;
 use crate::unix_time::parse_time;
 
@@ -30,7 +32,8 @@ pub struct ProvisionArgs {
     pub ids: Vec<IdRange>,
     /// A file of the devices to add; - for standard input. CSV with a header line or JSON with
     /// the column id, an id or an EUI, and with hint_key and dev_key in hex or base64 where
-    /// devices bring their own keys (docs/guide/lists.md); or binary records
+    /// devices bring their own keys, chain_key where their keys move on (docs/guide/lists.md); or
+    /// binary records
     /// (docs/format/device-keys.md)
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     pub keys: Option<PathBuf>,
@@ -54,6 +57,10 @@ pub struct ProvisionArgs {
     /// How keys of devices are derived from the master key: hmac or hkdf [default: hmac]
     #[arg(long, value_name = "NAME", value_parser = parse_derivation)]
     pub derivation: Option<Derivation>,
+    /// Let the keys of each device move on after every 2^E nonces, E from 1 to 24: an opened device
+    /// does not reveal what it sent before. For counters; chosen at creation
+    #[arg(long, value_name = "E", value_parser = parse_ratchet_bits)]
+    pub ratchet_bits: Option<RatchetBits>,
     /// How many nonces of each device up to the highest accepted one are kept one by one, 64 to
     /// 65536. A packet further behind is stale [default: 64]
     #[arg(long, value_name = "N", value_parser = parse_late)]

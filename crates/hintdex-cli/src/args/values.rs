@@ -1,7 +1,7 @@
 //! Values of options: schemes, encodings, sizes and shares.
 
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{Derivation, HintScheme, NonceKind};
+use hintdex::wire::{Derivation, HintScheme, NonceKind, RatchetBits};
 
 /// Reads the name of an encoding of snapshots.
 pub fn parse_encoding(name: &str) -> Result<Encoding, String> {
@@ -38,6 +38,12 @@ pub fn parse_derivation(name: &str) -> Result<Derivation, String> {
         let known: Vec<_> = Derivation::ALL.iter().map(|derivation| derivation.name()).collect();
         format!("this version knows {}", known.join(", "))
     })
+}
+
+/// Reads the bits of key epochs.
+pub fn parse_ratchet_bits(text: &str) -> Result<RatchetBits, String> {
+    let bits = text.parse().ok().and_then(RatchetBits::new);
+    bits.ok_or_else(|| "an epoch is 2^E nonces long, with E from 1 to 24".to_owned())
 }
 
 /// Reads a share of one core.

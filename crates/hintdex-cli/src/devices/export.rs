@@ -1,6 +1,6 @@
 //! `hintdex device export`
 
-use hintdex::wire::KeySource;
+use hintdex::wire::{KeySource, RatchetBits};
 use hintdex::{Durability, WrapKey};
 use hintdex_host::Draft;
 use sha2::{Digest, Sha256};
@@ -30,6 +30,7 @@ pub fn run(args: &DeviceExportArgs, run: &RunArgs) -> Result<(), Failure> {
         hintdex_devices: VERSION,
         hint: params.scheme.name().to_owned(),
         nonce: params.nonces.to_string(),
+        ratchet_bits: params.ratchet.map_or(0, RatchetBits::bits),
         wrapped: wrap.is_some(),
     }))?;
     let euis = IdMap::open(&args.fleet.index)?.euis();

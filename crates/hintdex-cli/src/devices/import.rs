@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use hintdex::wire::RatchetBits;
 use hintdex::{DeviceTransfer, Station, WrapKey};
 use sha2::{Digest, Sha256};
 
@@ -101,6 +102,19 @@ fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> R
         return Err(format!(
             "its devices send {its_hint} hints of {its_nonce} nonces, and this fleet has {hint} \
              and {nonce}; provision a fleet of that kind"
+        ));
+    }
+    let (its_bits, bits) = (header.ratchet_bits, params.ratchet.map_or(0, RatchetBits::bits));
+    if its_bits != bits {
+        let of = |bits: u8| match bits {
+            0 => "keys that do not move on".to_owned(),
+            bits => format!("key epochs of 2^{bits} nonces"),
+        };
+        return Err(format!(
+            "its devices have {}, and this fleet has {}; provision a fleet with the same \
+             --ratchet-bits, or without",
+            of(its_bits),
+            of(bits)
         ));
     }
     match (header.wrapped, wrap) {

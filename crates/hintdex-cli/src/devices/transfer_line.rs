@@ -19,6 +19,9 @@ pub struct Header {
     pub hintdex_devices: u32,
     pub hint: String,
     pub nonce: String,
+    /// The bits of key epochs; 0 if one key serves all nonces.
+    #[serde(default, skip_serializing_if = "is_zero_byte")]
+    pub ratchet_bits: u8,
     pub wrapped: bool,
 }
 
@@ -131,6 +134,11 @@ struct Clock {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero_byte(value: &u8) -> bool {
+    *value == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -112,7 +112,8 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
     let same_nonces = args.nonce.is_none_or(|nonces| nonces == has.nonces);
     let same_lookahead = args.lookahead.is_none_or(|lookahead| lookahead == has.lookahead);
     let same_derivation = args.derivation.is_none_or(|derivation| derivation == has.derivation);
-    if same_scheme && same_nonces && same_lookahead && same_derivation {
+    let same_ratchet = args.ratchet_bits.is_none_or(|bits| Some(bits) == has.ratchet);
+    if same_scheme && same_nonces && same_lookahead && same_derivation && same_ratchet {
         Ok((station, false))
     } else {
         Err(hintdex::Error::OtherParams { has }.into())
@@ -141,7 +142,8 @@ fn create(
     let nonces = args.nonce.unwrap_or_default();
     let params = Params::clocked(scheme, nonces, args.lookahead.unwrap_or(DEFAULT_LOOKAHEAD));
     let params = params.ok_or(IndexError::NoRoomForNonces { scheme, nonces })?;
-    let params = Params { derivation: args.derivation.unwrap_or_default(), ..params };
+    let (derivation, ratchet) = (args.derivation.unwrap_or_default(), args.ratchet_bits);
+    let params = Params { derivation, ratchet, ..params };
     let options = args.form.of(run.station(Durability::Sync));
     let (access, clock) = (run.secrets.access(), run.time.clock());
     Station::create_by(&args.index, &access, protection, params, &options, clock)

@@ -1,9 +1,12 @@
 //! The chains of a fleet: which key has which chain, and when chains move on.
 
-use hintdex_core::{DeviceRange, KeyOrigin, LiveIndex};
-use hintdex_wire::{Chain, DeviceId, KeyId, Slot};
+use hintdex_core::{DeviceRange, LiveIndex};
+use hintdex_wire::{Chain, DeviceId, KeyId, RatchetBits, Slot};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::fleet_keys::FleetKeys;
+use super::sealed::KEYS_LEN_BYTES;
 use crate::Error;
 
 impl FleetKeys {
@@ -19,6 +22,38 @@ impl FleetKeys {
     /// The chain of `key` in the epoch that is held; the first one of a derived chain that is not.
     pub(crate) fn held_chain(&self, key: KeyId) -> Option<Chain> {
         self.chain_in(key, self.chains.epoch(key).unwrap_or(0))
+    }
+
+    /// The chain of `key` in `epoch`, if the master key derives it.
+    pub(crate) fn derive_chain(&self, key: KeyId, epoch: u32) -> Option<Chain> {
+        let mut chain = self.deriving().first_chain(key);
+        chain.advance_to(epoch).then_some(chain)
+    }
+
+    /// The held chain of `key` on its way to another fleet: the chain key, the epoch as four
+    /// big-endian bytes, the bits, and 11 zeros.
+    pub(crate) fn read_chain_bytes(
+        &self,
+        key: KeyId,
+        bits: RatchetBits,
+    ) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
+        let chain = self.held_chain(key)?;
+        let mut bytes = Zeroizing::new([0; KEYS_LEN_BYTES]);
+        let (chain_key, rest) = bytes.split_at_mut(32);
+        let (epoch, rest) = rest.split_at_mut(4);
+        chain_key.copy_from_slice(chain.expose());
+        epoch.copy_from_slice(&chain.epoch().to_be_bytes());
+        *rest.first_mut()? = bits.bits();
+        Some(bytes)
+    }
+
+    /// Whether `chain_key` is the first chain key of `key`, walked to the epoch that is held.
+    /// Compares in constant time.
+    pub(crate) fn is_chain(&self, key: KeyId, chain_key: &[u8; 32]) -> bool {
+        let Some(held) = self.held_chain(key) else { return false };
+        let mut given = Chain::copy_of(0, chain_key);
+        given.advance_to(held.epoch());
+        given.expose().ct_eq(held.expose()).into()
     }
 
     /// Moves the chains of keys on to the first epochs of which packets may still be accepted, and
@@ -82,10 +117,10 @@ impl FleetKeys {
             let (path, first, last) = (self.chains.path().into(), range.first, range.last());
             return Err(Error::KeysMissing { path, first, last });
         }
-        let keys = self.chains.keys();
+        let (keys, imported) = (self.chains.keys(), sorted(&ranges));
         let is_left = |(key, is_given): &&(KeyId, bool)| {
             slot_of(index, *key).is_none_or(|slot| index.is_retired(slot))
-                || *is_given != is_imported(&ranges, *key)
+                || *is_given != is_imported(&imported, *key)
         };
         let left: Vec<KeyId> = keys.iter().filter(is_left).map(|(key, _)| *key).collect();
         self.chains.forget(&left)?;
@@ -112,6 +147,16 @@ impl FleetKeys {
     }
 }
 
+/// The chain in the bytes of a transfer; `None` if they are keys, or a chain of epochs of another
+/// length.
+pub(crate) fn chain_of_bytes(bytes: &[u8; KEYS_LEN_BYTES], bits: RatchetBits) -> Option<Chain> {
+    let (chain_key, rest) = bytes.split_first_chunk()?;
+    let (epoch, rest) = rest.split_first_chunk()?;
+    let (of_fleet, zeros) = rest.split_first()?;
+    let is_chain = *of_fleet == bits.bits() && zeros.iter().all(|byte| *byte == 0);
+    is_chain.then(|| Chain::copy_of(u32::from_be_bytes(*epoch), chain_key))
+}
+
 /// The keys of a range.
 fn keys_of(range: &DeviceRange) -> impl Iterator<Item = KeyId> {
     let generation = range.generation;
@@ -122,14 +167,19 @@ fn slot_of(index: &LiveIndex, key: KeyId) -> Option<Slot> {
     index.slots(key.device).into_iter().find(|slot| index.key(*slot) == Some(key))
 }
 
-/// Whether `key` is among `ranges`, whose keys are imported.
+/// `ranges` in the order of their keys.
+fn sorted(ranges: &[DeviceRange]) -> Vec<DeviceRange> {
+    let mut sorted = ranges.to_vec();
+    sorted.sort_unstable_by_key(|range| (range.generation, range.first));
+    sorted
+}
+
+/// Whether `key` is among sorted `ranges`.
 fn is_imported(ranges: &[DeviceRange], key: KeyId) -> bool {
-    let is_in = |range: &DeviceRange| {
-        range.origin == KeyOrigin::Imported
-            && range.generation == key.generation
-            && (range.first..=range.last()).contains(&key.device)
-    };
-    ranges.iter().any(is_in)
+    let at = (key.generation, key.device);
+    let behind = ranges.partition_point(|range| (range.generation, range.first) <= at);
+    let range = behind.checked_sub(1).and_then(|at| ranges.get(at));
+    range.is_some_and(|range| range.generation == key.generation && key.device <= range.last())
 }
 
 /// Whether a key of `range` is in service.

@@ -16,6 +16,7 @@ mod wrap;
 
 #[doc(hidden)]
 pub use chains::format as chain_format;
+pub(crate) use fleet_chains::chain_of_bytes;
 pub(crate) use fleet_keys::FleetKeys;
 pub(crate) use hint_keys::HintKeys;
 pub use import::KeyImport;

@@ -14,7 +14,7 @@ mod registry;
 mod table_hints;
 
 pub(crate) use coming_hints::ComingHints;
-pub use confirm::{Confirm, MIN_GROUP_LEN_SLOTS, confirm_candidates};
+pub use confirm::{MIN_GROUP_LEN_SLOTS, confirm_candidates};
 pub(crate) use own::OwnSnapshot;
 pub use rebuild::RebuildOptions;
 pub(crate) use rebuild::rebuild;
