@@ -38,17 +38,30 @@ fn epoch(fleet: &Path) -> u64 {
 }
 
 /// Sends every packet that was ever acknowledged once more.
-fn replay_everything(fleet: &Path, ledger: &mut Ledger) -> Result<(), Breach> {
+fn replay_everything(fleet: &Path, devices: &Devices, ledger: &mut Ledger) -> Result<(), Breach> {
     let all = ledger.all().into_iter();
     let all: Vec<_> = all.map(|(device, nonce)| Sent { device, nonce, is_new: false }).collect();
-    let said = decode(fleet, &[], lines(&Devices::of_capture(), &all)).done().verdicts();
+    let said = decode(fleet, &[], lines(devices, &all)).done().verdicts();
     assert_eq!(said.len(), all.len());
     judge(ledger, &all, &said)
 }
 
 fn killed_while_decoding(kills: u64, seed: u64) {
-    let (_folder, fleet) = fleet("2");
-    let (devices, mut random) = (Devices::of_capture(), Random::new(seed));
+    killed_while(fleet("2"), &Devices::of_capture(), kills, seed);
+}
+
+/// Keys move on after every second nonce, so each opening moves the chains of most devices.
+fn killed_while_chains_move(kills: u64, seed: u64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleet = folder.path().join("fleet");
+    let count = DEVICES.to_string();
+    let args = ["--devices", count.as_str(), "--lookahead", "2", "--ratchet-bits", "1"];
+    provision(&fleet, &args).done();
+    killed_while((folder, fleet), &Devices::of_capture().ratcheted(1), kills, seed);
+}
+
+fn killed_while((_folder, fleet): (TempDir, PathBuf), devices: &Devices, kills: u64, seed: u64) {
+    let mut random = Random::new(seed);
     let (mut senders, mut ledger) = (Senders::new(DEVICES), Ledger::default());
     let mut before: Vec<Sent> = Vec::new();
     let (mut decoding, mut rolling, mut kill) = (0, 0, 0);
@@ -60,7 +73,7 @@ fn killed_while_decoding(kills: u64, seed: u64) {
         let packets: Vec<_> = again.chain(new.iter().copied()).collect();
         let sync = if kill % 3 == 2 { "none" } else { "batch" };
         let moment = moment(&mut random);
-        let said = decode_and_kill(&fleet, &["--sync", sync], lines(&devices, &packets), moment);
+        let said = decode_and_kill(&fleet, &["--sync", sync], lines(devices, &packets), moment);
         if let Err(breach) = judge(&mut ledger, &packets, &said) {
             panic!("kill {kill} of seed {seed}: {breach}");
         }
@@ -75,7 +88,7 @@ fn killed_while_decoding(kills: u64, seed: u64) {
         }
         kill += 1;
     }
-    if let Err(breach) = replay_everything(&fleet, &mut ledger) {
+    if let Err(breach) = replay_everything(&fleet, devices, &mut ledger) {
         panic!("after {kills} kills of seed {seed}: {breach}");
     }
     verify(&fleet);
@@ -92,6 +105,17 @@ fn killed_while_decoding(kills: u64, seed: u64) {
 #[test]
 fn forty_kills_while_decoding_lose_nothing_and_accept_nothing_twice() {
     killed_while_decoding(40, 1);
+}
+
+#[test]
+fn thirty_kills_while_chains_move_lose_no_device_and_accept_nothing_twice() {
+    killed_while_chains_move(30, 4);
+}
+
+#[test]
+#[ignore = "two minutes"]
+fn two_hundred_kills_while_chains_move_lose_no_device_and_accept_nothing_twice() {
+    killed_while_chains_move(200, 5);
 }
 
 #[test]
@@ -117,7 +141,7 @@ fn after_a_planted_loss(plant: impl Fn(&Path, &Path)) -> Result<(), Breach> {
         }
     }
     plant(&fleet, &backup);
-    replay_everything(&fleet, &mut ledger)
+    replay_everything(&fleet, &devices, &mut ledger)
 }
 
 #[test]

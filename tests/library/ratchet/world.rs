@@ -27,6 +27,8 @@ pub struct Kind {
     /// Whether the devices bring chains of their own.
     pub is_given: bool,
     pub devices: u32,
+    /// Distinguishes the given chains of a fleet from those of other tests.
+    pub salt: u64,
 }
 
 /// What a device does, in percent of its packets.
@@ -69,14 +71,14 @@ pub struct World {
 }
 
 /// The first chain of a device that brings its own.
-pub fn own_chain(device: u32) -> [u8; 32] {
-    let bytes = Random::new(u64::from(device) ^ 0x0063_6861_696e).bytes(32);
+pub fn own_chain(kind: &Kind, device: u32) -> [u8; 32] {
+    let bytes = Random::new(u64::from(device) | kind.salt << 32).bytes(32);
     bytes.try_into().expect("32 bytes")
 }
 
 pub fn first_chain(kind: &Kind, device: u32) -> Chain {
     match kind.is_given {
-        true => Chain::copy_of(0, &own_chain(device)),
+        true => Chain::copy_of(0, &own_chain(kind, device)),
         false => MasterKey::new(&SECRET).first_chain(KeyId::first(DeviceId(device))),
     }
 }
@@ -103,7 +105,9 @@ impl World {
         if kind.is_given {
             let mut import = station.import_keys().expect("no other import");
             for device in 0..kind.devices {
-                import.add_chain(DeviceId(device), &own_chain(device)).expect("a new device");
+                import
+                    .add_chain(DeviceId(device), &own_chain(&kind, device))
+                    .expect("a new device");
             }
             import.provision(None).expect("new devices");
         } else {

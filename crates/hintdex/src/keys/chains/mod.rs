@@ -390,3 +390,11 @@ fn newest(sealer: &ChainSealer, record: &Record) -> Option<(usize, Chain)> {
     let chains = chains.filter_map(|(at, cell)| Some((at, sealer.unseal(record, cell)?)));
     chains.max_by_key(|(_, chain)| chain.epoch())
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+mod tests;
