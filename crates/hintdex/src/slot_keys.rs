@@ -82,7 +82,9 @@ impl SlotKeys<'_> {
         epochs.is_some_and(|epochs| chains.bits.epoch_of(candidate.nonce) < epochs.present)
     }
 
-    /// The packet key and the hint key of a candidate; `None` if one of them is missing.
+    /// The packet key and the hint key of a candidate; `None` if one of them is missing. Where keys
+    /// move on, the hint key is zeros: an admission asks the key source, and no copy is left of a
+    /// key that is soon a past one.
     pub(crate) fn keys_of(
         &self,
         keys: &dyn KeySource,
@@ -92,7 +94,7 @@ impl SlotKeys<'_> {
             Self::Table(table) => keys.packet_key(candidate.key).zip(table.key(candidate.slot)),
             Self::Chains(chains) => {
                 let chain = keys.chain(candidate.key, chains.bits.epoch_of(candidate.nonce))?;
-                Some((chain.packet_key(), chain.hint_key()))
+                Some((chain.packet_key(), HintKey::from_bytes([0; 16])))
             }
         }
     }

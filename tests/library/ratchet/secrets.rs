@@ -80,7 +80,11 @@ impl Patterns {
                         break;
                     }
                     part[..len].iter_mut().for_each(|byte| *byte ^= MASK);
+                    let known = found.len();
                     self.find_in(&part[..len], &mut found);
+                    found[known..]
+                        .iter_mut()
+                        .for_each(|what| what.push_str(&format!(" in {line}")));
                     at += (len as u64).saturating_sub(128).max(1);
                 }
             }

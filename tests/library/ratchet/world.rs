@@ -52,7 +52,8 @@ pub enum Expected {
 }
 
 struct Device {
-    sealer: Sealer,
+    /// Boxed: a map that moves its values leaves copies of them behind.
+    sealer: Box<Sealer>,
     /// What it has sent, lost packets included.
     sent: VecDeque<(Nonce, Vec<u8>)>,
     /// What the station knows.
@@ -117,7 +118,7 @@ impl World {
         let bits = RatchetBits::new(kind.bits).expect("1 to 24");
         let device = |id| {
             let sealer = Sealer::ratcheted(kind.scheme, bits, first_chain(&kind, id), 0);
-            let sealer = sealer.expect("for counters");
+            let sealer = Box::new(sealer.expect("for counters"));
             let (sent, accepted) = (VecDeque::new(), BTreeSet::new());
             (id, Device { sealer, sent, next: 0, accepted })
         };
