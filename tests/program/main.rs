@@ -29,6 +29,7 @@ mod lean;
 mod lists;
 mod measure;
 mod provisioning;
+mod ratchet;
 mod schemes;
 mod secrets;
 mod settings;

@@ -126,6 +126,35 @@ impl World {
         Self { kind, folder, station: Some(station), devices, counts: BTreeMap::new() }
     }
 
+    /// A fleet whose devices have sent so many packets each, all of them accepted: their states
+    /// come from another fleet.
+    pub fn starting_at(kind: Kind, next_of: impl Fn(u32) -> Nonce) -> Self {
+        let mut world = Self::new(kind);
+        let mut states = world.station().export(None).expect("it is sound");
+        for state in &mut states {
+            state.state.next_nonce = next_of(state.state.key.device.0);
+            state.state.seen = u64::MAX;
+        }
+        world.close();
+        let dir = world.dir();
+        let key = world.folder.path().join("the.key");
+        std::fs::write(&key, hex::encode(SECRET)).expect("a file can be written");
+        std::fs::remove_dir_all(&dir).expect("it is closed");
+        let station = Station::create(&dir, Some(&key), params(&kind), &options());
+        let station = station.expect("it can be created");
+        station.import(&states, None, None).expect("sound states");
+        world.station = Some(station);
+        let bits = RatchetBits::new(kind.bits).expect("1 to 24");
+        for (id, device) in &mut world.devices {
+            let next = next_of(*id);
+            let sealer = Sealer::ratcheted(kind.scheme, bits, first_chain(&kind, *id), next);
+            *device.sealer = sealer.expect("for counters");
+            device.next = next;
+            device.accepted = (next.saturating_sub(WINDOW)..next).collect();
+        }
+        world
+    }
+
     pub fn dir(&self) -> PathBuf {
         self.folder.path().join("fleet")
     }
