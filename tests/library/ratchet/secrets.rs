@@ -231,3 +231,26 @@ fn a_station_that_derives_can_go_back() {
     assert_eq!(cells.len(), DEVICES as usize);
     assert!(cells.iter().flatten().flatten().all(|epoch| *epoch == FIRST_EPOCH));
 }
+
+#[test]
+fn the_document_has_the_fields_of_the_file() {
+    let document = include_str!("../../../docs/format/device-chains.md");
+    let all = [format::header(), format::record(), format::cell()];
+    for (name, offset, width) in all.iter().flatten() {
+        let row = format!("| {offset} | {width} | `{name}` |");
+        assert!(document.contains(&row), "{row}");
+        assert!(
+            document.contains(&format!("- `{name}`")) || document.contains(&format!("`{name}`"))
+        );
+    }
+    let rows = document.lines().filter(|line| {
+        line.starts_with("| ")
+            && line.chars().nth(2).is_some_and(|first| first.is_ascii_digit())
+            && line.ends_with("` |")
+    });
+    assert_eq!(rows.count(), all.iter().map(Vec::len).sum::<usize>());
+    let (magic, version) = format::MAGIC_AND_VERSION;
+    let magic: Vec<_> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(document.contains(&format!("`magic`: `{}`", magic.join(" "))));
+    assert!(document.contains(&format!("- `version`: {version}.")));
+}
