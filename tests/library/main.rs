@@ -23,6 +23,7 @@ mod master_key;
 mod model;
 mod newer;
 mod policies;
+mod ratchet;
 mod records;
 mod scans;
 mod settings;

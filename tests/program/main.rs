@@ -31,6 +31,7 @@ mod lean;
 mod lists;
 mod measure;
 mod provisioning;
+mod ratchet;
 mod schemes;
 mod secrets;
 mod settings;

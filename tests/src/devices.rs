@@ -2,7 +2,7 @@
 
 use hintdex_wire::{
     Derivation, DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, Nonce, PacketKey,
-    Sealer, TAG_LEN_BYTES,
+    RatchetBits, Sealer, TAG_LEN_BYTES,
 };
 
 use crate::Random;
@@ -13,17 +13,24 @@ use crate::capture::Capture;
 pub struct Devices {
     keys: MasterKey,
     scheme: HintScheme,
+    /// The length of a key epoch, where keys move on with the nonces.
+    ratchet: Option<RatchetBits>,
 }
 
 impl Devices {
     /// The devices of a master secret, with hints of 16 bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
-        Self { keys: MasterKey::new(secret), scheme: HintScheme::Aes128 }
+        Self { keys: MasterKey::new(secret), scheme: HintScheme::Aes128, ratchet: None }
     }
 
     /// The same devices with other hints.
     pub fn hinting(self, scheme: HintScheme) -> Self {
         Self { scheme, ..self }
+    }
+
+    /// The same devices with keys that move on after 2^`bits` nonces.
+    pub fn ratcheted(self, bits: u8) -> Self {
+        Self { ratchet: RatchetBits::new(bits), ..self }
     }
 
     /// Where the part of a packet begins whose damage leaves its hint whole.
@@ -58,8 +65,16 @@ impl Devices {
 
     /// The packet that a device sends under `nonce` and any of its derived keys.
     pub fn packet_under(&self, id: KeyId, nonce: Nonce, payload: &[u8]) -> Vec<u8> {
-        let hint_key = self.keys.hint_key(id).expect("every device has keys");
-        let packet_key: PacketKey = self.keys.packet_key(id).expect("every device has keys");
+        let (hint_key, packet_key): (HintKey, PacketKey) = match self.ratchet {
+            None => (
+                self.keys.hint_key(id).expect("every device has keys"),
+                self.keys.packet_key(id).expect("every device has keys"),
+            ),
+            Some(bits) => {
+                let chain = self.keys.chain(id, bits.epoch_of(nonce)).expect("it is derived");
+                (chain.hint_key(), chain.packet_key())
+            }
+        };
         let mut sealer = Sealer::new(self.scheme, &hint_key, packet_key, nonce);
         let mut packet = vec![0; sealer.packet_len_bytes(payload.len())];
         sealer.seal(payload, &mut packet).expect("the buffer fits");

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
+use hintdex::wire::RatchetBits;
 use hintdex::{Durability, KeptKey, Params, Section, Station, Stats, Timing};
 use serde_json::json;
 
@@ -126,6 +127,7 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "suite": station.params().suite.name(),
         "associated_data": station.params().associated_data.to_string(),
         "overhead_bytes": station.params().format().overhead_bytes(),
+        "ratchet_bits": station.params().ratchet.map(RatchetBits::bits),
         "timing": stats.timing.map(timing_json),
         "spans": stats.spans.iter().map(|span| json!([span.start, span.end])).collect::<Vec<_>>(),
         "slots": stats.slots,
@@ -188,7 +190,7 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
          hints             {} of {} bytes, {} ahead of each device\n\
          packets           {}\n\
          nonces            {}{}\n\
-         keys              derived with {}; {}\n\
+         keys              derived with {}{}; {}\n\
          devices           {} ({} retired)\n\
          live hints        {}\n\
          entries           {} (stale ones until the next roll{})\n\
@@ -203,6 +205,9 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
         stats.nonces,
         time(stats),
         station.params().derivation,
+        station.params().ratchet.map_or_else(String::new, |bits| {
+            format!(", moving on after {} nonces", bits.epoch_nonces())
+        }),
         kept.map_or_else(String::new, key::describe),
         stats.devices,
         stats.retired_slots,

@@ -1,7 +1,5 @@
 //! The parameters of an index, and the rules they obey.
 
-use std::ops::Range;
-
 use hintdex_wire::{
     AssociatedDataBuf, Derivation, HintScheme, Nonce, NonceKind, PacketFormat, RatchetBits, Suite,
 };
@@ -90,15 +88,5 @@ impl Params {
     /// The key epoch of `nonce`; 0 without a ratchet.
     pub fn epoch_of(&self, nonce: Nonce) -> u32 {
         self.ratchet.map_or(0, |bits| bits.epoch_of(nonce))
-    }
-
-    /// The parts of `nonces` under one key each, in order, with their key epochs. Without a
-    /// ratchet there is one part, which may be empty.
-    pub fn epochs(&self, nonces: Range<Nonce>) -> impl Iterator<Item = (u32, Range<Nonce>)> {
-        let (one, cut) = match self.ratchet {
-            None => (Some((0, nonces)), None),
-            Some(bits) => (None, Some(bits.cut(nonces))),
-        };
-        one.into_iter().chain(cut.into_iter().flatten())
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hintdex_wire::{DeviceId, HintCipher, NonceKind, Slot};
+use hintdex_wire::{DeviceId, NonceKind, Slot};
 use rocksdb::WriteBatch;
 
 use crate::Error;
@@ -316,9 +316,10 @@ impl LiveIndex {
             let states = self.live_in(fleet, window.span.clone());
             let live = growth.new.iter().flat_map(|new| states.live(new.start.0..new.end.0));
             for LiveSlot { slot, key, nonces } in live {
-                let hint_key = self.keys.hint_key(key).ok_or(Error::NoSuchKey(key))?;
-                let cipher = HintCipher::new(self.params.scheme, &hint_key);
-                cipher.each_hint(nonces, |hint| added.push((hint, slot)));
+                let add = |hint| added.push((hint, slot));
+                if !self.params.each_hint(self.keys.as_ref(), key, nonces, add) {
+                    return Err(Error::NoSuchKey(key));
+                }
             }
             let additions = Additions::new(window.geometry, &added);
             additions.merge_into_batch(&mut batch, window);

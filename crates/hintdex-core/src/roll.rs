@@ -255,7 +255,7 @@ impl LiveIndex {
         progress: &'a Progress<'a>,
     ) -> BulkBuilder<'a> {
         BulkBuilder {
-            scheme: self.params.scheme,
+            params: self.params,
             keys: self.keys.as_ref(),
             geometry,
             memory_bytes: self.options.memory_bytes,

@@ -42,4 +42,5 @@ pub use backend::Backend;
 pub use error::BackendError;
 pub use pairs::PairCipher;
 pub use search::{Match, Search};
+pub use store::KeyStore;
 pub use table::KeyTable;

@@ -20,7 +20,16 @@ const BLOCK_LEN_BYTES: usize = size_of::<Block>();
 ///
 /// Lookups read keys all over the table. In pages of 4 KiB, the processor walks the page
 /// table for nearly every key of a million; in pages of 2 MiB, for hardly any.
-pub(crate) struct KeyStore(Memory);
+///
+/// ```
+/// use hintdex_scan::KeyStore;
+///
+/// let mut store = KeyStore::new();
+/// store.grow(2);
+/// store.blocks_mut()[1] = [7; 16];
+/// assert_eq!((store.len(), store.blocks()[0]), (2, [0; 16]));
+/// ```
+pub struct KeyStore(Memory);
 
 enum Memory {
     /// Without keys, or if the system maps nothing.
@@ -30,6 +39,7 @@ enum Memory {
 }
 
 impl KeyStore {
+    /// A store without keys.
     pub const fn new() -> Self {
         Self(Memory::Heap(Vec::new()))
     }
@@ -39,6 +49,7 @@ impl KeyStore {
         Self(Memory::zeros(count))
     }
 
+    /// The keys, 16 bytes each.
     #[inline]
     pub fn blocks(&self) -> &[Block] {
         match &self.0 {
@@ -47,6 +58,7 @@ impl KeyStore {
         }
     }
 
+    /// [`blocks`](Self::blocks), to be written.
     #[inline]
     pub fn blocks_mut(&mut self) -> &mut [Block] {
         match &mut self.0 {
@@ -55,10 +67,17 @@ impl KeyStore {
         }
     }
 
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.blocks().len()
     }
 
+    /// Whether the store has no keys.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of the store in memory.
     pub fn memory_bytes(&self) -> usize {
         match &self.0 {
             Memory::Heap(blocks) => blocks.capacity() * BLOCK_LEN_BYTES,
@@ -84,6 +103,12 @@ impl KeyStore {
         let mut grown = Self::zeros(old.len() + count);
         grown.blocks_mut().iter_mut().zip(old).for_each(|(to, from)| *to = *from);
         *self = grown;
+    }
+}
+
+impl Default for KeyStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -5,8 +5,8 @@ use core::fmt;
 
 use crate::body::{self, Binding};
 use crate::{
-    AssociatedData, HintCipher, HintKey, HintScheme, Nonce, NonceKind, PacketFormat, PacketKey,
-    Suite, carry,
+    AssociatedData, Chain, HintCipher, HintKey, HintScheme, Nonce, NonceKind, PacketFormat,
+    PacketKey, RatchetBits, Suite, carry,
 };
 
 /// Why a payload was not sealed. The sealer keeps its state; no nonce is spent.
@@ -143,6 +143,8 @@ pub struct Sealer {
     /// The last packet took the last nonce of its day, so `next_nonce` is of a day
     /// that the caller has not named.
     day_used_up: bool,
+    /// The key epochs, and the chain whose keys are `hints` and `key`.
+    ratchet: Option<(RatchetBits, Chain)>,
 }
 
 impl Sealer {
@@ -163,7 +165,7 @@ impl Sealer {
             _ => NonceKind::Counter,
         };
         let hints = HintCipher::new(format.scheme, hint_key);
-        Self { kind, format, hints, key, next_nonce, day_used_up: false }
+        Self { kind, format, hints, key, next_nonce, day_used_up: false, ratchet: None }
     }
 
     /// A sealer for nonces of `kind`, whose hints are of the variant of the format's
@@ -179,6 +181,79 @@ impl Sealer {
         let PacketFormat { scheme, suite } = format.into();
         let format = PacketFormat { scheme: scheme.for_nonces(kind)?, suite };
         Some(Self { kind, ..Self::new(format, hint_key, key, next_nonce) })
+    }
+
+    /// A sealer of counters whose keys move on with its nonces: it holds the chain of the epoch
+    /// that it seals in, and wipes a chain when it moves to the next.
+    ///
+    /// `chain` is the newest chain that the device has stored. The first packet carries
+    /// `next_nonce`, or the first nonce of the chain's epoch if that is higher. `None` if hints of
+    /// the format's scheme are not for counters.
+    ///
+    /// The device stores two things: the next nonce before each packet, as every sealer asks, and
+    /// the chain ([`chain`](Self::chain)) when its epoch has changed, before the packet that
+    /// changed it leaves. Store the new chain beside the old one, and erase the old one then.
+    /// Power may fail between any two steps: if the chain lags behind the nonce, the sealer walks
+    /// on from it; if the nonce lags behind the chain, nonces are skipped. Neither repeats a nonce.
+    /// Until the old chain is erased, it opens the packets of its epoch.
+    ///
+    /// ```
+    /// use hintdex_wire::{Chain, HintScheme, RatchetBits, SealError, Sealer};
+    ///
+    /// # struct Flash { next_nonce: u64, chain: Chain }
+    /// # let chain = Chain::copy_of(0, &[7; 32]);
+    /// # let mut flash = Flash { next_nonce: 14, chain };
+    /// # let transmit = |packet: &[u8]| assert_eq!(packet.len(), 30);
+    /// // Epochs of 16 nonces. The device reboots before each packet.
+    /// let bits = RatchetBits::new(4).unwrap();
+    /// for _ in 0..4 {
+    ///     let (stored, next_nonce) = (flash.chain.clone(), flash.next_nonce);
+    ///     let mut sealer =
+    ///         Sealer::ratcheted(HintScheme::Aes128, bits, stored, next_nonce).unwrap();
+    ///     let nonce = sealer.next_nonce();
+    ///     flash.next_nonce = nonce + 1; // first ...
+    ///     let mut radio = [0; 64];
+    ///     let len = sealer.seal_at(nonce, b"21.5 C", &mut radio)?;
+    ///     if let Some(chain) = sealer.chain().filter(|chain| chain.epoch() > flash.chain.epoch()) {
+    ///         flash.chain = chain.clone(); // ... second ...
+    ///     }
+    ///     transmit(&radio[..len]); // ... third
+    /// }
+    /// assert_eq!((flash.next_nonce, flash.chain.epoch()), (18, 1));
+    /// # Ok::<(), SealError>(())
+    /// ```
+    pub fn ratcheted(
+        format: impl Into<PacketFormat>,
+        bits: RatchetBits,
+        mut chain: Chain,
+        next_nonce: Nonce,
+    ) -> Option<Self> {
+        let format = format.into();
+        let of_counters = format.scheme.for_nonces(NonceKind::Counter);
+        of_counters.filter(|of_counters| *of_counters == format.scheme)?;
+        let next_nonce = next_nonce.max(bits.nonces_of(chain.epoch()).start);
+        chain.advance_to(bits.epoch_of(next_nonce));
+        let sealer = Self::new(format, &chain.hint_key(), chain.packet_key(), next_nonce);
+        Some(Self { ratchet: Some((bits, chain)), ..sealer })
+    }
+
+    /// The chain of the epoch that the sealer has reached; `None` if its keys do not change.
+    pub const fn chain(&self) -> Option<&Chain> {
+        match &self.ratchet {
+            Some((_, chain)) => Some(chain),
+            None => None,
+        }
+    }
+
+    /// Moves to the keys of `nonce`, and wipes those of the epochs before.
+    fn move_to_epoch_of(&mut self, nonce: Nonce) {
+        if let Some((bits, chain)) = &mut self.ratchet
+            && chain.epoch() < bits.epoch_of(nonce)
+        {
+            chain.advance_to(bits.epoch_of(nonce));
+            self.hints = HintCipher::new(self.format.scheme, &chain.hint_key());
+            self.key = chain.packet_key();
+        }
     }
 
     /// The lowest nonce that no packet has used: what [`seal`](Self::seal) takes
@@ -289,7 +364,9 @@ impl Sealer {
         if payload.len() > max_bytes {
             return Err(too_long);
         }
-        let hint = self.hints.hint(nonce).ok_or(SealError::NoncesUsedUp)?;
+        if nonce > scheme.max_nonce() {
+            return Err(SealError::NoncesUsedUp);
+        }
         let needed_bytes = self.packet_len_bytes(payload.len());
         let too_short = SealError::BufferTooShort { needed_bytes };
 
@@ -297,6 +374,9 @@ impl Sealer {
         let head_len_bytes = self.format.head_len_bytes();
         let (head, body) = packet.split_at_mut_checked(head_len_bytes).ok_or(too_short)?;
         let (sent, rest) = head.split_at_mut_checked(scheme.len_bytes()).ok_or(too_short)?;
+        // Every error was returned above: a packet that is not sealed moves no chain.
+        self.move_to_epoch_of(nonce);
+        let hint = self.hints.hint(nonce).ok_or(SealError::NoncesUsedUp)?;
         sent.iter_mut().zip(hint.as_bytes()).for_each(|(to, from)| *to = *from);
         rest.iter_mut().for_each(|rest| *rest = carry::rest(&self.key, sent, nonce));
         let binding = Binding { hint: head, nonce, associated_data };

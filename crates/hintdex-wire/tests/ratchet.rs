@@ -49,6 +49,13 @@ fn chains_and_their_keys_are_those_of_the_vectors() {
         assert_eq!(sealer.seal(&payload, &mut out), Ok(packet.len()));
         assert_eq!(out, packet, "{case}");
 
+        // A device that has walked from its first chain seals the same packet.
+        let first = master.first_chain(id);
+        let mut walked = Sealer::ratcheted(SCHEME, bits, first, 0).expect("for counters");
+        assert_eq!(walked.seal_at(nonce, &payload, &mut out), Ok(packet.len()));
+        assert_eq!(out, packet, "{case}");
+        assert_eq!(walked.chain().map(Chain::epoch), Some(bits.epoch_of(nonce)));
+
         // Opening: the key of the epoch, and no other, yields the nonce and the payload.
         let parsed = Packet::parse(SCHEME, &packet).expect("long enough");
         let nonce_under =
@@ -92,6 +99,50 @@ fn chains_neither_print_nor_go_back() {
     let mut last = Chain::copy_of(u32::MAX, &[1; 32]);
     last.advance();
     assert_eq!((last.epoch(), last.expose()), (u32::MAX, &[1; 32]));
+}
+
+/// Power fails at any step: the sealer starts from an old chain or from an old nonce.
+#[test]
+fn a_sealer_starts_from_the_later_of_chain_and_nonce() {
+    let chain = |epoch| {
+        let mut chain = Chain::copy_of(0, &[7; 32]);
+        chain.advance_to(epoch);
+        chain
+    };
+    let start = |epoch, next_nonce| {
+        let sealer = Sealer::ratcheted(SCHEME, bits(4), chain(epoch), next_nonce);
+        let sealer = sealer.expect("for counters");
+        let now = sealer.chain().expect("it is ratcheted");
+        assert_eq!(now.expose(), chain(now.epoch()).expose());
+        (now.epoch(), sealer.next_nonce())
+    };
+    assert_eq!(start(0, 0), (0, 0));
+    assert_eq!(start(2, 40), (2, 40));
+    // The chain lags behind the nonce: it moves.
+    assert_eq!(start(0, 40), (2, 40));
+    assert_eq!(start(1, 32), (2, 32));
+    // The nonce lags behind the chain: nonces are skipped.
+    assert_eq!(start(2, 31), (2, 32));
+    assert_eq!(start(9, 0), (9, 144));
+    let wide = HintScheme::Aes128Wide;
+    assert!(Sealer::ratcheted(wide, bits(4), chain(0), 0).is_none());
+}
+
+#[test]
+fn a_packet_that_is_not_sealed_moves_no_chain() {
+    let first = Chain::copy_of(0, &[7; 32]);
+    let mut sealer = Sealer::ratcheted(SCHEME, bits(4), first, 15).expect("for counters");
+    let mut out = [0; 64];
+    let epoch = |sealer: &Sealer| sealer.chain().map(Chain::epoch);
+    let last = u64::from(u32::MAX);
+    assert!(sealer.seal_at(last + 1, b"abc", &mut out).is_err());
+    assert!(sealer.seal_at(16, b"abc", &mut out[..26]).is_err());
+    assert!(sealer.seal_at(14, b"abc", &mut out).is_err());
+    assert_eq!(epoch(&sealer), Some(0));
+    assert_eq!(sealer.seal(b"abc", &mut out), Ok(27));
+    assert_eq!(epoch(&sealer), Some(0));
+    assert_eq!(sealer.seal(b"abc", &mut out), Ok(27));
+    assert_eq!((epoch(&sealer), sealer.next_nonce()), (Some(1), 17));
 }
 
 #[test]

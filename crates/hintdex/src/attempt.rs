@@ -5,12 +5,12 @@
 //! only after every source was asked. The exception are hints with 64 check bits or more: a
 //! second device has the same hint once in 2^64, so the first candidate is the only one.
 
-use hintdex_scan::KeyTable;
 use hintdex_wire::{
     AssociatedData, DeviceId, Hint, HintKey, HintScheme, KeySource, Packet, PacketError,
 };
 
 use crate::resolved::{Resolved, ResolvedSlots, is_certain};
+use crate::slot_keys::SlotKeys;
 use crate::{Params, Received};
 
 /// Candidates whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a forger,
@@ -21,7 +21,7 @@ pub(crate) const MAX_CANDIDATES: usize = 16;
 #[derive(Clone, Copy)]
 pub(crate) struct Opener<'a> {
     pub(crate) keys: &'a dyn KeySource,
-    pub(crate) table: &'a KeyTable,
+    pub(crate) table: &'a SlotKeys<'a>,
 }
 
 /// A packet of a batch, and what it authenticates without carrying it.
@@ -123,8 +123,11 @@ impl Attempt {
                 self.outcome = Outcome::Crowded;
                 return;
             }
+            let keys = opener.table.keys_of(opener.keys, candidate);
+            if keys.is_none() && opener.table.has_left(candidate) {
+                continue;
+            }
             self.tried.push(*candidate);
-            let keys = opener.keys.packet_key(candidate.key).zip(opener.table.key(candidate.slot));
             let Some((key, hint_key)) = keys else {
                 self.outcome = Outcome::KeyMissing(*candidate);
                 continue;

@@ -159,7 +159,7 @@ impl Station {
         let whole: Vec<BoundPacket<'_>> =
             parsed.iter().filter_map(|packet| packet.as_ref().ok().copied()).collect();
         let key_generation = self.scans.key_generation();
-        let table = self.hint_keys.table()?;
+        let table = self.hint_keys.slot_keys()?;
         let opener = Opener { keys: self.key_source().as_ref(), table: &table };
         let mut attempts = self.attempt_known(opener, &whole, &times)?;
         let open = OpenPackets::new(self, opener, &whole, &times, &mut attempts, key_generation);
@@ -229,9 +229,8 @@ impl Station {
         if self.index.out_of_service().is_empty() {
             return Ok(());
         }
-        let is_keyless = |slot: &&Slot| {
-            self.index.is_out_of_service(**slot) && opener.table.key(**slot).is_none()
-        };
+        let is_keyless =
+            |slot: &&Slot| self.index.is_out_of_service(**slot) && !opener.table.has_key(**slot);
         for ((packet, received_unix_s), attempt) in packets.iter().zip(times).zip(attempts) {
             if !matches!(attempt.outcome, Outcome::Open) || attempt.was_tried() {
                 continue;
@@ -253,7 +252,8 @@ impl Station {
     /// too: a packet is forged only if a device could have made its hint at its turn.
     fn admit(&self, attempts: Vec<Attempt>, times: &[u64]) -> Result<Vec<BatchOutcome>, Error> {
         let (mut arrivals, mut requests, no_key) = (Vec::new(), Vec::new(), NO_KEY);
-        let probes = !self.params().scheme.is_reversible() || self.index.may_retire_keys();
+        let Params { scheme, ratchet, .. } = self.params();
+        let probes = !scheme.is_reversible() || ratchet.is_some() || self.index.may_retire_keys();
         for (attempt, received_unix_s) in attempts.iter().zip(times) {
             let received_unix_s = *received_unix_s;
             if let Outcome::Authentic(authentic) = &attempt.outcome {
@@ -269,10 +269,33 @@ impl Station {
                 }
             }
         }
-        let mut admissions = self.index.admit_requests(&arrivals, &requests)?.into_iter();
+        let admissions = self.index.admit_requests(&arrivals, &requests)?;
+        self.move_chains(&arrivals, &admissions);
+        let mut admissions = admissions.into_iter();
         let outcome =
             |attempt| BatchOutcome::Verdict(self.verdict(attempt, probes, &mut admissions));
         Ok(attempts.into_iter().map(outcome).collect())
+    }
+
+    /// Moves the chains of the accepted packets' slots on, and stores chains that have moved once
+    /// they are many.
+    fn move_chains(&self, arrivals: &[Arrival<'_>], admissions: &[Admission]) {
+        if self.params().ratchet.is_none() {
+            return;
+        }
+        let all = arrivals.iter().zip(admissions);
+        let accepted = all.filter(|(_, admission)| **admission == Admission::Accepted);
+        let slots = accepted.clone().filter_map(|(arrival, _)| {
+            let epochs = self.index.epochs(arrival.slot, 0)?;
+            Some((arrival.key, epochs.first))
+        });
+        self.keys.move_chains(slots);
+        if self.keys.chains_are_due(accepted.count())
+            && let Err(error) = self.keys.store_chains(&self.index)
+        {
+            // The chains that are stored lag behind, and the next call stores these.
+            self.maintenance.record_failure(error);
+        }
     }
 
     /// The verdict on an attempt. Takes the admissions of this attempt from the front of
@@ -328,10 +351,10 @@ impl Station {
     }
 
     /// How far from the expected nonce of its device a packet may be that this source
-    /// resolved. `None` for reversible hints, which have no bound. A snapshot holds hints
+    /// resolved. `None` for reversible hints of one key a device, which have no bound. A snapshot holds hints
     /// further ahead than the index.
     fn reach_of(&self, source: Source) -> Option<Reach> {
-        if self.params().scheme.is_reversible() {
+        if self.params().scheme.is_reversible() && self.params().ratchet.is_none() {
             return None;
         }
         let reach = self.reach();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
+use hintdex_core::Params;
 use hintdex_host::{FileError, SecretError};
 use hintdex_snapshot::{BuildError, OpenError};
 use hintdex_wire::{DeviceId, Slot};
@@ -261,17 +262,17 @@ impl fmt::Display for Error {
                 f,
                 "the {part} of device {device} is also the {other_part} of device {other}; give each device keys of its own"
             ),
-            Self::OtherParams { has } => write!(
-                f,
-                "the index was created with hints {}, nonces {}, lookahead {}, derivation {}, suite {} \
-                 and associated data {:?}; omit these options or repeat these values",
-                has.scheme,
-                has.nonces,
-                has.lookahead,
-                has.derivation,
-                has.suite,
-                has.associated_data.to_string()
-            ),
+            Self::OtherParams { has } => {
+                let Params { scheme, nonces, lookahead, derivation, ratchet, suite, .. } = &**has;
+                let bits = ratchet.map_or_else(|| "none".to_owned(), |bits| bits.to_string());
+                let data = has.associated_data.to_string();
+                write!(
+                    f,
+                    "the index was created with hints {scheme}, nonces {nonces}, lookahead {lookahead}, \
+                     derivation {derivation}, ratchet bits {bits}, suite {suite} and associated data \
+                     {data:?}; omit these options or repeat these values"
+                )
+            }
             Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),
             Self::SnapshotRefused { path, why } => {
                 write!(f, "{}: {why}; build a new snapshot with hintdex rebuild", path.display())

@@ -38,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod chain_search;
 mod decode;
 mod devices;
 mod error;
@@ -57,6 +58,7 @@ mod roll;
 mod scan_cache;
 mod scan_queue;
 mod scans;
+mod slot_keys;
 mod snapshots;
 mod station;
 mod time;
@@ -78,6 +80,8 @@ pub use hintdex_core::{Durability, Report, Section, Stats, Verified};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 pub use hintdex_host::{SecretError, SecretSource};
 pub use hop::{HopError, HopKey, HopPayload};
+#[doc(hidden)]
+pub use keys::chain_format as device_chains_format;
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
 #[doc(hidden)]

@@ -13,16 +13,18 @@
 //! further than packet by packet; admission holds each packet to its own reach.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::{Range, RangeInclusive};
 use std::time::{Duration, Instant};
 
-use hintdex_wire::{Hint, HintCipher, Nonce, NonceKind, Slot};
+use hintdex_wire::{Hint, Nonce, NonceKind, Slot};
 
 use crate::attempt::{Attempt, BoundPacket, Opener};
-use crate::resolve::NextNonces;
-use crate::scans::{MAX_HINTS_PER_PASS, PASS_TIME, Pass};
-use crate::{Resolved, ResolvedSlots, Source, Station};
+use crate::resolve::{NextNonces, SCAN_EPOCHS};
+use crate::resolved::is_certain;
+use crate::scans::{Cached, MAX_HINTS_PER_CHAIN_PASS, MAX_HINTS_PER_PASS, PASS_TIME, Pass};
+use crate::slot_keys::SlotKeys;
+use crate::{Params, Resolved, ResolvedSlots, Source, Station};
 
 /// The most nonces of one device that are matched against a batch after the device's clock
 /// was found away from its bounds.
@@ -157,7 +159,8 @@ impl<'a, 'p> OpenPackets<'a, 'p> {
     /// Records the next nonce of the sender of an authentic packet.
     fn record_next_nonce(&mut self, sender: &Resolved) {
         let params = self.station.params();
-        if !params.scheme.is_reversible() && params.nonces == NonceKind::Counter {
+        let has_bound = !params.scheme.is_reversible() || params.ratchet.is_some();
+        if has_bound && params.nonces == NonceKind::Counter {
             let next = self.next_nonces.entry(sender.slot).or_default();
             *next = (*next).max(sender.nonce.saturating_add(1));
         }
@@ -165,17 +168,18 @@ impl<'a, 'p> OpenPackets<'a, 'p> {
 
     /// Opens the packets that `sender` made from one of these nonces.
     fn open_by(&mut self, sender: &Resolved, nonces: Range<Nonce>) -> Vec<(usize, Resolved)> {
-        let Some(key) = self.opener.table.key(sender.slot).filter(|_| !nonces.is_empty()) else {
+        if nonces.is_empty() {
             return Vec::new();
-        };
+        }
         let mut matched = Vec::new();
         let mut nonce = nonces.start;
-        HintCipher::new(self.station.params().scheme, &key).each_hint(nonces, |hint| {
+        let matches = |hint: Hint| {
             if self.open.contains_key(&hint) {
                 matched.push((hint, nonce));
             }
             nonce += 1;
-        });
+        };
+        self.opener.table.each_hint(self.opener.keys, sender, nonces, matches);
         let mut opened = Vec::new();
         for (hint, nonce) in matched {
             let candidate = Resolved { nonce, source: Source::Index, ..*sender };
@@ -225,45 +229,69 @@ impl<'a, 'p> OpenPackets<'a, 'p> {
 
     /// Scans for the open hints, some at a time: a device that leapt ahead is found by its
     /// first hint, and following it finds its others. Returns the places for which the
-    /// budget allowed no scan.
+    /// budget allowed no scan, or no further stage of one.
     fn scan(&mut self, on_budget: bool) -> Vec<usize> {
         let (station, table) = (self.station, self.opener.table);
+        let stages = station.scan_stages();
         let mut order: Vec<(usize, Hint)> =
             self.open.iter().filter_map(|(hint, at)| Some((*at.first()?, *hint))).collect();
         order.sort_unstable_by_key(|(at, _)| *at);
-        let mut hints = order.into_iter().map(|(_, hint)| hint).peekable();
-        let mut scanned = Duration::ZERO;
-        loop {
-            while hints.next_if(|hint| !self.open.contains_key(hint)).is_some() {}
+        let mut waiting = StagedHints::new(stages.len());
+        for (_, hint) in order {
+            waiting.push(station.scans.stage(&hint), hint);
+        }
+        let (mut scanned, mut refused) = (Duration::ZERO, Vec::new());
+        while let Some(stage) = waiting.first_stage(|hint| self.open.contains_key(hint)) {
+            let ahead_nonces = stages.get(stage).copied().unwrap_or(station.reach().ahead_nonces);
+            let epochs = SCAN_EPOCHS.get(stage).filter(|_| !stages.is_empty()).copied();
+            let epochs = usize::try_from(epochs.unwrap_or(1)).unwrap_or(1);
+            let tries = table.len().saturating_mul(epochs);
             // The rest of the batch waits for these passes, so one batch spends at most
             // `PASS_TIME`, even if the bucket is full.
             let allowed = match on_budget {
-                _ if hints.peek().is_none() => 0,
-                false => MAX_HINTS_PER_PASS,
+                false if stages.is_empty() => MAX_HINTS_PER_PASS,
+                // The keys are derived once for all hints of a pass.
+                false => MAX_HINTS_PER_CHAIN_PASS,
                 true if scanned >= PASS_TIME => 0,
-                true => station.scans.hints_allowed(table.len()),
+                true => station.scans.hints_allowed(tries),
             };
             if allowed == 0 {
-                let refused = hints.filter_map(|hint| self.open.remove(&hint));
-                let mut refused: Vec<usize> = refused.flatten().collect();
-                refused.sort_unstable();
-                return refused;
+                break;
             }
-            let open = &self.open;
-            let unknown: Vec<Hint> =
-                hints.by_ref().filter(|hint| open.contains_key(hint)).take(allowed).collect();
-            scanned += self.scan_for(&unknown);
+            let unknown = waiting.take(stage, allowed, |hint| self.open.contains_key(hint));
+            scanned += self.scan_for(&unknown, ahead_nonces, tries);
+            let left = unknown.into_iter().filter(|hint| self.open.contains_key(hint));
+            let left: Vec<Hint> = left.collect();
+            match stage + 1 {
+                next if next >= stages.len() => left.iter().for_each(|hint| {
+                    station.scans.set_stage(hint, 0);
+                }),
+                // A further stage costs more than a batch may wait for.
+                next if on_budget => refused.extend(left.into_iter().map(|hint| (next, hint))),
+                next => left.into_iter().for_each(|hint| waiting.push(next, hint)),
+            }
         }
+        refused.extend(waiting.rest());
+        let mut places = Vec::new();
+        for (stage, hint) in refused {
+            if let Some(of_hint) = self.open.remove(&hint) {
+                places.extend(of_hint);
+                station.scans.set_stage(&hint, stage);
+            }
+        }
+        places.sort_unstable();
+        places
     }
 
     /// Scans for these hints, tries the devices found for the packets, and follows them.
     /// Returns how long the scan took.
-    fn scan_for(&mut self, hints: &[Hint]) -> Duration {
-        let (station, table) = (self.station, self.opener.table);
+    fn scan_for(&mut self, hints: &[Hint], ahead_nonces: u64, tries: usize) -> Duration {
+        let station = self.station;
         let times: RangeInclusive<u64> = self.times.iter().min().copied().unwrap_or(0)
             ..=self.times.iter().max().copied().unwrap_or(0);
         let started = Instant::now();
-        let matches = station.scan(table, hints, &times, &self.next_nonces);
+        let table = self.opener.table;
+        let matches = station.scan(table, hints, &times, &self.next_nonces, ahead_nonces);
         let took = started.elapsed();
         let mut authentic = Vec::new();
         for (hint, matches) in hints.iter().zip(&matches) {
@@ -271,14 +299,110 @@ impl<'a, 'p> OpenPackets<'a, 'p> {
             station.add_matches(matches, Source::Scan, &mut candidates);
             authentic.extend(self.try_candidates(hint, &candidates));
         }
-        // Only keys decide which device made a reversible hint, so the result is cached. The
-        // result for a truncated hint depends on device states and is not cached.
-        let is_cached = station.params().scheme.is_reversible();
-        let (devices, key_generation) = (table.len(), self.key_generation);
-        let pass = Pass { hints, found: &matches, devices, took, is_cached, key_generation };
+        let pass = Pass {
+            hints,
+            found: &matches,
+            devices: tries,
+            took,
+            cached: self.cached(),
+            key_generation: self.key_generation,
+        };
         station.scans.record(&pass);
         let lookaheads = self.lookaheads_followed();
+        let found: Vec<Resolved> = authentic.iter().map(|(_, sender)| *sender).collect();
         self.follow(authentic, lookaheads);
+        self.follow_epochs(found);
         took
+    }
+
+    /// Which results of a scan are cached. Only keys decide which device made a reversible hint.
+    /// The result for a truncated hint depends on device states, and so does it that no device was
+    /// found where keys move on with the nonces.
+    fn cached(&self) -> Cached {
+        let Params { scheme, ratchet, .. } = self.station.params();
+        match ratchet {
+            _ if !scheme.is_reversible() => Cached::Nothing,
+            None => Cached::All,
+            Some(_) if is_certain(scheme) => Cached::Found,
+            Some(_) => Cached::Nothing,
+        }
+    }
+
+    /// Opens the packets that devices sent which a scan has found, as far ahead of the packets
+    /// found as a scan for the next packet would reach. Only where keys move on with the nonces:
+    /// without a bound, a scan has found all of them.
+    fn follow_epochs(&mut self, found: Vec<Resolved>) {
+        let SlotKeys::Chains(chains) = self.opener.table else { return };
+        let ahead_nonces = self.station.reach().ahead_nonces;
+        let mut pending = found;
+        while let Some(sender) = pending.pop() {
+            if self.open.is_empty() || !self.station.params().scheme.is_reversible() {
+                return;
+            }
+            let hints: Vec<Hint> = self.open.keys().copied().collect();
+            let next = self.next_nonces.get(&sender.slot).copied().unwrap_or(0);
+            let search = chains.within(|_| 0..next.saturating_add(ahead_nonces));
+            let mut matched = Vec::new();
+            search.confirm_slot(sender.slot, &hints, |at, nonce| matched.push((at, nonce)));
+            matched.sort_unstable_by_key(|(_, nonce)| *nonce);
+            let mut opened = Vec::new();
+            for (at, nonce) in matched {
+                let candidate = Resolved { nonce, source: Source::Scan, ..sender };
+                let Some(hint) = hints.get(at) else { continue };
+                opened.extend(self.try_candidates(hint, &[candidate]));
+            }
+            let furthest =
+                opened.iter().map(|(_, sender)| *sender).max_by_key(|sender| sender.nonce);
+            self.follow(opened, 1);
+            pending.extend(furthest);
+        }
+    }
+}
+
+/// Hints that are to be scanned for, by the stage that comes next for each.
+struct StagedHints(Vec<VecDeque<Hint>>);
+
+impl StagedHints {
+    fn new(stages: usize) -> Self {
+        Self(vec![VecDeque::new(); stages.max(1)])
+    }
+
+    fn push(&mut self, stage: usize, hint: Hint) {
+        let last = self.0.len().saturating_sub(1);
+        let of_stage = self.0.get_mut(stage.min(last));
+        of_stage.into_iter().for_each(|hints| hints.push_back(hint));
+    }
+
+    /// The first stage with a hint that is still open. Drops the hints before it.
+    fn first_stage(&mut self, is_open: impl Fn(&Hint) -> bool) -> Option<usize> {
+        for (stage, hints) in self.0.iter_mut().enumerate() {
+            while hints.front().is_some_and(|hint| !is_open(hint)) {
+                hints.pop_front();
+            }
+            if !hints.is_empty() {
+                return Some(stage);
+            }
+        }
+        None
+    }
+
+    /// Takes the first open hints of a stage, at most `most`.
+    fn take(&mut self, stage: usize, most: usize, is_open: impl Fn(&Hint) -> bool) -> Vec<Hint> {
+        let mut taken = Vec::new();
+        let Some(hints) = self.0.get_mut(stage) else { return taken };
+        while taken.len() < most
+            && let Some(hint) = hints.pop_front()
+        {
+            if is_open(&hint) {
+                taken.push(hint);
+            }
+        }
+        taken
+    }
+
+    /// The hints that are left, each with its stage.
+    fn rest(self) -> impl Iterator<Item = (usize, Hint)> {
+        let stages = self.0.into_iter().enumerate();
+        stages.flat_map(|(stage, hints)| hints.into_iter().map(move |hint| (stage, hint)))
     }
 }

@@ -187,7 +187,7 @@ impl Station {
         let attached = is_used.then(|| snapshots.attach(&index, own.path())).transpose();
         let is_whole = needed.is_none_or(|needed| snapshots.serves(&needed));
         let station = Self {
-            hint_keys: Arc::new(HintKeys::new(index.clone(), snapshots.clone())),
+            hint_keys: Arc::new(HintKeys::new(index.clone(), keys.clone(), snapshots.clone())),
             index,
             keys,
             snapshots,

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
 
 use hintdex_core::Reach;
-use hintdex_scan::{KeyTable, Match};
+use hintdex_scan::Match;
 use hintdex_wire::{Hint, Nonce, REPLAY_WINDOW_NONCES, Slot};
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use crate::resolved::{Resolved, ResolvedSlots, is_certain};
+use crate::slot_keys::SlotKeys;
 use crate::{Error, Source, Station};
 
 /// Hints that one task looks up together.
@@ -17,6 +19,12 @@ pub(crate) const HINTS_PER_TASK: usize = 256;
 /// How many lookaheads ahead of a device a scan for truncated hints reaches. A truncated
 /// hint is found by computing it, so each nonce in reach costs one cipher block a device.
 const SCAN_LOOKAHEADS: u64 = 16;
+
+/// How many key epochs ahead of a device the stages of a scan reach, where keys move on with the
+/// nonces. Each epoch costs a derivation a device. So the first stage is short, the further ones
+/// wait for the scan budget, and a device that was away for longer must be found by a later packet
+/// of a window or be rekeyed.
+pub(crate) const SCAN_EPOCHS: [u64; 3] = [2, 32, 256];
 
 /// How many nonces from a clock's epoch on a scan for truncated hints tries, in case the
 /// clock has restarted.
@@ -55,7 +63,7 @@ impl Station {
     /// # Errors
     /// [`Error::Index`] if the index fails.
     pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<ResolvedSlots>, Error> {
-        let table = self.hint_keys.table()?;
+        let table = self.hint_keys.slot_keys()?;
         let now_s = self.index.now_s();
         let times = now_s..=now_s;
         let mut resolved = vec![ResolvedSlots::new(); hints.len()];
@@ -67,7 +75,8 @@ impl Station {
             let places: Vec<usize> = run.filter(open).collect();
             let unknown: Vec<Hint> =
                 places.iter().filter_map(|at| hints.get(*at).copied()).collect();
-            let found = self.scan(&table, &unknown, &times, &NextNonces::new());
+            let ahead_nonces = self.reach().ahead_nonces;
+            let found = self.scan(&table, &unknown, &times, &NextNonces::new(), ahead_nonces);
             for (at, matches) in places.iter().zip(found) {
                 if let Some(place) = resolved.get_mut(*at) {
                     self.add_matches(&matches, Source::Scan, place);
@@ -81,7 +90,7 @@ impl Station {
     /// devices found to the places of their hints.
     pub(crate) fn look_up(
         &self,
-        table: &KeyTable,
+        table: &SlotKeys<'_>,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
         places: &mut [ResolvedSlots],
@@ -107,7 +116,7 @@ impl Station {
     /// it returns true, no further source is asked for that hint.
     pub(crate) fn ask_known(
         &self,
-        table: &KeyTable,
+        table: &SlotKeys<'_>,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
         mut is_done: impl FnMut(usize, ResolvedSlots) -> bool,
@@ -135,7 +144,7 @@ impl Station {
     /// The devices that the live index finds for each of `hints`.
     fn ask_live(
         &self,
-        table: &KeyTable,
+        table: &SlotKeys<'_>,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
     ) -> Result<Vec<ResolvedSlots>, Error> {
@@ -156,20 +165,21 @@ impl Station {
     }
 
     /// Tries every key for `hints`, which were received in `times`, and returns the slots
-    /// whose keys made each hint. For devices in `next_nonces`, the search starts from that
-    /// nonce as well. Does not consult the budget.
+    /// whose keys made each hint. The search reaches `ahead_nonces` ahead, if it has a bound. For
+    /// devices in `next_nonces`, it starts from that nonce as well. Does not consult the budget.
     pub(crate) fn scan(
         &self,
-        table: &KeyTable,
+        table: &SlotKeys<'_>,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
         next_nonces: &NextNonces,
+        ahead_nonces: u64,
     ) -> Vec<Vec<Match>> {
         let reach = self.reach();
         let search = table.within(|slot| {
-            let expected = self.expected(slot, times, reach.ahead_nonces);
+            let expected = self.expected(slot, times, ahead_nonces);
             let next = next_nonces.get(&slot);
-            let end = next.map_or(0, |next| next.saturating_add(reach.ahead_nonces));
+            let end = next.map_or(0, |next| next.saturating_add(ahead_nonces));
             expected.start..expected.end.max(end)
         });
         let mut matches = search.confirm_all_until_found(hints);
@@ -188,10 +198,22 @@ impl Station {
         matches
     }
 
-    /// How far a scan for truncated hints reaches.
+    /// How far a scan reaches that has a bound: for truncated hints, and where keys move on with
+    /// the nonces.
     pub(crate) fn reach(&self) -> Reach {
-        let ahead_nonces = u64::from(self.params().lookahead) * SCAN_LOOKAHEADS;
+        let ahead_nonces = match self.scan_stages().as_slice() {
+            [.., last] => *last,
+            [] => u64::from(self.params().lookahead) * SCAN_LOOKAHEADS,
+        };
         Reach { ahead_nonces, epoch_nonces: EPOCH_NONCES }
+    }
+
+    /// How far each stage of a scan reaches, in nonces; none if scans have one stage. The keys of
+    /// truncated hints are tried within their reach alone, so there is no further stage.
+    pub(crate) fn scan_stages(&self) -> SmallVec<[u64; 3]> {
+        let bits = self.params().ratchet.filter(|_| self.params().scheme.is_reversible());
+        let stage = |epochs: &u64| Some(epochs * bits?.epoch_nonces());
+        SCAN_EPOCHS.iter().filter_map(stage).collect()
     }
 
     /// The nonces from which a truncated hint of `slot` may have been computed: those of the

@@ -1,5 +1,6 @@
 //! Full scans: their budget, the packets that wait for them, and the cache of their results.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,10 @@ use crate::token_bucket::TokenBucket;
 /// a device's key schedule hardly shows; with more, fewer searches are saved by following
 /// the devices that a pass finds.
 pub(crate) const MAX_HINTS_PER_PASS: usize = 32;
+
+/// [`MAX_HINTS_PER_PASS`] where each key is derived for the pass: the derivation costs as much as
+/// some hundred tries.
+pub(crate) const MAX_HINTS_PER_CHAIN_PASS: usize = 512;
 
 /// How long passes may delay the packets of their batch under a budget.
 pub(crate) const PASS_TIME: Duration = Duration::from_millis(10);
@@ -64,7 +69,12 @@ struct Inner {
     stats: ScanStats,
     /// How often keys were added or removed.
     key_generation: u64,
+    /// The next stage of the scans for hints whose first stages found no device.
+    stages: HashMap<Hint, usize>,
 }
+
+/// Hints whose next stage is stored. More are those of packets that were dropped from the queue.
+const MAX_STAGES: usize = 16 << 10;
 
 impl Scans {
     /// Scans that may take a share of one core; an infinite share removes the bound.
@@ -75,6 +85,7 @@ impl Scans {
             queue: ScanQueue::default(),
             stats: ScanStats::default(),
             key_generation: 0,
+            stages: HashMap::new(),
         };
         Self { inner: Mutex::new(inner) }
     }
@@ -116,6 +127,25 @@ impl Scans {
         usize::try_from(hints).unwrap_or(usize::MAX).clamp(1, MAX_HINTS_PER_PASS)
     }
 
+    /// The stage that comes next in the scan for `hint`.
+    pub(crate) fn stage(&self, hint: &Hint) -> usize {
+        self.lock().stages.get(hint).copied().unwrap_or(0)
+    }
+
+    /// Sets the stage that comes next in the scan for `hint`.
+    pub(crate) fn set_stage(&self, hint: &Hint, stage: usize) {
+        let mut inner = self.lock();
+        if stage == 0 {
+            inner.stages.remove(hint);
+            return;
+        }
+        if inner.stages.len() >= MAX_STAGES {
+            // The scans for these hints begin again.
+            inner.stages.clear();
+        }
+        inner.stages.insert(*hint, stage);
+    }
+
     /// Whether scans are bounded, so that they may not delay a batch.
     pub(crate) fn is_bounded(&self) -> bool {
         self.lock().budget.is_bounded()
@@ -135,7 +165,12 @@ impl Scans {
         inner.stats.tries += (pass.hints.len() * pass.devices) as u64;
         for (hint, found) in pass.hints.iter().zip(pass.found) {
             inner.stats.found += u64::from(!found.is_empty());
-            if pass.is_cached && pass.key_generation == inner.key_generation {
+            let is_cached = match pass.cached {
+                Cached::All => true,
+                Cached::Found => !found.is_empty(),
+                Cached::Nothing => false,
+            };
+            if is_cached && pass.key_generation == inner.key_generation {
                 inner.cache.insert(*hint, found.iter().copied().collect());
             }
         }
@@ -190,15 +225,24 @@ impl Scans {
     }
 }
 
+/// The results of a pass that a further scan under the same keys would return again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cached {
+    All,
+    /// Those of hints whose device was found.
+    Found,
+    Nothing,
+}
+
 /// One pass over all devices, and its results.
 pub(crate) struct Pass<'a> {
     pub(crate) hints: &'a [Hint],
     /// For each hint, the slots whose keys made it.
     pub(crate) found: &'a [Vec<Match>],
-    /// Whether a further scan under the same keys would return the same.
-    pub(crate) is_cached: bool,
+    pub(crate) cached: Cached,
     /// The [generation](Scans::key_generation) of the keys that were tried.
     pub(crate) key_generation: u64,
+    /// The keys that each hint was tried under.
     pub(crate) devices: usize,
     pub(crate) took: Duration,
 }

@@ -14,7 +14,7 @@ use crate::keys::{FleetKeys, HintKeys};
 use crate::maintenance::{MaintenancePass, MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::{ScanStats, Scans};
-use crate::snapshots::{ComingHints, OwnSnapshot, Snapshots, rebuild};
+use crate::snapshots::{ComingHints, NO_CHAINS, OwnSnapshot, Snapshots, rebuild};
 use crate::{Error, RebuildOptions};
 
 /// The folder of a fleet, opened: packets in, verdicts out. Threads share a station by
@@ -171,10 +171,13 @@ impl Station {
         options: &RebuildOptions,
         report: Option<Report<'_>>,
     ) -> Result<BuildReport, Error> {
+        let is_chain = options.encoding == Encoding::Chain;
+        if is_chain && self.params().ratchet.is_some() {
+            return Err(Error::SnapshotRefused { path: path.to_owned(), why: NO_CHAINS });
+        }
         let span = options.span.map(|(from, to)| from..to);
         let view = self.index.fleet_view();
         let coming = ComingHints::of(&view, options.horizon_nonces, span);
-        let is_chain = options.encoding == Encoding::Chain;
         let table = is_chain.then(|| self.hint_keys.table_of(&view)).transpose()?;
         rebuild(&self.index, &coming, table.as_deref(), path, options, report)
     }
@@ -208,7 +211,7 @@ impl Station {
     /// # Errors
     /// [`Error::Index`] if the key source lacks a key.
     pub fn warm_up(&self) -> Result<(), Error> {
-        self.hint_keys.table().map(|_| ())
+        self.hint_keys.slot_keys().map(|_| ())
     }
 
     /// The contents of the index, and its bytes on disk and in memory. The section `snapshot`
@@ -281,8 +284,12 @@ impl Station {
 
     /// A maintenance pass with the station's options.
     pub(crate) fn maintenance_pass(&self) -> MaintenancePass {
-        let keeps =
-            self.options.snapshot_at_roll || self.options.lean || self.params().nonces.is_clocked();
+        // A chain of hints needs keys of past points, which a ratchet wipes.
+        let has_keys = self.params().ratchet.is_none();
+        let keeps = has_keys
+            && (self.options.snapshot_at_roll
+                || self.options.lean
+                || self.params().nonces.is_clocked());
         MaintenancePass {
             index: self.index.clone(),
             snapshots: self.snapshots.clone(),
@@ -295,7 +302,7 @@ impl Station {
                 memory_bytes: self.options.memory_bytes,
                 ..RebuildOptions::default()
             },
-            lean: self.options.lean,
+            lean: self.options.lean && has_keys,
             evaluations: self.options.evaluations,
             alone: self.maintenance.alone.clone(),
         }
@@ -303,10 +310,13 @@ impl Station {
 }
 
 impl Drop for Station {
-    /// Waits for a roll in the background, whose work would otherwise be lost.
+    /// Waits for a roll in the background, whose work would otherwise be lost, and stores the
+    /// chains that have moved.
     fn drop(&mut self) {
         self.window_timer.stop();
         self.maintenance.wait();
+        // If this fails, the chains of the file lag, and the next opening walks them forward.
+        let _ = self.hint_keys.store_chains();
     }
 }
 

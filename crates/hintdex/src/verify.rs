@@ -68,7 +68,7 @@ impl Station {
     /// Checks that a snapshot or a window holds each of these hints for its slot.
     fn check_known(&self, live: &[(Slot, Hint)], times: &RangeInclusive<u64>) -> Result<(), Error> {
         let hints: Vec<Hint> = live.iter().map(|(_, hint)| *hint).collect();
-        let table = self.hint_keys.table()?;
+        let table = self.hint_keys.slot_keys()?;
         let mut found = vec![ResolvedSlots::new(); hints.len()];
         let tasks = hints.par_chunks(HINTS_PER_TASK).zip(found.par_chunks_mut(HINTS_PER_TASK));
         tasks.try_for_each(|(hints, places)| self.look_up(&table, hints, times, places))?;

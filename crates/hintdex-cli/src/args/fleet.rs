@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{AssociatedDataBuf, Derivation, HintScheme, NonceKind, Suite};
+use hintdex::wire::{AssociatedDataBuf, Derivation, HintScheme, NonceKind, RatchetBits, Suite};
 use hintdex::{Durability, SecretSource, StationOptions};
 
 use super::ids::IdRange;
 use super::key::{KeyKind, source};
 use super::lists::ListArgs;
 use super::values::{
-    parse_associated_data, parse_derivation, parse_encoding, parse_nonces, parse_scheme,
-    parse_share, parse_suite,
+    parse_associated_data, parse_derivation, parse_encoding, parse_nonces, parse_ratchet_bits,
+    parse_scheme, parse_share, parse_suite,
 };
 use crate::settings_text::parse_late;
 use crate::unix_time::parse_time;
@@ -33,7 +33,8 @@ pub struct ProvisionArgs {
     pub ids: Vec<IdRange>,
     /// A file of the devices to add; - for standard input. CSV with a header line or JSON with
     /// the column id, an id or an EUI, and with hint_key and dev_key in hex or base64 where
-    /// devices bring their own keys (docs/guide/lists.md); or binary records
+    /// devices bring their own keys, chain_key where their keys move on (docs/guide/lists.md); or
+    /// binary records
     /// (docs/format/device-keys.md)
     #[arg(long, value_name = "FILE", conflicts_with = "devices")]
     pub keys: Option<PathBuf>,
@@ -66,6 +67,10 @@ pub struct ProvisionArgs {
     /// most; not with aes-ctr-hmac [default: nothing]
     #[arg(long, value_name = "HEX", value_parser = parse_associated_data)]
     pub associated_data: Option<Box<AssociatedDataBuf>>,
+    /// Let the keys of each device move on after every 2^E nonces, E from 1 to 24: an opened device
+    /// does not reveal what it sent before. For counters; chosen at creation
+    #[arg(long, value_name = "E", value_parser = parse_ratchet_bits)]
+    pub ratchet_bits: Option<RatchetBits>,
     /// How many nonces of each device up to the highest accepted one are kept one by one, 64 to
     /// 65536. A packet further behind is stale [default: 64]
     #[arg(long, value_name = "N", value_parser = parse_late)]

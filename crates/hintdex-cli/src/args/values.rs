@@ -1,7 +1,9 @@
 //! Values of options: schemes, encodings, sizes and shares.
 
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{AssociatedData, AssociatedDataBuf, Derivation, HintScheme, NonceKind, Suite};
+use hintdex::wire::{
+    AssociatedData, AssociatedDataBuf, Derivation, HintScheme, NonceKind, RatchetBits, Suite,
+};
 
 /// Reads the name of an encoding of snapshots.
 pub fn parse_encoding(name: &str) -> Result<Encoding, String> {
@@ -56,6 +58,12 @@ pub fn parse_associated_data(text: &str) -> Result<Box<AssociatedDataBuf>, Strin
     };
     let bytes = hex::decode(text).map_err(|_| bad())?;
     AssociatedDataBuf::new(&bytes).map(Box::new).ok_or_else(bad)
+}
+
+/// Reads the bits of key epochs.
+pub fn parse_ratchet_bits(text: &str) -> Result<RatchetBits, String> {
+    let bits = text.parse().ok().and_then(RatchetBits::new);
+    bits.ok_or_else(|| "an epoch is 2^E nonces long, with E from 1 to 24".to_owned())
 }
 
 /// Reads a share of one core.

@@ -63,7 +63,7 @@ const WRONG_CHECK: &str = "the export was changed, or is of a fleet with another
     export it again, with --wrap-key for a fleet with another master key";
 
 fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> Result<(), String> {
-    let Header { hint, nonce, suite, associated_data, .. } =
+    let Header { hint, nonce, suite, associated_data, ratchet_bits: bits, .. } =
         Header::of(&station.params(), header.wrapped);
     if header.hintdex_devices != VERSION {
         let found = header.hintdex_devices;
@@ -84,6 +84,18 @@ fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> R
         return Err("its devices have another suite or other associated data than this fleet; \
              provision a fleet with the --suite and --associated-data of the exporting one"
             .to_owned());
+    }
+    if header.ratchet_bits != bits {
+        let of = |bits: u8| match bits {
+            0 => "keys that do not move on".to_owned(),
+            bits => format!("key epochs of 2^{bits} nonces"),
+        };
+        return Err(format!(
+            "its devices have {}, and this fleet has {}; provision a fleet with the same \
+             --ratchet-bits, or without",
+            of(header.ratchet_bits),
+            of(bits)
+        ));
     }
     match (header.wrapped, wrap) {
         (true, None) => Err("its keys are wrapped; give the --wrap-key of the export".to_owned()),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hintdex::wire::{DeviceId, HintKey};
+use hintdex::wire::DeviceId;
 use hintdex::{Error, KeyImport, Station};
 
 use super::fleet::{counted, open_changed, report};
@@ -12,7 +12,7 @@ use crate::given_ids::GivenIds;
 use crate::input::lists::{self, Rejected};
 use crate::input::{BadRecord, Fields};
 use crate::progress;
-use crate::provision::device_list::{TABLE, device};
+use crate::provision::device_list::{GivenKeys, TABLE, device};
 
 pub fn rekey(args: &DeviceRekeyArgs, run: &RunArgs) -> Result<(), Failure> {
     let station = open_changed(&args.changed, run)?;
@@ -53,9 +53,9 @@ fn read<'a>(
     let add = |_: u64, fields: &Fields<'_>| {
         let device = device(fields)?;
         let id = given.id_of(device.id)?;
-        let why = "it has no keys; give hint_key and dev_key, or use hintdex device rotate";
-        let (hint_key, dev_key) = device.keys.ok_or(BadRecord::Other(why))?;
-        add_to(&mut import, id, &HintKey::copy_of(&hint_key), &dev_key)?;
+        let why = "it has no keys; give hint_key and dev_key, or a chain_key where keys move on, \
+            or use hintdex device rotate";
+        add_to(&mut import, id, &device.keys.ok_or(BadRecord::Other(why))?)?;
         count += 1;
         Ok(())
     };
@@ -68,13 +68,8 @@ fn read<'a>(
 }
 
 /// Adds the keys of a device to an import. A fault of the line rejects the line.
-pub fn add_to(
-    import: &mut KeyImport<'_>,
-    id: DeviceId,
-    hint_key: &HintKey,
-    dev_key: &[u8; 32],
-) -> Result<(), Rejected> {
-    match import.add(id, hint_key, dev_key) {
+pub fn add_to(import: &mut KeyImport<'_>, id: DeviceId, keys: &GivenKeys) -> Result<(), Rejected> {
+    match keys.add_to(import, id) {
         Ok(()) => Ok(()),
         Err(why @ (Error::ZeroKey { .. } | Error::SharedKey { .. } | Error::Index(_))) => {
             Err(BadRecord::Refused(why.to_string()).into())

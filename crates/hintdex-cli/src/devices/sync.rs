@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
-use hintdex::wire::{DeviceId, HintKey};
+use hintdex::wire::DeviceId;
 use hintdex::{DeviceRange, KeyImport, KeyOrigin, KeyStatus, SlotInfo, Station};
 use serde_json::json;
 
@@ -133,16 +133,15 @@ impl Sync<'_> {
             None => Err(BadRecord::Other(
                 "it has no keys, and its device has keys of its own; give hint_key and dev_key",
             )),
-            Some((hint_key, dev_key)) => {
-                let hint_key = HintKey::copy_of(hint_key);
-                let same = self.station.has_keys(newest.key.device, &hint_key, dev_key);
+            Some(keys) => {
+                let same = keys.are_those_of(self.station, newest.key.device);
                 Ok(if same { Change::Unchanged } else { Change::Changed })
             }
         }
     }
 
     fn add(&mut self, id: DeviceId, device: &Device) -> Result<(), Rejected> {
-        let Some((hint_key, dev_key)) = &device.keys else {
+        let Some(keys) = &device.keys else {
             self.derived.push(id);
             return Ok(());
         };
@@ -153,7 +152,7 @@ impl Sync<'_> {
             Some(import) => import,
             none => none.insert(self.station.import_any_keys().map_err(Failure::from)?),
         };
-        add_to(import, id, &HintKey::copy_of(hint_key), dev_key)
+        add_to(import, id, keys)
     }
 
     /// The devices of the fleet that the list lacks, but for those that are retired.

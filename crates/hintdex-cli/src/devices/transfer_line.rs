@@ -1,6 +1,6 @@
 //! The lines of an export (docs/format/device-export.md).
 
-use hintdex::wire::{DeviceId, KeyId, Suite};
+use hintdex::wire::{DeviceId, KeyId, RatchetBits, Suite};
 use hintdex::{
     ClockTransfer, DeviceSettings, DeviceTransfer, KeyOrigin, KeyTransfer, LateTransfer, Params,
     Retirement, WrappedKeys,
@@ -25,19 +25,23 @@ pub struct Header {
     /// The associated data of the fleet in hex; left out where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub associated_data: Option<String>,
+    /// The bits of key epochs; 0 if one key serves all nonces.
+    #[serde(default, skip_serializing_if = "is_zero_byte")]
+    pub ratchet_bits: u8,
     pub wrapped: bool,
 }
 
 impl Header {
     /// The first line of an export of a fleet with these parameters.
     pub fn of(params: &Params, wrapped: bool) -> Self {
-        let Params { scheme, nonces, suite, associated_data, .. } = params;
+        let Params { scheme, nonces, suite, associated_data, ratchet, .. } = params;
         Self {
             hintdex_devices: VERSION,
             hint: scheme.name().to_owned(),
             nonce: nonces.to_string(),
             suite: (*suite != Suite::default()).then(|| suite.name().to_owned()),
             associated_data: Some(associated_data.to_string()).filter(|data| !data.is_empty()),
+            ratchet_bits: ratchet.map_or(0, RatchetBits::bits),
             wrapped,
         }
     }
@@ -142,6 +146,11 @@ struct Clock {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero_byte(value: &u8) -> bool {
+    *value == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
-use hintdex::wire::{DeviceId, HintKey, Slot};
-use hintdex::{DeviceRange, Error, KeyImport, KeyOrigin, Station};
+use hintdex::wire::{DeviceId, Slot};
+use hintdex::{DeviceRange, Error, IndexError, KeyImport, KeyOrigin, Station};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::input::lists::{self, BadLines, ListOptions, Rejected};
 use crate::input::{BadRecord, Fields, GivenId, SecretReader, open_secret};
 use crate::progress;
 
-use super::device_list::{Device, TABLE, device};
+use super::device_list::{Device, GivenKeys, TABLE, device};
 
 /// The first bytes of a file of binary records. No text begins with them.
 const MAGIC: [u8; 8] = *b"\x89hdxdev\n";
@@ -98,7 +98,7 @@ impl Devices<'_> {
                 continue;
             };
             number += 1;
-            let keys = Some((Zeroizing::new(hint_key), Zeroizing::new(dev_key)));
+            let keys = Some(GivenKeys::Keys(Zeroizing::new(hint_key), Zeroizing::new(dev_key)));
             let id = GivenId::Number(u32::from_be_bytes(id));
             match self.add(&Device { id, keys }, number) {
                 Ok(()) => {}
@@ -113,7 +113,7 @@ impl Devices<'_> {
     /// shared, or if some devices have keys and others do not.
     fn add(&mut self, device: &Device, number: u64) -> Result<(), Rejected> {
         let id = self.given.id_of(device.id)?;
-        let (hint_key, dev_key) = match (&device.keys, &self.import) {
+        let keys = match (&device.keys, &self.import) {
             (Some(keys), None) if self.ids.is_empty() => {
                 self.import = Some(self.station.import_keys().map_err(Failure::from)?);
                 keys
@@ -129,8 +129,12 @@ impl Devices<'_> {
             }
         };
         let Some(import) = &mut self.import else { return Ok(()) };
-        match import.add(id, &HintKey::from_bytes(**hint_key), dev_key) {
+        let is_of_line = |index: &IndexError| matches!(index, IndexError::NotForThisIndex { .. });
+        match keys.add_to(import, id) {
             Ok(()) => self.places.push(number),
+            Err(Error::Index(why)) if is_of_line(&why) => {
+                return Err(BadRecord::Refused(why.to_string()).into());
+            }
             Err(why @ (Error::ZeroKey { .. } | Error::SharedKey { .. })) => {
                 return Err(BadRecord::Refused(why.to_string()).into());
             }

@@ -114,9 +114,17 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
     let same_derivation = args.derivation.is_none_or(|derivation| derivation == has.derivation);
     let same_suite = args.suite.is_none_or(|suite| suite == has.suite);
     let same_data = args.associated_data.as_deref().is_none_or(|data| *data == has.associated_data);
-    let is_same =
-        [same_scheme, same_nonces, same_lookahead, same_derivation, same_suite, same_data];
-    if is_same == [true; 6] {
+    let same_ratchet = args.ratchet_bits.is_none_or(|bits| Some(bits) == has.ratchet);
+    let is_same = [
+        same_scheme,
+        same_nonces,
+        same_lookahead,
+        same_derivation,
+        same_suite,
+        same_data,
+        same_ratchet,
+    ];
+    if is_same == [true; 7] {
         Ok((station, false))
     } else {
         Err(hintdex::Error::OtherParams { has: Box::new(has) }.into())
@@ -145,10 +153,10 @@ fn create(
     let nonces = args.nonce.unwrap_or_default();
     let params = Params::clocked(scheme, nonces, args.lookahead.unwrap_or(DEFAULT_LOOKAHEAD));
     let params = params.ok_or(IndexError::NoRoomForNonces { scheme, nonces })?;
-    let derivation = args.derivation.unwrap_or_default();
+    let (derivation, ratchet) = (args.derivation.unwrap_or_default(), args.ratchet_bits);
     let suite = args.suite.unwrap_or_default();
     let associated_data = args.associated_data.as_deref().copied().unwrap_or_default();
-    let params = Params { derivation, suite, associated_data, ..params };
+    let params = Params { derivation, ratchet, suite, associated_data, ..params };
     let options = args.form.of(run.station(Durability::Sync));
     let (access, clock) = (run.secrets.access(), run.time.clock());
     Station::create_by(&args.index, &access, protection, params, &options, clock)

@@ -63,8 +63,16 @@ pub(super) fn is_within(
         return expected.contains(&nonce) || nonce < reach.epoch_nonces;
     }
     let next = expected.start;
-    let first = next.saturating_sub(REPLAY_WINDOW_NONCES);
-    (first..expected.end.max(next.saturating_add(reach.ahead_nonces))).contains(&nonce)
+    let end = expected.end.max(next.saturating_add(reach.ahead_nonces));
+    match index.params.ratchet.filter(|_| index.params.scheme.is_reversible()) {
+        None => (next.saturating_sub(REPLAY_WINDOW_NONCES)..end).contains(&nonce),
+        // The key of an epoch finds all its nonces.
+        Some(bits) => {
+            let epochs = [index.oldest_nonce(arrival.key, next), end.saturating_sub(1).max(next)];
+            let [first, last] = epochs.map(|nonce| bits.epoch_of(nonce));
+            (first..=last).contains(&bits.epoch_of(nonce))
+        }
+    }
 }
 
 /// Judges the nonce of a counter, and advances the slot at `place` from `state`.

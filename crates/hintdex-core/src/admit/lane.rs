@@ -234,9 +234,7 @@ impl<'a> Lane<'a> {
     /// the hints.
     fn add_new_nonces(&mut self, arrival: &Arrival<'_>, nonces: Range<Nonce>) {
         let params = self.index.params;
-        let cipher = HintCipher::new(params.scheme, arrival.hint_key);
-        let hints: Vec<Added> =
-            nonces.clone().filter_map(|nonce| Some((cipher.hint(nonce)?, arrival.slot))).collect();
+        let hints = self.hints_of(arrival, nonces.clone());
         let built_s = params.nonces.device_time_s(nonces.start).map(|built| built.start);
         let is_of = |span: &Span| built_s.is_some_and(|built_s| span.contains(&built_s));
         let spans = || self.windows.declared.iter().map(|window| window.span.as_ref());
@@ -253,6 +251,20 @@ impl<'a> Lane<'a> {
         if building.is_some_and(takes) {
             self.for_build.extend_from_slice(&hints);
         }
+    }
+
+    /// The hints of an arrival's slot.
+    fn hints_of(&self, arrival: &Arrival<'_>, nonces: Range<Nonce>) -> Vec<Added> {
+        let (params, mut hints) = (&self.index.params, Vec::new());
+        let add = |hint| hints.push((hint, arrival.slot));
+        if params.ratchet.is_none() {
+            HintCipher::new(params.scheme, arrival.hint_key).each_hint(nonces, add);
+        } else {
+            // The coming nonces may be of later epochs than the arrival. Without a key, the window
+            // lacks them, and scans resolve them.
+            params.each_hint(self.index.keys.as_ref(), arrival.key, nonces, add);
+        }
+        hints
     }
 
     /// Adds the coming hints of a device whose clock is off step.

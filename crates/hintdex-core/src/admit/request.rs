@@ -14,7 +14,8 @@ pub struct Arrival<'a> {
     pub key: KeyId,
     /// The packet's nonce.
     pub nonce: Nonce,
-    /// The slot's hint key, for the coming hints.
+    /// The slot's hint key, for the coming hints. Not used where keys move on with the nonces
+    /// ([`Params::ratchet`](crate::Params)): there the index asks its key source.
     pub hint_key: &'a HintKey,
     /// The time of reception, in seconds since 1970.
     pub received_unix_s: u64,

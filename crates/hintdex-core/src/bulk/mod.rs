@@ -12,7 +12,7 @@ mod radix;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use hintdex_wire::{HintCipher, HintScheme, KeyId, KeySource, Nonce, Slot};
+use hintdex_wire::{Hint, KeyId, KeySource, Nonce, Slot};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use rocksdb::SstFileWriter;
@@ -23,6 +23,7 @@ use crate::Error;
 use crate::bits::mask;
 use crate::bucket::{self, Entry};
 use crate::geometry::{BucketKey, Geometry};
+use crate::params::Params;
 use crate::progress::Progress;
 use crate::store::Tuning;
 
@@ -64,7 +65,7 @@ pub(crate) trait LiveSlots: Sync {
 
 /// The builder of a window's files.
 pub(crate) struct BulkBuilder<'a> {
-    pub(crate) scheme: HintScheme,
+    pub(crate) params: Params,
     pub(crate) keys: &'a dyn KeySource,
     pub(crate) geometry: Geometry,
     pub(crate) memory_bytes: usize,
@@ -186,7 +187,7 @@ impl BulkBuilder<'_> {
         let mut digest = Sha256::new();
         context.iter().for_each(|part| digest.update(part));
         digest.update([
-            self.scheme.number(),
+            self.params.scheme.number(),
             self.geometry.prefix_bits(),
             self.geometry.suffix_bits(),
         ]);
@@ -202,11 +203,12 @@ impl BulkBuilder<'_> {
                 digest.update([nonces.start, nonces.end].as_bytes());
                 // An imported key may have been replaced since an earlier build.
                 if has_imported_keys {
-                    let hint = match self.keys.hint_key(*key) {
-                        Some(key) => HintCipher::new(self.scheme, &key).hint(nonces.start),
-                        None => fleet.handle_missing_key(live).map(|()| None)?,
-                    };
-                    digest.update(hint.map_or(0, |hint| hint.head()).to_le_bytes());
+                    let mut head = 0;
+                    let first = nonces.start..nonces.start.saturating_add(1);
+                    if !self.each_hint(*key, first, |hint| head = hint.head()) {
+                        fleet.handle_missing_key(live)?;
+                    }
+                    digest.update(head.to_le_bytes());
                 }
             }
             Ok(digest.finalize().into())
@@ -287,12 +289,7 @@ impl BulkBuilder<'_> {
         let mut lists: Vec<Vec<u64>> = pass.clone().map(|_| Vec::with_capacity(room)).collect();
         let kept_bits = self.kept_bits();
         for live @ LiveSlot { slot, key, nonces } in live {
-            let Some(hint_key) = self.keys.hint_key(*key) else {
-                fleet.handle_missing_key(live)?;
-                continue;
-            };
-            let cipher = HintCipher::new(self.scheme, &hint_key);
-            cipher.each_hint(nonces.clone(), |hint| {
+            let has_key = self.each_hint(*key, nonces.clone(), |hint| {
                 let joined = self.geometry.joined(hint.head());
                 let partition = usize::try_from(joined >> kept_bits).unwrap_or(usize::MAX);
                 let list = partition.checked_sub(pass.start).and_then(|at| lists.get_mut(at));
@@ -300,8 +297,15 @@ impl BulkBuilder<'_> {
                     list.push((joined & ((1 << kept_bits) - 1)) << 32 | u64::from(slot.0));
                 }
             });
+            if !has_key {
+                fleet.handle_missing_key(live)?;
+            }
         }
         Ok(lists)
+    }
+
+    fn each_hint(&self, key: KeyId, nonces: Range<Nonce>, made: impl FnMut(Hint)) -> bool {
+        self.params.each_hint(self.keys, key, nonces, made)
     }
 
     /// The bits of a joined value below its partition: at most 32.

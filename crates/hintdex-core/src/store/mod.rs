@@ -174,6 +174,17 @@ impl Store {
         self.check()
     }
 
+    /// Makes every written batch durable, whatever the durability of batches is.
+    pub(crate) fn sync_all(&self) -> Result<(), Error> {
+        self.check()?;
+        let written = self.written.load(Ordering::Acquire);
+        if self.synced.load(Ordering::Acquire) < written {
+            self.poison_on_error("syncing the log", self.db.flush_wal(true))?;
+            self.synced.fetch_max(written, Ordering::AcqRel);
+        }
+        self.check()
+    }
+
     pub(crate) fn create_window(&self, name: &str) -> Result<(), Error> {
         self.check()?;
         self.poison_on_error(

@@ -37,6 +37,13 @@ impl Station {
         is_equal.into()
     }
 
+    /// Whether this is the first chain key of the newest generation of `device`. Walks to the epoch
+    /// of the device and compares in constant time.
+    pub fn has_chain(&self, device: DeviceId, chain_key: &[u8; 32]) -> bool {
+        let newest = self.index.slots(device).last().and_then(|slot| self.index.key(*slot));
+        newest.is_some_and(|newest| self.keys.is_chain(newest, chain_key))
+    }
+
     /// Lets devices change to the next derived key: from now on the station accepts packets
     /// under it. The first such packet of a device retires the keys before, in one write with
     /// the packet; with a grace, they stay valid for that many seconds more. All devices

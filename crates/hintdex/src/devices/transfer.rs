@@ -1,10 +1,10 @@
 //! Devices on their way to another fleet, with their states, and with their keys if wrapped.
 
 use hintdex_core::{KeyOrigin, KeyTransfer, Report, Retirement};
-use hintdex_wire::{HintKey, Slot};
+use hintdex_wire::{HintKey, KeyId, RatchetBits, Slot};
 use subtle::ConstantTimeEq;
 
-use crate::keys::{WrapKey, WrappedKeys};
+use crate::keys::{KeyImport, WrapKey, WrappedKeys, chain_of_bytes};
 use crate::{Error, Station};
 
 /// A key of a device with its state, and with the key itself if it is wrapped.
@@ -62,10 +62,11 @@ impl Station {
                 // No packet is accepted under it, so its bytes may stay behind.
                 Some(_) if is_retired(&state) => None,
                 Some(wrap) => {
-                    let wrapped = self
-                        .keys
-                        .read_bytes(state.key)
-                        .and_then(|keys| wrap.wrap(state.key, &keys));
+                    let keys = match self.params().ratchet {
+                        None => self.keys.read_bytes(state.key),
+                        Some(bits) => self.keys.read_chain_bytes(state.key, bits),
+                    };
+                    let wrapped = keys.and_then(|keys| wrap.wrap(state.key, &keys));
                     let device = state.key.device;
                     Some(wrapped.ok_or_else(|| self.keys.missing(device))?)
                 }
@@ -106,19 +107,13 @@ impl Station {
                 (None, _) if state.origin == KeyOrigin::Derived || is_retired(state) => None,
                 _ => return Err(Error::NotWrapped { device }),
             };
-            let derived = self.keys.derive_bytes(key);
-            let is_derived = keys.as_ref().is_none_or(|keys| {
-                derived.is_some_and(|derived| keys.ct_eq(derived.as_slice()).into())
-            });
-            let origin = if is_derived { KeyOrigin::Derived } else { KeyOrigin::Imported };
-            if let Some(keys) = keys.filter(|_| !is_derived) {
-                has_imported = true;
-                let (hint_key, dev_key) = keys.split_at(16);
-                let (Ok(hint_key), Ok(dev_key)) = (hint_key.try_into(), dev_key.try_into()) else {
-                    return Err(Error::WrongWrapKey { device });
-                };
-                import.add_at(key, &HintKey::copy_of(hint_key), dev_key)?;
-            }
+            let is_given = match (&keys, self.params().ratchet) {
+                (None, _) => false,
+                (Some(keys), None) => self.take_keys(&mut import, key, keys)?,
+                (Some(keys), Some(bits)) => self.take_chain(&mut import, key, keys, bits)?,
+            };
+            has_imported |= is_given;
+            let origin = if is_given { KeyOrigin::Imported } else { KeyOrigin::Derived };
             states.push(KeyTransfer { origin, ..state.clone() });
         }
         if has_imported {
@@ -128,6 +123,47 @@ impl Station {
             self.take_transfers(&states)?;
         }
         self.maintenance_pass().run(report)
+    }
+
+    /// Adds the keys of a transfer to `import`, unless the fleet derives them. Returns whether they
+    /// were added.
+    fn take_keys(
+        &self,
+        import: &mut KeyImport<'_>,
+        key: KeyId,
+        keys: &[u8; 48],
+    ) -> Result<bool, Error> {
+        let derived = self.keys.derive_bytes(key);
+        if derived.is_some_and(|derived| keys.ct_eq(derived.as_slice()).into()) {
+            return Ok(false);
+        }
+        let (hint_key, dev_key) = keys.split_at(16);
+        let (Ok(hint_key), Ok(dev_key)) = (hint_key.try_into(), dev_key.try_into()) else {
+            return Err(Error::WrongWrapKey { device: key.device });
+        };
+        import.add_at(key, &HintKey::copy_of(hint_key), dev_key)?;
+        Ok(true)
+    }
+
+    /// [`take_keys`](Self::take_keys) of a chain.
+    fn take_chain(
+        &self,
+        import: &mut KeyImport<'_>,
+        key: KeyId,
+        keys: &[u8; 48],
+        bits: RatchetBits,
+    ) -> Result<bool, Error> {
+        let Some(chain) = chain_of_bytes(keys, bits) else {
+            let why = "a device comes from a fleet whose key epochs have another length; import it \
+                into a fleet with the same --ratchet-bits";
+            return Err(hintdex_core::Error::NotForThisIndex { call: "import", why }.into());
+        };
+        let derived = self.keys.derive_chain(key, chain.epoch());
+        if derived.is_some_and(|derived| derived.expose().ct_eq(chain.expose()).into()) {
+            return Ok(false);
+        }
+        import.add_chain_at(key, &chain)?;
+        Ok(true)
     }
 
     /// Refuses a transfer of a device that the fleet has, before a key of it is stored.

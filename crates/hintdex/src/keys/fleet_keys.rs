@@ -6,16 +6,20 @@ use std::sync::{Arc, Mutex, OnceLock};
 use arc_swap::ArcSwap;
 use hintdex_core::{DeviceRange, KeyOrigin, LiveIndex};
 use hintdex_wire::{
-    CheckValue, Derivation, DeviceId, HintKey, KeyId, KeySource, MasterKey, PacketKey,
+    Chain, CheckValue, Derivation, DeviceId, HintKey, KeyId, KeySource, MasterKey, PacketKey,
 };
 use zeroize::Zeroizing;
 
+use super::chains::ChainStore;
 use super::imported::ImportedKeys;
 use super::sealed::KEYS_LEN_BYTES;
 use crate::Error;
 
 /// The file of sealed keys, inside a fleet's folder.
 const FILE: &str = "device.keys";
+
+/// The file of chains, inside a fleet's folder.
+const CHAIN_FILE: &str = "device.chains";
 
 /// The keys of a fleet.
 pub(crate) struct FleetKeys {
@@ -27,6 +31,8 @@ pub(crate) struct FleetKeys {
     derivation: OnceLock<Derivation>,
     /// Replaced as a whole, never changed: keys are read while others are imported.
     pub(super) imported: ArcSwap<ImportedKeys>,
+    /// The chains of keys that move on with their nonces.
+    pub(super) chains: Arc<ChainStore>,
     /// Held during an import: there is one at a time.
     pub(super) importing: Mutex<()>,
 }
@@ -38,11 +44,13 @@ impl FleetKeys {
             (MasterKey::new(secret), MasterKey::with_derivation(secret, Derivation::Hkdf));
         let imported = ArcSwap::from_pointee(ImportedKeys::open(&dir.join(FILE), &master)?);
         let derivation = OnceLock::new();
-        Ok(Arc::new(Self { master, hkdf, derivation, imported, importing: Mutex::default() }))
+        let chains = Arc::new(ChainStore::open(&dir.join(CHAIN_FILE), &master)?);
+        let importing = Mutex::default();
+        Ok(Arc::new(Self { master, hkdf, derivation, imported, chains, importing }))
     }
 
     /// The master key that derives the keys of devices.
-    fn deriving(&self) -> &MasterKey {
+    pub(super) fn deriving(&self) -> &MasterKey {
         match self.derivation.get() {
             Some(Derivation::Hkdf) => &self.hkdf,
             _ => &self.master,
@@ -58,6 +66,9 @@ impl FleetKeys {
     /// [`Error::KeysMissing`] if the file is missing, or holds fewer keys than the index has
     /// devices with imported keys.
     pub(crate) fn reconcile(&self, index: &LiveIndex) -> Result<(), Error> {
+        if index.params().ratchet.is_some() {
+            return self.reconcile_chains(index);
+        }
         let (ranges, imported) = (index.imported_ranges(), self.imported.load_full());
         if ranges.is_empty() && imported.is_empty() {
             return Ok(());
@@ -111,19 +122,23 @@ impl FleetKeys {
     /// [`Error::KeysMissing`] for the first range that lacks a key.
     pub(crate) fn check_imported(&self, ranges: &[DeviceRange]) -> Result<(), Error> {
         let imported = self.imported.load();
-        let lacks =
-            |range: &&DeviceRange| range.origin == KeyOrigin::Imported && !imported.has_all(range);
+        let lacks = |range: &&DeviceRange| {
+            range.origin == KeyOrigin::Imported
+                && !imported.has_all(range)
+                && !self.has_all_chains(range)
+        };
         let Some(range) = ranges.iter().find(lacks) else { return Ok(()) };
         let (first, last) = (range.first, range.last());
         Err(Error::KeysMissing { path: imported.path().into(), first, last })
     }
 
-    /// Unseals every imported key. Returns the number of keys.
+    /// Unseals every imported key, and every chain. Returns the number of imported keys.
     ///
     /// # Errors
-    /// [`Error::KeysMissing`] for a key that is missing or damaged.
+    /// [`Error::KeysMissing`] for a key that is missing or damaged, [`Error::DeviceKeys`] for a
+    /// chain that is damaged.
     pub(crate) fn verify_imported(&self) -> Result<u64, Error> {
-        self.imported.load().verify()
+        Ok(self.imported.load().verify()? + self.verify_chains()?)
     }
 }
 
@@ -140,6 +155,10 @@ impl KeySource for FleetKeys {
             None => self.deriving().packet_key(key),
             Some(keys) => keys.map(|(_, packet_key)| packet_key),
         }
+    }
+
+    fn chain(&self, key: KeyId, epoch: u32) -> Option<Chain> {
+        self.chain_in(key, epoch)
     }
 
     fn check_value(&self, context: &[u8]) -> CheckValue {

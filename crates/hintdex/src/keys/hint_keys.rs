@@ -8,12 +8,17 @@ use hintdex_core::{FleetView, LiveIndex};
 use hintdex_scan::KeyTable;
 use hintdex_wire::{HintKey, KeyId, Slot};
 
+use super::fleet_keys::FleetKeys;
 use crate::Error;
+use crate::chain_search::SlotChains;
+use crate::slot_keys::SlotKeys;
 use crate::snapshots::Snapshots;
 
 /// The table of the hint keys of all slots, shared by lookups and maintenance.
 pub(crate) struct HintKeys {
     index: Arc<LiveIndex>,
+    /// The keys of the fleet, with the chains of a fleet whose keys move on.
+    keys: Arc<FleetKeys>,
     /// A chain among them needs the keys of slots that were retired after its build.
     snapshots: Arc<Snapshots>,
     /// `None` until the keys are first needed.
@@ -30,20 +35,43 @@ pub(crate) struct HintKeys {
 pub(crate) struct KeysHeld<'k>(&'k HintKeys);
 
 impl HintKeys {
-    pub(crate) fn new(index: Arc<LiveIndex>, snapshots: Arc<Snapshots>) -> Self {
+    pub(crate) fn new(
+        index: Arc<LiveIndex>,
+        keys: Arc<FleetKeys>,
+        snapshots: Arc<Snapshots>,
+    ) -> Self {
         let (retirements, builds) = (AtomicU64::new(0), AtomicU32::new(0));
         let is_reported = AtomicBool::new(false);
-        Self { index, snapshots, table: RwLock::default(), retirements, builds, is_reported }
+        Self { index, keys, snapshots, table: RwLock::default(), retirements, builds, is_reported }
     }
 
-    /// The bytes of the table in memory; 0 before the keys are derived.
+    /// The hint keys as searches need them. The first call derives a table.
+    pub(crate) fn slot_keys(&self) -> Result<SlotKeys<'_>, Error> {
+        Ok(match self.index.params().ratchet {
+            None => SlotKeys::Table(self.table()?),
+            Some(bits) => SlotKeys::Chains(SlotChains { index: &self.index, bits }),
+        })
+    }
+
+    /// Stores the chains that have moved, if the fleet has chains.
+    pub(crate) fn store_chains(&self) -> Result<(), Error> {
+        match self.index.params().ratchet {
+            Some(_) if !self.index.is_poisoned() => self.keys.store_chains(&self.index),
+            _ => Ok(()),
+        }
+    }
+
+    /// The bytes of the table, or of chains, in memory; 0 before the keys are derived.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.derived().map_or(0, |table| table.memory_bytes())
+        self.derived().map_or(self.keys.chain_memory().0, |table| table.memory_bytes())
     }
 
-    /// Whether the table is locked in memory; `None` before the keys are derived.
+    /// Whether the table, or the chains, are locked in memory; `None` before the keys are derived.
     pub(crate) fn are_locked(&self) -> Option<bool> {
-        self.derived().map(|table| table.is_locked())
+        match self.index.params().ratchet {
+            None => self.derived().map(|table| table.is_locked()),
+            Some(_) => Some(self.keys.chain_memory().1),
+        }
     }
 
     /// The note that the table is not locked in memory, once.
@@ -143,6 +171,11 @@ impl HintKeys {
         self.retirements.fetch_add(1, Ordering::SeqCst);
         if let Some(table) = &mut *self.lock() {
             slots.iter().for_each(|slot| self.retire_in(Arc::make_mut(table), *slot));
+        }
+        if self.index.params().ratchet.is_some() {
+            let keys: Vec<KeyId> = slots.iter().filter_map(|slot| self.index.key(*slot)).collect();
+            // What stays in the file if this fails, the next opening wipes.
+            let _ = self.keys.forget_chains(&keys);
         }
     }
 

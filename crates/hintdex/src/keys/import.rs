@@ -4,9 +4,11 @@ use std::ops::Range;
 use std::sync::{Arc, MutexGuard, TryLockError};
 
 use hintdex_core::{DeviceRange, KeyOrigin, Report};
-use hintdex_wire::{DeviceId, HintKey, KeyId, Slot};
+use hintdex_wire::{Chain, DeviceId, HintKey, KeyId, Slot};
 
+use super::chains::AppendedChains;
 use super::distinct::DistinctKeys;
+use super::distinct_chains::DistinctChains;
 use super::fleet_keys::FleetKeys;
 use super::imported::AppendedKeys;
 use crate::{Error, Station};
@@ -49,9 +51,14 @@ use crate::{Error, Station};
 pub struct KeyImport<'a> {
     station: &'a Station,
     takes: Takes,
-    appended: AppendedKeys,
-    distinct: DistinctKeys,
+    appended: Appended,
     _alone: MutexGuard<'a, ()>,
+}
+
+/// The keys that were added: those of a device, or its chain where keys move on with the nonces.
+enum Appended {
+    Keys(AppendedKeys, DistinctKeys),
+    Chains(AppendedChains, DistinctChains),
 }
 
 /// The devices that an import takes.
@@ -99,9 +106,17 @@ impl Station {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err(Error::ImportInProgress),
         };
-        let appended = keys.imported.load().append(&keys.master)?;
-        let distinct = DistinctKeys::default();
-        Ok(KeyImport { station: self, takes, appended, distinct, _alone: alone })
+        let appended = match self.params().ratchet {
+            None => {
+                let appended = keys.imported.load().append(&keys.master)?;
+                Appended::Keys(appended, DistinctKeys::default())
+            }
+            Some(_) => {
+                let appended = AppendedChains::begin(&keys.chains, &keys.master)?;
+                Appended::Chains(appended, DistinctChains::default())
+            }
+        };
+        Ok(KeyImport { station: self, takes, appended, _alone: alone })
     }
 }
 
@@ -112,22 +127,41 @@ impl KeyImport<'_> {
     /// # Errors
     /// [`Error::ZeroKey`] if the hint key or a half of the device key is all zeros,
     /// [`Error::SharedKey`] if two of the three are equal, [`Error::Index`] if the fleet has
-    /// the device already, or lacks the device of a later key, or [`Error::File`].
+    /// the device already, or lacks the device of a later key, or if its devices have chains, or
+    /// [`Error::File`].
     pub fn add(
         &mut self,
         device: DeviceId,
         hint_key: &HintKey,
         dev_key: &[u8; 32],
     ) -> Result<(), Error> {
-        let key = match (self.takes, self.station.index.has_device(device)) {
-            (Takes::Known, _) | (Takes::Any, true) => self.station.next_key(device)?,
-            (Takes::New | Takes::Any, false) => KeyId::first(device),
+        self.add_at(self.key_for(device)?, hint_key, dev_key)
+    }
+
+    /// Adds the first chain key of `device`, for a fleet whose keys move on with the nonces
+    /// ([`Params::ratchet`](crate::Params)).
+    ///
+    /// The fleet stores the chain sealed, and wipes it once the device has left its first epoch. So
+    /// the caller's copy should not outlive the import.
+    ///
+    /// # Errors
+    /// [`Error::ZeroKey`] if the chain key is all zeros, [`Error::Index`] if the fleet has the
+    /// device already, or lacks the device of a later key, or if its devices have no chains, or
+    /// [`Error::File`].
+    pub fn add_chain(&mut self, device: DeviceId, chain_key: &[u8; 32]) -> Result<(), Error> {
+        self.add_chain_at(self.key_for(device)?, &Chain::copy_of(0, chain_key))
+    }
+
+    /// The key that the import adds for `device`.
+    fn key_for(&self, device: DeviceId) -> Result<KeyId, Error> {
+        match (self.takes, self.station.index.has_device(device)) {
+            (Takes::Known, _) | (Takes::Any, true) => self.station.next_key(device),
+            (Takes::New | Takes::Any, false) => Ok(KeyId::first(device)),
             (Takes::New, true) => {
                 let (first, last) = (device, device);
-                return Err(hintdex_core::Error::AlreadyProvisioned { first, last }.into());
+                Err(hintdex_core::Error::AlreadyProvisioned { first, last }.into())
             }
-        };
-        self.add_at(key, hint_key, dev_key)
+        }
     }
 
     /// Adds the keys of `key`, whatever keys its device has.
@@ -137,8 +171,24 @@ impl KeyImport<'_> {
         hint_key: &HintKey,
         dev_key: &[u8; 32],
     ) -> Result<(), Error> {
-        self.distinct.add(key.device, hint_key, dev_key)?;
-        self.appended.add(key, (hint_key, dev_key))
+        let Appended::Keys(appended, distinct) = &mut self.appended else {
+            let why = "the keys of this fleet move on with their nonces; give each device a \
+                chain_key in place of hint_key and dev_key";
+            return Err(hintdex_core::Error::NotForThisIndex { call: "import", why }.into());
+        };
+        distinct.add(key.device, hint_key, dev_key)?;
+        appended.add(key, (hint_key, dev_key))
+    }
+
+    /// Adds the chain of `key`, whatever keys its device has.
+    pub(crate) fn add_chain_at(&mut self, key: KeyId, chain: &Chain) -> Result<(), Error> {
+        let Appended::Chains(appended, distinct) = &mut self.appended else {
+            let why = "the fleet was created without --ratchet-bits; give each device a hint_key \
+                and a dev_key in place of its chain_key";
+            return Err(hintdex_core::Error::NotForThisIndex { call: "import", why }.into());
+        };
+        distinct.add(key.device, chain)?;
+        appended.add(key, chain)
     }
 
     /// Adds the devices, in the order of their ids: all of them, or none. `report` counts
@@ -199,13 +249,21 @@ impl KeyImport<'_> {
         self,
         add: impl FnOnce(&Station, &[DeviceRange]) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let Self { station, mut appended, distinct, .. } = self;
+        let Self { station, mut appended, .. } = self;
         let ranges = DeviceRange::covering_keys(appended.keys()?, KeyOrigin::Imported);
         let FleetKeys { imported, .. } = station.keys.as_ref();
         let before = imported.load_full();
-        let after = appended.finish()?;
-        distinct.check(&after, appended.first_new())?;
-        imported.store(Arc::new(after));
+        match &mut appended {
+            Appended::Keys(appended, distinct) => {
+                let after = appended.finish()?;
+                std::mem::take(distinct).check(&after, appended.first_new())?;
+                imported.store(Arc::new(after));
+            }
+            Appended::Chains(appended, distinct) => {
+                std::mem::take(distinct).check(&station.keys.chains)?;
+                appended.finish()?;
+            }
+        }
         // From here on a crash may leave the keys in the index, so their records must stay. The
         // next opening ignores the records of keys that the index does not have.
         appended.keep();
@@ -224,5 +282,41 @@ impl KeyImport<'_> {
             appended.take_back();
         }
         added
+    }
+}
+
+impl Appended {
+    /// The keys that were added, in order.
+    ///
+    /// # Errors
+    /// [`Error::DeviceTwice`] if a device was added twice.
+    fn keys(&self) -> Result<Vec<KeyId>, Error> {
+        match self {
+            Self::Keys(appended, _) => appended.keys(),
+            Self::Chains(appended, _) => {
+                let mut keys = appended.keys().to_vec();
+                keys.sort_unstable();
+                match keys.array_windows().find(|[a, b]| a == b) {
+                    Some([key, _]) => Err(Error::DeviceTwice { device: key.device }),
+                    None => Ok(keys),
+                }
+            }
+        }
+    }
+
+    /// Keeps the records in the file from now on.
+    const fn keep(&mut self) {
+        match self {
+            Self::Keys(appended, _) => appended.keep(),
+            Self::Chains(appended, _) => appended.keep(),
+        }
+    }
+
+    /// Cuts the records off after all.
+    fn take_back(self) {
+        match self {
+            Self::Keys(appended, _) => appended.take_back(),
+            Self::Chains(appended, _) => appended.take_back(),
+        }
     }
 }

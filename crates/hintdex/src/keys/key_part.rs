@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A part of a device's keys, 16 bytes each.
+/// A part of a device's keys, 16 bytes each but for the chain key.
 ///
 /// See the example of [`KeyImport`](crate::KeyImport).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum KeyPart {
     FirstHalf,
     /// The second half of the device key: it authenticates packets.
     SecondHalf,
+    /// The chain key, 32 bytes, from which the keys of all epochs follow.
+    ChainKey,
 }
 
 impl fmt::Display for KeyPart {
@@ -22,6 +24,7 @@ impl fmt::Display for KeyPart {
             Self::HintKey => "hint_key",
             Self::FirstHalf => "first half of the dev_key",
             Self::SecondHalf => "second half of the dev_key",
+            Self::ChainKey => "chain_key",
         })
     }
 }

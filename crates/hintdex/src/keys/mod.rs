@@ -1,7 +1,10 @@
 //! The keys of a fleet: derived from its master key, or imported with its devices and stored
 //! sealed beside the index.
 
+mod chains;
 mod distinct;
+mod distinct_chains;
+mod fleet_chains;
 mod fleet_keys;
 mod hint_keys;
 mod import;
@@ -11,6 +14,9 @@ mod master;
 mod sealed;
 mod wrap;
 
+#[doc(hidden)]
+pub use chains::format as chain_format;
+pub(crate) use fleet_chains::chain_of_bytes;
 pub(crate) use fleet_keys::FleetKeys;
 pub(crate) use hint_keys::HintKeys;
 pub use import::KeyImport;

@@ -109,6 +109,7 @@ impl MaintenancePass {
     ) -> Result<T, Error> {
         on_plain_thread(|| {
             let _alone = lock(&self.alone);
+            self.hint_keys.store_chains()?;
             work()
         })
     }

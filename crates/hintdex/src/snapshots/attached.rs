@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hintdex_core::{SnapshotId, Span, Timing};
-use hintdex_scan::{Match, Search};
+use hintdex_scan::Match;
 use hintdex_snapshot::{CandidateBatch, Encoding, Snapshot};
 use hintdex_wire::{Hint, Nonce, Slot};
 
-use super::confirm::confirm_candidates;
+use super::confirm::{Confirm, confirm_candidates};
 use super::table_hints::TableHints;
+use crate::slot_keys::SlotSearch;
 
 /// An attached snapshot and the path of its file.
 pub(crate) struct Attached {
@@ -53,13 +54,15 @@ impl Attached {
     /// The hints of a damaged block are not found here; they go on to the next source.
     pub(crate) fn confirm<E>(
         &self,
-        search: &Search<'_, E>,
+        search: &SlotSearch<'_, E>,
         hints: &[Hint],
         mut found: impl FnMut(usize, Match),
     ) where
         E: Fn(Slot) -> Range<Nonce> + Sync,
     {
         if self.snapshot.params().encoding == Encoding::Chain {
+            // A fleet whose keys move on has no chain of hints: none is attached.
+            let SlotSearch::Table(search) = search else { return };
             let points = TableHints(search.table());
             let matched = |index, slot, nonce| {
                 // The key of a retired slot is zero, which anybody can compute hints with. Other
@@ -81,11 +84,8 @@ impl Attached {
         // Hint by hint, so that only the hints of the damaged block are missed.
         for (index, hint) in hints.iter().enumerate() {
             let ranges = self.snapshot.candidates(hint).into_iter().flatten();
-            for matched in
-                ranges.flat_map(|range| search.confirm(Slot(range.start)..Slot(range.end), hint))
-            {
-                found(index, matched);
-            }
+            let ranges = ranges.map(|range| (Slot(range.start)..Slot(range.end), *hint));
+            search.ranges(&ranges.collect::<Vec<_>>(), |_, matched| found(index, matched));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hintdex_core::{FleetView, Params, Span};
 use hintdex_snapshot::HintSource;
-use hintdex_wire::{HintCipher, KeyId, KeySource, Nonce, Slot};
+use hintdex_wire::{Hint, KeyId, KeySource, Nonce, Slot};
 
 /// The coming nonces of every device at one moment. Frozen, because a build iterates over
 /// the hints several times while packets go on.
@@ -83,9 +83,10 @@ impl HintSource for ComingHints {
         let runs = self.runs.get(first..).unwrap_or_default().iter();
         for (slot, nonces) in runs.take_while(|(slot, _)| slot.0 < slots.end) {
             let id = self.ids.get(slot.index()).copied().flatten();
-            if let Some(key) = id.and_then(|id| self.keys.hint_key(id)) {
-                let cipher = HintCipher::new(self.params.scheme, &key);
-                cipher.each_hint(nonces.clone(), |hint| each(hint.head(), *slot));
+            let made = |hint: Hint| each(hint.head(), *slot);
+            if let Some(id) = id {
+                // The hints of a key that is missing are left out.
+                self.params.each_hint(self.keys.as_ref(), id, nonces.clone(), made);
             }
         }
     }

@@ -18,5 +18,5 @@ pub use confirm::{MIN_GROUP_LEN_SLOTS, confirm_candidates};
 pub(crate) use own::OwnSnapshot;
 pub use rebuild::RebuildOptions;
 pub(crate) use rebuild::rebuild;
-pub(crate) use registry::Snapshots;
+pub(crate) use registry::{NO_CHAINS, Snapshots};
 pub use table_hints::TableHints;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use hintdex_core::{LiveIndex, SnapshotId, Span, Timing};
-use hintdex_snapshot::{ManifestKey, OpenError, Snapshot, SnapshotParams};
+use hintdex_snapshot::{Encoding, ManifestKey, OpenError, Snapshot, SnapshotParams};
 use hintdex_wire::Slot;
 
 use super::attached::Attached;
@@ -140,10 +140,17 @@ pub(super) fn open_of_fleet(
     open(path, &key).map_err(|source| Error::Snapshot { path: path.to_owned(), source })
 }
 
+/// Why a fleet whose keys move on has no snapshot of the encoding `chain`.
+pub(crate) const NO_CHAINS: &str = "a chain computes past hints, and the keys of this fleet move on \
+     with their nonces; build a ribbon, dense or sorted snapshot";
+
 /// Why a sound snapshot cannot serve an index, if it cannot.
 fn check_serves(index: &LiveIndex, params: &SnapshotParams) -> Result<(), &'static str> {
     if params.fleet_id != *index.id() || params.hint_scheme != index.params().scheme {
         return Err("the snapshot is of another fleet");
+    }
+    if params.encoding == Encoding::Chain && index.params().ratchet.is_some() {
+        return Err(NO_CHAINS);
     }
     let is_clocked = index.params().nonces.is_clocked();
     if is_clocked && is_past(&params.time_unix_s, &index.timing(), index.now_s()) {

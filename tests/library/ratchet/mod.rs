@@ -1,0 +1,100 @@
+//! Fleets whose keys move on with the nonces: against a plain model, and what is left of former
+//! keys in files and in memory.
+
+mod secrets;
+mod world;
+
+use std::time::Instant;
+
+use hintdex::wire::HintScheme;
+use hintdex_tests::Random;
+
+use world::{Kind, Traffic, World};
+
+const TRAFFIC: Traffic = Traffic { lost: 10, repeated: 5, leaps_per_mille: 2, leap_epochs: 200 };
+
+/// Loss, repeats, late packets over the ends of epochs, and leaps, while the station rolls and is
+/// opened again.
+#[test]
+fn verdicts_are_those_of_a_plain_model() {
+    let mut random = Random::new(21);
+    for round in 0..6 {
+        let kind = Kind {
+            scheme: [HintScheme::Aes128, HintScheme::Speck64][random.place(2)],
+            bits: [1, 2, 4, 6, 10][random.place(5)],
+            lookahead: [1, 16, 64][random.place(3)],
+            is_given: round % 2 == 0,
+            devices: 120,
+            salt: 1,
+        };
+        let mut world = World::new(kind);
+        for _ in 0..4 {
+            world.run(900, 300, &TRAFFIC, &mut random);
+            match random.place(3) {
+                0 => world.reopen(),
+                1 => world.station().roll(None).expect("it rolls"),
+                _ => {}
+            }
+        }
+        world.station().verify(None).expect("it is sound");
+        assert!(
+            world.counts.get("accepted").is_some_and(|count| *count > 2000),
+            "{:?}",
+            world.counts
+        );
+        assert!(world.counts.contains_key("replay"), "{:?}", world.counts);
+    }
+}
+
+/// 100,000 devices, 10 % loss, leaps over up to 250 epochs, over the ends of epochs of 16 and of
+/// 1,024 nonces. `--nocapture` prints the figures.
+#[test]
+#[ignore = "some minutes"]
+fn a_hundred_thousand_devices_move_on() {
+    for (bits, is_given) in [(4, true), (10, false)] {
+        let scheme = HintScheme::Aes128;
+        let kind = Kind { scheme, bits, lookahead: 16, is_given, devices: 100_000, salt: 9 };
+        let mut random = Random::new(u64::from(bits));
+        let started = Instant::now();
+        let mut world = match is_given {
+            true => World::new(kind),
+            // Each device is up to 20 nonces before the end of an epoch.
+            false => World::starting_at(kind, |device| {
+                u64::from(3 + device % 40) * 1024 - u64::from(device % 20)
+            }),
+        };
+        let made = started.elapsed();
+        let quiet = Traffic { lost: 10, repeated: 0, leaps_per_mille: 0, leap_epochs: 1 };
+        let leaping = Traffic { leaps_per_mille: 1000, leap_epochs: 250, ..quiet };
+        let repeating = Traffic { repeated: 50, ..quiet };
+        let started = Instant::now();
+        world.run(2_000_000, 20_000, &quiet, &mut random);
+        let quiet_s = started.elapsed().as_secs_f64();
+        let heard: u64 = world.counts.values().sum();
+        let started = Instant::now();
+        world.run(300, 300, &leaping, &mut random);
+        let leaping_s = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        world.close();
+        let closing_s = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        world.reopen();
+        let opening_s = started.elapsed().as_secs_f64();
+        world.run(200_000, 20_000, &quiet, &mut random);
+        world.run(2_000, 2_000, &repeating, &mut random);
+        world.station().roll(None).expect("it rolls");
+        let started = Instant::now();
+        world.station().verify(None).expect("it is sound");
+        let chains = std::fs::metadata(world.dir().join("device.chains")).expect("it is there");
+        eprintln!(
+            "epochs of 2^{bits}: created in {made:.1?}; {heard} packets in {quiet_s:.1} s, {:.2} us each with \
+             sealing and model; 300 packets after leaps in {leaping_s:.1} s; closed in {closing_s:.2} s, opened in \
+             {opening_s:.2} s; verified in {:.1?}; device.chains {} bytes; {:?}",
+            quiet_s * 1e6 / heard as f64,
+            started.elapsed(),
+            chains.len(),
+            world.counts,
+        );
+        assert!(world.counts["accepted"] > 2_000_000);
+    }
+}
