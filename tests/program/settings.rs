@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use hintdex_tests::program::{command, verify};
+use hintdex_tests::program::{command, inspect, verify};
 use hintdex_tests::{Devices, Outcome, Random, decode, provision, run};
 use tempfile::TempDir;
 
@@ -59,6 +59,7 @@ fn settings_of_devices_and_of_the_fleet_are_made_shown_and_dropped() {
     let of_fleet = serde_json::json!({"late": 128, "rate": "4/3600s"});
     let own = serde_json::json!({"late": 1000, "max_gap": "10:1000", "rate": "4/3600s"});
     assert_eq!(listed(&fleet, "41-42"), [of_fleet.clone(), own.clone()]);
+    assert_eq!(inspect(&fleet)["settings"], of_fleet);
     let shown = device("show", &fleet, &["42"]).done().stdout;
     let line = "settings: --late 1000 --max-gap 10:1000 --rate 4/3600s";
     assert_eq!(shown.lines().last(), Some(line), "{shown}");
@@ -77,6 +78,7 @@ fn settings_of_devices_and_of_the_fleet_are_made_shown_and_dropped() {
     assert_eq!(listed(&fleet, "42"), [of_fleet]);
     device("set", &fleet, &["--all", "--default"]).done();
     assert_eq!(listed(&fleet, "42"), [serde_json::Value::Null]);
+    assert_eq!(inspect(&fleet)["settings"], serde_json::json!({}));
     assert_eq!(listed(&fleet, "100"), [serde_json::json!({"late": 1000, "max_gap": "10:1000"})]);
     assert_eq!(said(&fleet, 42, &[1_000_000]), ["accepted"]);
     verify(&fleet);

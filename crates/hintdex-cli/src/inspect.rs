@@ -11,6 +11,7 @@ use crate::args::{InspectArgs, RunArgs};
 use crate::failure::Failure;
 use crate::key;
 use crate::open;
+use crate::settings_text::{settings_object, settings_text};
 use crate::unix_time::time_text;
 
 pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
@@ -128,6 +129,7 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "associated_data": station.params().associated_data.to_string(),
         "overhead_bytes": station.params().format().overhead_bytes(),
         "ratchet_bits": station.params().ratchet.map(RatchetBits::bits),
+        "settings": settings_object(&station.fleet_settings()),
         "timing": stats.timing.map(timing_json),
         "spans": stats.spans.iter().map(|span| json!([span.start, span.end])).collect::<Vec<_>>(),
         "slots": stats.slots,
@@ -183,6 +185,12 @@ fn packets(params: &Params) -> String {
     format!("{}, {} bytes around the payload{data}", params.suite, params.format().overhead_bytes())
 }
 
+/// The settings of the fleet; those of devices are in `hintdex device list`.
+fn fleet_settings(station: &Station) -> String {
+    let settings = station.fleet_settings();
+    if settings.is_empty() { "the usual ones".to_owned() } else { settings_text(&settings) }
+}
+
 fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
     let per_hint = |bytes: u64| bytes as f64 / stats.hints.max(1) as f64;
     let mut text = format!(
@@ -191,6 +199,7 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
          packets           {}\n\
          nonces            {}{}\n\
          keys              derived with {}{}; {}\n\
+         settings          {}\n\
          devices           {} ({} retired)\n\
          live hints        {}\n\
          entries           {} (stale ones until the next roll{})\n\
@@ -209,6 +218,7 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
             format!(", moving on after {} nonces", bits.epoch_nonces())
         }),
         kept.map_or_else(String::new, key::describe),
+        fleet_settings(station),
         stats.devices,
         stats.retired_slots,
         stats.hints,
