@@ -7,6 +7,7 @@ mod world;
 use std::time::Instant;
 
 use hintdex::wire::HintScheme;
+use hintdex::{Station, StationOptions, Unknown, Verdict};
 use hintdex_tests::Random;
 
 use world::{Kind, Traffic, World};
@@ -44,6 +45,35 @@ fn verdicts_are_those_of_a_plain_model() {
         );
         assert!(world.counts.contains_key("replay"), "{:?}", world.counts);
     }
+}
+
+/// With a bound for scans, each further stage of a scan waits for the budget.
+#[test]
+fn the_stages_of_a_scan_wait_for_the_budget() {
+    let scheme = HintScheme::Aes128;
+    let kind = Kind { scheme, bits: 4, lookahead: 4, is_given: true, devices: 50, salt: 3 };
+    let mut world = World::new(kind);
+    world.close();
+    let options = StationOptions { scan_core_share: 0.5, ..world::options() };
+    let station = Station::open(&world.dir(), &options).expect("it opens");
+    let mut calls = Vec::new();
+    for epochs in [1, 20, 200, 300] {
+        let packet = world.packet_after_leap(7, epochs);
+        let mut verdict = station.decode(&packet).expect("it decodes");
+        let mut waits = 0;
+        while matches!(verdict, Verdict::Unknown(Unknown::ScanBudget { .. })) {
+            let mut late = station.scan_waiting().expect("it scans");
+            // Without credit nothing is scanned; the bucket refills while this loops.
+            if let Some((_, of_ticket)) = late.pop() {
+                verdict = of_ticket;
+            }
+            waits += 1;
+        }
+        calls.push((verdict.name(), waits > 0));
+    }
+    let expected = [("accepted", false), ("accepted", true), ("accepted", true), ("unknown", true)];
+    assert_eq!(calls, expected);
+    assert_eq!(station.scan_stats().waiting, 0);
 }
 
 /// 100,000 devices, 10 % loss, leaps over up to 250 epochs, over the ends of epochs of 16 and of

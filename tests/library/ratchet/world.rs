@@ -199,6 +199,16 @@ impl World {
         (!random.chance(traffic.lost)).then_some((device, nonce, packet))
     }
 
+    /// The packet of a device after it was away for so many epochs.
+    pub fn packet_after_leap(&mut self, device: u32, epochs: u64) -> Vec<u8> {
+        let state = self.devices.get_mut(&device).expect("a device");
+        let nonce = state.sealer.next_nonce() + (epochs << self.kind.bits);
+        let text = payload(device, nonce);
+        let mut packet = vec![0; state.sealer.packet_len_bytes(text.len())];
+        state.sealer.seal_at(nonce, &text, &mut packet).expect("counters do not end");
+        packet
+    }
+
     /// What the station must say of a packet at its turn.
     pub fn judge(&mut self, device: u32, nonce: Nonce) -> Expected {
         let bits = self.kind.bits;

@@ -87,7 +87,12 @@ impl FleetKeys {
     /// # Errors
     /// [`Error::File`].
     pub(crate) fn forget_chains(&self, keys: &[KeyId]) -> Result<(), Error> {
-        self.chains.forget(keys)
+        let given: Vec<KeyId> =
+            keys.iter().copied().filter(|key| self.chains.is_given(*key)).collect();
+        self.chains.forget(keys)?;
+        // No chain is derived in the place of a given one.
+        self.chains.lose(given);
+        Ok(())
     }
 
     /// The bytes of chain keys in memory, and whether their pages are locked.
@@ -105,16 +110,22 @@ impl FleetKeys {
     /// service.
     ///
     /// # Errors
-    /// [`Error::KeysMissing`] if the file lacks the chains of a whole range, and those of
+    /// [`Error::KeysMissing`] if more chains are missing than records are damaged, and those of
     /// [`store_chains`](Self::store_chains).
     pub(super) fn reconcile_chains(&self, index: &LiveIndex) -> Result<(), Error> {
         let ranges = index.imported_ranges();
         if ranges.is_empty() && self.chains.is_empty() {
             return Ok(());
         }
-        let lacks = |range: &&DeviceRange| !keys_of(range).any(|key| self.chains.has(key));
-        if let Some(range) = ranges.iter().find(|range| lacks(range) && has_active(index, range)) {
-            let (path, first, last) = (self.chains.path().into(), range.first, range.last());
+        let is_active =
+            |key: &KeyId| slot_of(index, *key).is_some_and(|slot| !index.is_retired(slot));
+        let lost = ranges.iter().flat_map(keys_of).filter(|key| !self.chains.has(*key));
+        let lost: Vec<KeyId> = lost.collect();
+        let missing: Vec<KeyId> = lost.iter().copied().filter(is_active).collect();
+        if let Some((first, last)) = missing.first().zip(missing.last())
+            && missing.len() > self.chains.damaged_count()
+        {
+            let (path, first, last) = (self.chains.path().into(), first.device, last.device);
             return Err(Error::KeysMissing { path, first, last });
         }
         let (keys, imported) = (self.chains.keys(), sorted(&ranges));
@@ -124,10 +135,10 @@ impl FleetKeys {
         };
         let left: Vec<KeyId> = keys.iter().filter(is_left).map(|(key, _)| *key).collect();
         self.chains.forget(&left)?;
-        let lost = ranges.iter().flat_map(keys_of).filter(|key| !self.chains.has(*key));
-        let lost: Vec<KeyId> = lost.collect();
-        for key in &lost {
-            if let Some(slot) = slot_of(index, *key).filter(|slot| !index.is_retired(*slot)) {
+        let is_derived = |key| slot_of(index, key).is_some() && !is_imported(&imported, key);
+        self.chains.drop_damaged(is_derived)?;
+        for key in &missing {
+            if let Some(slot) = slot_of(index, *key) {
                 index.put_out_of_service(slot, "its chain is missing or damaged in device.chains");
             }
         }
@@ -180,9 +191,4 @@ fn is_imported(ranges: &[DeviceRange], key: KeyId) -> bool {
     let behind = ranges.partition_point(|range| (range.generation, range.first) <= at);
     let range = behind.checked_sub(1).and_then(|at| ranges.get(at));
     range.is_some_and(|range| range.generation == key.generation && key.device <= range.last())
-}
-
-/// Whether a key of `range` is in service.
-fn has_active(index: &LiveIndex, range: &DeviceRange) -> bool {
-    keys_of(range).any(|key| slot_of(index, key).is_some_and(|slot| !index.is_retired(slot)))
 }

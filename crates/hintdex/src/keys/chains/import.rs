@@ -87,6 +87,7 @@ impl AppendedChains {
             let filed = Some(Filed { record: number, cell: 0 });
             let epoch = chain.epoch();
             let entry = Entry { key, is_given: true, epoch, filed, has_moved: false };
+            inner.lost.remove(&key);
             inner.table.put(entry, &chain);
         }
         inner.records = first.saturating_add(u32::try_from(self.new.len()).unwrap_or(u32::MAX));

@@ -62,8 +62,8 @@ struct Inner {
     free_records: Vec<u32>,
     /// Records with a second chain, and the cell that holds the older one.
     left: Vec<(u32, usize)>,
-    /// Records whose owner is certain and that hold no sound chain.
-    damaged: Vec<Owner>,
+    /// Records that hold no sound chain, and the owners that they name.
+    damaged: Vec<(u32, Owner)>,
     /// Whether records are being appended by an import.
     is_importing: bool,
     moved: Vec<Place>,
@@ -161,7 +161,8 @@ impl ChainStore {
     pub(super) fn move_to(&self, key: KeyId, chain: &Chain) {
         let mut inner = self.write();
         let held = inner.table.place(key).and_then(|place| inner.table.entry(place)).copied();
-        if held.is_some_and(|held| held.epoch >= chain.epoch()) || inner.lost.contains(&key) {
+        let is_lost = held.is_none() && inner.lost.contains(&key);
+        if is_lost || held.is_some_and(|held| held.epoch >= chain.epoch()) {
             return;
         }
         let new = Entry { key, is_given: false, epoch: 0, filed: None, has_moved: false };
@@ -295,6 +296,32 @@ impl ChainStore {
         Ok((left, filed))
     }
 
+    /// The number of records that hold no sound chain.
+    pub(super) fn damaged_count(&self) -> usize {
+        self.read().damaged.len()
+    }
+
+    /// Overwrites damaged records whose keys are derived, as `is_derived` tells, with zeros.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(super) fn drop_damaged(&self, is_derived: impl Fn(KeyId) -> bool) -> Result<(), Error> {
+        let mut inner = self.write();
+        let damaged = std::mem::take(&mut inner.damaged);
+        let (dropped, kept): (Vec<_>, Vec<_>) =
+            damaged.into_iter().partition(|(_, owner)| is_derived(owner.key));
+        inner.damaged = kept;
+        let Some(file) = inner.file.as_ref().filter(|_| !dropped.is_empty()) else {
+            return Ok(());
+        };
+        for (record, _) in &dropped {
+            file.write_records(*record, &[Record::none()])?;
+        }
+        file.sync()?;
+        inner.free_records.extend(dropped.iter().map(|(record, _)| *record));
+        Ok(())
+    }
+
     /// Forgets the chains of `keys`, and overwrites their records with zeros.
     ///
     /// # Errors
@@ -357,7 +384,7 @@ impl Inner {
         let Some((cell, chain)) = newest else {
             match record.is_none() {
                 true => self.free_records.push(number),
-                false => self.damaged.push(owner),
+                false => self.damaged.push((number, owner)),
             }
             return;
         };

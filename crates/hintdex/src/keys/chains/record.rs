@@ -141,7 +141,7 @@ fn owner_bytes(record: &Record) -> &[u8] {
 pub mod format {
     use core::mem::offset_of;
 
-    use super::{Cell, FORMAT_VERSION, Header, MAGIC, Record};
+    use crate::keys::chains::record::{Cell, FORMAT_VERSION, Header, MAGIC, Record};
 
     /// A field: its name, its offset and its width, in bytes.
     type Field = (&'static str, usize, usize);
@@ -216,5 +216,17 @@ mod tests {
     fn a_record_never_lies_in_two_sectors() {
         assert_eq!((size_of::<Header>(), size_of::<Record>()), (128, 128));
         assert_eq!(Record::of(OWNER).owner(), OWNER);
+    }
+
+    /// Computed with the AES-SIV of Python's `cryptography`.
+    #[test]
+    fn a_record_is_the_one_that_was_computed_elsewhere() {
+        let owner = Owner { key: KeyId { device: DeviceId(42), generation: 2 }, is_given: true };
+        let chain_key = std::array::from_fn(|at| u8::try_from(at).unwrap_or(0));
+        let sealer = ChainSealer::new(&MasterKey::new(&[1; 32]));
+        let cell = sealer.seal(owner, &Chain::copy_of(5, &chain_key)).expect("few bytes");
+        let record = Record { cells: [cell, Cell::new_zeroed()], ..Record::of(owner) };
+        let golden = "0000002a0002010000000005cc301674b3b8af7b28e98c3703b395698d56bb3fc00cc739ccabcb07527106c207eea5d3d7491e53a9e4bd3126aac5cd";
+        assert_eq!(hex::encode(record.as_bytes()), format!("{golden:0<256}"));
     }
 }
