@@ -54,6 +54,11 @@ fn check(said: &Said, line: &Line, scheme: HintScheme, at: usize) {
     match line.verdict.as_str() {
         "noise" if scheme.check_bits() >= 64 => assert_eq!(verdict, "unknown", "packet {at}"),
         "noise" => assert!(matches!(verdict, "unknown" | "forged"), "packet {at}: {verdict}"),
+        // Heads of 24 bits are confirmed near the expected nonce alone: what is damaged, or behind
+        // the replay window, is unknown where the device has moved away.
+        "forged" | "stale" if scheme == HintScheme::Carry24 => {
+            assert!(matches!(verdict, "stale" | "forged" | "unknown"), "packet {at}: {verdict}")
+        }
         "forged" => assert_eq!(verdict, "forged", "packet {at}"),
         expected => {
             assert_eq!((verdict, said.sender), (expected, Some(line.sender)), "packet {at}");
@@ -64,17 +69,17 @@ fn check(said: &Said, line: &Line, scheme: HintScheme, at: usize) {
 }
 
 /// Decodes the capture of a lean fleet over many processes, the later half with a snapshot.
-fn decoded(suite: Suite, hint: &str, data: &str) {
+fn decoded(suite: Suite, hint: &str, data: &str, devices: u32) {
     let scheme = HintScheme::from_name(hint).expect("there is such a scheme");
     let folder = tempfile::tempdir().expect("a folder");
     let (fleet, file) = (folder.path().join("fleet"), folder.path().join("fleet.hdx"));
-    let devices = DEVICES.to_string();
-    let mut of_fleet = vec!["--devices", &devices, "--suite", suite.name(), "--hint", hint];
+    let count = devices.to_string();
+    let mut of_fleet = vec!["--devices", &count, "--suite", suite.name(), "--hint", hint];
     if !data.is_empty() {
         of_fleet.extend(["--associated-data", data]);
     }
     provision(&fleet, &of_fleet).done();
-    let lines = capture(suite.name(), hint, data, DEVICES);
+    let lines = capture(suite.name(), hint, data, devices);
     assert_eq!(lines.len(), PACKETS);
     let (mut by_source, mut by_verdict) = (HashMap::new(), HashMap::new());
     let part_len = PACKETS / PROCESSES;
@@ -110,27 +115,39 @@ fn rebuild(fleet: &Path, out: &Path) {
 
 #[test]
 fn a_capture_of_aes_ctr_hmac_is_decoded_as_expected() {
-    decoded(Suite::AesCtrHmac, "aes128", "");
+    decoded(Suite::AesCtrHmac, "aes128", "", DEVICES);
 }
 
 #[test]
 fn a_capture_of_chacha20poly1305_is_decoded_as_expected() {
-    decoded(Suite::ChaCha20Poly1305, "aes128", DATA);
+    decoded(Suite::ChaCha20Poly1305, "aes128", DATA, DEVICES);
 }
 
 #[test]
 fn a_capture_of_xchacha20poly1305_is_decoded_as_expected() {
-    decoded(Suite::XChaCha20Poly1305, "speck64", "");
+    decoded(Suite::XChaCha20Poly1305, "speck64", "", DEVICES);
 }
 
 #[test]
 fn a_capture_of_aes_siv_is_decoded_as_expected() {
-    decoded(Suite::AesSiv, "aes128", DATA);
+    decoded(Suite::AesSiv, "aes128", DATA, DEVICES);
 }
 
 #[test]
 fn a_capture_of_aes_ccm_8_is_decoded_as_expected() {
-    decoded(Suite::AesCcm8, "speck64", DATA);
+    decoded(Suite::AesCcm8, "speck64", DATA, DEVICES);
+}
+
+#[test]
+fn a_capture_of_carried_hints_is_decoded_as_expected() {
+    decoded(Suite::AesCtrHmac, "carry24", "", 1000);
+}
+
+/// A scan tries 10 blocks of AES for each device and hint, and the capture needs hundreds.
+#[test]
+#[ignore = "minutes: scans of 20,000 devices for hints that are permuted"]
+fn a_capture_of_carried_hints_of_a_whole_fleet_is_decoded_as_expected() {
+    decoded(Suite::AesCtrHmac, "carry24", "", DEVICES);
 }
 
 /// What a call with a suite or with associated data can have wrong.
@@ -146,6 +163,8 @@ fn suites_and_data_that_do_not_fit_are_refused_with_their_reason() {
         let of_fleet = ["--devices", "10", "--suite", "aes-siv", "--associated-data", bad];
         provision(&fleet, &of_fleet).refused(2, &["hex digits", "240 bytes"]);
     }
+    provision(&fleet, &["--devices", "10", "--hint", "carry24", "--suite", "aes-siv"])
+        .refused(2, &["carry24", "aes-siv", "aes-ctr-hmac"]);
     assert!(!fleet.exists());
     provision(&fleet, &["--devices", "10", "--suite", "aes-siv", "--associated-data", DATA]).done();
     // The fleet has its own: other values are refused, the same or none are not.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{error, fmt, io};
 
 use hintdex_host::FileError;
-use hintdex_wire::{DeviceId, HintScheme, KeyId, Nonce, NonceKind, Slot, Suite};
+use hintdex_wire::{DeviceId, HintScheme, KeyId, Nonce, NonceKind, PacketFormat, Slot, Suite};
 
 /// Why a call on an index failed.
 ///
@@ -89,6 +89,11 @@ pub enum Error {
     RatchetOfClocks {
         /// The kind of nonces.
         nonces: NonceKind,
+    },
+    /// There are no packets of this hint scheme and this suite. Choose another pair.
+    NoSuchFormat {
+        /// The pair.
+        format: PacketFormat,
     },
     /// The suite authenticates no associated data, and the fleet would have some. Choose another
     /// suite, or no associated data.
@@ -270,6 +275,7 @@ impl fmt::Display for Error {
             ),
             Self::NoRoomForNonces { .. }
             | Self::RatchetOfClocks { .. }
+            | Self::NoSuchFormat { .. }
             | Self::NoAssociatedData { .. }
             | Self::LookaheadOutOfRange { .. } => self.fmt_of_params(f),
             Self::SettingOutOfRange { what, most } => {
@@ -311,6 +317,11 @@ impl Error {
             Self::RatchetOfClocks { nonces } => write!(
                 f,
                 "a ratchet needs counters, not {nonces} nonces; omit the ratchet or choose counters"
+            ),
+            Self::NoSuchFormat { format: PacketFormat { scheme, suite } } => write!(
+                f,
+                "{scheme} hints have no packets of suite {suite}; choose suite aes-ctr-hmac or \
+                 other hints"
             ),
             Self::NoAssociatedData { suite } => write!(
                 f,

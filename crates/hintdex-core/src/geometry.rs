@@ -31,7 +31,7 @@ impl Geometry {
         let buckets = hints / LEAST_HINTS_PER_BUCKET;
         let hint_bits = u8::try_from(scheme.len_bytes() * 8).unwrap_or(u8::MAX);
         let wanted = u8::try_from(buckets.max(1).ilog2()).unwrap_or(u8::MAX);
-        let prefix_bits = wanted.min(Self::MAX_PREFIX_BITS);
+        let prefix_bits = wanted.min(Self::MAX_PREFIX_BITS).min(hint_bits);
         Self { prefix_bits, suffix_bits: SUFFIX_BITS.min(hint_bits - prefix_bits) }
     }
 

@@ -57,7 +57,7 @@ impl Params {
     ///
     /// # Errors
     /// [`Error::LookaheadOutOfRange`], [`Error::NoRoomForNonces`],
-    /// [`Error::RatchetOfClocks`] or [`Error::NoAssociatedData`].
+    /// [`Error::RatchetOfClocks`], [`Error::NoSuchFormat`] or [`Error::NoAssociatedData`].
     pub fn check(&self) -> Result<(), Error> {
         let Self { scheme, nonces, lookahead, ratchet, suite, .. } = *self;
         if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
@@ -68,6 +68,9 @@ impl Params {
         }
         if ratchet.is_some() && nonces.is_clocked() {
             return Err(Error::RatchetOfClocks { nonces });
+        }
+        if !self.format().is_defined() {
+            return Err(Error::NoSuchFormat { format: self.format() });
         }
         if !self.associated_data.borrow().is_empty() && !suite.takes_associated_data() {
             return Err(Error::NoAssociatedData { suite });

@@ -9,7 +9,7 @@ hint no device made: unknown, or by chance of a short hint forged.
 
 The ciphers are written from their standards, and each is checked against its standard's example
 before anything is written: FIPS 197, RFC 4493, RFC 5297, RFC 3610, RFC 8439, draft-irtf-cfrg-
-xchacha-03, and the paper of SPECK.
+xchacha-03, NIST SP 800-38G, and the paper of SPECK.
 """
 
 import hashlib
@@ -149,6 +149,26 @@ def ccm(key, nonce, associated, plain, tag_len=8):
     return ctr(aes, counter + 1, plain) + tag
 
 
+# --- FF1 (NIST SP 800-38G) for strings of numerals in two halves --------------------------
+
+
+def ff1(key, radix, lens, tweak, halves):
+    aes, (u, v) = Aes128(key), lens
+    b = ((radix**v - 1).bit_length() + 7) // 8
+    d = 4 * ((b + 3) // 4) + 4
+    head = bytes([1, 2, 1]) + radix.to_bytes(3, "big") + bytes([10, u % 256])
+    head += (u + v).to_bytes(4, "big") + len(tweak).to_bytes(4, "big")
+    left, right = halves
+    for turn in range(10):
+        tail = tweak + bytes((-len(tweak) - b - 1) % 16) + bytes([turn]) + right.to_bytes(b, "big")
+        state = bytes(16)
+        for at in range(0, len(head + tail), 16):
+            state = aes.encrypt(xor(state, (head + tail)[at : at + 16]))
+        modulus = radix ** (u if turn % 2 == 0 else v)
+        left, right = right, (left + int.from_bytes(state[:d], "big")) % modulus
+    return left, right
+
+
 # --- ChaCha20-Poly1305 (RFC 8439) and XChaCha20 (draft-irtf-cfrg-xchacha-03) -------------
 
 CONSTANTS = struct.unpack("<4I", b"expand 32-byte k")
@@ -256,6 +276,11 @@ def self_test():
     assert sealed[:8] + sealed[-16:] == h("d31a8d34648e60db1ae10b594f09e26a7e902ecbd0600691")
     sealed = xchacha20poly1305(key, bytes(range(0x40, 0x58)), data, sunscreen)
     assert sealed[:8] + sealed[-16:] == h("bd6d179d3e83d43bc0875924c1c7987947deafd8780acf49")
+    key = h("2b7e151628aed2a6abf7158809cf4f3c")
+    assert ff1(key, 10, (5, 5), b"", (1234, 56789)) == (24334, 77484)
+    assert ff1(key, 10, (5, 5), b"9876543210", (1234, 56789)) == (61242, 773)
+    halves = int("012345678", 36), int("9abcdefghi", 36)
+    assert ff1(key, 36, (9, 10), b"7777pqrs777", halves) == (int("a9tv40mll", 36), int("9kdu509eum", 36))
     assert speck(h("1b1a1918131211100b0a090803020100"), h("3b7265747475432d")) == h("8c6fa548454e028b")
 
 
@@ -274,6 +299,9 @@ class Device:
     def hint(self, nonce):
         if self.scheme == "speck64":
             return speck(self.hint_key, nonce.to_bytes(8, "big"))
+        if self.scheme == "carry24":
+            high, low = ff1(self.hint_key, 2, (12, 12), b"", (nonce >> 12 & 0xFFF, nonce & 0xFFF))
+            return (high << 12 | low).to_bytes(3, "big")
         block = self.aes.encrypt(nonce.to_bytes(16, "big"))
         return block[: int(self.scheme.removeprefix("aes128-trunc:"))] if ":" in self.scheme else block
 
@@ -287,6 +315,9 @@ class Device:
             return hint + siv(self.key, ([data] if data else []) + [hint, n], payload)
         if self.suite == "aes-ccm-8":
             return hint + ccm(self.key[:16], bytes(5) + n, hint + data, payload)
+        if self.scheme == "carry24":
+            mask = hmac.new(self.key[16:], b"carry:" + hint, hashlib.sha256).digest()[0]
+            hint += bytes([nonce >> 24 ^ mask])
         cipher = ctr(Aes128(self.key[:16]), nonce << 64, payload)
         return hint + cipher + hmac.new(self.key[16:], hint + cipher, hashlib.sha256).digest()[:8]
 

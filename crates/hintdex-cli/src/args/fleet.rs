@@ -48,7 +48,8 @@ pub struct ProvisionArgs {
     /// holds four times as many [default: 16]
     #[arg(long, value_name = "W")]
     pub lookahead: Option<u32>,
-    /// The hint scheme: aes128, speck64, or aes128-trunc:4 to aes128-trunc:12 [default: aes128]
+    /// The hint scheme: aes128, speck64, aes128-trunc:4 to aes128-trunc:12,
+    /// or carry24 [default: aes128]
     #[arg(long, value_name = "SCHEME", value_parser = parse_scheme)]
     pub hint: Option<HintScheme>,
     /// The kind of nonces: counter; or from the device's clock, day-counter or step:SECONDS

@@ -109,7 +109,7 @@ pub struct EstimateArgs {
     /// Devices tried for a lookup in the snapshot [default: 32]
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..))]
     pub tries: Option<u32>,
-    /// The hint scheme: aes128, speck64, or aes128-trunc:4 to aes128-trunc:12
+    /// The hint scheme: aes128, speck64, aes128-trunc:4 to aes128-trunc:12, or carry24
     #[arg(long, value_name = "SCHEME", default_value = "aes128", value_parser = parse_scheme)]
     pub hint: HintScheme,
     /// How packets are encrypted and authenticated: aes-ctr-hmac, chacha20poly1305,

@@ -1,7 +1,8 @@
 //! The meta record: the parameters of an index.
 
 use hintdex_wire::{
-    AssociatedDataBuf, CheckValue, Derivation, HintScheme, NonceKind, RatchetBits, Suite,
+    AssociatedDataBuf, CheckValue, Derivation, HintScheme, NonceKind, PacketFormat, RatchetBits,
+    Suite,
 };
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -79,6 +80,10 @@ impl Meta {
         let suite = Suite::from_number(self.suite)
             .filter(|suite| *suite == Suite::AesCtrHmac || self.version.get() >= 3)
             .ok_or("unknown suite")?;
+        let scheme = HintScheme::from_number(self.hint_scheme);
+        if scheme.is_some_and(|scheme| !PacketFormat { scheme, suite }.is_defined()) {
+            return Err("its hints have no packets of its suite");
+        }
         let data = AssociatedDataBuf::new(associated)
             .filter(|_| associated.len() == usize::from(self.associated_len_bytes))
             .filter(|data| data.borrow().is_empty() || suite.takes_associated_data())

@@ -33,7 +33,8 @@ use super::{portable, speck};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
-    /// Every processor: the `aes` crate, and SPECK64 in plain Rust.
+    /// Every processor: the `aes` crate, and SPECK64 in plain Rust. The only back end of
+    /// [`HintScheme::Carry24`].
     Portable,
     /// AES-NI: one key a register. Does not support SPECK64.
     AesNi,
@@ -187,7 +188,7 @@ impl WordPath {
 /// A back end for a scheme.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kernel {
-    /// AES by the `aes` crate; the table stores the keys themselves.
+    /// AES by the `aes` crate, and FF1 over it; the table stores the keys themselves.
     Crate(HintScheme),
     /// Reversible AES hints; the table stores last round keys.
     Backwards(AesPath, HintScheme),
@@ -205,6 +206,9 @@ impl Kernel {
         }
         if backend == Backend::Portable {
             return Some(Self::Crate(scheme));
+        }
+        if scheme == HintScheme::Carry24 {
+            return None;
         }
         let path = AesPath::detect(backend)?;
         Some(if scheme.is_reversible() {

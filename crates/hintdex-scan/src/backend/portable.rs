@@ -21,6 +21,15 @@ pub(super) fn sieve(
         let cipher = HintCipher::new(scheme, &HintKey::copy_of(key));
         if scheme.is_reversible() {
             cipher.each_nonce(hints, |hint, _| maybe(index, hint));
+        } else if let (Some(window), HintScheme::Carry24) = (windows.get(index), scheme) {
+            // One decryption, whatever the length of the window.
+            for (at, hint) in hints.iter().enumerate() {
+                let mut fits = false;
+                cipher.nonces_within(hint, window.nonces(), |_| fits = true);
+                if fits {
+                    maybe(index, at);
+                }
+            }
         } else if let Some(window) = windows.get(index) {
             let mut fits = vec![false; hints.len()];
             cipher.each_hint(window.nonces(), |made| {
