@@ -30,6 +30,21 @@ fn all_of(device: u32) -> Selection {
     Selection::of(DeviceId(device))
 }
 
+/// Changes the battery of a beacon a day after now, and lets three of its rotations be heard, so
+/// that the station knows the new clock. Returns the time of the change.
+fn change_battery(station: &Station, beacon: &mut Beacon) -> u64 {
+    let later = NOW + 86_400;
+    beacon.zero_unix_s = i64::try_from(later).expect("a time");
+    station.clock.set(later + 300_000);
+    let mut resolver = station.open();
+    for rotation in 1..4 {
+        let answer = ask(&mut resolver, beacon.sighting(later + (rotation << beacon.k.get())));
+        assert_eq!(who(&answer).map(|(device, _)| device), Some(beacon.device.0));
+    }
+    resolver.close().expect("saved");
+    later
+}
+
 fn statuses(station: &Station) -> Vec<(u32, Status)> {
     let inventory = Inventory::open(&station.folder).expect("a folder");
     inventory.beacons().map(|beacon| (beacon.device.0, beacon.status)).collect()
@@ -110,16 +125,7 @@ fn a_revoked_key_is_in_no_file_and_never_comes_back() {
 fn a_new_unit_has_a_clock_of_its_own_and_a_new_key_keeps_the_clock() {
     let mut all = beacons(3, 4);
     let station = station_of(&all);
-    // The battery of beacon 1 is changed; two rotations say so.
-    let later = NOW + 86_400;
-    all[1].zero_unix_s = i64::try_from(later).expect("a time");
-    station.clock.set(later + 300_000);
-    let mut resolver = station.open();
-    for rotation in 1..4 {
-        let heard = all[1].sighting(later + (rotation << all[1].k.get()));
-        assert_eq!(who(&ask(&mut resolver, heard)).map(|(device, _)| device), Some(1));
-    }
-    resolver.close().expect("saved");
+    let later = change_battery(&station, &mut all[1]);
     let clock = |device: usize| {
         let inventory = Inventory::open(&station.folder).expect("a folder");
         let beacon = inventory.beacons().nth(device).expect("a beacon");
@@ -309,14 +315,7 @@ fn a_thousand_changes_leave_what_a_plain_map_leaves() {
 fn a_change_that_is_cut_between_its_files_leaves_no_clock_to_another_unit() {
     let mut all = beacons(3, 9);
     let station = station_of(&all);
-    let later = NOW + 86_400;
-    all[1].zero_unix_s = i64::try_from(later).expect("a time");
-    station.clock.set(later + 300_000);
-    let mut resolver = station.open();
-    for rotation in 1..4 {
-        ask(&mut resolver, all[1].sighting(later + (rotation << all[1].k.get())));
-    }
-    resolver.close().expect("saved");
+    let later = change_battery(&station, &mut all[1]);
     let [keys, clocks] = ["beacons.keys", "beacons.clocks"].map(|name| station.folder.join(name));
     let before = fs::read(&keys).expect("a file");
     let mut random = Random::new(10);
@@ -341,14 +340,7 @@ fn a_change_that_is_cut_between_its_files_leaves_no_clock_to_another_unit() {
 fn beacons_move_to_another_folder_with_their_clocks() {
     let mut all = beacons(20, 11);
     let here = station_of(&all);
-    let later = NOW + 86_400;
-    all[3].zero_unix_s = i64::try_from(later).expect("a time");
-    here.clock.set(later + 300_000);
-    let mut resolver = here.open();
-    for rotation in 1..4 {
-        ask(&mut resolver, all[3].sighting(later + (rotation << all[3].k.get())));
-    }
-    resolver.close().expect("saved");
+    let later = change_battery(&here, &mut all[3]);
     changed(&here, later, |changes| {
         changes.retire(&all_of(5)).expect("it is there");
         changes.revoke(&all_of(6)).expect("it is there");

@@ -59,6 +59,14 @@ pub struct IdentifyArgs {
     pub file: PathBuf,
 }
 
+/// The folder of a command.
+#[derive(Debug, ClapArgs)]
+pub struct BeaconFolderArgs {
+    /// The folder of the beacons
+    #[arg(long, value_name = "DIR")]
+    pub beacons: PathBuf,
+}
+
 /// The commands on the beacons of a folder.
 #[derive(Debug, Subcommand)]
 pub enum BeaconCommand {
@@ -118,9 +126,8 @@ pub enum BeaconCommand {
 
 #[derive(Debug, ClapArgs)]
 pub struct ForgetClockArgs {
-    /// The folder of the beacons
-    #[arg(long, value_name = "DIR")]
-    pub beacons: PathBuf,
+    #[command(flatten)]
+    pub folder: BeaconFolderArgs,
     /// The id of the beacon, as registered with --scheme eddystone-eid
     #[arg(value_name = "ID")]
     pub id: u32,
@@ -128,9 +135,8 @@ pub struct ForgetClockArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct BeaconListArgs {
-    /// The folder of the beacons
-    #[arg(long, value_name = "DIR")]
-    pub beacons: PathBuf,
+    #[command(flatten)]
+    pub folder: BeaconFolderArgs,
     /// Only these beacons, like 7,100-109
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     pub ids: Vec<IdRange>,
@@ -150,9 +156,8 @@ pub struct BeaconListArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct BeaconShowArgs {
-    /// The folder of the beacons
-    #[arg(long, value_name = "DIR")]
-    pub beacons: PathBuf,
+    #[command(flatten)]
+    pub folder: BeaconFolderArgs,
     /// The id of the beacon
     #[arg(value_name = "ID")]
     pub id: u32,
@@ -164,9 +169,8 @@ pub struct BeaconShowArgs {
 /// The list of a command.
 #[derive(Debug, ClapArgs)]
 pub struct BeaconFileArgs {
-    /// The folder of the beacons
-    #[arg(long, value_name = "DIR")]
-    pub beacons: PathBuf,
+    #[command(flatten)]
+    pub folder: BeaconFolderArgs,
     /// The scheme of the beacons: eddystone-eid, gaen or ble-rpa
     #[arg(long, value_name = "SCHEME", value_parser = parse_scheme)]
     pub scheme: Scheme,
@@ -200,9 +204,8 @@ pub struct BeaconReplaceArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct BeaconRekeyArgs {
-    /// The folder of the beacons
-    #[arg(long, value_name = "DIR")]
-    pub beacons: PathBuf,
+    #[command(flatten)]
+    pub folder: BeaconFolderArgs,
     /// The scheme of the beacons: eddystone-eid or ble-rpa. A new daily key is added, not changed
     #[arg(long, value_name = "SCHEME", value_parser = parse_scheme)]
     pub scheme: Scheme,
@@ -216,9 +219,8 @@ pub struct BeaconRekeyArgs {
 /// Beacons on the command line.
 #[derive(Debug, ClapArgs)]
 pub struct SelectionArgs {
-    /// The folder of the beacons
-    #[arg(long, value_name = "DIR")]
-    pub beacons: PathBuf,
+    #[command(flatten)]
+    pub folder: BeaconFolderArgs,
     /// The ids of the beacons, like 7,100-109
     #[arg(value_name = "IDS", value_delimiter = ',', required = true)]
     pub ids: Vec<IdRange>,
@@ -259,9 +261,8 @@ pub struct BeaconSetArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct BeaconExportArgs {
-    /// The folder of the beacons
-    #[arg(long, value_name = "DIR")]
-    pub beacons: PathBuf,
+    #[command(flatten)]
+    pub folder: BeaconFolderArgs,
     /// The file to write; an existing file is replaced as a whole
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

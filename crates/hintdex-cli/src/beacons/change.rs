@@ -36,7 +36,8 @@ fn change(
     done: &str,
     mut each: impl FnMut(&mut Changes, &Selection) -> Result<u32, Refusal>,
 ) -> Result<(), Failure> {
-    let mut changes = Changes::open_registered(&args.beacons, run.time.clock().now_unix_s())?;
+    let mut changes =
+        Changes::open_registered(&args.folder.beacons, run.time.clock().now_unix_s())?;
     let ids = args.ids.iter().flat_map(|range| range.first..=range.last);
     let (scheme, start_interval) = (args.scheme, args.start_interval);
     let mut changed = 0;
@@ -49,6 +50,7 @@ fn change(
     }
     publish(changes)?;
     // A reader that has closed the pipe needs no more.
-    let _ = writeln!(io::stdout(), "{done} {} in {}", counted(changed), args.beacons.display());
+    let _ =
+        writeln!(io::stdout(), "{done} {} in {}", counted(changed), args.folder.beacons.display());
     Ok(())
 }

@@ -11,9 +11,9 @@ use crate::open;
 use crate::transfer_file::ExportWriter;
 
 pub fn run(args: &BeaconExportArgs) -> Result<(), Failure> {
-    open::warn_if_exposed_in(&args.beacons);
+    open::warn_if_exposed_in(&args.folder.beacons);
     let wrap = WrapKey::read(&args.wrap_key)?;
-    let mut inventory = Inventory::open(&args.beacons)?;
+    let mut inventory = Inventory::open(&args.folder.beacons)?;
     report(inventory.take_events());
     let mut file = ExportWriter::create(&args.out, &Header { hintdex_beacons: VERSION })?;
     let mut beacons = 0;

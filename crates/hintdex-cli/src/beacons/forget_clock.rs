@@ -9,8 +9,8 @@ use crate::open;
 
 pub fn run(args: &ForgetClockArgs, run: &RunArgs) -> Result<(), Failure> {
     let clock = Box::new(run.time.clock());
-    open::warn_if_exposed_in(&args.beacons);
-    let mut resolver = Resolver::open(&args.beacons, Options::default(), clock)?;
+    open::warn_if_exposed_in(&args.folder.beacons);
+    let mut resolver = Resolver::open(&args.folder.beacons, Options::default(), clock)?;
     for event in resolver.take_events() {
         eprintln!("hintdex: {event}");
     }

@@ -17,15 +17,15 @@ use crate::unix_time::time_text;
 const BUFFER_LEN_BYTES: usize = 1 << 16;
 
 pub fn list(args: &BeaconListArgs) -> Result<(), Failure> {
-    let inventory = opened(&args.beacons)?;
+    let inventory = opened(&args.folder.beacons)?;
     print(inventory.beacons().filter(|beacon| is_listed(args, beacon)), args.json)
 }
 
 pub fn show(args: &BeaconShowArgs) -> Result<(), Failure> {
-    let inventory = opened(&args.beacons)?;
+    let inventory = opened(&args.folder.beacons)?;
     let mut of_id = inventory.beacons().filter(|beacon| beacon.device.0 == args.id).peekable();
     if of_id.peek().is_none() {
-        let (id, folder) = (args.id, args.beacons.display());
+        let (id, folder) = (args.id, args.folder.beacons.display());
         return Err(Failure::usage(format!(
             "{folder}: no beacon of id {id} is registered; hintdex beacon list names all"
         )));

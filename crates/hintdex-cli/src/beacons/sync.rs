@@ -24,7 +24,7 @@ type Name = (DeviceId, Option<u32>);
 
 pub fn run(args: &BeaconSyncArgs, run: &RunArgs) -> Result<(), Failure> {
     let (list, now_unix_s) = (&args.list, run.time.clock().now_unix_s());
-    let mut changes = Changes::open(&list.beacons, now_unix_s)?;
+    let mut changes = Changes::open(&list.folder.beacons, now_unix_s)?;
     let (mut listed, mut text) = (HashSet::<Name>::new(), String::new());
     let [mut added, mut changed, mut unchanged] = [0_u64; 3];
     let input = lists::open(&list.file)?;
@@ -70,7 +70,7 @@ pub fn run(args: &BeaconSyncArgs, run: &RunArgs) -> Result<(), Failure> {
     eprintln!(
         "hintdex: {}: {what}{added} added, {changed} changed, {unchanged} unchanged, {} retired, \
          {bad} refused",
-        list.beacons.display(),
+        list.folder.beacons.display(),
         missing.len(),
     );
     Ok(())

@@ -22,7 +22,7 @@ const KEYS: Table = Table {
 pub fn replace(args: &BeaconReplaceArgs, run: &RunArgs) -> Result<(), Failure> {
     let args = &args.list;
     let now_unix_s = run.time.clock().now_unix_s();
-    let list = List { folder: &args.beacons, file: &args.file, options: &args.list };
+    let list = List { folder: &args.folder.beacons, file: &args.file, options: &args.list };
     list.apply(now_unix_s, table(args.scheme), "replaced", |changes, fields| {
         let unit = registration(fields, args.scheme, now_unix_s)?;
         changes.replace(&unit).map_err(refused)?;
@@ -37,7 +37,7 @@ pub fn rekey(args: &BeaconRekeyArgs, run: &RunArgs) -> Result<(), Failure> {
         ));
     }
     let now_unix_s = run.time.clock().now_unix_s();
-    let list = List { folder: &args.beacons, file: &args.file, options: &args.list };
+    let list = List { folder: &args.folder.beacons, file: &args.file, options: &args.list };
     list.apply(now_unix_s, &KEYS, "rekeyed", |changes, fields| {
         let id: DeviceId = device(fields)?;
         let key = HintKey::from_bytes(*fields.key("key")?);
