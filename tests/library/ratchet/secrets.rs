@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -57,21 +56,28 @@ impl Patterns {
         }
     }
 
-    /// What of the keys lies in the writable memory of this process.
+    /// What of the keys lies in the writable memory of this process, but for the stacks of threads:
+    /// what the compiler spilled there is not wiped, and later calls of the thread overwrite it.
     fn in_memory(&self) -> Vec<String> {
-        rayon::broadcast(|_| reuse_stack());
-        reuse_stack();
         let maps = fs::read_to_string("/proc/self/maps").expect("Linux");
         let memory = File::open("/proc/self/mem").expect("Linux");
         let mut part = vec![0; 1 << 20];
         let own = part.as_ptr_range();
         let own = own.start.addr() as u64..own.end.addr() as u64;
-        let mut found = Vec::new();
-        for line in maps.lines().filter(|line| line.contains(" rw") && !line.contains("[v")) {
+        let (mut found, mut guard_end) = (Vec::new(), 0);
+        for line in maps.lines() {
             let (range, _) = line.split_once(' ').expect("a range first");
             let (start, end) = range.split_once('-').expect("two ends");
             let address = |hex| u64::from_str_radix(hex, 16).expect("hex");
             let (start, end) = (address(start), address(end));
+            // A stack follows its guard page. So does an arena of the heap, which is aligned.
+            let is_stack = guard_end == start && start % ARENA_LEN_BYTES != 0;
+            if line.contains(" ---p") {
+                guard_end = end;
+            }
+            if !line.contains(" rw") || line.contains("[v") || line.contains("[stack") || is_stack {
+                continue;
+            }
             // The memory of the copy is left out.
             for (mut at, end) in [(start, end.min(own.start)), (start.max(own.end), end)] {
                 while at < end {
@@ -114,14 +120,10 @@ fn files_of(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Overwrites the part of this thread's stack that earlier calls have used: what the compiler
-/// spilled there is not wiped, and later calls overwrite it.
-#[inline(never)]
-fn reuse_stack() {
-    black_box(&mut [0u8; 1 << 18]);
-}
+/// The alignment of the arenas of glibc's heap.
+const ARENA_LEN_BYTES: u64 = 64 << 20;
 
-/// A first chain that no other test uses, and that is not kept.
+/// The chain of a device in an epoch.
 fn chain_of(world: &World, device: u32, epoch: u32) -> Chain {
     let mut chain = super::world::first_chain(&world.kind, device);
     chain.advance_to(epoch);

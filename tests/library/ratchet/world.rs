@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use hintdex::wire::{Chain, DeviceId, HintScheme, KeyId, MasterKey, Nonce, RatchetBits, Sealer};
-use hintdex::{DeviceRange, Durability, Params, Station, StationOptions, Verdict};
+use hintdex::{DeviceRange, Durability, Params, Station, StationOptions, Verdict, WrapKey};
 use hintdex_tests::Random;
 use hintdex_tests::devices::payload;
 use tempfile::TempDir;
@@ -130,7 +130,8 @@ impl World {
     /// come from another fleet.
     pub fn starting_at(kind: Kind, next_of: impl Fn(u32) -> Nonce) -> Self {
         let mut world = Self::new(kind);
-        let mut states = world.station().export(None).expect("it is sound");
+        let wrap = WrapKey::new(&[3; 32]);
+        let mut states = world.station().export(Some(&wrap)).expect("it is sound");
         for state in &mut states {
             state.state.next_nonce = next_of(state.state.key.device.0);
             state.state.seen = u64::MAX;
@@ -142,7 +143,7 @@ impl World {
         std::fs::remove_dir_all(&dir).expect("it is closed");
         let station = Station::create(&dir, Some(&key), params(&kind), &options());
         let station = station.expect("it can be created");
-        station.import(&states, None, None).expect("sound states");
+        station.import(&states, Some(&wrap), None).expect("sound states");
         world.station = Some(station);
         let bits = RatchetBits::new(kind.bits).expect("1 to 24");
         for (id, device) in &mut world.devices {
@@ -188,6 +189,12 @@ impl World {
         let mut nonce = state.sealer.next_nonce();
         if random.below(1000) < traffic.leaps_per_mille {
             nonce += (1 + random.below(traffic.leap_epochs)) << bits;
+            if random.chance(30) {
+                // To the edge of the last epoch that a scan reaches, or of the one behind it.
+                let edge = (state.next + (EPOCHS_AHEAD << bits) - 1) >> bits << bits;
+                let of_edge = [0, (1 << bits) - 1, 1 << bits][random.place(3)];
+                nonce = state.sealer.next_nonce().max(edge + of_edge);
+            }
         }
         let text = payload(device, nonce);
         let mut packet = vec![0; state.sealer.packet_len_bytes(text.len())];
