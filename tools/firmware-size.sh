@@ -10,7 +10,8 @@ folder=${CARGO_TARGET_DIR:-target}
 python=${PYTHON:-python3}
 printf '| suite | code, bytes | data, bytes | instructions a packet | stack, bytes |\n'
 printf '| --- | ---: | ---: | ---: | ---: |\n'
-for suite in "" aes-ctr-hmac chacha20poly1305 xchacha20poly1305 aes-siv aes-ccm-8; do
+for suite in "" aes-ctr-hmac chacha20poly1305 xchacha20poly1305 aes-siv aes-ccm-8 carry24 \
+    x25519 x25519-seq; do
     "${CARGO:-cargo}" build --quiet --release --target "$target" ${suite:+--features "$suite"}
     program=$folder/$target/release/hintdex-firmware
     steps=$("$python" "$here/firmware-steps.py" "$program" 2>/dev/null | awk '{ print $2 " | " $4 }')

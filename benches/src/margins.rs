@@ -6,7 +6,7 @@
 //! stated by the formula that the measured ones agree with.
 use std::sync::Arc;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use hintdex_benches::fleet::{Fleet, PAYLOAD_LEN_BYTES};
 use hintdex_benches::hash::fold;
 use hintdex_benches::table;
@@ -44,11 +44,20 @@ pub struct Args {
     /// Small enough for a test
     #[arg(long)]
     pub quick: bool,
-    /// Only the tags of every suite
+    /// Only this part
     #[arg(long)]
-    suites: bool,
+    only: Option<Only>,
     #[arg(long, default_value_t = DEFAULT_SEED)]
     seed: u64,
+}
+
+/// A part that is measured alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// The tags of every suite
+    Suites,
+    /// The false devices of carried hints
+    Carry24,
 }
 
 /// How much is tried.
@@ -81,13 +90,18 @@ pub fn run(args: &Args) -> Outcome {
     let keys = MasterKey::new(&fleet.secret());
     let mut random = SplitMix64::new(args.seed ^ 0x6d61_7267_696e);
     let mut rows = Vec::new();
-    for len_bytes in [4, 6, 12].into_iter().filter(|_| !args.suites) {
-        rows.extend(truncated(&fleet, len_bytes, &keys, &work, &mut random)?);
+    let all = args.only.is_none();
+    for len_bytes in [4, 6, 12].into_iter().filter(|_| all) {
+        rows.extend(by_index(&fleet, scheme_of(len_bytes)?, &keys, &work, &mut random)?);
+    }
+    if all || args.only == Some(Only::Carry24) {
+        let fleet = Fleet { lookahead: 16, ..fleet };
+        rows.extend(by_index(&fleet, HintScheme::Carry24, &keys, &work, &mut random)?);
     }
     for (scheme, hints) in
         [(HintScheme::Speck64, work.scanned_speck), (HintScheme::Aes128, work.scanned_aes)]
             .into_iter()
-            .filter(|_| !args.suites)
+            .filter(|_| all)
     {
         let passed = through_scan(&table_of(&fleet, scheme, &keys)?, hints, random.next_u64());
         let expected = hints as f64 * f64::from(devices) * chance(scheme);
@@ -95,7 +109,8 @@ pub fn run(args: &Args) -> Outcome {
         rows.push(Seen { what, tries: hints as f64, passed, expected });
     }
     let device = Match { slot: Slot(0), nonce: 0 };
-    for suite in Suite::ALL {
+    let suites = Suite::ALL.iter().filter(|_| args.only != Some(Only::Carry24));
+    for suite in suites {
         let format = PacketFormat { scheme: HintScheme::Aes128, suite: *suite };
         let passed = tags_of(&[device], format, &keys, work.tags, random.next_u64());
         let what = format!("{suite}: tags under one key, {DRAWN_TAG_BITS} bits of them random");
@@ -103,22 +118,21 @@ pub fn run(args: &Args) -> Outcome {
         rows.push(Seen { what, tries, passed, expected: tries * tag_chance() });
     }
     print_seen(&rows);
-    if !args.suites {
+    if all {
         print_formulas(fleet.lookahead)?;
     }
     print_suites(fleet.lookahead)
 }
 
-/// What random hints find in an index of truncated ones; of the shortest, too,
-/// how many of their packets random tags make pass.
-fn truncated(
+/// What random hints find in an index of hints that cannot be reversed; of the shortest truncated
+/// ones, too, how many of their packets random tags make pass.
+fn by_index(
     fleet: &Fleet,
-    len_bytes: usize,
+    scheme: HintScheme,
     keys: &MasterKey,
     work: &Work,
     random: &mut SplitMix64,
 ) -> Result<Vec<Seen>, Failure> {
-    let scheme = scheme_of(len_bytes)?;
     let folder = tempfile::tempdir()?;
     let params = Params::counters(scheme, fleet.lookahead);
     let path = folder.path().join("index");
@@ -128,7 +142,11 @@ fn truncated(
     let (named, found) = through_index(&index, &table, work.hints, random.next_u64())?;
     let tries = work.hints as f64;
     let expected = tries * fleet.hint_count() as f64 * chance(scheme);
-    println!("{scheme}: the index named {:.6} slots a random hint.\n", named as f64 / tries);
+    println!(
+        "{scheme}: the index named {:.6} slots a random hint; devices × lookahead / 2^bits is {:.6}.\n",
+        named as f64 / tries,
+        expected / tries
+    );
     let what = format!("{scheme}: false devices of hints, by index and keys");
     let mut rows = vec![Seen { what, tries, passed: found.len(), expected }];
     if scheme.len_bytes() == TruncatedLen::MIN.bytes() {

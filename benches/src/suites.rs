@@ -17,10 +17,13 @@ use ctr::cipher::{KeyIvInit, StreamCipher};
 use hintdex::{Params, Station};
 use hintdex_benches::fleet::{Fleet, Opened, PACKETS_PER_BATCH, full_options};
 use hintdex_benches::hash::fold;
-use hintdex_benches::table::{self, Figures, Goal};
+use hintdex_benches::table::{self, Figures, Goal, Ratios};
 use hintdex_benches::turns::{Arm, Clock, Times, Turns, measure};
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};
-use hintdex_wire::{AssociatedData, HintScheme, MasterKey, Packet, PacketFormat, Suite};
+use hintdex_wire::{
+    AssociatedData, DeviceId, EphemeralPacket, EphemeralSealer, EphemeralSuite, HintScheme, KeyId,
+    MacKey, MasterKey, Packet, PacketFormat, StationSecret, Suite,
+};
 use hmac::{Hmac, Mac};
 use rayon::ThreadPoolBuilder;
 use sha2::Sha256;
@@ -29,6 +32,9 @@ type AesCcm8 = Ccm<Aes128, U8, U13>;
 
 /// What the station may cost beyond the usual lookup, in bare primitives.
 const MOST_PRIMITIVES: f64 = 1.5;
+
+/// What a packet without a hint may cost, in bare multiplications.
+const MOST_MULTIPLICATIONS: f64 = 1.15;
 
 /// Measures every suite.
 #[derive(Debug, ClapArgs)]
@@ -58,6 +64,7 @@ pub fn run(args: &Args) -> Outcome {
         benches.push(Bench::new(&fleet, *suite, folder.path(), rounds)?);
     }
     let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
+    let ephemeral: Vec<Ephemeral> = EphemeralSuite::ALL.into_iter().map(Ephemeral::new).collect();
     let mut arms: Vec<Arm<'_>> = Vec::new();
     for bench in &benches {
         let [bare, open, station] = &bench.names;
@@ -65,11 +72,21 @@ pub fn run(args: &Args) -> Outcome {
         arms.push((open, Box::new(|round| bench.open(round))));
         arms.push((station, Box::new(|round| pool.install(|| bench.station(round)))));
     }
+    for bench in &ephemeral {
+        let [bare, open] = &bench.names;
+        arms.push((bare, Box::new(|_| bench.bare())));
+        arms.push((open, Box::new(|_| bench.open())));
+    }
     let times = measure(&Turns { rounds, work: PACKETS_PER_BATCH as u64 }, &mut arms);
     drop(arms);
     table::times(&times, "packet");
     let figures = figures(&benches, &times).ok_or("an arm without times")?;
     figures.print();
+    let mut ratios = Ratios::default();
+    for Ephemeral { names: [bare, open], .. } in &ephemeral {
+        ratios.cost(Clock::Cpu, &times, open, bare, Goal::AtMost(MOST_MULTIPLICATIONS));
+    }
+    ratios.print();
     Ok(())
 }
 
@@ -215,4 +232,52 @@ fn aead<'o, A: AeadInOut + KeyInit>(
     let tag: &Tag<A> = tag.try_into().ok()?;
     A::new(key).decrypt_inout_detached(&full, hint, (&mut *payload).into(), tag).ok()?;
     Some(payload)
+}
+
+/// The secret of the station of [`Ephemeral`].
+const STATION: [u8; 32] = [9; 32];
+
+/// Packets without a hint: the station's key is agreed on for each.
+struct Ephemeral {
+    suite: EphemeralSuite,
+    names: [String; 2],
+    station: StationSecret,
+    mac_key: MacKey,
+    packets: Vec<Vec<u8>>,
+}
+
+impl Ephemeral {
+    fn new(suite: EphemeralSuite) -> Self {
+        let (station, device) = (StationSecret::new(&STATION), DeviceId(7));
+        let mac_key = MasterKey::new(&[1; 32]).mac_key(KeyId::first(device));
+        let mut sealer = EphemeralSealer::new(suite, device, *station.point(), mac_key.clone(), 0);
+        let packet = |number: usize| {
+            let mut random = [3; 32];
+            random.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
+            let mut packet = vec![0; suite.overhead_bytes() + 20];
+            sealer.seal(&random, &[5; 20], &mut packet).ok().map(|_| packet)
+        };
+        let packets = (0..PACKETS_PER_BATCH).filter_map(packet).collect();
+        let names = ["bare multiplication", "agree and open"];
+        let names = names.map(|arm| format!("{}: {arm}", suite.name()));
+        Self { suite, names, station, mac_key, packets }
+    }
+
+    fn bare(&self) -> u64 {
+        self.packets.iter().fold(0, |hash, packet| {
+            let point = packet.first_chunk().copied().unwrap_or_default();
+            fold(hash, first_word(&x25519_dalek::x25519(STATION, point)))
+        })
+    }
+
+    fn open(&self) -> u64 {
+        let mut room = [0; 64];
+        self.packets.iter().fold(0, |hash, packet| {
+            let packet = EphemeralPacket::parse(self.suite, packet).ok();
+            let agreed = packet.and_then(|packet| self.station.agree(&packet));
+            let opened =
+                agreed.and_then(|agreed| agreed.open(&self.mac_key, &mut room).map(first_word));
+            fold(hash, opened.unwrap_or(0))
+        })
+    }
 }

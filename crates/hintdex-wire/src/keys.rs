@@ -90,6 +90,24 @@ impl PacketKey {
     }
 }
 
+/// The key under which a device authenticates packets of an
+/// [`EphemeralSuite`](crate::EphemeralSuite). Zeroized on drop, redacted in `Debug`.
+///
+/// See the example of [`EphemeralPacket`](crate::EphemeralPacket).
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct MacKey([u8; 32]);
+
+impl MacKey {
+    /// Copies a key straight from where it is stored into memory that is zeroized on drop.
+    pub const fn copy_of(bytes: &[u8; 32]) -> Self {
+        Self(*bytes)
+    }
+
+    pub(crate) const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 /// 16 bytes of a longer key. The result fits in registers, so optimized code makes
 /// no copy on the stack.
 #[inline(always)]
@@ -108,7 +126,7 @@ macro_rules! redact {
         }
     )*};
 }
-redact!(HintKey, PacketKey, MasterKey);
+redact!(HintKey, PacketKey, MacKey, MasterKey);
 
 /// A value that distinguishes two key sources without revealing their keys.
 ///
@@ -221,6 +239,15 @@ impl MasterKey {
         Chain::new(0, chain_key)
     }
 
+    /// The key under which the device of `key` authenticates packets without a hint.
+    ///
+    /// See the example of [`EphemeralPacket`](crate::EphemeralPacket).
+    pub fn mac_key(&self, key: KeyId) -> MacKey {
+        let mut derived = Derived::default();
+        self.derive_for(b"device_mac_key:", key, &mut derived);
+        MacKey::copy_of(&derived)
+    }
+
     /// The key that seals the keys which are not derived, for storage beside the
     /// fleet's index: HMAC(master, "hintdex-seal:device-keys").
     pub fn sealing_key(&self) -> Zeroizing<[u8; 32]> {
@@ -295,7 +322,7 @@ mod tests {
     use aes::{Aes128Dec, Aes128Enc};
     use zeroize::ZeroizeOnDrop;
 
-    use super::{HintKey, PacketKey};
+    use super::{HintKey, MacKey, PacketKey};
     use crate::Chain;
     use crate::speck::Speck64;
 
@@ -308,5 +335,5 @@ mod tests {
             };
         };
     }
-    are_zeroized_on_drop!(HintKey, PacketKey, Chain, Speck64, Aes128Enc, Aes128Dec);
+    are_zeroized_on_drop!(HintKey, PacketKey, MacKey, Chain, Speck64, Aes128Enc, Aes128Dec);
 }

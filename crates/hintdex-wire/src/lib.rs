@@ -73,12 +73,13 @@ mod sealer;
 mod speck;
 mod suite;
 mod tag;
+mod x25519;
 
 pub use associated_data::{AssociatedData, AssociatedDataBuf};
 pub use derivation::Derivation;
 pub use hint::{Hint, HintCipher, MAX_HINT_LEN_BYTES};
 pub use id::{DeviceId, KeyId, Slot};
-pub use keys::{CheckValue, HintKey, KeySource, MasterKey, PacketKey};
+pub use keys::{CheckValue, HintKey, KeySource, MacKey, MasterKey, PacketKey};
 pub use nonce::{Nonce, NonceKind, StepLen};
 pub use packet::{Packet, PacketError};
 pub use ratchet::{Chain, RatchetBits};
@@ -87,3 +88,6 @@ pub use scheme::{HintScheme, TruncatedLen};
 pub use sealer::{SealError, Sealer};
 pub use suite::{PacketFormat, Suite};
 pub use tag::TAG_LEN_BYTES;
+pub use x25519::{
+    Agreed, EphemeralPacket, EphemeralSealer, EphemeralSuite, StationPoint, StationSecret,
+};

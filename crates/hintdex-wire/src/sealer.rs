@@ -47,6 +47,9 @@ pub enum SealError {
         /// The suite of the sealer.
         suite: Suite,
     },
+    /// The station's point has a small order, so every key would be known. Give the device the
+    /// point that the station shows.
+    WeakPoint,
     /// There are no packets of this hint scheme and this suite
     /// ([`PacketFormat::is_defined`]). Choose another pair.
     NoSuchFormat {
@@ -77,6 +80,9 @@ impl fmt::Display for SealError {
             Self::NoAssociatedData { suite } => {
                 write!(f, "suite {suite} authenticates no associated data; choose another suite")
             }
+            Self::WeakPoint => f.write_str(
+                "the station's point has a small order; give the device the point of its station",
+            ),
             Self::NoSuchFormat { format: PacketFormat { scheme, suite } } => {
                 write!(f, "{scheme} hints have no packets of suite {suite}; choose aes-ctr-hmac")
             }
@@ -309,6 +315,9 @@ impl Sealer {
     /// # Errors
     /// [`SealError`] when `out` is too short or the nonces, or those of the day,
     /// are used up. No nonce is spent then.
+    // Inlined, like what it calls, so that the suite is a constant there: a linker then drops the
+    // other suites (docs/results/firmware.md).
+    #[inline(always)]
     pub fn seal(&mut self, payload: &[u8], out: &mut [u8]) -> Result<usize, SealError> {
         if self.day_used_up {
             return Err(SealError::DayUsedUp { day: self.kind.unit_of(self.next_nonce - 1) });
@@ -323,6 +332,7 @@ impl Sealer {
     ///
     /// # Errors
     /// Those of [`seal_with`](Self::seal_with).
+    #[inline(always)]
     pub fn seal_at(
         &mut self,
         nonce: Nonce,
@@ -342,6 +352,7 @@ impl Sealer {
     /// cannot hold the packet, [`SealError::PayloadTooLong`] and
     /// [`SealError::NoAssociatedData`] when the suite cannot seal this. No nonce is
     /// spent then.
+    #[inline(always)]
     pub fn seal_with(
         &mut self,
         nonce: Nonce,
@@ -378,7 +389,10 @@ impl Sealer {
         self.move_to_epoch_of(nonce);
         let hint = self.hints.hint(nonce).ok_or(SealError::NoncesUsedUp)?;
         sent.iter_mut().zip(hint.as_bytes()).for_each(|(to, from)| *to = *from);
-        rest.iter_mut().for_each(|rest| *rest = carry::rest(&self.key, sent, nonce));
+        // A branch of its own: a linker drops the rest of a scheme that the firmware does not name.
+        if scheme.rest_len_bytes() > 0 {
+            rest.fill(carry::rest(&self.key, sent, nonce));
+        }
         let binding = Binding { hint: head, nonce, associated_data };
         // Lengths and associated data were checked, so the suite refuses nothing.
         body::seal(suite, &self.key, binding, payload, body).map_err(|_| too_long)?;

@@ -2,8 +2,8 @@
 
 use subtle::ConstantTimeEq;
 
+use crate::mac;
 use crate::mac::Derived;
-use crate::{PacketKey, mac};
 
 /// The length in bytes of a tag of [`Suite::AesCtrHmac`](crate::Suite::AesCtrHmac).
 ///
@@ -18,10 +18,10 @@ pub const TAG_LEN_BYTES: usize = 8;
 pub(crate) struct Tag([u8; TAG_LEN_BYTES]);
 
 impl Tag {
-    /// The tag of `covered` under the second half of `key`: four compressions up to 55 bytes.
-    pub(crate) fn of(key: &PacketKey, covered: &[&[u8]]) -> Self {
+    /// The tag of `covered` under a key of at most 64 bytes: four compressions up to 55 bytes.
+    pub(crate) fn of(key: &[u8], covered: &[&[u8]]) -> Self {
         let mut full = Derived::default();
-        mac::finish_into(mac::keyed(key.second_half()), covered, &mut full);
+        mac::finish_into(mac::keyed(key), covered, &mut full);
         let mut tag = [0; TAG_LEN_BYTES];
         tag.copy_from_slice(full.split_at(TAG_LEN_BYTES).0);
         Self(tag)
@@ -41,7 +41,7 @@ impl Tag {
 #[cfg(test)]
 mod tests {
     use super::{TAG_LEN_BYTES, Tag};
-    use crate::{HintKey, MasterKey, PacketKey};
+    use crate::{HintKey, MacKey, MasterKey, PacketKey};
 
     /// Compiles only while none of `types` has `==`: with it, both traits would
     /// offer `CHECKED`, and the compiler could not choose.
@@ -58,7 +58,7 @@ mod tests {
             };
         )*};
     }
-    have_no_equality!(Tag, HintKey, PacketKey, MasterKey);
+    have_no_equality!(Tag, HintKey, PacketKey, MacKey, MasterKey);
 
     /// The comparison inside this module is the one place where the bytes of a tag
     /// can be reached. Timing cannot be tested reliably, so the source is.
@@ -80,7 +80,10 @@ mod tests {
     fn a_tag_is_the_head_of_an_hmac_under_the_second_half_of_the_key() {
         let mut dev_key = [0; 32];
         dev_key[16..20].copy_from_slice(b"Jefe");
-        let tag = Tag::of(&PacketKey::copy_of(&dev_key), &[b"what do ya want ", b"for nothing?"]);
+        let tag = Tag::of(
+            PacketKey::copy_of(&dev_key).second_half(),
+            &[b"what do ya want ", b"for nothing?"],
+        );
         let sent = 0x5bdc_c146_bf60_754e_u64;
         assert!(tag.is(&sent.to_be_bytes()));
         let mut written = [0; TAG_LEN_BYTES];

@@ -20,7 +20,7 @@ pub(super) fn seal(
         return Err(Rejected);
     }
     apply_keystream(key, binding.nonce, text);
-    Tag::of(key, &[binding.hint, text]).write(tag.as_mut_array().ok_or(Rejected)?);
+    Tag::of(key.second_half(), &[binding.hint, text]).write(tag.as_mut_array().ok_or(Rejected)?);
     Ok(())
 }
 
@@ -34,7 +34,7 @@ pub(super) fn open(
     if !binding.associated_data.is_empty() {
         return Err(Rejected);
     }
-    if !Tag::of(key, &[binding.hint, text]).is(tag.as_array().ok_or(Rejected)?) {
+    if !Tag::of(key.second_half(), &[binding.hint, text]).is(tag.as_array().ok_or(Rejected)?) {
         return Err(Rejected);
     }
     apply_keystream(key, binding.nonce, text);

@@ -25,6 +25,7 @@ type AesCcm8 = Ccm<Aes128, U8, U13>;
 ///
 /// Fails if the lengths do not fit, if the payload is longer than the suite allows, or if the
 /// suite takes no associated data and some is given.
+#[inline(always)]
 pub(crate) fn seal(
     suite: Suite,
     key: &PacketKey,
