@@ -104,8 +104,9 @@ where
         }
     }
 
-    /// Tries each slot of `pairs` for its hint, and calls `found` with the index of the pair. Costs
-    /// 1 µs for a hint of the present epoch, and 0.5 µs for each further epoch.
+    /// Tries each slot of `pairs` for its hint, and calls `found` with the index of the pair. A
+    /// hint of the present epoch costs a walk to that epoch, a derivation and a key schedule; each
+    /// further epoch costs two derivations and a schedule.
     pub(crate) fn confirm_each(&self, pairs: &[(Slot, Hint)], mut found: impl FnMut(usize, Match)) {
         for (index, (slot, hint)) in pairs.iter().enumerate() {
             self.try_slot(*slot, hint, &mut |nonce| found(index, Match { slot: *slot, nonce }));
@@ -128,7 +129,8 @@ where
     /// Tries every slot for all of `hints`, on all threads, until each hint is found. Returns the
     /// matches of each hint, in the order of slots.
     ///
-    /// Costs 0.5 µs for each epoch of a slot, and 3 ns for each further hint.
+    /// Costs two derivations and a key schedule for each epoch of a slot, and 3 ns for each further
+    /// hint.
     pub(crate) fn confirm_all_until_found(&self, hints: &[Hint]) -> Vec<Vec<Match>> {
         let index = self.chains.index;
         let stops = is_certain(index.params().scheme);
