@@ -73,6 +73,23 @@ impl LiveIndex {
 }
 
 /// The key epochs in which a slot may send.
+///
+/// ```
+/// use hintdex_core::{DeviceRange, LiveIndex, Options, Params, SlotEpochs};
+/// # use hintdex_wire::{DeviceId, HintScheme, KeyId, MasterKey, RatchetBits, Slot};
+/// # use std::sync::Arc;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("index");
+/// # let keys = Arc::new(MasterKey::new(&[7; 32]));
+/// // Epochs of 16 nonces, and 40 coming hints of each device.
+/// let ratchet = RatchetBits::new(4);
+/// let params = Params { ratchet, ..Params::counters(HintScheme::Aes128, 40) };
+/// let index = LiveIndex::create(&path, keys, params, &Options::default())?;
+/// index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
+/// let SlotEpochs { first, present, last, .. } = index.epochs(Slot(3), 0).unwrap();
+/// assert_eq!((first, present, last), (0, 0, 2));
+/// # Ok::<(), hintdex_core::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotEpochs {
     /// The key of the slot.
