@@ -67,7 +67,7 @@ impl Schedule {
         let drawn = u64::from_be_bytes(*full.first_chunk()?);
         let width = u128::from(self.max_ms - self.min_ms) + 1;
         // The upper half of the product is below the width, which is at most 2³².
-        let extra = u32::try_from(u128::from(drawn) * width >> 64).ok()?;
+        let extra = u32::try_from((u128::from(drawn) * width) >> 64).ok()?;
         Some(self.min_ms + extra)
     }
 
