@@ -33,7 +33,7 @@ const POINT_LEN_BYTES: usize = 32;
 
 /// Which packet a device sends.
 ///
-/// See the [example of the module](self::EphemeralPacket).
+/// See the example of [`EphemeralPacket`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EphemeralSuite {
     /// `x25519`: no nonce. A station recognizes a repeat only while it stores the point.
@@ -124,20 +124,22 @@ impl fmt::Debug for StationSecret {
 ///
 /// ```
 /// use hintdex_wire::{
-///     DeviceId, EphemeralPacket, EphemeralSealer, EphemeralSuite, KeyId, MasterKey, StationSecret,
+///     Agreed, DeviceId, EphemeralPacket, EphemeralSealer, EphemeralSuite, KeyId, MacKey, MasterKey,
+///     StationPoint, StationSecret,
 /// };
 ///
 /// let (master, station) = (MasterKey::new(&[7; 32]), StationSecret::new(&[9; 32]));
 /// let (suite, device) = (EphemeralSuite::X25519Seq, DeviceId(42));
-/// let mac_key = || master.mac_key(KeyId::first(device));
+/// let mac_key = || -> MacKey { master.mac_key(KeyId::first(device)) };
+/// let point: StationPoint = *station.point();
 ///
 /// // On the device, for each packet: 32 bytes from a good source of random numbers.
-/// let mut sealer = EphemeralSealer::new(suite, device, *station.point(), mac_key(), 5);
+/// let mut sealer = EphemeralSealer::new(suite, device, point, mac_key(), 5);
 /// let (random, mut radio) = ([3; 32], [0; 80]);
 /// let len = sealer.seal(&random, b"21.5 C", &mut radio).unwrap();
 ///
 /// let packet = EphemeralPacket::parse(suite, &radio[..len]).unwrap();
-/// let agreed = station.agree(&packet).unwrap();
+/// let agreed: Agreed<'_> = station.agree(&packet).unwrap();
 /// assert_eq!((agreed.device(), agreed.nonce()), (device, Some(5)));
 /// let mut payload = [0; 40];
 /// assert_eq!(agreed.open(&mac_key(), &mut payload), Some(&b"21.5 C"[..]));

@@ -42,7 +42,7 @@ pub(super) fn open(
 }
 
 /// Encrypts or decrypts in place: AES-128-CTR, counter block `nonce_be8 ‖ block_be8`.
-fn apply_keystream(key: &PacketKey, nonce: Nonce, data: &mut [u8]) {
+pub(crate) fn apply_keystream(key: &PacketKey, nonce: Nonce, data: &mut [u8]) {
     let counter_block = (u128::from(nonce) << 64).to_be_bytes();
     Ctr64BE::<Aes128>::new(key.first_half().into(), &counter_block.into()).apply_keystream(data);
 }

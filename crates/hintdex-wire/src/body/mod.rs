@@ -13,6 +13,7 @@ use ccm::Ccm;
 use ccm::consts::{U8, U13};
 use chacha20poly1305::{ChaCha20Poly1305, XChaCha20Poly1305};
 
+pub(crate) use aes_ctr_hmac::apply_keystream;
 pub(crate) use binding::Binding;
 use binding::Rejected;
 
