@@ -23,6 +23,9 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!((scheme.number(), suite.number()), numbers);
     let format = PacketFormat { scheme, suite };
     read(format, rest);
+    if !format.is_defined() {
+        return;
+    }
     if let Some((head, payload)) = rest.split_first_chunk() {
         seal_and_open(format, head, payload);
     }
