@@ -40,7 +40,27 @@ pub struct BeaconInfo {
 
 /// What is known of a beacon's clock.
 ///
-/// See the example of [`Changes`](crate::Changes).
+/// ```
+/// use hintdex_beacon::{BeaconClock, Inventory};
+///
+/// # use hintdex_beacon::wire::beacon::eddystone::RotationExponent;
+/// # use hintdex_beacon::wire::{DeviceId, HintKey};
+/// # use hintdex_beacon::{Changes, Registration, Rule};
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path().join("beacons");
+/// # let now = 1_764_000_000;
+/// # let (k, key) = (RotationExponent::new(10).unwrap(), HintKey::from_bytes([7; 16]));
+/// # let (clock_offset_s, is_randomized) = (1_763_000_000, false);
+/// # let rule = Rule::EddystoneEid { k, clock_offset_s, measured_unix_s: now, is_randomized };
+/// # let mut changes = Changes::open(&folder, now)?;
+/// # changes.add(&Registration { device: DeviceId(42), key, rule })?;
+/// # changes.publish()?;
+/// let beacon = Inventory::open(&folder)?.beacons().next().unwrap();
+/// let BeaconClock { offset_s, heard_unix_s, .. } = beacon.clock.unwrap();
+/// // As registered, to the second, and never heard.
+/// assert_eq!((offset_s, heard_unix_s), ((1_762_999_999, 1_763_000_001), None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BeaconClock {
     /// The least and the greatest unix time less the clock, in seconds, at the newest sighting,

@@ -16,7 +16,7 @@ use crate::registration::{Refusal, Rule, Status};
 /// A beacon as one folder hands it to another.
 ///
 /// ```
-/// use hintdex_beacon::{BeaconTransfer, Changes, Inventory};
+/// use hintdex_beacon::{BeaconTransfer, Changes, ClockTransfer, Inventory};
 /// # use hintdex_beacon::{Registration, Rule, wire::{DeviceId, HintKey}};
 /// # let folder = tempfile::tempdir()?;
 /// # let (here, there) = (folder.path().join("here"), folder.path().join("there"));
@@ -26,6 +26,9 @@ use crate::registration::{Refusal, Rule, Status};
 /// # changes.add(&Registration { device: DeviceId(42), key, rule: Rule::BleRpa })?;
 /// # changes.publish()?;
 /// let beacons: Vec<BeaconTransfer> = Inventory::open(&here)?.transfers().collect();
+/// // Nothing was learned of its clock yet.
+/// let learned: &[ClockTransfer] = &beacons[0].clocks;
+/// assert_eq!(learned, []);
 /// let mut changes = Changes::open(&there, now)?;
 /// for beacon in &beacons {
 ///     changes.add_transfer(beacon)?;
