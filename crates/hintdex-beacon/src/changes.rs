@@ -84,6 +84,8 @@ pub struct Changes {
     names: HashMap<Name, u32>,
     /// Slots by a keyed hash of the beacon's scheme and key.
     keys: HashMap<u64, u32>,
+    /// Ids with their slots, in order, for [`slots_of_device`](Self::slots_of_device).
+    by_device: Vec<(u32, u32)>,
     has_revoked: bool,
     is_changed: bool,
     /// Slots whose learned clocks are of another unit, or of another registration.
@@ -140,6 +142,7 @@ impl Changes {
             now_unix_s,
             names: HashMap::new(),
             keys: HashMap::new(),
+            by_device: Vec::new(),
             has_revoked: false,
             is_changed: false,
             forgotten: Vec::new(),
@@ -268,6 +271,19 @@ impl Changes {
         self.is_changed = true;
     }
 
+    /// The slots of an id. Sorts all beacons at the first call, and again after beacons were added.
+    pub(crate) fn slots_of_device(&mut self, device: DeviceId) -> Vec<u32> {
+        // Rows are added and replaced by rows of the same id, and never removed.
+        if self.by_device.len() != self.registry.rows().len() {
+            let rows = (0_u32..).zip(self.registry.rows());
+            self.by_device = rows.map(|(slot, row)| (row.device.get(), slot)).collect();
+            self.by_device.sort_unstable();
+        }
+        let first = self.by_device.partition_point(|(id, _)| *id < device.0);
+        let of_device = self.by_device.iter().skip(first).take_while(|(id, _)| *id == device.0);
+        of_device.map(|(_, slot)| *slot).collect()
+    }
+
     /// The station's time.
     pub(crate) const fn now_unix_s(&self) -> u64 {
         self.now_unix_s
@@ -340,16 +356,15 @@ impl Changes {
         }
         // A clock record names a slot. So the clocks of former units leave the file before the
         // new units take their slots; and so do clocks of slots that an interrupted call added.
-        if let Some(registered) = Registry::read(&self.folder)? {
+        let touches_clocks = !self.forgotten.is_empty() || self.added() > 0;
+        if touches_clocks && let Some(registered) = Registry::read(&self.folder)? {
             let mut clocks = ClockStore::read(&self.folder, &registered, &mut self.events)?;
             for slot in &self.forgotten {
                 if let Some(row) = registered.get(*slot) {
                     clocks.forget(*slot, row.registered_clock());
                 }
             }
-            if !self.forgotten.is_empty() || self.added() > 0 {
-                clocks.save(&self.folder, &registered)?;
-            }
+            clocks.save(&self.folder, &registered)?;
         }
         if !self.clocks.is_empty() {
             let mut clocks = ClockStore::read(&self.folder, &self.registry, &mut self.events)?;

@@ -37,12 +37,12 @@ impl Selection {
         Self { device, scheme: None, start_interval: None }
     }
 
+    /// Whether a row of the id is selected.
     fn holds(&self, row: &BeaconRecord) -> bool {
-        let Self { device, scheme, start_interval } = *self;
+        let Self { device: _, scheme, start_interval } = *self;
         let is_of_start =
             |start| row.scheme == Scheme::Gaen.number() && row.start.get() == i64::from(start);
-        row.device() == device
-            && scheme.is_none_or(|scheme| row.scheme == scheme.number())
+        scheme.is_none_or(|scheme| row.scheme == scheme.number())
             && start_interval.is_none_or(is_of_start)
     }
 }
@@ -98,7 +98,7 @@ impl Setting {
 impl Changes {
     /// Retires beacons: their identifiers are unknown from now on. The keys are kept, so that
     /// no other beacon is registered with one of them. Returns the number of beacons that were
-    /// active. Walks over all beacons: some nanoseconds each.
+    /// active.
     ///
     /// # Errors
     /// [`Refusal::UnknownId`] if no such beacon is registered.
@@ -118,7 +118,7 @@ impl Changes {
 
     /// Revokes beacons, as after a theft: retires them and wipes their keys and learned clocks.
     /// A digest of each key stays, so that the key is never registered again. Returns the number
-    /// of beacons that were not revoked before. Walks over all beacons.
+    /// of beacons that were not revoked before.
     ///
     /// # Errors
     /// [`Refusal::UnknownId`] if no such beacon is registered.
@@ -237,10 +237,9 @@ impl Changes {
     }
 
     /// The slots of the selected beacons.
-    fn slots_of(&self, which: &Selection) -> Result<Vec<u32>, Refusal> {
-        let rows = (0_u32..).zip(self.registry.rows());
-        let slots: Vec<u32> =
-            rows.filter(|(_, row)| which.holds(row)).map(|(slot, _)| slot).collect();
+    fn slots_of(&mut self, which: &Selection) -> Result<Vec<u32>, Refusal> {
+        let mut slots = self.slots_of_device(which.device);
+        slots.retain(|slot| self.registry.get(*slot).is_some_and(|row| which.holds(row)));
         match slots.is_empty() {
             true => Err(Refusal::UnknownId { device: which.device }),
             false => Ok(slots),

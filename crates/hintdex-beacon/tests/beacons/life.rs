@@ -336,6 +336,50 @@ fn a_change_that_is_cut_between_its_files_leaves_no_clock_to_another_unit() {
     assert_eq!((clock(1).heard_unix_s, clock(1).offset_s.1), (None, 1_755_000_001));
 }
 
+/// Keys are published after clocks: where the clocks cannot be read, the keys stay as they are.
+#[test]
+fn no_unit_takes_the_place_of_another_before_its_clock_has_left_the_file() {
+    let all = beacons(3, 12);
+    let station = station_of(&all);
+    let [keys, clocks] = ["beacons.keys", "beacons.clocks"].map(|name| station.folder.join(name));
+    let before = fs::read(&keys).expect("a file");
+    fs::create_dir(&clocks).expect("a folder in the way");
+    let mut changes = Changes::open_registered(&station.folder, NOW).expect("a folder");
+    let unit = Beacon::new(1, 8, 1_755_000_000, &mut Random::new(13));
+    changes.replace(&unit.registration(NOW)).expect("it is there");
+    assert!(changes.publish().is_err());
+    assert_eq!(fs::read(&keys).expect("a file"), before);
+}
+
+/// An import of learned clocks that is cut between its files leaves clocks of slots that no beacon
+/// has. The next beacon there does not get one of them.
+#[test]
+fn a_beacon_in_the_place_of_an_interrupted_import_has_a_clock_of_its_own() {
+    let mut all = beacons(3, 14);
+    let here = station_of(&all);
+    let later = change_battery(&here, &mut all[1]);
+    let exported: Vec<BeaconTransfer> =
+        Inventory::open(&here.folder).expect("a folder").transfers().collect();
+    let there = Station::new(later);
+    there.register(
+        later,
+        [Beacon::new(900, 8, 1_750_000_000, &mut Random::new(15)).registration(later)],
+    );
+    let keys = there.folder.join("beacons.keys");
+    let before = fs::read(&keys).expect("a file");
+    changed(&there, later, |changes| changes.add_transfer(&exported[1]).expect("it is new"));
+    // The clocks were written, the keys were not.
+    fs::write(&keys, before).expect("a file");
+    there.register(
+        later,
+        [Beacon::new(901, 8, 1_755_000_000, &mut Random::new(16)).registration(later)],
+    );
+    let inventory = Inventory::open(&there.folder).expect("a folder");
+    let clock = inventory.beacons().nth(1).expect("a beacon").clock.expect("a clock");
+    assert_eq!((clock.heard_unix_s, clock.offset_s.1), (None, 1_755_000_001));
+    assert!(!clock.has_former);
+}
+
 #[test]
 fn beacons_move_to_another_folder_with_their_clocks() {
     let mut all = beacons(20, 11);
