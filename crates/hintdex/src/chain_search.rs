@@ -147,11 +147,9 @@ where
                 self.scan_slot(slot, &wanted, &mut |at, nonce| {
                     matches.push((at, Match { slot, nonce }));
                 });
-                // Another device has the same hint once in 2^64.
-                open.fetch_sub(
-                    (matches.len() - known).min(open.load(Ordering::Relaxed)),
-                    Ordering::Relaxed,
-                );
+                // Where the search stops, a hint is found once: another device has the same hint
+                // once in 2^64, and then the search only goes on to the last slot.
+                open.fetch_sub(matches.len() - known, Ordering::Relaxed);
             }
             matches
         };

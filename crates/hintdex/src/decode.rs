@@ -351,8 +351,8 @@ impl Station {
     }
 
     /// How far from the expected nonce of its device a packet may be that this source
-    /// resolved. `None` for reversible hints of one key a device, which have no bound. A snapshot holds hints
-    /// further ahead than the index.
+    /// resolved. `None` for reversible hints of one key a device, which have no bound. A snapshot
+    /// holds hints further ahead than the index.
     fn reach_of(&self, source: Source) -> Option<Reach> {
         if self.params().scheme.is_reversible() && self.params().ratchet.is_none() {
             return None;

@@ -302,7 +302,7 @@ impl<'a, 'p> OpenPackets<'a, 'p> {
         let pass = Pass {
             hints,
             found: &matches,
-            devices: tries,
+            keys: tries,
             took,
             cached: self.cached(),
             key_generation: self.key_generation,

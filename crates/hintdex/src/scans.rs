@@ -155,14 +155,14 @@ impl Scans {
     pub(crate) fn record(&self, pass: &Pass<'_>) {
         let mut inner = self.lock();
         // A small fleet occupies one thread, a large fleet all threads.
-        let tasks = pass.devices.div_ceil(DEVICES_PER_TASK).max(1);
+        let tasks = pass.keys.div_ceil(DEVICES_PER_TASK).max(1);
         let threads = rayon::current_num_threads().min(tasks);
         let core_time = pass.took * u32::try_from(threads).unwrap_or(1);
         inner.budget.charge(core_time);
         inner.stats.passes += 1;
         inner.stats.core_time += core_time;
         inner.stats.hints += pass.hints.len() as u64;
-        inner.stats.tries += (pass.hints.len() * pass.devices) as u64;
+        inner.stats.tries += (pass.hints.len() * pass.keys) as u64;
         for (hint, found) in pass.hints.iter().zip(pass.found) {
             inner.stats.found += u64::from(!found.is_empty());
             let is_cached = match pass.cached {
@@ -242,7 +242,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) cached: Cached,
     /// The [generation](Scans::key_generation) of the keys that were tried.
     pub(crate) key_generation: u64,
-    /// The keys that each hint was tried under.
-    pub(crate) devices: usize,
+    /// The number of keys that each hint was tried under.
+    pub(crate) keys: usize,
     pub(crate) took: Duration,
 }

@@ -1,11 +1,12 @@
 //! The chains of a fleet: which key has which chain, and when chains move on.
 
 use hintdex_core::{DeviceRange, LiveIndex};
-use hintdex_wire::{Chain, DeviceId, KeyId, RatchetBits, Slot};
+use hintdex_wire::{Chain, DeviceId, KeyId, KeySource, RatchetBits, Slot};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::fleet_keys::FleetKeys;
+use super::key_ranges::KeyRanges;
 use super::sealed::KEYS_LEN_BYTES;
 use crate::Error;
 
@@ -13,10 +14,7 @@ impl FleetKeys {
     /// The chain of `key` in `epoch`. A derived chain of an epoch before the one that is held is
     /// walked from its beginning; of a given chain there is none any longer.
     pub(super) fn chain_in(&self, key: KeyId, epoch: u32) -> Option<Chain> {
-        self.chains.chain(key, epoch).unwrap_or_else(|| {
-            let mut chain = self.deriving().first_chain(key);
-            chain.advance_to(epoch).then_some(chain)
-        })
+        self.chains.chain(key, epoch).unwrap_or_else(|| self.derive_chain(key, epoch))
     }
 
     /// The chain of `key` in the epoch that is held; the first one of a derived chain that is not.
@@ -26,8 +24,7 @@ impl FleetKeys {
 
     /// The chain of `key` in `epoch`, if the master key derives it.
     pub(crate) fn derive_chain(&self, key: KeyId, epoch: u32) -> Option<Chain> {
-        let mut chain = self.deriving().first_chain(key);
-        chain.advance_to(epoch).then_some(chain)
+        self.deriving().chain(key, epoch)
     }
 
     /// The held chain of `key` on its way to another fleet: the chain key, the epoch as four
@@ -128,14 +125,14 @@ impl FleetKeys {
             let (path, first, last) = (self.chains.path().into(), first.device, last.device);
             return Err(Error::KeysMissing { path, first, last });
         }
-        let (keys, imported) = (self.chains.keys(), sorted(&ranges));
+        let (keys, imported) = (self.chains.keys(), KeyRanges::of(&ranges));
         let is_left = |(key, is_given): &&(KeyId, bool)| {
             slot_of(index, *key).is_none_or(|slot| index.is_retired(slot))
-                || *is_given != is_imported(&imported, *key)
+                || *is_given != imported.contains(*key)
         };
         let left: Vec<KeyId> = keys.iter().filter(is_left).map(|(key, _)| *key).collect();
         self.chains.forget(&left)?;
-        let is_derived = |key| slot_of(index, key).is_some() && !is_imported(&imported, key);
+        let is_derived = |key| slot_of(index, key).is_some() && !imported.contains(key);
         self.chains.drop_damaged(is_derived)?;
         for key in &missing {
             if let Some(slot) = slot_of(index, *key) {
@@ -176,19 +173,4 @@ fn keys_of(range: &DeviceRange) -> impl Iterator<Item = KeyId> {
 
 fn slot_of(index: &LiveIndex, key: KeyId) -> Option<Slot> {
     index.slots(key.device).into_iter().find(|slot| index.key(*slot) == Some(key))
-}
-
-/// `ranges` in the order of their keys.
-fn sorted(ranges: &[DeviceRange]) -> Vec<DeviceRange> {
-    let mut sorted = ranges.to_vec();
-    sorted.sort_unstable_by_key(|range| (range.generation, range.first));
-    sorted
-}
-
-/// Whether `key` is among sorted `ranges`.
-fn is_imported(ranges: &[DeviceRange], key: KeyId) -> bool {
-    let at = (key.generation, key.device);
-    let behind = ranges.partition_point(|range| (range.generation, range.first) <= at);
-    let range = behind.checked_sub(1).and_then(|at| ranges.get(at));
-    range.is_some_and(|range| range.generation == key.generation && key.device <= range.last())
 }

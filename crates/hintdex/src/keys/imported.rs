@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 use zeroize::Zeroizing;
 
+use super::key_ranges::KeyRanges;
 use super::sealed::{FORMAT_VERSION, Header, KEYS_LEN_BYTES, KeySealer, MAGIC, Record};
 use crate::Error;
 
@@ -131,17 +132,8 @@ impl ImportedKeys {
 
     /// The keys of the devices in `ranges`, without all other keys.
     pub(super) fn only(&self, ranges: &[DeviceRange]) -> Self {
-        let mut ranges = ranges.to_vec();
-        ranges.sort_unstable_by_key(|range| (range.generation, range.first));
-        let is_in = |(key, _): &Place| {
-            let end = ranges.partition_point(|range| {
-                (range.generation, range.first) <= (key.generation, key.device)
-            });
-            let range = end.checked_sub(1).and_then(|at| ranges.get(at));
-            range.is_some_and(|range| {
-                range.generation == key.generation && key.device <= range.last()
-            })
-        };
+        let ranges = KeyRanges::of(ranges);
+        let is_in = |(key, _): &Place| ranges.contains(*key);
         let places = self.places.iter().filter(|place| is_in(place)).copied().collect();
         let kept = Self { places, ..self.without_places() };
         let all = ranges.iter().filter(|range| !kept.has_all(range)).flat_map(|range| {

@@ -10,6 +10,7 @@ mod hint_keys;
 mod import;
 mod imported;
 mod key_part;
+mod key_ranges;
 mod master;
 mod sealed;
 mod wrap;
