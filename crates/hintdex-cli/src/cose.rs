@@ -2,13 +2,14 @@
 
 use std::io::{self, BufRead, BufReader};
 
-use hintdex::{HopError, HopKey};
+use hintdex::HopError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::args::CoseOpenArgs;
 use crate::failure::Failure;
 use crate::input::{open as open_input, shown};
+use crate::open;
 use crate::output::write_out;
 
 /// The longest line: a payload of 64 KiB in hex, and what stands around it.
@@ -21,8 +22,7 @@ struct VerdictLine {
 }
 
 pub fn open(args: &CoseOpenArgs) -> Result<(), Failure> {
-    args.hop_key.exposed().iter().for_each(|exposed| eprintln!("hintdex: note: {exposed}"));
-    let key = HopKey::read(&args.hop_key)?;
+    let key = open::hop_key(&args.hop_key)?;
     let mut fleet_id = [0; 16];
     hex::decode_to_slice(&args.fleet, &mut fleet_id).map_err(|_| {
         let given = shown(&args.fleet);

@@ -21,6 +21,7 @@ mod progress;
 mod provision;
 mod rebuild;
 mod resolve;
+mod retire_missing;
 mod roll;
 mod settings_text;
 mod timeline;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hintdex::{Durability, Exposed, Station, StationOptions};
+use hintdex::{Durability, Exposed, HopKey, SecretSource, Station, StationOptions};
 
 use crate::args::RunArgs;
 
@@ -31,6 +31,14 @@ pub fn write_notes(station: &Station) {
     for note in station.take_notes() {
         eprintln!("hintdex: note: {note}");
     }
+}
+
+/// Reads a hop key, and warns if other users of the machine can read its file.
+pub fn hop_key(source: &SecretSource) -> Result<HopKey, hintdex::Error> {
+    if let Some(exposed) = source.exposed() {
+        eprintln!("hintdex: note: {exposed}");
+    }
+    HopKey::read(source)
 }
 
 /// Warns if other users of the machine can read a file or a folder.

@@ -9,6 +9,13 @@ pub struct IdRange {
     pub last: u32,
 }
 
+impl IdRange {
+    /// Whether `ids` name `id`; no ids name every id.
+    pub fn name(ids: &[Self], id: u32) -> bool {
+        ids.is_empty() || ids.iter().any(|range| (range.first..=range.last).contains(&id))
+    }
+}
+
 impl FromStr for IdRange {
     type Err = &'static str;
 

@@ -6,7 +6,7 @@ use hintdex_beacon::wire::DeviceId;
 use hintdex_beacon::{Changes, Registration, Scheme};
 
 use super::gaen_export::{self, ExportedKey, FIRST_LEN_BYTES};
-use super::outcome::publish;
+use super::outcome::{counted, publish};
 use super::registrations::{daily_key, registration, table};
 use crate::args::{ImportKeysArgs, RunArgs};
 use crate::failure::Failure;
@@ -37,11 +37,7 @@ pub fn run(args: &ImportKeysArgs, run: &RunArgs) -> Result<(), Failure> {
         return Err(Failure::data(&args.file, &"the file holds no beacon; nothing was imported"));
     }
     let all = publish(changes)?;
-    println!(
-        "registered {added} {} in {}: {all} in all",
-        if added == 1 { "beacon" } else { "beacons" },
-        args.beacons.display()
-    );
+    println!("registered {} in {}: {all} in all", counted(added.into()), args.beacons.display());
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use hintdex_beacon::{BeaconClock, BeaconInfo, Inventory, Rule, Status};
 use serde_json::{Map, Value, json};
 
 use super::outcome::report;
-use crate::args::{BeaconListArgs, BeaconShowArgs};
+use crate::args::{BeaconListArgs, BeaconShowArgs, IdRange};
 use crate::failure::Failure;
 use crate::open;
 use crate::output::write_out;
@@ -59,9 +59,7 @@ fn print(beacons: impl Iterator<Item = BeaconInfo>, is_json: bool) -> Result<(),
 }
 
 fn is_listed(args: &BeaconListArgs, beacon: &BeaconInfo) -> bool {
-    let id = beacon.device.0;
-    let is_named = args.ids.is_empty()
-        || args.ids.iter().any(|range| (range.first..=range.last).contains(&id));
+    let is_named = IdRange::name(&args.ids, beacon.device.0);
     let is_of_scheme = args.scheme.is_none_or(|scheme| beacon.rule.scheme() == scheme);
     let is_silent = |since_s: u64| {
         beacon.clock.is_some_and(|clock| clock.heard_unix_s.is_none_or(|heard_s| heard_s < since_s))

@@ -15,9 +15,7 @@ use crate::failure::Failure;
 use crate::input::BadRecord;
 use crate::input::lists;
 use crate::output::write_out;
-
-/// So few beacons a list may lack, however few there are.
-const MAX_FEW: usize = 16;
+use crate::retire_missing;
 
 /// The name of a beacon in its scheme: the id, and the rolling start of a daily key.
 type Name = (DeviceId, Option<u32>);
@@ -104,22 +102,10 @@ fn missing(
     listed: &HashSet<Name>,
     refused: u64,
 ) -> Result<Vec<Name>, Failure> {
-    if refused > 0 {
-        return Err(Failure::usage(format!(
-            "--retire-missing: {refused} lines were refused, and their beacons would be retired; \
-             nothing was changed; mend the list"
-        )));
-    }
+    retire_missing::check_refused(refused, "beacons")?;
     let active: Vec<Name> = changes.active(scheme).collect();
     let missing: Vec<Name> =
         active.iter().filter(|beacon| !listed.contains(beacon)).copied().collect();
-    if missing.len() > (active.len() / 2).max(MAX_FEW) {
-        return Err(Failure::usage(format!(
-            "--retire-missing: the list lacks {} of {} beacons, more than half; nothing was \
-             changed; retire so many with hintdex beacon retire",
-            missing.len(),
-            active.len(),
-        )));
-    }
+    retire_missing::check_count(missing.len(), active.len(), "beacon")?;
     Ok(missing)
 }

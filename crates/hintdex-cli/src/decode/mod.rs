@@ -18,6 +18,7 @@ use crate::args::{DecodeArgs, Output, RunArgs};
 use crate::failure::Failure;
 use crate::id_map::IdMap;
 use crate::input::{Batch, Lines, TrailingField, open};
+use crate::open;
 use crate::output::write_out;
 use crate::progress;
 use crate::timeline::Timeline;
@@ -77,10 +78,7 @@ fn hop_key(args: &DecodeArgs) -> Result<Option<HopKey>, Failure> {
         (Output::Json, None) => Ok(None),
         (Output::Json, Some(_)) => Err(Failure::usage("--hop-key: it seals with --output cose")),
         (Output::Cose, None) => Err(Failure::usage("--output cose needs --hop-key SOURCE")),
-        (Output::Cose, Some(source)) => {
-            source.exposed().iter().for_each(|exposed| eprintln!("hintdex: note: {exposed}"));
-            Ok(Some(HopKey::read(source)?))
-        }
+        (Output::Cose, Some(source)) => Ok(Some(open::hop_key(source)?)),
     }
 }
 

@@ -9,7 +9,7 @@ use hintdex::{DeviceSettings, Durability, KeyOrigin, KeyStatus, SlotInfo, Statio
 use serde_json::{Map, Value, json};
 
 use super::fleet::each_device;
-use crate::args::{DeviceListArgs, DeviceShowArgs, RunArgs};
+use crate::args::{DeviceListArgs, DeviceShowArgs, IdRange, RunArgs};
 use crate::failure::Failure;
 use crate::id_map::IdMap;
 use crate::open;
@@ -76,8 +76,7 @@ fn known_keys(station: &Station, device: DeviceId) -> Result<Vec<SlotInfo>, Fail
 fn is_listed(args: &DeviceListArgs, present: &SlotInfo) -> bool {
     let id = present.key.device.0;
     let is_retired = present.status.is_retired();
-    let is_named = args.ids.is_empty()
-        || args.ids.iter().any(|range| (range.first..=range.last).contains(&id));
+    let is_named = IdRange::name(&args.ids, id);
     let is_silent = args
         .not_heard_since
         .is_none_or(|since_s| present.heard_unix_s.is_none_or(|heard_s| heard_s < since_s));

@@ -18,9 +18,7 @@ use crate::input::{BadRecord, Fields};
 use crate::output::write_out;
 use crate::progress;
 use crate::provision::device_list::{Device, TABLE, device};
-
-/// So few devices a list may lack, however small the fleet is.
-const MAX_FEW: usize = 16;
+use crate::retire_missing;
 
 /// What happens to the device of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,12 +159,7 @@ impl Sync<'_> {
     /// A line was refused: its device may be one of them. Or they are more than half of the
     /// fleet: the list is rather cut off.
     fn missing(&self, refused: u64) -> Result<Vec<DeviceId>, Failure> {
-        if refused > 0 {
-            return Err(Failure::usage(format!(
-                "--retire-missing: {refused} lines were refused, and their devices would be \
-                 retired; nothing was changed; mend the list"
-            )));
-        }
+        retire_missing::check_refused(refused, "devices")?;
         let (mut missing, mut present) = (Vec::new(), 0);
         each_device(self.station, |_, key| {
             let device = key.key.device;
@@ -175,13 +168,7 @@ impl Sync<'_> {
             present += usize::from(key.status.is_in_service());
             Ok(())
         })?;
-        if missing.len() > (present / 2).max(MAX_FEW) {
-            return Err(Failure::usage(format!(
-                "--retire-missing: the list lacks {} of {present} devices, more than half; nothing \
-                 was changed; retire so many with hintdex device retire",
-                missing.len(),
-            )));
-        }
+        retire_missing::check_count(missing.len(), present, "device")?;
         missing.sort_unstable();
         Ok(missing)
     }
