@@ -6,7 +6,7 @@ mod world;
 
 use std::time::Instant;
 
-use hintdex::wire::{HintScheme, Sealer};
+use hintdex::wire::{HintScheme, RatchetBits, Sealer};
 use hintdex::{Station, StationOptions, Unknown, Verdict};
 use hintdex_tests::Random;
 
@@ -70,6 +70,32 @@ fn a_hint_of_another_epoch_than_its_key_is_no_hint() {
         let first = world.packet(7, &Traffic { lost: 0, repeated: 0, ..TRAFFIC }, &mut random);
         world.decode(&[first.expect("it is not lost")]);
     }
+}
+
+/// At the first nonce of an epoch, a scan reaches the 255 epochs after it. A batch is searched with
+/// the nonces to which its packets move the device, and admission holds each packet to the reach at
+/// its own turn.
+#[test]
+fn a_packet_past_the_last_epoch_in_reach_is_unknown_whatever_comes_behind_it() {
+    let scheme = HintScheme::Aes128;
+    let kind = Kind { scheme, bits: 4, lookahead: 16, is_given: false, devices: 20, salt: 5 };
+    let sealed = |nonce: u64| {
+        let bits = RatchetBits::new(kind.bits).expect("1 to 24");
+        let chain = world::first_chain(&kind, 7);
+        let mut sealer = Sealer::ratcheted(scheme, bits, chain, nonce).expect("counters");
+        let mut packet = vec![0; sealer.packet_len_bytes(1)];
+        sealer.seal(b"x", &mut packet).expect("it fits");
+        packet
+    };
+    let names = |nonces: [u64; 2]| {
+        let world = World::new(kind);
+        let verdicts = world.station().decode_batch(&nonces.map(sealed)).expect("it decodes");
+        verdicts.iter().map(|verdict| verdict.name()).collect::<Vec<_>>()
+    };
+    let (near, last, past) = (5, (255 << 4) + 15, 256 << 4);
+    assert_eq!(names([near, past]), ["accepted", "accepted"]);
+    assert_eq!(names([past, near]), ["unknown", "accepted"]);
+    assert_eq!(names([last, past]), ["accepted", "accepted"]);
 }
 
 /// With a bound for scans, each further stage of a scan waits for the budget.
