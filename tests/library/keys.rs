@@ -10,7 +10,7 @@ use hintdex::{
     StationOptions, Unknown, Verdict, device_keys_format as format,
 };
 use hintdex_tests::devices::{own_keys, own_packet};
-use hintdex_tests::{Devices, Random};
+use hintdex_tests::{Devices, Random, documents};
 
 use crate::fleet::{Fleet, SECRET};
 
@@ -398,19 +398,8 @@ fn a_packet_of_a_device_with_a_damaged_key_reports_the_device_out_of_service() {
 #[test]
 fn the_document_has_the_bytes_of_the_file() {
     let document = include_str!("../../docs/format/device-keys.md");
-    let number = |cell: &str| cell.trim().parse::<usize>().ok();
-    let rows = document.lines().filter_map(|line| {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
-        let [offset, width, name] = cells.as_slice() else { return None };
-        Some((name.trim().trim_matches('`').to_owned(), number(offset)?, number(width)?))
-    });
     let here = format::header().into_iter().chain(format::record());
-    let here: Vec<_> = here.map(|(name, offset, width)| (name.to_owned(), offset, width)).collect();
-    assert_eq!(rows.collect::<Vec<_>>(), here);
-    let (magic, version) = format::MAGIC_AND_VERSION;
-    let magic: Vec<String> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(document.contains(&format!("- `magic`: `{}`", magic.join(" "))));
-    assert!(document.contains(&format!("- `version`: {version}.")));
+    documents::check(document, here, format::MAGIC_AND_VERSION);
 }
 
 /// The golden record: what a device's keys are sealed to for ever.

@@ -9,30 +9,17 @@ use hintdex::{
     DeviceRange, Error, KeptKey, KeyAccess, Params, PassphraseCost, Protection, SecretSource,
     Station, StationOptions, SystemClock, master_key_format as format,
 };
+use hintdex_tests::documents;
 
 const COST: PassphraseCost = PassphraseCost { memory_kib: 64, passes: 1, lanes: 2 };
 
 #[test]
 fn the_document_has_the_bytes_of_a_wrapped_key() {
     let document = include_str!("../../docs/format/master-key.md");
-    let number = |cell: &str| cell.trim().parse::<usize>().ok();
-    let rows = document.lines().filter_map(|line| {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
-        let [offset, width, name] = cells.as_slice() else { return None };
-        Some((name.trim().trim_matches('`').to_owned(), number(offset)?, number(width)?))
-    });
-    let here: Vec<_> = format::fields()
-        .into_iter()
-        .map(|(name, offset, width)| (name.to_owned(), offset, width))
-        .collect();
-    assert_eq!(rows.collect::<Vec<_>>(), here);
-    for (name, ..) in &here {
+    documents::check(document, format::fields(), format::MAGIC_AND_VERSION);
+    for (name, ..) in format::fields() {
         assert!(document.contains(&format!("`{name}`")), "nothing is said of {name}");
     }
-    let (magic, version) = format::MAGIC_AND_VERSION;
-    let magic: Vec<String> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(document.contains(&format!("- `magic`: `{}`", magic.join(" "))));
-    assert!(document.contains(&format!("- `version`: {version}.")));
     let PassphraseCost { memory_kib, passes, lanes } = PassphraseCost::default();
     assert_eq!((memory_kib, passes, lanes), (65_536, 3, 4));
     assert!(document.contains("writes 65,536, 3 and 4"));

@@ -11,6 +11,7 @@ pub mod capture;
 pub mod cases;
 pub mod children;
 pub mod devices;
+pub mod documents;
 pub mod files;
 pub mod killing;
 pub mod ledger;

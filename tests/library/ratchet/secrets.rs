@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use hintdex::device_chains_format as format;
 use hintdex::wire::{Chain, DeviceId, HintScheme, KeyId};
-use hintdex_tests::Random;
+use hintdex_tests::{Random, documents};
 
 use super::world::{Kind, Traffic, World};
 
@@ -244,17 +244,6 @@ fn a_station_that_derives_can_go_back() {
 #[test]
 fn the_document_has_the_bytes_of_the_file() {
     let document = include_str!("../../../docs/format/device-chains.md");
-    let number = |cell: &str| cell.trim().parse::<usize>().ok();
-    let rows = document.lines().filter_map(|line| {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
-        let [offset, width, name] = cells.as_slice() else { return None };
-        Some((name.trim().trim_matches('`').to_owned(), number(offset)?, number(width)?))
-    });
     let here = [format::header(), format::record(), format::cell()].into_iter().flatten();
-    let here: Vec<_> = here.map(|(name, offset, width)| (name.to_owned(), offset, width)).collect();
-    assert_eq!(rows.collect::<Vec<_>>(), here);
-    let (magic, version) = format::MAGIC_AND_VERSION;
-    let magic: Vec<String> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(document.contains(&format!("- `magic`: `{}`", magic.join(" "))));
-    assert!(document.contains(&format!("- `version`: {version}.")));
+    documents::check(document, here, format::MAGIC_AND_VERSION);
 }

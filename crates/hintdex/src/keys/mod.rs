@@ -13,6 +13,7 @@ mod key_part;
 mod key_ranges;
 mod master;
 mod sealed;
+mod siv;
 mod wrap;
 
 #[doc(hidden)]

@@ -3,13 +3,12 @@
 //! sealing a key twice reveals no more than sealing it once. A record that was moved to
 //! another device does not unseal.
 
-use aes_siv::aead::inout::InOutBuf;
-use aes_siv::siv::Aes128Siv;
-use aes_siv::{KeyInit, Tag};
 use hintdex_wire::{CheckValue, DeviceId, HintKey, KeyId, KeySource, MasterKey, PacketKey};
 use zerocopy::big_endian::{U16, U32};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 use zeroize::Zeroizing;
+
+use super::siv::Sealer;
 
 /// The first bytes of a file of sealed keys.
 pub(super) const MAGIC: [u8; 8] = *b"hdxkeys\0";
@@ -71,15 +70,11 @@ pub(super) struct Record {
 pub(super) const KEYS_LEN_BYTES: usize = 16 + 32;
 
 /// Seals and unseals keys.
-pub(super) struct KeySealer(Zeroizing<[u8; 32]>);
+pub(super) struct KeySealer(Sealer);
 
 impl KeySealer {
     pub(super) fn new(master: &MasterKey) -> Self {
-        Self(master.sealing_key())
-    }
-
-    fn cipher(&self) -> Aes128Siv {
-        Aes128Siv::new(&(*self.0).into())
+        Self(Sealer::new(master))
     }
 
     /// Seals a hint key and the 32 bytes of a packet key. `None` if the cipher rejects the
@@ -95,18 +90,15 @@ impl KeySealer {
         let (first, last) = keys.split_at_mut(16);
         first.copy_from_slice(hint_key.expose());
         last.copy_from_slice(dev_key);
-        let inout = InOutBuf::from(keys.as_mut_slice());
-        let siv = self.cipher().encrypt_inout_detached([owner.as_bytes()], inout).ok()?;
-        Some(Record { owner, siv: siv.into(), sealed: *keys })
+        let siv = self.0.seal(&[owner.as_bytes()], keys.as_mut_slice())?;
+        Some(Record { owner, siv, sealed: *keys })
     }
 
     /// The hint key and the 32 bytes of the packet key of a record; `None` if the record is
     /// damaged or of another fleet.
     pub(super) fn unseal_bytes(&self, record: &Record) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
         let mut keys = Zeroizing::new(record.sealed);
-        let owner = [record.owner.as_bytes()];
-        let inout = InOutBuf::from(keys.as_mut_slice());
-        self.cipher().decrypt_inout_detached(owner, inout, &Tag::from(record.siv)).ok()?;
+        self.0.unseal(&[record.owner.as_bytes()], keys.as_mut_slice(), &record.siv)?;
         Some(keys)
     }
 
@@ -114,8 +106,7 @@ impl KeySealer {
     /// not occur. An owner of 8 bytes is that of a [`Record`].
     pub(super) fn seal_short(&self, owner: &[u8], key: &[u8; 16]) -> Option<[u8; 32]> {
         let mut sealed = Zeroizing::new(*key);
-        let inout = InOutBuf::from(sealed.as_mut_slice());
-        let siv = self.cipher().encrypt_inout_detached([owner], inout).ok()?;
+        let siv = self.0.seal(&[owner], sealed.as_mut_slice())?;
         let mut record = [0; 32];
         let (first, last) = record.split_at_mut(16);
         first.copy_from_slice(&siv);
@@ -130,12 +121,10 @@ impl KeySealer {
         owner: &[u8],
         record: &[u8; 32],
     ) -> Option<Zeroizing<[u8; 16]>> {
-        let (siv, sealed) = record.split_at(16);
-        let siv: [u8; 16] = siv.try_into().ok()?;
+        let (siv, sealed) = record.split_first_chunk()?;
         let mut key = Zeroizing::new([0; 16]);
         key.copy_from_slice(sealed);
-        let inout = InOutBuf::from(key.as_mut_slice());
-        self.cipher().decrypt_inout_detached([owner], inout, &Tag::from(siv)).ok()?;
+        self.0.unseal(&[owner], key.as_mut_slice(), siv)?;
         Some(key)
     }
 

@@ -1,13 +1,12 @@
 //! The records of the file of chains, and how chains are sealed into them: AES-SIV (RFC 5297)
 //! under the key that seals imported keys, with the owner and the epoch as associated data.
 
-use aes_siv::aead::inout::InOutBuf;
-use aes_siv::siv::Aes128Siv;
-use aes_siv::{KeyInit, Tag};
 use hintdex_wire::{Chain, CheckValue, DeviceId, KeyId, KeySource, MasterKey};
 use zerocopy::big_endian::{U16, U32};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 use zeroize::Zeroizing;
+
+use crate::keys::siv::Sealer;
 
 /// The first bytes of a file of chains.
 pub(super) const MAGIC: [u8; 8] = *b"hdxchain";
@@ -98,25 +97,20 @@ impl Record {
 }
 
 /// Seals and unseals chains.
-pub(super) struct ChainSealer(Zeroizing<[u8; 32]>);
+pub(super) struct ChainSealer(Sealer);
 
 impl ChainSealer {
     pub(super) fn new(master: &MasterKey) -> Self {
-        Self(master.sealing_key())
-    }
-
-    fn cipher(&self) -> Aes128Siv {
-        Aes128Siv::new(&(*self.0).into())
+        Self(Sealer::new(master))
     }
 
     /// Seals a chain; `None` if the cipher rejects the length, which does not occur at 32 bytes.
     pub(super) fn seal(&self, owner: Owner, chain: &Chain) -> Option<Cell> {
         let (record, epoch) = (Record::of(owner), U32::from(chain.epoch()));
         let mut key = Zeroizing::new(*chain.expose());
-        let inout = InOutBuf::from(key.as_mut_slice());
         let of = [owner_bytes(&record), epoch.as_bytes()];
-        let siv = self.cipher().encrypt_inout_detached(of, inout).ok()?;
-        Some(Cell { epoch, siv: siv.into(), sealed: *key })
+        let siv = self.0.seal(&of, key.as_mut_slice())?;
+        Some(Cell { epoch, siv, sealed: *key })
     }
 
     /// The chain in a cell; `None` if the cell is empty, damaged, or of another key.
@@ -125,9 +119,8 @@ impl ChainSealer {
             return None;
         }
         let mut key = Zeroizing::new(cell.sealed);
-        let inout = InOutBuf::from(key.as_mut_slice());
         let of = [owner_bytes(record), cell.epoch.as_bytes()];
-        self.cipher().decrypt_inout_detached(of, inout, &Tag::from(cell.siv)).ok()?;
+        self.0.unseal(&of, key.as_mut_slice(), &cell.siv)?;
         Some(Chain::copy_of(cell.epoch.get(), &key))
     }
 }
