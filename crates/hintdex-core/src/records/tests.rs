@@ -435,6 +435,7 @@ fn the_fields_of_a_record_fill_it() {
         ("late head", 16),
         ("late block", 16),
         ("settings", 24),
+        ("point", 8),
     ];
     let all = layouts();
     assert_eq!(all.iter().map(|(name, _)| *name).collect::<Vec<_>>(), lens.map(|(name, _)| name));
