@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hintdex_wire::{DeviceId, Nonce};
+use hintdex_wire::{DeviceId, Nonce, PacketError};
 
 use crate::Ticket;
 
@@ -18,6 +18,8 @@ pub enum Source {
     Index,
     /// The scan over all devices.
     Scan,
+    /// The packet itself, which carries the id of its device encrypted.
+    Packet,
 }
 
 impl Source {
@@ -27,6 +29,7 @@ impl Source {
             Self::Snapshot => "snapshot",
             Self::Index => "index",
             Self::Scan => "scan",
+            Self::Packet => "packet",
         }
     }
 }
@@ -45,7 +48,8 @@ pub enum Verdict {
         device: DeviceId,
         /// The generation of the key that opened the packet: nonces begin anew under each.
         generation: u16,
-        /// The nonce of the packet.
+        /// The nonce of the packet. A packet without a nonce gets the number of the packets that
+        /// were accepted of its device before.
         nonce: Nonce,
         /// The decrypted payload.
         payload: Vec<u8>,
@@ -147,6 +151,15 @@ pub enum Malformed {
         /// The length of the shortest packet, in bytes.
         least_bytes: usize,
     },
+    /// The ephemeral point has a small order, so the agreed key would be the same for every
+    /// station (RFC 7748, section 6.1).
+    WeakPoint,
+}
+
+impl From<PacketError> for Malformed {
+    fn from(PacketError { len_bytes, least_bytes }: PacketError) -> Self {
+        Self::TooShort { len_bytes, least_bytes }
+    }
 }
 
 impl Verdict {
@@ -210,6 +223,7 @@ impl fmt::Display for Malformed {
             Self::TooShort { len_bytes, least_bytes } => {
                 write!(f, "{len_bytes} bytes, the shortest packet has {least_bytes}")
             }
+            Self::WeakPoint => f.write_str("its point has a small order, so there is no key"),
         }
     }
 }
