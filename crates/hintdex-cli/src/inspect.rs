@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
 use hintdex::wire::RatchetBits;
-use hintdex::{Durability, KeptKey, Naming, Params, Section, Station, Stats, Timing};
+use hintdex::{Durability, KeptKey, Params, Section, Station, Stats, Timing};
 use serde_json::json;
 
 use crate::args::{InspectArgs, RunArgs};
 use crate::failure::Failure;
 use crate::key;
+use crate::naming_text::{hint_name, overhead_bytes, station_point, suite_name};
 use crate::open;
 use crate::settings_text::{settings_object, settings_text};
 use crate::unix_time::time_text;
@@ -121,7 +122,7 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "hints": stats.hints,
         "bytes": stats.disk_bytes(),
         "bits_per_hint": bits_per_hint(stats),
-        "hint_scheme": if station.params().naming.has_index() { stats.scheme.name() } else { "none" },
+        "hint_scheme": hint_name(&station.params()),
         "nonce": stats.nonces.to_string(),
         "lookahead": stats.lookahead,
         "derivation": station.params().derivation.name(),
@@ -187,30 +188,6 @@ fn packets(params: &Params) -> String {
     let station = station.map_or_else(String::new, |point| format!(", for the station {point}"));
     let (suite, overhead_bytes) = (suite_name(params), overhead_bytes(params));
     format!("{suite}, {overhead_bytes} bytes around the payload{data}{station}")
-}
-
-/// The name by which `provision --suite` knows the packets of a fleet.
-fn suite_name(params: &Params) -> &'static str {
-    match params.naming {
-        Naming::Ephemeral { suite, .. } => suite.name(),
-        _ => params.suite.name(),
-    }
-}
-
-/// The length of a packet beyond its payload, in bytes.
-const fn overhead_bytes(params: &Params) -> usize {
-    match params.naming {
-        Naming::Ephemeral { suite, .. } => suite.overhead_bytes(),
-        _ => params.format().overhead_bytes(),
-    }
-}
-
-/// The point of the station, in hex, where devices know one.
-fn station_point(params: &Params) -> Option<String> {
-    match params.naming {
-        Naming::Ephemeral { station, .. } => Some(hex::encode(station.0)),
-        _ => None,
-    }
 }
 
 /// The hints of the packets, if they have some.

@@ -63,7 +63,7 @@ const WRONG_CHECK: &str = "the export was changed, or is of a fleet with another
     export it again, with --wrap-key for a fleet with another master key";
 
 fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> Result<(), String> {
-    let Header { hint, nonce, suite, associated_data, ratchet_bits: bits, .. } =
+    let Header { hint, nonce, suite, associated_data, station_point, ratchet_bits: bits, .. } =
         Header::of(&station.params(), header.wrapped);
     if header.hintdex_devices != VERSION {
         let found = header.hintdex_devices;
@@ -84,6 +84,13 @@ fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> R
         return Err("its devices have another suite or other associated data than this fleet; \
              provision a fleet with the --suite and --associated-data of the exporting one"
             .to_owned());
+    }
+    if header.station_point != station_point {
+        return Err(
+            "its devices seal their packets for another station; provision a fleet with the \
+             --station-key of the exporting one"
+                .to_owned(),
+        );
     }
     if header.ratchet_bits != bits {
         let of = |bits: u8| match bits {
