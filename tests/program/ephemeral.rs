@@ -56,7 +56,7 @@ fn packets(lines: &[Line]) -> String {
     lines.iter().map(|line| format!("{}\n", line.packet)).collect()
 }
 
-/// Decodes a capture over many processes, half of them with a budget for multiplications.
+/// Decodes a capture over many processes.
 fn decoded(suite: &str, verdicts: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder");
     let fleet = folder.path().join("fleet");
@@ -65,8 +65,7 @@ fn decoded(suite: &str, verdicts: &[&str]) {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     let part_len = PACKETS / PROCESSES;
     for (part, lines) in lines.chunks(part_len).enumerate() {
-        let more: &[&str] = if part % 2 == 0 { &[] } else { &["--scan-share", "1000"] };
-        let said = decode(&fleet, more, packets(lines)).done().verdicts();
+        let said = decode(&fleet, &[], packets(lines)).done().verdicts();
         assert_eq!(said.len(), lines.len());
         for ((said, line), at) in said.iter().zip(lines).zip(part * part_len..) {
             check(said, line, at);
@@ -107,20 +106,25 @@ fn no_packet_is_accepted_twice_by_stations_that_are_killed() {
             let read = usize::try_from(random.below(part.len() as u64 + 1)).expect("few");
             for line in &part[..read] {
                 let said = decoder.next_verdict();
-                assert!(matches!(said.verdict.as_str(), "accepted" | "replay"), "{said:?}");
+                // Of a packet that was accepted and not acknowledged, the nonce is known.
+                let is_known = matches!(said.verdict.as_str(), "replay" | "stale");
+                assert!(is_known || said.verdict == "accepted", "{said:?}");
                 if said.verdict == "accepted" {
                     let known = acknowledged.insert(line.packet.as_str(), said.sender);
                     assert_eq!(known, None, "{suite}: a packet was accepted twice");
                 }
             }
             decoder.kill();
+            let _ = decoder.end();
             at += read;
         }
         let again: String = sent.iter().map(|line| format!("{}\n", line.packet)).collect();
         let said = decode(&fleet, &[], again).done().verdicts();
         for (said, line) in said.iter().zip(&sent) {
             let Some(sender) = acknowledged.get(line.packet.as_str()) else { continue };
-            assert_eq!((said.verdict.as_str(), said.sender), ("replay", *sender), "{suite}");
+            let is_known =
+                said.verdict == "replay" || suite == "x25519-seq" && said.verdict == "stale";
+            assert!(is_known && said.sender == *sender, "{suite}: {said:?}");
         }
         assert!(acknowledged.len() > 100, "{}", acknowledged.len());
         verify(&fleet);
@@ -261,7 +265,7 @@ fn devices_with_later_keys_and_with_keys_of_their_own_are_heard() {
         MasterKey::new(&master).mac_key(KeyId { device, generation })
     };
     let sent = [
-        (packet(3, derived(3, 0), 1), "unknown"),
+        (packet(3, derived(3, 0), 1), "forged"),
         (packet(3, derived(3, 1), 2), "accepted"),
         (packet(500, MacKey::copy_of(&own), 3), "accepted"),
         (packet(500, derived(500, 0), 4), "forged"),

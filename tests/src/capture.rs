@@ -90,12 +90,15 @@ impl Line {
         let text = String::from_utf8(output.stdout).expect("lines of text");
         let line = |line: &str| {
             let cells: Vec<&str> = line.split('\t').collect();
-            let number = |at: usize| cells[at].parse::<u64>().expect("a number");
+            let [packet, verdict, device, nonce, payload] = cells.as_slice() else {
+                panic!("five cells: {line}")
+            };
+            let number = |cell: &str| cell.parse::<u64>().expect("a number");
             Self {
-                packet: cells[0].to_owned(),
-                verdict: cells[1].to_owned(),
-                sender: (number(2).try_into().expect("an id"), number(3)),
-                payload: cells[4].replace('-', ""),
+                packet: (*packet).to_owned(),
+                verdict: (*verdict).to_owned(),
+                sender: (number(device).try_into().expect("an id"), number(nonce)),
+                payload: payload.replace('-', ""),
             }
         };
         text.lines().map(line).collect()
