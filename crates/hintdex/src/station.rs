@@ -15,6 +15,7 @@ use crate::maintenance::{MaintenancePass, MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::{ScanStats, Scans};
 use crate::snapshots::{ComingHints, NO_CHAINS, OwnSnapshot, Snapshots, rebuild};
+use crate::waiting::WaitingPackets;
 use crate::{Error, RebuildOptions};
 
 /// The folder of a fleet, opened: packets in, verdicts out. Threads share a station by
@@ -71,6 +72,7 @@ pub struct Station {
     /// Files of the fleet that other users can read, until they are reported.
     pub(crate) exposed: Mutex<Vec<Exposed>>,
     pub(crate) scans: Scans,
+    pub(crate) waiting: WaitingPackets,
     /// The lock of the folder. Declared last, so that it is released after all else is closed.
     pub(crate) folder: Arc<FleetFolder>,
 }
@@ -252,7 +254,7 @@ impl Station {
 
     /// What scans did and cost since the station was opened.
     pub fn scan_stats(&self) -> ScanStats {
-        self.scans.stats()
+        self.waiting.add_to(self.scans.stats())
     }
 
     /// The random id of the fleet.
