@@ -86,6 +86,7 @@ fn verdicts(judged: Vec<(Ticket, Judged)>) -> Vec<(Ticket, Verdict)> {
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use std::ops::Range;
     use std::sync::Arc;
 
     use hintdex_core::{DeviceRange, LiveIndex, Params};
@@ -115,39 +116,66 @@ mod tests {
         }
     }
 
-    fn packet(keys: &Twins, device: u32) -> Vec<u8> {
+    /// The packet of a device under `nonce`.
+    fn packet(keys: &Twins, scheme: HintScheme, device: u32, nonce: u64) -> Vec<u8> {
         let key = KeyId::first(DeviceId(device));
         let hint_key = keys.hint_key(key).expect("every device has one");
         let packet_key = keys.packet_key(key).expect("every device has one");
-        let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, 3);
+        let mut sealer = Sealer::new(scheme, &hint_key, packet_key, nonce);
         let mut packet = vec![0; sealer.packet_len_bytes(1)];
         sealer.seal(b"?", &mut packet).expect("the buffer fits");
         packet
     }
 
-    #[test]
-    fn no_more_than_sixteen_tags_are_tried_for_a_packet() {
+    /// A station of so many devices that make the same hints, and the number of packets under one
+    /// nonce that it accepts, a packet of each of the `senders`. All others are crowded.
+    fn accepted_of_twins(
+        scheme: HintScheme,
+        devices: u32,
+        senders: Range<u32>,
+        nonce: u64,
+    ) -> usize {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Arc::new(Twins(MasterKey::new(&[7; 32])));
-        let params = Params::counters(HintScheme::Aes128, 4);
-        let options = StationOptions::default();
+        let params = Params::counters(scheme, 4);
+        let options =
+            StationOptions { scan_core_share: f64::INFINITY, ..StationOptions::default() };
         let path = folder.path().join("index");
         let index = LiveIndex::create(&path, keys.clone(), params, &options.of_index());
         let index = index.expect("it can be made");
-        index.provision(&[DeviceRange::new(DeviceId(0), 20)], None).expect("ids are free");
+        index.provision(&[DeviceRange::new(DeviceId(0), devices)], None).expect("ids are free");
         let of_fleet = FleetKeys::open(folder.path(), &[7; 32]);
         let of_fleet = of_fleet.expect("there is no file");
         let owned = crate::folder::FleetFolder::open(folder.path()).expect("no process owns it");
         let station =
             Station::assemble(folder.path(), owned, index, of_fleet, &options).expect("it opens");
-        let decode = |device| station.decode(&packet(&keys, device)).expect("it decodes");
-        let tried: Vec<Verdict> = (0..20).map(decode).collect();
+        let decode =
+            |device| station.decode(&packet(&keys, scheme, device, nonce)).expect("it decodes");
+        let tried: Vec<Verdict> = senders.map(decode).collect();
         let is_accepted = |verdict: &&Verdict| matches!(verdict, Verdict::Accepted { .. });
         let accepted = tried.iter().filter(is_accepted).count();
         let crowded = Verdict::Unknown(Unknown::TooManyCandidates);
-        assert_eq!(accepted, MAX_CANDIDATES);
-        let is_crowded = |verdict: &&Verdict| **verdict == crowded;
-        assert_eq!(tried.iter().filter(is_crowded).count(), 20 - MAX_CANDIDATES);
-        assert_eq!(station.scan_stats().crowded, 20 - MAX_CANDIDATES as u64);
+        let crowded = tried.iter().filter(|verdict| **verdict == crowded).count();
+        assert_eq!(accepted + crowded, tried.len(), "{tried:?}");
+        assert_eq!(station.scan_stats().crowded, crowded as u64);
+        accepted
+    }
+
+    #[test]
+    fn no_more_than_sixteen_tags_are_tried_for_a_packet() {
+        assert_eq!(accepted_of_twins(HintScheme::Aes128, 20, 0..20, 3), MAX_CANDIDATES);
+    }
+
+    /// The byte behind the hint rejects all but one in 256 of the candidates, and those do not count.
+    #[test]
+    fn candidates_that_the_carried_byte_rejects_are_not_tried() {
+        // A nonce that the index looks ahead to, and one that is found by a scan alone.
+        for nonce in [3, 40] {
+            assert_eq!(accepted_of_twins(HintScheme::Carry24, 400, 0..400, nonce), 400);
+        }
+        // Of 8,192 candidates the byte leaves some 32, so the last devices have more than 16 of
+        // them before their own.
+        let of = |senders| accepted_of_twins(HintScheme::Carry24, 8_192, senders, 40);
+        assert_eq!((of(0..20), of(8_172..8_192)), (20, 0));
     }
 }
