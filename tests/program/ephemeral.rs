@@ -14,6 +14,8 @@ use hintdex_tests::capture::{Capture, DEVICES, Line};
 use hintdex_tests::program::{Said, inspect, verify};
 use hintdex_tests::{Random, Running, decode, provision, run};
 
+use crate::suites;
+
 const PACKETS: usize = 1_600;
 /// How many processes decode a capture one after the other.
 const PROCESSES: usize = 20;
@@ -276,4 +278,30 @@ fn devices_with_later_keys_and_with_keys_of_their_own_are_heard() {
     let verdicts: Vec<&str> = said.iter().map(|said| said.verdict.as_str()).collect();
     let expected: Vec<&str> = sent.iter().map(|(_, verdict)| *verdict).collect();
     assert_eq!(verdicts, expected);
+}
+
+/// Each packet is tried where its length allows, and only packets that no index resolves cost a
+/// multiplication.
+#[test]
+fn a_fleet_of_x25519_packets_stands_beside_one_with_hints() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (hinted, fleet) = (folder.path().join("hinted"), folder.path().join("ephemeral"));
+    provision(&hinted, &["--devices", "400", "--suite", "aes-siv"]).done();
+    create(&fleet, "x25519", &["--devices", "20000"]);
+    let (one, other) = (suites::capture("aes-siv", "aes128", "", 400, 600), capture("x25519", "6"));
+    let air: Vec<&Line> = one.iter().zip(&other).flat_map(|(one, other)| [one, other]).collect();
+    let lines: String = air.iter().map(|line| format!("{}\n", line.packet)).collect();
+    let more = ["--index", fleet.to_str().expect("a name in ASCII")];
+    let said = decode(&hinted, &more, lines).done().verdicts();
+    assert_eq!(said.len(), air.len());
+    for ((said, line), at) in said.iter().zip(&air).zip(0..) {
+        let is_authentic = matches!(line.verdict.as_str(), "accepted" | "replay" | "stale");
+        if is_authentic {
+            let of = if at % 2 == 0 { &hinted } else { &fleet };
+            assert_eq!(said.fleet, of.to_str().expect("a name in ASCII"), "packet {at}");
+            assert_eq!((&said.verdict, said.sender), (&line.verdict, Some(line.sender)), "{at}");
+        } else {
+            assert_eq!(said.sender, None, "packet {at}");
+        }
+    }
 }

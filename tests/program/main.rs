@@ -31,6 +31,7 @@ mod key_sources;
 mod lean;
 mod lists;
 mod measure;
+mod mixed;
 mod provisioning;
 mod ratchet;
 mod schemes;

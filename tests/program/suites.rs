@@ -14,18 +14,18 @@ use hintdex_tests::{Said, decode, provision, run};
 const PACKETS: usize = 6_000;
 /// How many processes decode a capture one after the other.
 const PROCESSES: usize = 20;
-const DATA: &str = "6d6574657273";
+pub const DATA: &str = "6d6574657273";
 
 /// The capture of a fleet, by `tests/data/suites/capture.py`.
-fn capture(suite: &str, hint: &str, data: &str, devices: u32) -> Vec<Line> {
-    let (devices, packets) = (devices.to_string(), PACKETS.to_string());
+pub fn capture(suite: &str, hint: &str, data: &str, devices: u32, packets: usize) -> Vec<Line> {
+    let (devices, packets) = (devices.to_string(), packets.to_string());
     let master = Capture::master_key_hex();
     Line::of_script("capture.py", &[&master, suite, hint, data, &devices, &packets, "7"])
 }
 
 /// Compares a verdict with that of the script. A hint that no device made is unknown, or by
 /// chance of a short hint forged.
-fn check(said: &Said, line: &Line, scheme: HintScheme, at: usize) {
+pub fn check(said: &Said, line: &Line, scheme: HintScheme, at: usize) {
     let verdict = said.verdict.as_str();
     match line.verdict.as_str() {
         "noise" if scheme.check_bits() >= 64 => assert_eq!(verdict, "unknown", "packet {at}"),
@@ -55,7 +55,7 @@ fn decoded(suite: Suite, hint: &str, data: &str, devices: u32) {
         of_fleet.extend(["--associated-data", data]);
     }
     provision(&fleet, &of_fleet).done();
-    let lines = capture(suite.name(), hint, data, devices);
+    let lines = capture(suite.name(), hint, data, devices, PACKETS);
     assert_eq!(lines.len(), PACKETS);
     let (mut by_source, mut by_verdict) = (HashMap::new(), HashMap::new());
     let part_len = PACKETS / PROCESSES;
@@ -184,7 +184,7 @@ fn devices_move_between_fleets_of_one_suite() {
     let exported = fs::read_to_string(&export).expect("it is there");
     assert!(exported.starts_with("{\"hintdex_devices\":1,"), "{exported}");
     // A packet of one of the ten opens in the fleet that has it now.
-    let sent = capture("aes-siv", "aes128", DATA, 10);
+    let sent = capture("aes-siv", "aes128", DATA, 10, PACKETS);
     let first = sent.iter().find(|line| line.verdict == "accepted").expect("most are");
     let said = decode(&there, &[], first.packet.clone()).done().verdicts();
     assert_eq!((said[0].verdict.as_str(), said[0].sender), ("accepted", Some(first.sender)));

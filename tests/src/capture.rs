@@ -67,7 +67,7 @@ fn folder() -> PathBuf {
 }
 
 /// A packet in hex, and what is to be said of it, by an independent script.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Line {
     /// The packet in hex.
     pub packet: String,

@@ -1,8 +1,8 @@
 //! Devices that send packets: the other side of the air.
 
 use hintdex_wire::{
-    Derivation, DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, Nonce, PacketKey,
-    RatchetBits, Sealer, TAG_LEN_BYTES,
+    Derivation, DeviceId, HintKey, HintScheme, KeyId, KeySource, MasterKey, Nonce, PacketFormat,
+    PacketKey, RatchetBits, Sealer, Suite,
 };
 
 use crate::Random;
@@ -13,6 +13,7 @@ use crate::capture::Capture;
 pub struct Devices {
     keys: MasterKey,
     scheme: HintScheme,
+    suite: Suite,
     /// The length of a key epoch, where keys move on with the nonces.
     ratchet: Option<RatchetBits>,
 }
@@ -20,12 +21,18 @@ pub struct Devices {
 impl Devices {
     /// The devices of a master secret, with hints of 16 bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
-        Self { keys: MasterKey::new(secret), scheme: HintScheme::Aes128, ratchet: None }
+        let (scheme, suite) = (HintScheme::Aes128, Suite::AesCtrHmac);
+        Self { keys: MasterKey::new(secret), scheme, suite, ratchet: None }
     }
 
     /// The same devices with other hints.
     pub fn hinting(self, scheme: HintScheme) -> Self {
         Self { scheme, ..self }
+    }
+
+    /// The same devices with packets of another suite.
+    pub fn sealing(self, suite: Suite) -> Self {
+        Self { suite, ..self }
     }
 
     /// The same devices with keys that move on after 2^`bits` nonces.
@@ -40,7 +47,7 @@ impl Devices {
 
     /// The length of the shortest packet in bytes.
     pub const fn least_packet_len_bytes(&self) -> usize {
-        self.scheme.len_bytes() + TAG_LEN_BYTES
+        PacketFormat { scheme: self.scheme, suite: self.suite }.overhead_bytes()
     }
 
     /// The devices of the capture's master key.
@@ -75,7 +82,8 @@ impl Devices {
                 (chain.hint_key(), chain.packet_key())
             }
         };
-        let mut sealer = Sealer::new(self.scheme, &hint_key, packet_key, nonce);
+        let format = PacketFormat { scheme: self.scheme, suite: self.suite };
+        let mut sealer = Sealer::new(format, &hint_key, packet_key, nonce);
         let mut packet = vec![0; sealer.packet_len_bytes(payload.len())];
         sealer.seal(payload, &mut packet).expect("the buffer fits");
         packet

@@ -182,6 +182,8 @@ pub struct Said {
     pub line: u64,
     /// `accepted`, `replay`, `stale`, `early`, `forged`, `unknown` or `malformed`.
     pub verdict: String,
+    /// The folder of its fleet, where the call has several.
+    pub fleet: String,
     /// Device and nonce of an authentic packet.
     pub sender: Option<(u32, u64)>,
     /// What its nonce says of when it was made, where nonces tell time.
@@ -211,6 +213,7 @@ impl Said {
         let said = Self {
             line: number("line").expect("a verdict has a line"),
             verdict: text("verdict").to_owned(),
+            fleet: text("fleet").to_owned(),
             sender: number("device")
                 .and_then(|device| Some((u32::try_from(device).ok()?, number("nonce")?))),
             time: text("time").to_owned(),

@@ -32,14 +32,14 @@ pub fn with_access(
     run: &RunArgs,
 ) -> Result<Station, hintdex::Error> {
     let station = Station::open_by(path, access, options, run.time.clock())?;
-    write_notes(&station);
+    write_notes("", &station);
     Ok(station)
 }
 
-/// Writes the station's notes since the last call to standard error.
-pub fn write_notes(station: &Station) {
+/// Writes the station's notes since the last call to standard error. Each begins with `of`.
+pub fn write_notes(of: &str, station: &Station) {
     for note in station.take_notes() {
-        eprintln!("hintdex: note: {note}");
+        eprintln!("hintdex: note: {of}{note}");
     }
 }
 

@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use hintdex::Timing;
 use hintdex::{Clock, FIRST_SET_UNIX_S};
 
 /// How many authentic packets in a row must agree before the clock leaves the system clock,
@@ -97,9 +96,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub fn new(timeline: Arc<Timeline>, timing: &Timing) -> Self {
-        let near_s = timing.before_s.min(timing.after_s).into();
-        let span_s = timing.span_s.into();
+    /// A follower for which times within `near_s` count as equal, and packets of one recording
+    /// are at most `span_s` apart.
+    pub const fn new(timeline: Arc<Timeline>, near_s: u64, span_s: u64) -> Self {
         Self { timeline, near_s, span_s, pending: None, has_begun: false, has_reported: false }
     }
 
@@ -207,8 +206,8 @@ pub fn runs<T>(items: &[T], tolerance_s: u64, stamp: impl Fn(&T) -> Stamp) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use hintdex::ManualClock;
     use hintdex::wire::{NonceKind, StepLen};
+    use hintdex::{ManualClock, Timing};
 
     use super::*;
 
@@ -229,7 +228,9 @@ mod tests {
             let system = Arc::new(ManualClock::new(system_s));
             let timeline = Arc::new(Timeline::new(system.clone()));
             let minutes = StepLen::new(60).map_or(NonceKind::Counter, NonceKind::Step);
-            let follower = Follower::new(timeline.clone(), &Timing::of(minutes));
+            let Timing { before_s, after_s, span_s, .. } = Timing::of(minutes);
+            let near_s = before_s.min(after_s).into();
+            let follower = Follower::new(timeline.clone(), near_s, span_s.into());
             Self { system, timeline, follower }
         }
 

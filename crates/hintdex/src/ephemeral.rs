@@ -7,61 +7,92 @@
 use std::time::{Duration, Instant};
 
 use hintdex_core::PointHead;
-use hintdex_wire::{Agreed, EphemeralPacket, EphemeralSuite, Hint, HintKey, HintScheme};
+use hintdex_wire::{Agreed, EphemeralPacket, Hint, HintKey, HintScheme};
 use rayon::prelude::*;
 
-use crate::attempt::{Attempt, Authentic, Opened};
+use crate::attempt::{Attempt, Authentic};
 use crate::scans::PASS_TIME;
-use crate::{Malformed, Received, Resolved, Source, Station};
+use crate::{Malformed, Resolved, Source, Station};
 
-impl Station {
-    /// Opens packets of `suite`, on all threads and many at a time.
-    pub(crate) fn open_ephemeral(
-        &self,
-        suite: EphemeralSuite,
-        packets: &[Received<'_>],
-        on_budget: bool,
-    ) -> Opened {
-        let (mut attempts, mut refused) = (Vec::with_capacity(packets.len()), Vec::new());
-        let (mut rest, mut spent) = (packets, Duration::ZERO);
+/// The packets of a batch, and the attempts to open them.
+pub(crate) struct EphemeralPackets<'a, 'p> {
+    station: &'a Station,
+    packets: Vec<EphemeralPacket<'p>>,
+    attempts: Vec<Attempt>,
+    /// Whether each packet is still to be opened.
+    is_open: Vec<bool>,
+}
+
+impl<'a, 'p> EphemeralPackets<'a, 'p> {
+    pub(crate) fn new(station: &'a Station, packets: Vec<EphemeralPacket<'p>>) -> Self {
+        let attempts = packets.iter().map(|_| Attempt::new()).collect();
+        let is_open = vec![true; packets.len()];
+        Self { station, packets, attempts, is_open }
+    }
+
+    pub(crate) fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    pub(crate) fn into_attempts(self) -> Vec<Attempt> {
+        self.attempts
+    }
+
+    /// The place of a packet in the queue of those that wait: copies of one packet share it.
+    pub(crate) fn hint_at(&self, at: usize) -> Option<Hint> {
+        Hint::read(HintScheme::Aes128, self.packets.get(at)?.point())
+    }
+
+    /// Leaves the packet at this place out from here on.
+    pub(crate) fn leave_out(&mut self, at: usize) {
+        self.is_open.get_mut(at).into_iter().for_each(|is_open| *is_open = false);
+        if let Some(attempt) = self.attempts.get_mut(at) {
+            *attempt = Attempt::new();
+        }
+    }
+
+    /// Opens the packets, on all threads and many at a time. Returns the places of those for which
+    /// the budget allowed no multiplication.
+    pub(crate) fn agree(&mut self, on_budget: bool) -> Vec<usize> {
+        let (station, scans) = (self.station, &self.station.scans);
+        let open = std::mem::take(&mut self.is_open);
+        let open = open.into_iter().enumerate().filter_map(|(at, is_open)| is_open.then_some(at));
+        let open: Vec<usize> = open.collect();
+        let (mut rest, mut spent) = (&open[..], Duration::ZERO);
         while !rest.is_empty() {
             let allowed = match on_budget {
                 false => usize::MAX,
+                // The rest of the batch waits for these multiplications.
                 true if spent >= PASS_TIME => 0,
-                true => self.scans.agreements_allowed(),
+                true => scans.agreements_allowed(),
             };
             let (run, later) = rest.split_at(allowed.min(rest.len()));
             if run.is_empty() {
                 break;
             }
-            let started = Instant::now();
-            attempts.par_extend(run.par_iter().map(|received| self.agree(suite, received)));
+            let (started, packets) = (Instant::now(), &self.packets);
+            let agree = |at: &usize| Some((*at, station.agree(packets.get(*at)?)));
+            let made: Vec<(usize, Attempt)> = run.par_iter().filter_map(agree).collect();
             let took = started.elapsed();
-            self.scans.record_agreements(run.len(), took);
+            scans.record_agreements(run.len(), took);
+            for (at, made) in made {
+                if let Some(attempt) = self.attempts.get_mut(at) {
+                    *attempt = made;
+                }
+            }
             (rest, spent) = (later, spent + took);
         }
-        for received in rest {
-            // A packet that is too short costs no multiplication.
-            let (attempt, place) = match EphemeralPacket::parse(suite, received.packet) {
-                Ok(packet) => (Attempt::new(), place_of(&packet)),
-                Err(error) => (Attempt::malformed(error.into()), None),
-            };
-            refused.extend(place.map(|hint| (attempts.len(), hint)));
-            attempts.push(attempt);
-        }
-        Opened { attempts, refused }
+        rest.to_vec()
     }
+}
 
+impl Station {
     /// The attempt to open one packet: one scalar multiplication, and a tag for each key in service
     /// of the device that the packet names.
-    fn agree(&self, suite: EphemeralSuite, received: &Received<'_>) -> Attempt {
-        let packet = match EphemeralPacket::parse(suite, received.packet) {
-            Ok(packet) => packet,
-            Err(error) => return Attempt::malformed(error.into()),
-        };
+    fn agree(&self, packet: &EphemeralPacket<'_>) -> Attempt {
         let Some(secret) = &self.station_secret else { return Attempt::new() };
-        match secret.agree(&packet) {
-            Some(agreed) => self.try_keys(&packet, &agreed),
+        match secret.agree(packet) {
+            Some(agreed) => self.try_keys(packet, &agreed),
             None => Attempt::malformed(Malformed::WeakPoint),
         }
     }
@@ -90,11 +121,6 @@ impl Station {
         }
         attempt
     }
-}
-
-/// The place in the queue of waiting packets: copies of one packet share it.
-fn place_of(packet: &EphemeralPacket<'_>) -> Option<Hint> {
-    Hint::read(HintScheme::Aes128, packet.point())
 }
 
 /// The part of the point by which a repeat is told.

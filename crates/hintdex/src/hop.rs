@@ -16,6 +16,7 @@ use coset::{CborSerializable, CoseEncrypt0, CoseEncrypt0Builder, HeaderBuilder};
 use coset::{RegisteredLabelWithPrivate, TaggedCborSerializable};
 use hintdex_host::SecretSource;
 use hintdex_wire::{DeviceId, KeyId, Nonce};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -108,6 +109,11 @@ impl HopKey {
     /// [`Error::KeyFile`] or [`Error::Secret`].
     pub fn read(source: &SecretSource) -> Result<Self, Error> {
         Ok(Self(*read_key(source, "hop key")?))
+    }
+
+    /// Whether two hop keys are equal, in constant time: two fleets must not share a hop key.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.ct_eq(&*other.0).into()
     }
 
     /// The COSE_Encrypt0 around a payload, with its CBOR tag 16: `kid` is the device id in four

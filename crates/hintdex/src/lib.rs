@@ -37,12 +37,15 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod admission;
 mod attempt;
+mod batch;
 mod chain_search;
 mod decode;
 mod devices;
 mod ephemeral;
 mod error;
+mod fleet_run;
 mod folder;
 mod hop;
 mod keys;
@@ -62,10 +65,12 @@ mod scans;
 mod slot_keys;
 mod snapshots;
 mod station;
+mod station_group;
 mod time;
 mod token_bucket;
 mod verdict;
 mod verify;
+mod waiting;
 
 pub use devices::DeviceTransfer;
 pub use error::Error;
@@ -101,6 +106,7 @@ pub use snapshots::RebuildOptions;
 #[doc(hidden)]
 pub use snapshots::{MIN_GROUP_LEN_SLOTS, TableHints, confirm_candidates};
 pub use station::Station;
+pub use station_group::{GroupError, GroupVerdict, StationGroup};
 pub use verdict::{EarlyReason, Malformed, Source, Unknown, Verdict};
 
 /// Snapshots: their encodings, parameters and readers.

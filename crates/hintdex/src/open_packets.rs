@@ -34,10 +34,10 @@ const MAX_CLOCKED_NONCES: u64 = 1 << 16;
 pub(crate) struct OpenPackets<'a, 'p> {
     station: &'a Station,
     opener: Opener<'a>,
-    packets: &'a [BoundPacket<'p>],
+    packets: Vec<BoundPacket<'p>>,
     /// The time of reception of each packet, in seconds since 1970.
-    times: &'a [u64],
-    attempts: &'a mut [Attempt],
+    times: Vec<u64>,
+    attempts: Vec<Attempt>,
     /// The generation of the keys in `opener`.
     key_generation: u64,
     /// The places in the batch of the open packets, by hint.
@@ -50,18 +50,19 @@ pub(crate) struct OpenPackets<'a, 'p> {
 }
 
 impl<'a, 'p> OpenPackets<'a, 'p> {
-    /// The packets whose attempt is open.
+    /// The packets whose attempt is open, among packets that snapshots and live index were asked
+    /// for.
     pub(crate) fn new(
         station: &'a Station,
         opener: Opener<'a>,
-        packets: &'a [BoundPacket<'p>],
-        times: &'a [u64],
-        attempts: &'a mut [Attempt],
+        packets: Vec<BoundPacket<'p>>,
+        times: Vec<u64>,
+        attempts: Vec<Attempt>,
         key_generation: u64,
     ) -> Self {
         let mut open: HashMap<Hint, Vec<usize>> = HashMap::new();
         let scheme = station.params().scheme;
-        for (at, (packet, attempt)) in packets.iter().zip(&*attempts).enumerate() {
+        for (at, (packet, attempt)) in packets.iter().zip(&attempts).enumerate() {
             if attempt.is_open(scheme) {
                 open.entry(*packet.hint()).or_default().push(at);
             }
@@ -70,17 +71,45 @@ impl<'a, 'p> OpenPackets<'a, 'p> {
         Self { station, opener, packets, times, attempts, key_generation, open, ends, next_nonces }
     }
 
-    /// Follows the authentic packets, then scans for the packets that are still open.
-    /// Returns the places for which the budget allowed no scan.
-    pub(crate) fn resolve(mut self, on_budget: bool) -> Vec<usize> {
+    /// Follows the authentic packets, and tries the cached results of earlier scans.
+    pub(crate) fn resolve_known(&mut self) {
         if self.open.is_empty() {
-            return Vec::new();
+            return;
         }
         let known: Vec<(usize, Resolved)> = self.senders(0..self.packets.len());
         self.follow(known, 1);
         let cached = self.apply_cached();
         self.follow(cached, self.lookaheads_followed());
-        self.scan(on_budget)
+    }
+
+    /// The packets, their times of reception and the attempts to open them.
+    pub(crate) fn parts(&mut self) -> (&[BoundPacket<'p>], &[u64], &mut [Attempt]) {
+        (&self.packets, &self.times, &mut self.attempts)
+    }
+
+    pub(crate) fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    pub(crate) fn into_attempts(self) -> Vec<Attempt> {
+        self.attempts
+    }
+
+    /// The hint of the packet at this place.
+    pub(crate) fn hint_at(&self, at: usize) -> Option<Hint> {
+        self.packets.get(at).map(|packet| *packet.hint())
+    }
+
+    /// Leaves the packet at this place out from here on.
+    pub(crate) fn leave_out(&mut self, at: usize) {
+        let Some((hint, attempt)) = self.hint_at(at).zip(self.attempts.get_mut(at)) else { return };
+        *attempt = Attempt::new();
+        if let Some(places) = self.open.get_mut(&hint) {
+            places.retain(|other| *other != at);
+            if places.is_empty() {
+                self.open.remove(&hint);
+            }
+        }
     }
 
     /// The authentic packets at these places, and their senders.
@@ -230,7 +259,10 @@ impl<'a, 'p> OpenPackets<'a, 'p> {
     /// Scans for the open hints, some at a time: a device that leapt ahead is found by its
     /// first hint, and following it finds its others. Returns the places for which the
     /// budget allowed no scan, or no further stage of one.
-    fn scan(&mut self, on_budget: bool) -> Vec<usize> {
+    pub(crate) fn scan(&mut self, on_budget: bool) -> Vec<usize> {
+        if self.open.is_empty() {
+            return Vec::new();
+        }
         let (station, table) = (self.station, self.opener.table);
         let stages = station.scan_stages();
         let mut order: Vec<(usize, Hint)> =

@@ -12,6 +12,7 @@ use crate::maintenance::{MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::Scans;
 use crate::snapshots::{OwnSnapshot, Snapshots};
+use crate::waiting::WaitingPackets;
 use crate::{Error, IndexError, Station, StationKey};
 
 /// The live index, inside a fleet's folder.
@@ -216,6 +217,7 @@ impl Station {
             window_timer: WindowTimer::default(),
             exposed: Mutex::new(Exposed::find_in(dir)),
             scans: Scans::new(options.scan_core_share),
+            waiting: WaitingPackets::default(),
             folder: Arc::new(folder),
         };
         // The fleet opens all the same: scans resolve the hints until the next build.

@@ -1,15 +1,13 @@
-//! Full scans: their budget, the packets that wait for them, and the cache of their results.
+//! Full scans: their budget, and the cache of their results.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hintdex_scan::Match;
-use hintdex_wire::{AssociatedData, AssociatedDataBuf, Hint};
+use hintdex_wire::Hint;
 
-use crate::Received;
 use crate::scan_cache::{Matches, ScanCache};
-use crate::scan_queue::{QueuedPacket, ScanQueue, Ticket};
 use crate::token_bucket::TokenBucket;
 
 /// Hints that one pass over all devices searches for together. With this many, the cost of
@@ -67,7 +65,6 @@ pub(crate) struct Scans {
 struct Inner {
     budget: TokenBucket,
     cache: ScanCache,
-    queue: ScanQueue,
     stats: ScanStats,
     /// How often keys were added or removed.
     key_generation: u64,
@@ -84,7 +81,6 @@ impl Scans {
         let inner = Inner {
             budget: TokenBucket::new(core_share, Instant::now()),
             cache: ScanCache::default(),
-            queue: ScanQueue::default(),
             stats: ScanStats::default(),
             key_generation: 0,
             stages: HashMap::new(),
@@ -205,37 +201,6 @@ impl Scans {
         }
     }
 
-    /// Queues a packet for whose hint the budget allowed no scan.
-    pub(crate) fn enqueue(&self, hint: Hint, received: &Received<'_>) -> Ticket {
-        let mut inner = self.lock();
-        inner.stats.refused += 1;
-        let ticket = inner.queue.issue_ticket();
-        let (packet, at_unix_s) = (received.packet.to_vec(), received.at_unix_s);
-        let kept = |data: AssociatedData<'_>| AssociatedDataBuf::new(data.bytes()).map(Box::new);
-        let associated_data = received.associated_data.and_then(kept);
-        let queued = QueuedPacket { ticket, packet, at_unix_s, associated_data };
-        let dropped = inner.queue.push(hint, queued);
-        inner.stats.dropped += dropped as u64;
-        ticket
-    }
-
-    /// Returns a packet to the queue that was refused once more.
-    pub(crate) fn requeue(&self, hint: Hint, queued: QueuedPacket) {
-        let mut inner = self.lock();
-        let dropped = inner.queue.push(hint, queued);
-        inner.stats.dropped += dropped as u64;
-    }
-
-    /// Removes the packets of the newest hints from the queue, of at most `max_hints` hints.
-    pub(crate) fn take_queued(&self, max_hints: usize) -> Vec<QueuedPacket> {
-        self.lock().queue.take(max_hints)
-    }
-
-    /// Whether the packet with this ticket waits.
-    pub(crate) fn is_waiting(&self, ticket: Ticket) -> bool {
-        self.lock().queue.contains(ticket)
-    }
-
     /// Counts a packet with more candidates than were tried.
     pub(crate) fn count_crowded(&self) {
         self.lock().stats.crowded += 1;
@@ -248,9 +213,9 @@ impl Scans {
         inner.cache.clear();
     }
 
+    /// What the passes did and cost. No packet waits here.
     pub(crate) fn stats(&self) -> ScanStats {
-        let inner = self.lock();
-        ScanStats { waiting: inner.queue.len() as u64, ..inner.stats }
+        self.lock().stats
     }
 }
 

@@ -15,6 +15,7 @@ use crate::maintenance::{MaintenancePass, MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::{ScanStats, Scans};
 use crate::snapshots::{ComingHints, NO_CHAINS, OwnSnapshot, Snapshots, rebuild};
+use crate::waiting::WaitingPackets;
 use crate::{Error, IndexError, RebuildOptions};
 
 /// The folder of a fleet, opened: packets in, verdicts out. Threads share a station by
@@ -73,6 +74,7 @@ pub struct Station {
     pub(crate) scans: Scans,
     /// The secret of a station whose packets have no hints, ready for use.
     pub(crate) station_secret: Option<StationSecret>,
+    pub(crate) waiting: WaitingPackets,
     /// The lock of the folder. Declared last, so that it is released after all else is closed.
     pub(crate) folder: Arc<FleetFolder>,
 }
@@ -258,7 +260,7 @@ impl Station {
 
     /// What scans did and cost since the station was opened.
     pub fn scan_stats(&self) -> ScanStats {
-        self.scans.stats()
+        self.waiting.add_to(self.scans.stats())
     }
 
     /// The random id of the fleet.

@@ -40,7 +40,7 @@ struct Sender {
 
 /// A random capture of about `count` packets.
 pub fn random(setting: Setting, count: usize, random: &mut Random) -> Vec<Packet> {
-    let devices = Devices::new(&SECRET).hinting(setting.scheme);
+    let devices = Devices::new(&SECRET).hinting(setting.scheme).sealing(setting.suite);
     let strange = |number| devices.packet(setting.devices + 7 + number, 1000, b"strange");
     let foreign = (0..3).map(strange).collect();
     let senders = vec![Sender::default(); setting.devices as usize];
@@ -203,7 +203,7 @@ type Made = (Vec<u8>, u32, u64);
 /// once its device's packet before was taken, or that is so and the other one is far ahead.
 pub fn colliding(setting: Setting, count: usize, random: &mut Random) -> Vec<Packet> {
     let lookahead = u64::from(setting.lookahead);
-    let devices = Devices::new(&SECRET).hinting(setting.scheme);
+    let devices = Devices::new(&SECRET).hinting(setting.scheme).sealing(setting.suite);
     let send = |device, nonce| Packet {
         bytes: devices.packet(device, nonce, &payload(device, nonce)),
         at_unix_s: START,

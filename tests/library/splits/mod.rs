@@ -3,10 +3,11 @@
 //! and nonces.
 
 mod capture;
+mod mixed;
 mod runs;
 mod work;
 
-use hintdex::wire::{HintScheme, NonceKind, StepLen};
+use hintdex::wire::{HintScheme, NonceKind, StepLen, Suite};
 use hintdex_tests::{Devices, Random, cases};
 
 use capture::truncated;
@@ -90,15 +91,17 @@ fn whatever_the_split(setting: Setting, seeds: std::ops::Range<u64>, count: usiz
 }
 
 fn counters(scheme: HintScheme, tries: Option<u32>) -> Setting {
-    Setting { scheme, nonces: NonceKind::Counter, lookahead: 16, devices: 60, tries }
+    let (suite, nonces) = (Suite::AesCtrHmac, NonceKind::Counter);
+    Setting { scheme, suite, nonces, lookahead: 16, devices: 60, tries }
 }
 
 fn steps(scheme: HintScheme, tries: Option<u32>) -> Setting {
-    Setting { scheme, nonces: minutes(), lookahead: 16, devices: 60, tries }
+    Setting { nonces: minutes(), ..counters(scheme, tries) }
 }
 
 const DAYS: Setting = Setting {
     scheme: HintScheme::Aes128Wide,
+    suite: Suite::AesCtrHmac,
     nonces: NonceKind::DayCounter,
     lookahead: 16,
     devices: 60,

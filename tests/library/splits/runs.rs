@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use hintdex::ManualClock;
 use hintdex::snapshot::Dial;
-use hintdex::wire::{DeviceId, HintScheme, NonceKind};
+use hintdex::wire::{DeviceId, HintScheme, NonceKind, Suite};
 use hintdex::{
     DeviceRange, Durability, Params, RebuildOptions, Received, Station, StationOptions, Verdict,
 };
@@ -23,6 +23,7 @@ const MADE_BEFORE_S: u64 = 7200;
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     pub scheme: HintScheme,
+    pub suite: Suite,
     pub nonces: NonceKind,
     pub lookahead: u32,
     pub devices: u32,
@@ -92,7 +93,7 @@ pub struct Fleet {
     pub setting: Setting,
 }
 
-fn options(rolls: bool) -> StationOptions {
+pub fn options(rolls: bool) -> StationOptions {
     StationOptions {
         memory_bytes: 8 << 20,
         durability: Durability::ProcessCrash,
@@ -110,11 +111,11 @@ impl Fleet {
 
     /// A fleet under a master key of 64 hex digits.
     pub fn under(master_key: &str, setting: Setting) -> Self {
-        let Setting { scheme, nonces, lookahead, devices, tries } = setting;
+        let Setting { scheme, suite, nonces, lookahead, devices, tries } = setting;
         let folder = files::folder_in_memory();
         let key = folder.path().join("the.key");
         std::fs::write(&key, master_key).expect("a file can be written");
-        let params = Params { nonces, ..Params::counters(scheme, lookahead) };
+        let params = Params { nonces, suite, ..Params::counters(scheme, lookahead) };
         let clock = Arc::new(ManualClock::new(START - MADE_BEFORE_S));
         let dir = folder.path().join("fleet");
         // A chain of four such lookaheads takes more memory than a fleet of a test may.
@@ -131,19 +132,26 @@ impl Fleet {
         Self { folder, setting }
     }
 
-    /// What is said of each packet by a fresh copy of the fleet.
-    pub fn said(&self, packets: &[Packet], split: &Split) -> Vec<Said> {
+    /// A station of a fresh copy of the fleet, and the copy. It opens before the capture begins.
+    pub fn copy(&self, options: &StationOptions, clock: &Arc<ManualClock>) -> (Station, TempDir) {
         let copy = files::folder_in_memory();
         let dir = copy.path().join("fleet");
         files::copy_folder(&self.folder.path().join("fleet"), &dir);
-        let clock = Arc::new(ManualClock::new(START - MADE_BEFORE_S));
-        let rolls = split.threads == 2 && !self.setting.nonces.is_clocked();
-        let station = Station::open_with(&dir, &options(rolls), clock.clone()).expect("it opens");
+        clock.set(START - MADE_BEFORE_S);
+        let station = Station::open_with(&dir, options, clock.clone()).expect("it opens");
         if self.setting.tries.is_some() {
             clock.set(START);
             let attached = station.attach(&self.folder.path().join("attached.hdx"));
             attached.expect("it is this fleet's");
         }
+        (station, copy)
+    }
+
+    /// What is said of each packet by a fresh copy of the fleet.
+    pub fn said(&self, packets: &[Packet], split: &Split) -> Vec<Said> {
+        let rolls = split.threads == 2 && !self.setting.nonces.is_clocked();
+        let clock = Arc::new(ManualClock::new(START - MADE_BEFORE_S));
+        let (station, _copy) = self.copy(&options(rolls), &clock);
         let mut said = Vec::new();
         let mut rolled_s = 0;
         let mut now_s = 0;
@@ -174,7 +182,7 @@ impl Fleet {
     }
 }
 
-fn judgement(verdict: Verdict) -> Said {
+pub fn judgement(verdict: Verdict) -> Said {
     let name = verdict.name();
     match verdict {
         Verdict::Accepted { device, nonce, payload, .. } => {
@@ -188,7 +196,7 @@ fn judgement(verdict: Verdict) -> Said {
 }
 
 /// Threads of rayon's, few and many, made once.
-fn pool(threads: usize) -> &'static ThreadPool {
+pub fn pool(threads: usize) -> &'static ThreadPool {
     static POOLS: OnceLock<Vec<ThreadPool>> = OnceLock::new();
     let make = |threads| ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     let pools = POOLS.get_or_init(|| (0..=5).map(|threads| make(threads.max(1))).collect());

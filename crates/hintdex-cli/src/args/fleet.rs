@@ -105,10 +105,12 @@ impl FormArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct DecodeArgs {
-    /// The folder of the fleet
-    #[arg(long, value_name = "DIR")]
-    pub index: PathBuf,
-    /// A snapshot to ask before the index; given twice for two, the newer one first
+    /// The folder of the fleet; given up to 16 times for several fleets, whose packets are told
+    /// apart by their tags
+    #[arg(long, value_name = "DIR", required = true)]
+    pub index: Vec<PathBuf>,
+    /// A snapshot to ask before the index; given twice for two, the newer one first. With one
+    /// fleet only
     #[arg(long, value_name = "FILE")]
     pub snapshot: Vec<PathBuf>,
     /// Which crashes an accepted packet survives
@@ -130,9 +132,10 @@ pub struct DecodeArgs {
     #[arg(long, value_enum, default_value_t = Output::Json)]
     pub output: Output,
     /// With --output cose: the source of the hop key, 32 hex digits: a PATH, credential:NAME,
-    /// command:WORDS or prompt. Each fleet needs a hop key of its own
+    /// command:WORDS or prompt. Each fleet needs a hop key of its own: with several --index, one
+    /// for each, in the same order
     #[arg(long, value_name = "SOURCE", value_parser = source())]
-    pub hop_key: Option<SecretSource>,
+    pub hop_key: Vec<SecretSource>,
     /// Packets, one line of hex each; - for standard input. With clocked nonces, the time of
     /// reception may follow on the line: a unix time or RFC 3339, the present if absent
     #[arg(value_name = "FILE", default_value = "-")]

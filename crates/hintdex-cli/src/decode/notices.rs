@@ -1,4 +1,5 @@
-//! Notices on standard error: clocks, devices out of service, background work.
+//! Notices on standard error: clocks and devices out of service. A notice of one fleet among
+//! several begins with its folder, `of`.
 
 use hintdex::wire::{DeviceId, NonceKind};
 use hintdex::{ClockMove, Station};
@@ -16,26 +17,26 @@ const MAX_NAMED: usize = 5;
 const EPOCH_UNIX_S: u64 = 10 * 365 * 86_400;
 
 /// Reports the devices that are out of service.
-pub fn report_out_of_service(station: &Station) {
+pub fn report_out_of_service(of: &str, station: &Station) {
     let devices = station.out_of_service();
     for (device, why) in devices.iter().take(MAX_NAMED) {
-        eprintln!("hintdex: device {device} is out of service: {why}");
+        eprintln!("hintdex: {of}device {device} is out of service: {why}");
     }
     if let Some(more @ 1..) = devices.len().checked_sub(MAX_NAMED) {
-        eprintln!("hintdex: {more} more devices are out of service");
+        eprintln!("hintdex: {of}{more} more devices are out of service");
     }
 }
 
 /// Reports that the system clock, or the clock at the creation of the fleet, must be wrong.
-pub fn report_clock(system_s: Option<u64>, created_s: u64) {
+pub fn report_clock(of: &str, system_s: Option<u64>, created_s: u64) {
     let times = "packets are judged by their times of reception, where lines carry them";
     let created = time_text(created_s);
     match system_s {
         None => eprintln!(
-            "hintdex: the system clock was never set; it counts as {created}, when the fleet was created, until packets show the time; {times}"
+            "hintdex: {of}the system clock was never set; it counts as {created}, when the fleet was created, until packets show the time; {times}"
         ),
         Some(system_s) if system_s.saturating_add(MAX_BEFORE_CREATION_S) < created_s => eprintln!(
-            "hintdex: the system clock shows {}, and the fleet was created at {created}: one of the two clocks was wrong; check the system clock; {times}",
+            "hintdex: {of}the system clock shows {}, and the fleet was created at {created}: one of the two clocks was wrong; check the system clock; {times}",
             time_text(system_s)
         ),
         Some(_) => {}
@@ -43,7 +44,7 @@ pub fn report_clock(system_s: Option<u64>, created_s: u64) {
 }
 
 /// Reports that a device's clock jumped and the station followed it.
-pub fn report_clock_move(device: DeviceId, moved: &ClockMove, nonces: NonceKind) {
+pub fn report_clock_move(of: &str, device: DeviceId, moved: &ClockMove, nonces: NonceKind) {
     let device_s = nonces.device_time_s(moved.nonce).map_or(0, |made| made.start);
     let reason = if device_s < EPOCH_UNIX_S {
         "its clock is back at its epoch, as after a new battery"
@@ -51,7 +52,7 @@ pub fn report_clock_move(device: DeviceId, moved: &ClockMove, nonces: NonceKind)
         "two packets agree on it"
     };
     eprintln!(
-        "hintdex: device {device}: moved to {} by its own clock, {} s from the station's at {} ({} s before): {reason}",
+        "hintdex: {of}device {device}: moved to {} by its own clock, {} s from the station's at {} ({} s before): {reason}",
         time_text(device_s),
         moved.to_s,
         time_text(moved.received_unix_s),

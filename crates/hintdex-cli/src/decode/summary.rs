@@ -5,37 +5,22 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use hintdex::wire::{DeviceId, KeyId, Nonce, NonceKind};
-use hintdex::{HopKey, Source, Verdict};
+use hintdex::{GroupVerdict, HopKey, Verdict};
 
+use super::counts::Counts;
 use crate::input::BadLine;
 use crate::unix_time::time_text;
 
-/// Writes verdicts, and counts them by kind and source.
-#[derive(Default)]
-pub struct Summary {
+/// What the verdicts of a fleet are labelled with.
+pub struct Labels {
+    /// The folder of the fleet as given, if the call has several fleets.
+    pub folder: Option<String>,
     /// The kind of the fleet's nonces: clocked nonces yield a time.
-    nonces: NonceKind,
+    pub nonces: NonceKind,
     /// The EUIs of devices, if the fleet has an id map.
-    euis: HashMap<u32, u64>,
+    pub euis: HashMap<u32, u64>,
     /// The hop for which accepted payloads are sealed.
-    hop: Option<Hop>,
-    /// Lines of input that were read.
-    pub lines: u64,
-    accepted: u64,
-    replay: u64,
-    stale: u64,
-    early: u64,
-    forged: u64,
-    unknown: u64,
-    malformed: u64,
-    by_snapshot: u64,
-    by_index: u64,
-    by_scan: u64,
-    by_packet: u64,
-    /// Whether the reader closed the output.
-    pub closed_early: bool,
-    /// Why the first malformed line is no packet.
-    first_reason: Option<String>,
+    pub hop: Option<Hop>,
 }
 
 /// The hop behind the station, and the fleet whose payloads pass.
@@ -44,12 +29,21 @@ pub struct Hop {
     pub fleet_id: [u8; 16],
 }
 
-impl Summary {
-    /// The summary before the first line.
-    pub fn new(nonces: NonceKind, euis: HashMap<u32, u64>, hop: Option<Hop>) -> Self {
-        Self { nonces, euis, hop, ..Self::default() }
-    }
+/// Writes verdicts, and counts them.
+pub struct Summary {
+    /// The labels and the counts of each fleet. A verdict that names no device is of none.
+    fleets: Vec<(Labels, Counts)>,
+    /// The counts of all verdicts.
+    all: Counts,
+    /// Lines of input that were read.
+    pub lines: u64,
+    /// Whether the reader closed the output.
+    pub closed_early: bool,
+    /// Why the first malformed line is no packet.
+    first_reason: Option<String>,
+}
 
+impl Labels {
     /// An accepted payload as a member: in the clear, or sealed for the hop.
     fn payload_text(&self, sender: KeyId, nonce: Nonce, payload: &[u8]) -> String {
         let Some(Hop { key, fleet_id }) = &self.hop else {
@@ -62,6 +56,12 @@ impl Summary {
         }
     }
 
+    /// The folder as a further member `fleet`, if the call has several fleets.
+    fn fleet_text(&self) -> String {
+        let folder = self.folder.as_ref().map(|folder| serde_json::Value::from(folder.as_str()));
+        folder.map_or_else(String::new, |folder| format!(r#","fleet":{folder}"#))
+    }
+
     /// A device as the members `device` and, if it has one, `eui`.
     fn device_text(&self, device: DeviceId) -> String {
         let eui = self.euis.get(&device.0);
@@ -69,63 +69,82 @@ impl Summary {
         format!(r#""device":{device}{eui}"#)
     }
 
-    /// Counts the verdict on the present line and appends its line of JSON.
-    pub fn verdict(&mut self, verdict: &Verdict, out: &mut String) {
-        self.write(self.lines, verdict, "", out);
+    /// The time of a clocked nonce as a further member.
+    fn time_text(&self, nonce: Nonce) -> String {
+        let made = self.nonces.device_time_s(nonce);
+        made.map_or_else(String::new, |made| format!(r#","time":"{}""#, time_text(made.start)))
     }
 
-    /// Replaces the verdict `unknown` of a line whose packet waited for a scan.
-    pub fn late(&mut self, line: u64, verdict: &Verdict, out: &mut String) {
-        self.unknown -= 1;
-        self.write(line, verdict, r#","late":true"#, out);
-    }
-
-    fn write(&mut self, line: u64, verdict: &Verdict, more: &str, out: &mut String) {
-        let name = verdict.name();
-        *self.count(verdict) += 1;
-        if matches!(verdict, Verdict::Malformed(_)) {
-            self.first_reason.get_or_insert_with(|| verdict.reason());
-        }
-        let time = |nonce: Nonce| {
-            let made = self.nonces.device_time_s(nonce);
-            made.map_or_else(String::new, |made| format!(r#","time":"{}""#, time_text(made.start)))
-        };
-        let written = match verdict {
+    /// The members of a verdict behind its line and its name.
+    fn members(&self, verdict: &Verdict) -> String {
+        let fleet = self.fleet_text();
+        match verdict {
             Verdict::Accepted { device, generation, nonce, payload, source } => {
                 let sender = KeyId { device: *device, generation: *generation };
                 let payload = self.payload_text(sender, *nonce, payload);
-                let (time, device) = (time(*nonce), self.device_text(*device));
-                self.count_source(*source);
+                let (time, device) = (self.time_text(*nonce), self.device_text(*device));
                 let source = source.name();
-                writeln!(
-                    out,
-                    r#"{{"line":{line},"verdict":"{name}",{device},"nonce":{nonce}{time},{payload},"source":"{source}"{more}}}"#
-                )
+                format!(r#"{fleet},{device},"nonce":{nonce}{time},{payload},"source":"{source}""#)
             }
             Verdict::Replay { device, nonce, source }
             | Verdict::Stale { device, nonce, source }
             | Verdict::Early { device, nonce, source, .. } => {
-                let (time, device) = (time(*nonce), self.device_text(*device));
-                self.count_source(*source);
+                let (time, device) = (self.time_text(*nonce), self.device_text(*device));
                 let (source, reason) = (source.name(), verdict.reason());
-                writeln!(
-                    out,
-                    r#"{{"line":{line},"verdict":"{name}",{device},"nonce":{nonce}{time},"source":"{source}","reason":"{reason}"{more}}}"#
+                format!(
+                    r#"{fleet},{device},"nonce":{nonce}{time},"source":"{source}","reason":"{reason}""#
                 )
             }
-            _ => writeln!(
-                out,
-                r#"{{"line":{line},"verdict":"{name}","reason":"{}"{more}}}"#,
-                verdict.reason()
-            ),
+            _ => format!(r#"{fleet},"reason":"{}""#, verdict.reason()),
+        }
+    }
+}
+
+impl Summary {
+    /// The summary before the first line.
+    pub fn new(labels: Vec<Labels>) -> Self {
+        let fleets = labels.into_iter().map(|labels| (labels, Counts::default())).collect();
+        let (lines, closed_early, first_reason) = (0, false, None);
+        Self { fleets, all: Counts::default(), lines, closed_early, first_reason }
+    }
+
+    /// Counts the verdict on the present line and appends its line of JSON.
+    pub fn verdict(&mut self, verdict: &GroupVerdict, out: &mut String) {
+        self.write(self.lines, verdict, "", out);
+    }
+
+    /// Replaces the verdict `unknown` of a line whose packet waited for a scan.
+    pub fn late(&mut self, line: u64, verdict: &GroupVerdict, out: &mut String) {
+        self.all.unknown -= 1;
+        self.write(line, verdict, r#","late":true"#, out);
+    }
+
+    fn write(
+        &mut self,
+        line: u64,
+        GroupVerdict { station, verdict }: &GroupVerdict,
+        more: &str,
+        out: &mut String,
+    ) {
+        self.all.count(verdict);
+        if matches!(verdict, Verdict::Malformed(_)) {
+            self.first_reason.get_or_insert_with(|| verdict.reason());
+        }
+        let members = match station.and_then(|station| self.fleets.get_mut(station)) {
+            Some((labels, counts)) => {
+                counts.count(verdict);
+                labels.members(verdict)
+            }
+            None => format!(r#","reason":"{}""#, verdict.reason()),
         };
+        let name = verdict.name();
         // Writing to a string never fails.
-        let _ = written;
+        let _ = writeln!(out, r#"{{"line":{line},"verdict":"{name}"{members}{more}}}"#);
     }
 
     /// Counts the present line, which is no packet, and appends its line of JSON.
     pub fn bad_line(&mut self, why: BadLine, out: &mut String) {
-        self.malformed += 1;
+        self.all.malformed += 1;
         self.first_reason.get_or_insert_with(|| why.to_string());
         // Writing to a string never fails.
         let _ =
@@ -135,61 +154,28 @@ impl Summary {
     /// Why the first line is no packet, if no line was a packet: the input is then not packets
     /// at all.
     pub fn nothing_was_a_packet(&self) -> Option<&str> {
-        let is_none = self.lines > 0 && self.malformed == self.lines && !self.closed_early;
+        let is_none = self.lines > 0 && self.all.malformed == self.lines && !self.closed_early;
         self.first_reason.as_deref().filter(|_| is_none)
     }
 
-    const fn count(&mut self, verdict: &Verdict) -> &mut u64 {
-        match verdict {
-            Verdict::Accepted { .. } => &mut self.accepted,
-            Verdict::Replay { .. } => &mut self.replay,
-            Verdict::Stale { .. } => &mut self.stale,
-            Verdict::Early { .. } => &mut self.early,
-            Verdict::Forged => &mut self.forged,
-            Verdict::Malformed(_) => &mut self.malformed,
-            _ => &mut self.unknown,
-        }
-    }
-
-    const fn count_source(&mut self, source: Source) {
-        match source {
-            Source::Snapshot => self.by_snapshot += 1,
-            Source::Index => self.by_index += 1,
-            Source::Packet => self.by_packet += 1,
-            _ => self.by_scan += 1,
-        }
-    }
-
+    /// Prints the counts: with several fleets those of each, then those of all lines.
     pub fn print(&self, elapsed: Duration) {
-        let rate = self.lines as f64 / elapsed.as_secs_f64().max(1e-9);
-        let Self {
-            lines,
-            accepted,
-            replay,
-            stale,
-            early,
-            forged,
-            unknown,
-            malformed,
-            by_snapshot,
-            by_index,
-            by_scan,
-            by_packet,
-            ..
-        } = self;
+        for (Labels { folder, nonces, .. }, counts) in &self.fleets {
+            if let Some(folder) = folder {
+                let (packets, verdicts) = (counts.total(), counts.of_devices(nonces.is_clocked()));
+                eprintln!("{folder}: {packets} packets: {verdicts}; {}", counts.sources());
+            }
+        }
+        let lines = self.lines;
+        let rate = lines as f64 / elapsed.as_secs_f64().max(1e-9);
+        let has_clocks = self.fleets.iter().any(|(labels, _)| labels.nonces.is_clocked());
+        let Counts { forged, unknown, malformed, .. } = self.all;
         eprintln!(
-            "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, {}\
-             {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}{}",
+            "{lines} packets in {:.2} s, {rate:.0} a second: {}, \
+             {forged} forged, {unknown} unknown, {malformed} malformed; {}",
             elapsed.as_secs_f64(),
-            if self.nonces.is_clocked() || *early > 0 {
-                format!("{early} early, ")
-            } else {
-                String::new()
-            },
-            match by_packet {
-                0 => String::new(),
-                by_packet => format!(", by the packet itself {by_packet}"),
-            },
+            self.all.of_devices(has_clocks),
+            self.all.sources(),
         );
         if self.closed_early {
             eprintln!(

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use hintdex::{Station, Ticket};
+use hintdex::{StationGroup, Ticket};
 
 /// Lines that are stored before those are removed whose packet waits no longer. More than the
-/// packets that a station queues.
+/// packets that a group queues.
 const MAX_WAITING_LINES: usize = 1 << 17;
 
 /// How long to wait for input while packets wait for a scan, before the scan budget is
@@ -37,10 +37,10 @@ impl Default for WaitingLines {
 }
 
 impl WaitingLines {
-    /// Stores the line whose packet waits at `station` with this ticket.
-    pub fn push(&mut self, station: &Station, ticket: Ticket, line: WaitingLine) {
+    /// Stores the line whose packet waits in `group` with this ticket.
+    pub fn push(&mut self, group: &StationGroup, ticket: Ticket, line: WaitingLine) {
         if self.lines.len() >= MAX_WAITING_LINES {
-            self.lines.retain(|ticket, _| station.is_waiting(*ticket));
+            self.lines.retain(|ticket, _| group.is_waiting(*ticket));
         }
         self.lines.insert(ticket, line);
         self.timeout = MIN_TIMEOUT;

@@ -87,7 +87,7 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
             Err(hintdex::Error::Index(IndexError::AlreadyAnIndex { .. })) => {}
             created => {
                 let station = created?;
-                open::write_notes(&station);
+                open::write_notes("", &station);
                 return Ok((station, true));
             }
         }
