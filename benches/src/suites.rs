@@ -5,6 +5,7 @@
 //! state, too: that is the usual lookup, and the usual suite shows what it takes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use aes::Aes128;
 use aes_siv::siv::Aes128Siv;
@@ -14,7 +15,10 @@ use ccm::{Ccm, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, XChaCha20Poly1305};
 use clap::Args as ClapArgs;
 use ctr::cipher::{KeyIvInit, StreamCipher};
-use hintdex::{Params, Station};
+use hintdex::{
+    DeviceRange, KeyAccess, Params, Protection, SecretSource, Station, StationKey, StationOptions,
+    SystemClock,
+};
 use hintdex_benches::fleet::{Fleet, Opened, PACKETS_PER_BATCH, full_options};
 use hintdex_benches::hash::fold;
 use hintdex_benches::table::{self, Figures, Goal, Ratios};
@@ -22,7 +26,7 @@ use hintdex_benches::turns::{Arm, Clock, Times, Turns, measure};
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};
 use hintdex_wire::{
     AssociatedData, DeviceId, EphemeralPacket, EphemeralSealer, EphemeralSuite, HintScheme, KeyId,
-    MacKey, MasterKey, Packet, PacketFormat, StationSecret, Suite,
+    MasterKey, Packet, PacketFormat, StationSecret, Suite,
 };
 use hmac::{Hmac, Mac};
 use rayon::ThreadPoolBuilder;
@@ -64,7 +68,9 @@ pub fn run(args: &Args) -> Outcome {
         benches.push(Bench::new(&fleet, *suite, folder.path(), rounds)?);
     }
     let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
-    let ephemeral: Vec<Ephemeral> = EphemeralSuite::ALL.into_iter().map(Ephemeral::new).collect();
+    let ephemeral = EphemeralSuite::ALL.into_iter();
+    let ephemeral = ephemeral.map(|suite| Ephemeral::new(&fleet, suite, folder.path(), rounds));
+    let ephemeral: Vec<Ephemeral> = ephemeral.collect::<Result<_, _>>()?;
     let mut arms: Vec<Arm<'_>> = Vec::new();
     for bench in &benches {
         let [bare, open, station] = &bench.names;
@@ -73,9 +79,10 @@ pub fn run(args: &Args) -> Outcome {
         arms.push((station, Box::new(|round| pool.install(|| bench.station(round)))));
     }
     for bench in &ephemeral {
-        let [bare, open] = &bench.names;
-        arms.push((bare, Box::new(|_| bench.bare())));
-        arms.push((open, Box::new(|_| bench.open())));
+        let [bare, open, station] = &bench.names;
+        arms.push((bare, Box::new(|round| bench.bare(round))));
+        arms.push((open, Box::new(|round| bench.open(round))));
+        arms.push((station, Box::new(|round| pool.install(|| bench.station(round)))));
     }
     let times = measure(&Turns { rounds, work: PACKETS_PER_BATCH as u64 }, &mut arms);
     drop(arms);
@@ -83,8 +90,9 @@ pub fn run(args: &Args) -> Outcome {
     let figures = figures(&benches, &times).ok_or("an arm without times")?;
     figures.print();
     let mut ratios = Ratios::default();
-    for Ephemeral { names: [bare, open], .. } in &ephemeral {
+    for Ephemeral { names: [bare, open, station], .. } in &ephemeral {
         ratios.cost(Clock::Cpu, &times, open, bare, Goal::AtMost(MOST_MULTIPLICATIONS));
+        ratios.cost(Clock::Cpu, &times, station, bare, Goal::AtMost(MOST_MULTIPLICATIONS));
     }
     ratios.print();
     Ok(())
@@ -234,50 +242,98 @@ fn aead<'o, A: AeadInOut + KeyInit>(
     Some(payload)
 }
 
-/// The secret of the station of [`Ephemeral`].
-const STATION: [u8; 32] = [9; 32];
+/// A scalar for bare multiplications.
+const SCALAR: [u8; 32] = [9; 32];
 
-/// Packets without a hint: the station's key is agreed on for each.
+/// Packets without a hint, of every device in turn: the station agrees on a key for each.
 struct Ephemeral {
     suite: EphemeralSuite,
-    names: [String; 2],
-    station: StationSecret,
-    mac_key: MacKey,
-    packets: Vec<Vec<u8>>,
+    names: [String; 3],
+    secret: StationSecret,
+    keys: MasterKey,
+    station: Station,
+    /// The device and the bytes of each packet of each round.
+    rounds: Vec<Vec<(DeviceId, Vec<u8>)>>,
 }
 
 impl Ephemeral {
-    fn new(suite: EphemeralSuite) -> Self {
-        let (station, device) = (StationSecret::new(&STATION), DeviceId(7));
-        let mac_key = MasterKey::new(&[1; 32]).mac_key(KeyId::first(device));
-        let mut sealer = EphemeralSealer::new(suite, device, *station.point(), mac_key.clone(), 0);
-        let packet = |number: usize| {
+    fn new(
+        fleet: &Fleet,
+        suite: EphemeralSuite,
+        folder: &Path,
+        rounds: u64,
+    ) -> Result<Self, Failure> {
+        let secret = StationSecret::new(&SCALAR);
+        let point = *secret.point();
+        let (keys, mut number) = (MasterKey::new(&fleet.secret()), 0_u32);
+        let mut packet = |_| {
+            number += 1;
+            let device = DeviceId(number % fleet.devices);
+            let mac_key = keys.mac_key(KeyId::first(device));
+            let nonce = u64::from(number / fleet.devices);
+            let mut sealer = EphemeralSealer::new(suite, device, point, mac_key, nonce);
             let mut random = [3; 32];
             random.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
             let mut packet = vec![0; suite.overhead_bytes() + 20];
-            sealer.seal(&random, &[5; 20], &mut packet).ok().map(|_| packet)
+            sealer.seal(&random, &[5; 20], &mut packet).ok().map(|_| (device, packet))
         };
-        let packets = (0..PACKETS_PER_BATCH).filter_map(packet).collect();
-        let names = ["bare multiplication", "agree and open"];
+        let rounds = (0..=rounds).map(|_| (0..PACKETS_PER_BATCH).filter_map(&mut packet).collect());
+        let rounds = rounds.collect();
+        let names = ["bare multiplication", "agree and open", "station"];
         let names = names.map(|arm| format!("{}: {arm}", suite.name()));
-        Self { suite, names, station, mac_key, packets }
+        let station = station_of(fleet, suite, folder)?;
+        Ok(Self { suite, names, secret, keys, station, rounds })
     }
 
-    fn bare(&self) -> u64 {
-        self.packets.iter().fold(0, |hash, packet| {
+    fn packets(&self, round: u64) -> &[(DeviceId, Vec<u8>)] {
+        let round = usize::try_from(round).unwrap_or(usize::MAX);
+        self.rounds.get(round).map_or(&[], Vec::as_slice)
+    }
+
+    fn bare(&self, round: u64) -> u64 {
+        self.packets(round).iter().fold(0, |hash, (_, packet)| {
             let point = packet.first_chunk().copied().unwrap_or_default();
-            fold(hash, first_word(&x25519_dalek::x25519(STATION, point)))
+            fold(hash, first_word(&x25519_dalek::x25519(SCALAR, point)))
         })
     }
 
-    fn open(&self) -> u64 {
+    fn open(&self, round: u64) -> u64 {
         let mut room = [0; 64];
-        self.packets.iter().fold(0, |hash, packet| {
+        self.packets(round).iter().fold(0, |hash, (device, packet)| {
             let packet = EphemeralPacket::parse(self.suite, packet).ok();
-            let agreed = packet.and_then(|packet| self.station.agree(&packet));
-            let opened =
-                agreed.and_then(|agreed| agreed.open(&self.mac_key, &mut room).map(first_word));
+            let agreed = packet.and_then(|packet| self.secret.agree(&packet));
+            let mac_key = self.keys.mac_key(KeyId::first(*device));
+            let opened = agreed.and_then(|agreed| agreed.open(&mac_key, &mut room).map(first_word));
             fold(hash, opened.unwrap_or(0))
         })
     }
+
+    /// The station, from bytes to a verdict.
+    fn station(&self, round: u64) -> u64 {
+        let packets = self.packets(round).iter().map(|(_, packet)| packet.as_slice());
+        let packets: Vec<&[u8]> = packets.collect();
+        let verdicts = self.station.decode_batch(&packets).unwrap_or_default();
+        verdicts.iter().fold(0, |hash, verdict| match verdict {
+            hintdex::Verdict::Accepted { payload, .. } => fold(hash, first_word(payload)),
+            _ => fold(hash, 0),
+        })
+    }
+}
+
+/// A station of `suite` with the devices of `fleet` and the secret [`SCALAR`].
+fn station_of(fleet: &Fleet, suite: EphemeralSuite, folder: &Path) -> Result<Station, Failure> {
+    let file = |name: &str, secret: [u8; 32]| -> Result<SecretSource, Failure> {
+        let path = folder.join(format!("{}.{name}", suite.name()));
+        std::fs::write(&path, hex::encode(secret))?;
+        Ok(SecretSource::File(path))
+    };
+    let master_key = Some(file("master", fleet.secret())?);
+    let station_key = StationKey::read(&file("station", SCALAR)?)?;
+    let params = Params::ephemeral(suite, station_key.point());
+    let access = KeyAccess { master_key, station_key: Some(station_key), ..KeyAccess::default() };
+    let options = StationOptions { scan_core_share: f64::INFINITY, ..full_options(64 << 20) };
+    let (folder, clock) = (folder.join(suite.name()), Arc::new(SystemClock));
+    let station = Station::create_by(&folder, &access, &Protection::File, params, &options, clock)?;
+    station.provision(&[DeviceRange::new(DeviceId(0), fleet.devices)], None)?;
+    Ok(station)
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{HintScheme, Suite};
+use hintdex::wire::HintScheme;
 
-use super::values::{parse_encoding, parse_reversible, parse_scheme, parse_suite};
+use super::values::{SuiteName, parse_any_suite, parse_encoding, parse_reversible, parse_scheme};
 
 #[derive(Debug, ClapArgs)]
 pub struct MeasureArgs {
@@ -113,9 +113,10 @@ pub struct EstimateArgs {
     #[arg(long, value_name = "SCHEME", default_value = "aes128", value_parser = parse_scheme)]
     pub hint: HintScheme,
     /// How packets are encrypted and authenticated: aes-ctr-hmac, chacha20poly1305,
-    /// xchacha20poly1305, aes-siv or aes-ccm-8
-    #[arg(long, value_name = "NAME", default_value = "aes-ctr-hmac", value_parser = parse_suite)]
-    pub suite: Suite,
+    /// xchacha20poly1305, aes-siv or aes-ccm-8; or x25519 or x25519-seq, whose packets have no
+    /// hints
+    #[arg(long, value_name = "NAME", default_value = "aes-ctr-hmac", value_parser = parse_any_suite)]
+    pub suite: SuiteName,
     /// How the snapshot stores hints: ribbon, dense, sorted, or chain, which stores none and
     /// computes them
     #[arg(long, value_name = "ENCODING", default_value = "ribbon", value_parser = parse_encoding)]

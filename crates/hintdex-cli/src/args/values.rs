@@ -93,7 +93,7 @@ pub fn parse_any_suite(name: &str) -> Result<SuiteName, String> {
 }
 
 /// Reads the name of a suite.
-pub fn parse_suite(name: &str) -> Result<Suite, String> {
+fn parse_suite(name: &str) -> Result<Suite, String> {
     Suite::from_name(name).ok_or_else(|| {
         let known: Vec<_> = Suite::ALL.iter().map(|suite| suite.name()).collect();
         format!("this version knows {}", known.join(", "))

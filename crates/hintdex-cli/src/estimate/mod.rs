@@ -4,6 +4,8 @@
 //! real. Times follow from the same samples, measured on this machine. Memory follows from a
 //! small fleet that a process of its own serves, scaled to the number of devices.
 
+mod without_hints;
+
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,13 +13,13 @@ use std::time::{Duration, Instant};
 use hintdex::snapshot::{Dial, Encoding, SampleShard, Section, SnapshotParams};
 use hintdex::wire::{
     AssociatedData, DeviceId, HintCipher, HintKey, KeyId, KeySource, Packet, PacketFormat,
-    PacketKey, Sealer,
+    PacketKey, Sealer, Suite,
 };
 use hintdex::{DeviceRange, Durability, Params, Station, StationOptions, Stats};
 use hintdex_core::WindowEstimate;
 use serde_json::{Value, json};
 
-use crate::args::{EstimateArgs, RunArgs, What};
+use crate::args::{EstimateArgs, RunArgs, SuiteName, What};
 use crate::dial;
 use crate::failure::Failure;
 use crate::measure::{Fleet, Memory, Runner};
@@ -33,6 +35,22 @@ const SAMPLE_RUNS: u8 = 3;
 const CALIBRATION: Duration = Duration::from_millis(60);
 
 pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
+    let (object, table): (Value, fn(&Value) -> String) = match args.suite {
+        SuiteName::Hinted(suite) => (of_hints(args, suite, run)?, to_table),
+        SuiteName::Ephemeral(suite) => {
+            (without_hints::estimate(args, suite), without_hints::to_table)
+        }
+    };
+    if args.json {
+        println!("{object}");
+    } else {
+        print!("{}", table(&object));
+    }
+    Ok(())
+}
+
+/// The estimate of a fleet whose packets have hints.
+fn of_hints(args: &EstimateArgs, suite: Suite, run: &RunArgs) -> Result<Value, Failure> {
     let here = Path::new("a temporary folder");
     let folder = tempfile::tempdir().map_err(|error| Failure::io("making", here, &error))?;
     let fleet = Fleet {
@@ -48,7 +66,7 @@ pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
     let snapshot = SnapshotForm::of_args(args)?.estimate(&sample, args, run)?;
     let memory = memory(&sample, args, window.memory_bytes)?;
     let hints = u64::from(args.devices) * u64::from(args.lookahead);
-    let object = json!({
+    Ok(json!({
         "devices": args.devices,
         "lookahead": args.lookahead,
         "hint_scheme": args.hint.name(),
@@ -57,14 +75,8 @@ pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
         "own_snapshot": own_snapshot.to_json(hints * u64::from(StationOptions::SNAPSHOT_LOOKAHEADS)),
         "snapshot": snapshot.to_json(hints),
         "memory": memory,
-        "packet": packet(PacketFormat { scheme: args.hint, suite: args.suite }),
-    });
-    if args.json {
-        println!("{object}");
-    } else {
-        print!("{}", to_table(&object));
-    }
-    Ok(())
+        "packet": packet(PacketFormat { scheme: args.hint, suite }),
+    }))
 }
 
 /// A small fleet, and costs on this machine.
