@@ -447,7 +447,7 @@ fn hints_of_a_run_are_those_of_its_points() {
 #[test]
 fn carried_hints_are_found_where_their_cipher_makes_them() {
     let scheme = HintScheme::Carry24;
-    let fleet = keys(12, 2000);
+    let fleet = keys(12, 2003);
     // From the first nonces, across a multiple of 2^24, and up to the last nonce.
     let last = scheme.max_nonce();
     for first in [0, (3 << 24) - 100, last - 240] {
@@ -473,7 +473,7 @@ fn carried_hints_are_found_where_their_cipher_makes_them() {
                 let wanted = made.iter().filter(|(other, _)| other == hint);
                 let wanted: Vec<Match> = wanted.map(|(_, matched)| *matched).collect();
                 assert_eq!(found, wanted, "{backend} from {first}");
-                assert_eq!(search.confirm(Slot(0)..Slot(2000), hint), wanted, "{backend}");
+                assert_eq!(search.confirm(Slot(0)..Slot(2003), hint), wanted, "{backend}");
                 for matched in &wanted {
                     let mut alone = Vec::new();
                     search.confirm_each(&[(matched.slot, *hint)], |_, found| alone.push(found));
