@@ -24,7 +24,7 @@ const fn place(word: usize) -> Block {
 
 /// Stores the schedule of a group of keys.
 #[inline(always)]
-fn expand<L: AesLanes>(lanes: L, keys: &[Block], schedule: &mut Schedule) {
+pub(super) fn expand<L: AesLanes>(lanes: L, keys: &[Block], schedule: &mut Schedule) {
     let rows = lanes.load4(keys);
     schedule.put4(lanes, 0, rows);
     let mut words = lanes.transpose(rows);
@@ -44,6 +44,16 @@ fn encrypt<L: AesLanes>(lanes: L, schedule: &Schedule, nonces: L::V) -> Four<L> 
         lanes.shuffle_bytes(nonces, lanes.splat(&p2)),
         lanes.shuffle_bytes(nonces, lanes.splat(&p3)),
     ];
+    encrypt_blocks(lanes, schedule, plain)
+}
+
+/// Encrypts a block under each key of a group.
+#[inline(always)]
+pub(super) fn encrypt_blocks<L: AesLanes>(
+    lanes: L,
+    schedule: &Schedule,
+    plain: Four<L>,
+) -> Four<L> {
     let mut state = lanes.xor4(plain, schedule.get4(lanes, 0));
     for round in 1..ROUNDS {
         state = lanes.enc4(state, schedule.get4(lanes, round));

@@ -8,6 +8,7 @@ use hintdex_wire::{Hint, HintScheme, Nonce, Slot};
 use super::backwards::{Convert, DecryptBatch, SieveBackwards};
 use super::batch::{Batch, Window};
 use super::block::Block;
+use super::carried::SieveCarried;
 use super::encrypt::{self, EncryptPairs, EncryptPoints, EncryptRun};
 use super::forwards::{DecideForwards, SieveEncrypted, SieveForwards};
 use super::lanes::{AesWork, WordWork};
@@ -33,8 +34,7 @@ use super::{portable, speck};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Backend {
-    /// Every processor: the `aes` crate, and SPECK64 in plain Rust. The only back end of
-    /// [`HintScheme::Carry24`].
+    /// Every processor: the `aes` crate, and SPECK64 in plain Rust.
     Portable,
     /// AES-NI: one key a register. Does not support SPECK64.
     AesNi,
@@ -194,6 +194,9 @@ pub(crate) enum Kernel {
     Backwards(AesPath, HintScheme),
     /// Truncated AES hints; the table stores the keys themselves.
     Forwards(AesPath, HintScheme),
+    /// `carry24` hints: FF1; the table stores the keys themselves. Hints are computed by the `aes`
+    /// crate.
+    Carried(AesPath),
     /// SPECK64; the table stores the state at the end of the schedule.
     Speck(WordPath),
 }
@@ -207,14 +210,11 @@ impl Kernel {
         if backend == Backend::Portable {
             return Some(Self::Crate(scheme));
         }
-        if scheme == HintScheme::Carry24 {
-            return None;
-        }
         let path = AesPath::detect(backend)?;
-        Some(if scheme.is_reversible() {
-            Self::Backwards(path, scheme)
-        } else {
-            Self::Forwards(path, scheme)
+        Some(match scheme {
+            HintScheme::Carry24 => Self::Carried(path),
+            _ if scheme.is_reversible() => Self::Backwards(path, scheme),
+            _ => Self::Forwards(path, scheme),
         })
     }
 
@@ -228,7 +228,9 @@ impl Kernel {
     pub const fn backend(&self) -> Backend {
         match self {
             Self::Crate(_) => Backend::Portable,
-            Self::Backwards(path, _) | Self::Forwards(path, _) => path.backend(),
+            Self::Backwards(path, _) | Self::Forwards(path, _) | Self::Carried(path) => {
+                path.backend()
+            }
             Self::Speck(path) => path.backend(),
         }
     }
@@ -236,7 +238,7 @@ impl Kernel {
     /// Converts keys to their stored form, in place.
     pub fn store(&self, blocks: &mut [Block]) {
         match self {
-            Self::Crate(_) | Self::Forwards(..) => {}
+            Self::Crate(_) | Self::Forwards(..) | Self::Carried(_) => {}
             Self::Backwards(path, _) => path.run(Convert { blocks, to_keys: false }),
             Self::Speck(_) => blocks.iter_mut().for_each(speck::store),
         }
@@ -245,7 +247,7 @@ impl Kernel {
     /// Converts stored forms back to keys, in place.
     pub fn restore(&self, blocks: &mut [Block]) {
         match self {
-            Self::Crate(_) | Self::Forwards(..) => {}
+            Self::Crate(_) | Self::Forwards(..) | Self::Carried(_) => {}
             Self::Backwards(path, _) => path.run(Convert { blocks, to_keys: true }),
             Self::Speck(_) => blocks.iter_mut().for_each(speck::restore),
         }
@@ -272,6 +274,7 @@ impl Kernel {
                 path.run(SieveBackwards { keys, hints, max_nonce: scheme.max_nonce(), maybe })
             }
             Self::Forwards(path, _) => path.run(SieveForwards { keys, windows, hints, maybe }),
+            Self::Carried(path) => path.run(SieveCarried { keys, windows, hints, maybe }),
             Self::Speck(path) => path.run(speck::Sieve { keys, hints, maybe }),
         }
     }
@@ -285,6 +288,7 @@ impl Kernel {
     pub fn encrypt(&self, keys: &[Block], points: &[(Slot, Nonce)], hints: &mut [Hint]) {
         match *self {
             Self::Crate(scheme) => encrypt::by_crate(scheme, keys, points, hints),
+            Self::Carried(_) => encrypt::by_crate(HintScheme::Carry24, keys, points, hints),
             Self::Backwards(path, scheme) | Self::Forwards(path, scheme) => {
                 let are_last = matches!(self, Self::Backwards(..));
                 path.run(EncryptPoints { keys, points, hints, are_last, scheme });
@@ -299,6 +303,7 @@ impl Kernel {
     pub fn encrypt_run(&self, key: &Block, first: Nonce, hints: &mut [Hint]) {
         match *self {
             Self::Crate(scheme) => encrypt::run_by_crate(scheme, key, first, hints),
+            Self::Carried(_) => encrypt::run_by_crate(HintScheme::Carry24, key, first, hints),
             Self::Backwards(path, scheme) | Self::Forwards(path, scheme) => {
                 let are_last = matches!(self, Self::Backwards(..));
                 path.run(EncryptRun { key, first, hints, are_last, scheme });
@@ -323,6 +328,7 @@ impl Kernel {
     ) {
         match *self {
             Self::Crate(scheme) => portable::decide(scheme, batch, &mut found),
+            Self::Carried(_) => portable::decide(HintScheme::Carry24, batch, &mut found),
             Self::Forwards(path, scheme) => {
                 let mut mask = [0; 16];
                 mask.iter_mut().take(scheme.len_bytes()).for_each(|byte| *byte = 0xff);
@@ -332,7 +338,7 @@ impl Kernel {
             Self::Speck(path) => path.run(speck::DecryptBatch { batch, nonces: room }),
         }
         let last = match *self {
-            Self::Crate(_) | Self::Forwards(..) => return,
+            Self::Crate(_) | Self::Forwards(..) | Self::Carried(_) => return,
             Self::Backwards(_, scheme) => scheme.max_nonce(),
             Self::Speck(_) => HintScheme::Speck64.max_nonce(),
         };

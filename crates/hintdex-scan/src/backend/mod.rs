@@ -4,6 +4,7 @@
 mod backwards;
 mod batch;
 mod block;
+mod carried;
 mod encrypt;
 mod forwards;
 mod kernel;
