@@ -94,7 +94,10 @@ pub use slot_hints::SlotEpochs;
 pub use slot_info::{KeyStatus, SlotInfo};
 pub use stats::{Section, Stats};
 pub use threads::on_plain_thread;
-pub use time::{ClockMove, Span, Timing, TimingOptions};
+pub use time::{
+    ClockMove, ScheduleClock, ScheduleTolerance, ScheduledArrival, Sighting, Span, Timing,
+    TimingOptions,
+};
 pub use transfer::{ClockTransfer, KeyTransfer, LateTransfer};
 pub use verify::Verified;
 

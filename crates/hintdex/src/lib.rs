@@ -58,6 +58,7 @@ mod roll;
 mod scan_cache;
 mod scan_queue;
 mod scans;
+mod schedule;
 mod slot_keys;
 mod snapshots;
 mod station;
