@@ -5,11 +5,15 @@
 //! For a device that is heard regularly that is one packet.
 
 use hintdex_core::{ScheduleClock, ScheduleTolerance, ScheduledArrival};
-use hintdex_wire::{KeyId, Nonce};
+use hintdex_wire::{KeyId, Nonce, Schedule};
 
-/// Packets stay due for this long after their window, for times of reception that are out of
-/// order.
-pub(super) const KEEP_MS: u64 = 60_000;
+/// Packets stay due for at most this long after their window, for times of reception that are out
+/// of order.
+const MAX_KEEP_MS: u64 = 60_000;
+
+/// The longest delays for which packets stay due at most: a device that sends every second keeps
+/// few of them.
+const KEPT_DELAYS: u64 = 8;
 
 /// The most packets of one device that are passed over to find the ones that are due: years at a
 /// packet an hour, 5 ms of core time.
@@ -21,6 +25,21 @@ const MAX_DUE: u64 = 64;
 
 /// A device that has missed this many packets in a row is searched for, too.
 const OVERDUE_PACKETS: u64 = 4;
+
+/// What holds for the schedules of all devices of a fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    pub(crate) tolerance: ScheduleTolerance,
+    /// How long packets stay due after their window.
+    pub(super) keep_ms: u64,
+}
+
+impl Pace {
+    pub(crate) fn new(schedule: Schedule, tolerance: ScheduleTolerance) -> Self {
+        let keep_ms = (KEPT_DELAYS * u64::from(schedule.max_ms())).min(MAX_KEEP_MS);
+        Self { tolerance, keep_ms }
+    }
+}
 
 /// The delays between the packets of devices.
 pub(crate) trait Delays: Sync {
@@ -73,12 +92,8 @@ impl Standing {
     }
 
     /// When the packet of a step is received.
-    pub(super) fn arrival(
-        &self,
-        step: Step,
-        tolerance: ScheduleTolerance,
-    ) -> Option<ScheduledArrival> {
-        self.clock.map(|clock| clock.arrival(step.clock_ms, tolerance))
+    pub(super) fn arrival(&self, step: Step, pace: Pace) -> Option<ScheduledArrival> {
+        self.clock.map(|clock| clock.arrival(step.clock_ms, pace.tolerance))
     }
 
     /// The packets that are due at `now_ms`; `None` if the device was never heard, or was silent
@@ -88,14 +103,14 @@ impl Standing {
     pub(super) fn due(
         &self,
         now_ms: u64,
-        tolerance: ScheduleTolerance,
+        pace: Pace,
         delays: &dyn Delays,
     ) -> Option<Due> {
         let mut first = self.after(self.heard()?, delays)?;
         for _ in 0..MAX_WALK {
-            if self.is_kept(first, now_ms, tolerance) {
+            if self.is_kept(first, now_ms, pace) {
                 let due = Due { first, last: first };
-                return Some(self.extended(due, now_ms, tolerance, delays));
+                return Some(self.extended(due, now_ms, pace, delays));
             }
             first = self.after(first, delays)?;
         }
@@ -107,11 +122,11 @@ impl Standing {
         &self,
         mut due: Due,
         now_ms: u64,
-        tolerance: ScheduleTolerance,
+        pace: Pace,
         delays: &dyn Delays,
     ) -> Due {
         let has_begun = |step| {
-            let arrival = self.arrival(step, tolerance);
+            let arrival = self.arrival(step, pace);
             arrival.is_some_and(|arrival| arrival.start_ms() <= now_ms)
         };
         while due.count() < MAX_DUE && has_begun(due.last) {
@@ -122,9 +137,9 @@ impl Standing {
     }
 
     /// Whether the window of a step has not ended long ago.
-    pub(super) fn is_kept(&self, step: Step, now_ms: u64, tolerance: ScheduleTolerance) -> bool {
-        let arrival = self.arrival(step, tolerance);
-        arrival.is_some_and(|arrival| arrival.end_ms().saturating_add(KEEP_MS) >= now_ms)
+    pub(super) fn is_kept(&self, step: Step, now_ms: u64, pace: Pace) -> bool {
+        let arrival = self.arrival(step, pace);
+        arrival.is_some_and(|arrival| arrival.end_ms().saturating_add(pace.keep_ms) >= now_ms)
     }
 
     /// Whether the device is to be searched for, with these packets due.

@@ -10,10 +10,9 @@
 
 use std::collections::BTreeSet;
 
-use hintdex_core::ScheduleTolerance;
 use hintdex_wire::{KeyId, Nonce, Slot};
 
-use super::placing::{Delays, Due, KEEP_MS, Standing, Step};
+use super::placing::{Delays, Due, Pace, Standing, Step};
 
 /// The half width of the windows in level 0.
 const NARROWEST_MS: u64 = 64;
@@ -35,12 +34,12 @@ pub(crate) struct DueDevice {
 /// The arrivals of all devices that are due, or will be next.
 #[derive(Debug)]
 pub(crate) struct DueQueue {
-    tolerance: ScheduleTolerance,
+    pace: Pace,
     /// The latest time of reception so far.
     now_ms: u64,
     devices: Vec<Option<Device>>,
     levels: Vec<Level>,
-    /// Devices by the time at which they were heard, if that is at most [`KEEP_MS`] ago.
+    /// Devices by the time at which they were heard, if that is not long ago.
     heard: BTreeSet<(u64, Slot)>,
     /// Devices that are searched for: never heard, or silent.
     silent: BTreeSet<Slot>,
@@ -63,9 +62,9 @@ struct Level {
 }
 
 impl DueQueue {
-    pub(crate) fn new(tolerance: ScheduleTolerance) -> Self {
+    pub(crate) fn new(pace: Pace) -> Self {
         Self {
-            tolerance,
+            pace,
             now_ms: 0,
             devices: Vec::new(),
             levels: vec![Level::default(); LEVELS],
@@ -81,7 +80,12 @@ impl DueQueue {
 
     /// Whether lookups at this time find all devices that are due: the queue has not left it.
     pub(crate) const fn has_kept(&self, received_ms: u64) -> bool {
-        received_ms.saturating_add(KEEP_MS) >= self.now_ms
+        received_ms >= self.kept_from_ms()
+    }
+
+    /// The time up to which packets whose windows have ended are still due.
+    const fn kept_from_ms(&self) -> u64 {
+        self.now_ms.saturating_sub(self.pace.keep_ms)
     }
 
     /// The state of a device, as the queue knows it.
@@ -111,7 +115,7 @@ impl DueQueue {
         }
         self.remove(slot, delays);
         let Some(standing) = standing else { return };
-        let due = standing.due(self.now_ms, self.tolerance, delays);
+        let due = standing.due(self.now_ms, self.pace, delays);
         self.insert(slot, Device { standing, due }, delays);
     }
 
@@ -119,10 +123,10 @@ impl DueQueue {
     /// past ones; on several threads.
     pub(crate) fn move_to(&mut self, now_ms: u64, delays: &dyn Delays) {
         self.now_ms = now_ms;
-        let tolerance = self.tolerance;
+        let pace = self.pace;
         let place = |device: &mut Option<Device>| {
             if let Some(device) = device {
-                device.due = device.standing.due(now_ms, tolerance, delays);
+                device.due = device.standing.due(now_ms, pace, delays);
             }
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -135,12 +139,13 @@ impl DueQueue {
         });
         let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); LEVELS];
         (self.heard, self.silent) = (BTreeSet::new(), BTreeSet::new());
+        let kept_from_ms = self.kept_from_ms();
         for (slot, device) in (0..).map(Slot).zip(&self.devices) {
             let Some(device) = device else { continue };
-            device.each_entry(tolerance, delays, |level, (at_ms, nonce)| {
+            device.each_entry(pace, delays, |level, (at_ms, nonce)| {
                 entries.get_mut(level).into_iter().for_each(|of| of.push((at_ms, slot, nonce)));
             });
-            note(&mut self.heard, &mut self.silent, now_ms, slot, device);
+            note(&mut self.heard, &mut self.silent, kept_from_ms, slot, device);
         }
         for ((number, level), entries) in self.levels.iter_mut().enumerate().zip(entries) {
             // A set is built in one go from a list.
@@ -166,7 +171,7 @@ impl DueQueue {
                 self.leave(slot, nonce, delays);
             }
         }
-        let end_ms = now_ms.saturating_sub(KEEP_MS);
+        let end_ms = self.kept_from_ms();
         while self.heard.first().is_some_and(|(heard_ms, _)| *heard_ms < end_ms) {
             self.heard.pop_first();
         }
@@ -186,7 +191,7 @@ impl DueQueue {
                 let device = self.devices.get(slot.0 as usize).and_then(Option::as_ref);
                 let Some(device) = device else { continue };
                 let Some(step) = device.step(*nonce, delays) else { continue };
-                let arrival = device.standing.arrival(step, self.tolerance);
+                let arrival = device.standing.arrival(step, self.pace);
                 let Some(arrival) = arrival.filter(|arrival| arrival.holds(received_ms)) else {
                     continue;
                 };
@@ -200,7 +205,7 @@ impl DueQueue {
 
     /// The devices that were heard at about `received_ms`: the packet may be a repeat.
     pub(crate) fn repeats(&self, received_ms: u64) -> Vec<DueDevice> {
-        let jitter_ms = u64::from(self.tolerance.jitter_ms);
+        let jitter_ms = u64::from(self.pace.tolerance.jitter_ms);
         let first = (received_ms.saturating_sub(jitter_ms), Slot(0));
         let last = (received_ms.saturating_add(jitter_ms), Slot(u32::MAX));
         let repeat = |(heard_ms, slot): &(u64, Slot)| {
@@ -241,11 +246,11 @@ impl DueQueue {
 
     /// Lets the packets of a device join whose windows have begun, and the first one behind them.
     fn extend(&mut self, slot: Slot, delays: &dyn Delays) {
-        let (now_ms, tolerance) = (self.now_ms, self.tolerance);
+        let (now_ms, pace) = (self.now_ms, self.pace);
         let device = self.devices.get_mut(slot.0 as usize).and_then(Option::as_mut);
         let Some(device) = device else { return };
         let Some(before) = device.due else { return };
-        let after = device.standing.extended(before, now_ms, tolerance, delays);
+        let after = device.standing.extended(before, now_ms, pace, delays);
         device.due = Some(after);
         if after == before {
             return;
@@ -263,7 +268,7 @@ impl DueQueue {
     }
 
     fn add_entry(&mut self, slot: Slot, standing: &Standing, step: Step) {
-        let placed = placed(standing, step, self.tolerance);
+        let placed = placed(standing, step, self.pace);
         if let Some((level, (at_ms, nonce))) = placed
             && let Some(level) = self.levels.get_mut(level)
         {
@@ -275,8 +280,7 @@ impl DueQueue {
     fn take_ended(&mut self, number: usize) -> Option<(Slot, Nonce)> {
         let level = self.levels.get_mut(number)?;
         let (at_ms, ..) = *level.entries.first()?;
-        let end_ms = at_ms.saturating_add(width_ms(number)).saturating_add(KEEP_MS);
-        if end_ms >= self.now_ms {
+        if at_ms.saturating_add(width_ms(number)) >= self.now_ms.saturating_sub(self.pace.keep_ms) {
             return None;
         }
         level.entries.pop_first().map(|(_, slot, nonce)| (slot, nonce.into()))
@@ -310,8 +314,8 @@ impl DueQueue {
     fn remove(&mut self, slot: Slot, delays: &dyn Delays) {
         let device = self.devices.get_mut(slot.0 as usize).and_then(Option::take);
         let Some(device) = device else { return };
-        let (tolerance, levels) = (self.tolerance, &mut self.levels);
-        device.each_entry(tolerance, delays, |level, (at_ms, nonce)| {
+        let (pace, levels) = (self.pace, &mut self.levels);
+        device.each_entry(pace, delays, |level, (at_ms, nonce)| {
             if let Some(level) = levels.get_mut(level) {
                 level.entries.remove(&(at_ms, slot, nonce));
             }
@@ -323,13 +327,14 @@ impl DueQueue {
     }
 
     fn insert(&mut self, slot: Slot, device: Device, delays: &dyn Delays) {
-        let (tolerance, levels) = (self.tolerance, &mut self.levels);
-        device.each_entry(tolerance, delays, |level, (at_ms, nonce)| {
+        let (pace, levels) = (self.pace, &mut self.levels);
+        device.each_entry(pace, delays, |level, (at_ms, nonce)| {
             if let Some(level) = levels.get_mut(level) {
                 level.entries.insert((at_ms, slot, nonce));
             }
         });
-        note(&mut self.heard, &mut self.silent, self.now_ms, slot, &device);
+        let kept_from_ms = self.kept_from_ms();
+        note(&mut self.heard, &mut self.silent, kept_from_ms, slot, &device);
         if let Some(place) = self.devices.get_mut(slot.0 as usize) {
             *place = Some(device);
         }
@@ -340,13 +345,13 @@ impl Device {
     /// Calls `each` with the level, the time and the nonce of each due packet.
     fn each_entry(
         &self,
-        tolerance: ScheduleTolerance,
+        pace: Pace,
         delays: &dyn Delays,
         mut each: impl FnMut(usize, (u64, u32)),
     ) {
         let Some(due) = &self.due else { return };
         due.each(&self.standing, delays, |step| {
-            if let Some((level, entry)) = placed(&self.standing, step, tolerance) {
+            if let Some((level, entry)) = placed(&self.standing, step, pace) {
                 each(level, entry);
             }
         });
@@ -370,9 +375,9 @@ impl Device {
 fn placed(
     standing: &Standing,
     step: Step,
-    tolerance: ScheduleTolerance,
+    pace: Pace,
 ) -> Option<(usize, (u64, u32))> {
-    let arrival = standing.arrival(step, tolerance)?;
+    let arrival = standing.arrival(step, pace)?;
     let narrowest = arrival.half_ms.div_ceil(NARROWEST_MS).max(1);
     let level = narrowest.next_power_of_two().trailing_zeros() as usize;
     Some((level.min(LEVELS - 1), (arrival.at_ms, u32::try_from(step.nonce).ok()?)))
@@ -387,15 +392,19 @@ const fn width_ms(level: usize) -> u64 {
 fn note(
     heard: &mut BTreeSet<(u64, Slot)>,
     silent: &mut BTreeSet<Slot>,
-    now_ms: u64,
+    kept_from_ms: u64,
     slot: Slot,
     device: &Device,
 ) {
     let heard_ms = device.standing.clock.map(|clock| clock.heard_ms);
-    if let Some(heard_ms) = heard_ms.filter(|heard| heard.saturating_add(KEEP_MS) >= now_ms) {
+    if let Some(heard_ms) = heard_ms.filter(|heard_ms| *heard_ms >= kept_from_ms) {
         heard.insert((heard_ms, slot));
     }
     if device.standing.is_silent(device.due.as_ref()) {
         silent.insert(slot);
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;
