@@ -101,6 +101,14 @@ pub enum Error {
         /// The suite.
         suite: Suite,
     },
+    /// Packets that name their devices without an index of hints do not go with this parameter.
+    /// Leave the parameter out.
+    NotWithoutHints {
+        /// How packets name their devices.
+        naming: &'static str,
+        /// The parameter.
+        what: &'static str,
+    },
     /// A lookahead is 0 or larger than [`MAX_LOOKAHEAD`](crate::MAX_LOOKAHEAD).
     LookaheadOutOfRange {
         /// The requested lookahead, in nonces.
@@ -277,6 +285,7 @@ impl fmt::Display for Error {
             | Self::RatchetOfClocks { .. }
             | Self::NoSuchFormat { .. }
             | Self::NoAssociatedData { .. }
+            | Self::NotWithoutHints { .. }
             | Self::LookaheadOutOfRange { .. } => self.fmt_of_params(f),
             Self::SettingOutOfRange { what, most } => {
                 write!(f, "a setting is out of range: {what}, and at most {most}")
@@ -328,6 +337,9 @@ impl Error {
                 "suite {suite} authenticates no associated data; omit the data or choose another \
                  suite"
             ),
+            Self::NotWithoutHints { naming, what } => {
+                write!(f, "{naming} packets do not go with {what}; leave {what} out")
+            }
             Self::LookaheadOutOfRange { lookahead, max_lookahead } => write!(
                 f,
                 "a lookahead of {lookahead} hints is out of range; choose 1 to {max_lookahead}"

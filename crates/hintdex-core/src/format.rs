@@ -7,7 +7,8 @@ use crate::bucket::{self, Bucket};
 use crate::geometry::Geometry;
 use crate::records::{
     self, ADDED_KEY_PREFIX, ASSOCIATED_KEY, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY,
-    SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
+    NAMING_KEY, SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX,
+    WINDOW_KEY_PREFIX,
 };
 
 /// A field: its name, its offset and its width, in bytes.
@@ -29,6 +30,7 @@ pub fn names() -> Vec<(&'static str, String)> {
         ("window family", WINDOW_FAMILY_PREFIX.into()),
         ("meta key", text(META_KEY)),
         ("associated data key", text(ASSOCIATED_KEY)),
+        ("naming key", text(NAMING_KEY)),
         ("window key", text(WINDOW_KEY_PREFIX)),
         ("added key", text(ADDED_KEY_PREFIX)),
         ("settings key", text(SETTINGS_KEY_PREFIX)),

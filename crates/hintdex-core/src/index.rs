@@ -26,7 +26,8 @@ use crate::load::{
 use crate::options::Options;
 use crate::params::Params;
 use crate::records::{
-    ASSOCIATED_KEY, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, TimingRecord,
+    ASSOCIATED_KEY, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, NAMING_KEY, NamingRecord,
+    TimingRecord,
 };
 use crate::settings::Settings;
 use crate::states::StateTable;
@@ -173,12 +174,16 @@ impl LiveIndex {
             // Associated data have at most 240 bytes.
             associated_len_bytes: associated.len().try_into().unwrap_or(u8::MAX),
         };
-        meta.parse(associated).map_err(|why| Error::unsound("the meta record", why))?;
+        meta.parse(associated, params.naming)
+            .map_err(|why| Error::unsound("the meta record", why))?;
         let store = Store::create(draft.path(), Tuning::new(1 << 20))?;
         let mut batch = WriteBatch::default();
         batch.put_cf(&store.family(META_FAMILY)?, META_KEY, meta.as_bytes());
         if !associated.is_empty() {
             batch.put_cf(&store.family(META_FAMILY)?, ASSOCIATED_KEY, associated);
+        }
+        if let Some(naming) = NamingRecord::of(&params.naming) {
+            batch.put_cf(&store.family(META_FAMILY)?, NAMING_KEY, naming.as_bytes());
         }
         store.write_synced(batch)?;
         drop(store);

@@ -15,9 +15,9 @@ use crate::late_rows::load_late_row;
 use crate::params::Params;
 use crate::records::{
     ADDED_KEY_PREFIX, ASSOCIATED_KEY, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY,
-    Meta, SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY, SettingsRecord, SlotRow, SlotRun,
-    SlotState, StateRecord, WINDOW_KEY_PREFIX, WindowRecord, device_of_settings, epoch_key,
-    epoch_of_family, late_place_of_key, slot_of_key, window_family,
+    Meta, NAMING_KEY, NamingRecord, SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY,
+    SettingsRecord, SlotRow, SlotRun, SlotState, StateRecord, WINDOW_KEY_PREFIX, WindowRecord,
+    device_of_settings, epoch_key, epoch_of_family, late_place_of_key, slot_of_key, window_family,
 };
 use crate::settings::{DeviceSettings, Settings};
 use crate::states::StateTable;
@@ -38,7 +38,11 @@ pub(crate) fn load_meta(store: &Store, path: &Path) -> Result<(Meta, Params, Tim
     let bad = |why: &str| Error::corrupted("the meta record", why);
     let meta = Meta::read_from_bytes(&bytes).map_err(|_| bad("its length is wrong"))?;
     let associated = store.get(&store.family(META_FAMILY)?, ASSOCIATED_KEY)?;
-    let (params, timing) = meta.parse(associated.as_deref().unwrap_or_default()).map_err(bad)?;
+    let naming = store.get(&store.family(META_FAMILY)?, NAMING_KEY)?;
+    let naming = NamingRecord::parse(naming.as_deref())
+        .map_err(|why| Error::corrupted("the record of the naming", why))?;
+    let associated = associated.as_deref().unwrap_or_default();
+    let (params, timing) = meta.parse(associated, naming).map_err(bad)?;
     Ok((meta, params, timing))
 }
 

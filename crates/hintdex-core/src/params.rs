@@ -1,10 +1,12 @@
 //! The parameters of an index, and the rules they obey.
 
 use hintdex_wire::{
-    AssociatedDataBuf, Derivation, HintScheme, Nonce, NonceKind, PacketFormat, RatchetBits, Suite,
+    AssociatedDataBuf, Derivation, EphemeralSuite, HintScheme, Nonce, NonceKind, PacketFormat,
+    RatchetBits, Schedule, StationPoint, Suite,
 };
 
 use crate::Error;
+use crate::naming::Naming;
 
 /// The largest lookahead, in nonces. If a device skips that many nonces, admission adds all
 /// their hints in one batch.
@@ -18,12 +20,16 @@ pub const MAX_LATE_NONCES: u32 = 1 << 16;
 /// See the [example of the crate](crate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
-    /// The hint scheme.
+    /// How packets name their devices.
+    pub naming: Naming,
+    /// The hint scheme. Without an index of hints, [`Aes128`](HintScheme::Aes128), which has no
+    /// meaning then.
     pub scheme: HintScheme,
     /// The kind of nonces.
     pub nonces: NonceKind,
     /// How many coming nonces of a device, or of each day, have their hints in the index. Has
-    /// no meaning for time steps, whose live hints follow from the clock alone.
+    /// no meaning for time steps, whose live hints follow from the clock alone. 0 without an index
+    /// of hints.
     pub lookahead: u32,
     /// How the keys of devices are derived, where they are derived. The key source must serve it
     /// ([`KeySource::serves`](hintdex_wire::KeySource::serves)).
@@ -32,6 +38,7 @@ pub struct Params {
     /// one key serves all nonces. For counters only.
     pub ratchet: Option<RatchetBits>,
     /// How packets are encrypted and authenticated behind their hints.
+    /// [`AesCtrHmac`](Suite::AesCtrHmac) without an index of hints.
     pub suite: Suite,
     /// What every packet of the fleet authenticates without carrying it. Empty unless the suite
     /// [takes associated data](Suite::takes_associated_data).
@@ -43,7 +50,30 @@ impl Params {
     pub const fn counters(scheme: HintScheme, lookahead: u32) -> Self {
         let (nonces, derivation) = (NonceKind::Counter, Derivation::Hmac);
         let (suite, associated_data) = (Suite::AesCtrHmac, AssociatedDataBuf::EMPTY);
-        Self { scheme, nonces, lookahead, derivation, ratchet: None, suite, associated_data }
+        Self {
+            naming: Naming::Hint,
+            scheme,
+            nonces,
+            lookahead,
+            derivation,
+            ratchet: None,
+            suite,
+            associated_data,
+        }
+    }
+
+    /// The parameters of a fleet whose devices agree on a key with the station of this point for
+    /// each packet.
+    pub const fn ephemeral(suite: EphemeralSuite, station: StationPoint) -> Self {
+        let naming = Naming::Ephemeral { suite, station };
+        Self { naming, ..Self::counters(HintScheme::Aes128, 0) }
+    }
+
+    /// The parameters of a fleet whose devices send at the times of a schedule, with or without a
+    /// hint of the scheme `head` in front.
+    pub const fn scheduled(schedule: Schedule, head: Option<HintScheme>) -> Self {
+        let naming = Naming::Schedule { schedule, head };
+        Self { naming, ..Self::counters(HintScheme::Aes128, 0) }
     }
 
     /// The parameters of an index of clocked nonces, with keys derived with HMAC; `None` if hints
@@ -57,9 +87,13 @@ impl Params {
     ///
     /// # Errors
     /// [`Error::LookaheadOutOfRange`], [`Error::NoRoomForNonces`],
-    /// [`Error::RatchetOfClocks`], [`Error::NoSuchFormat`] or [`Error::NoAssociatedData`].
+    /// [`Error::RatchetOfClocks`], [`Error::NoSuchFormat`], [`Error::NoAssociatedData`] or
+    /// [`Error::NotWithoutHints`].
     pub fn check(&self) -> Result<(), Error> {
         let Self { scheme, nonces, lookahead, ratchet, suite, .. } = *self;
+        if !self.naming.has_index() {
+            return self.check_without_index();
+        }
         if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
             return Err(Error::LookaheadOutOfRange { lookahead, max_lookahead: MAX_LOOKAHEAD });
         }
@@ -76,6 +110,27 @@ impl Params {
             return Err(Error::NoAssociatedData { suite });
         }
         Ok(())
+    }
+
+    /// Checks the parameters of a fleet without an index of hints: those that describe hints are
+    /// the usual ones.
+    fn check_without_index(&self) -> Result<(), Error> {
+        let naming = self.naming.name().unwrap_or_default();
+        let refused = |what| Err(Error::NotWithoutHints { naming, what });
+        let usual = Self::counters(HintScheme::Aes128, 0);
+        match self.naming {
+            _ if self.scheme != usual.scheme => refused("hints"),
+            _ if self.lookahead > 0 => refused("a lookahead"),
+            _ if self.nonces != usual.nonces => refused("clocked nonces"),
+            _ if self.ratchet.is_some() => refused("a ratchet"),
+            _ if self.suite != usual.suite => refused("another suite"),
+            _ if self.associated_data != usual.associated_data => refused("associated data"),
+            // The header only cuts the tries, so the shortest one serves.
+            Naming::Schedule { head: Some(head), .. } if head.len_bytes() != 4 => {
+                refused("a header of another length than 4 bytes")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The largest nonce a device may use.

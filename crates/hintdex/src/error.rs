@@ -227,6 +227,53 @@ impl fmt::Display for Error {
             | Self::KeyElsewhere { .. }
             | Self::OtherMasterKey { .. } => self.fmt_master_key(f),
             Self::Secret(error) => fmt::Display::fmt(error, f),
+            Self::DeviceKeys { .. }
+            | Self::KeysMissing { .. }
+            | Self::ImportInProgress
+            | Self::DeviceTwice { .. }
+            | Self::ZeroKey { .. }
+            | Self::NotWrapped { .. }
+            | Self::NoSuchGeneration { .. }
+            | Self::WrongWrapKey { .. }
+            | Self::SharedKey { .. } => self.fmt_device_keys(f),
+            Self::OtherParams { has } if !has.naming.has_index() => {
+                let naming = has.naming.name().unwrap_or_default();
+                write!(
+                    f,
+                    "the index was created for {naming} packets with other parameters; omit these \
+                     options or repeat the values that hintdex inspect shows"
+                )
+            }
+            Self::OtherParams { has } => {
+                let Params { scheme, nonces, lookahead, derivation, ratchet, suite, .. } = &**has;
+                let bits = ratchet.map_or_else(|| "none".to_owned(), |bits| bits.to_string());
+                let data = has.associated_data.to_string();
+                write!(
+                    f,
+                    "the index was created with hints {scheme}, nonces {nonces}, lookahead {lookahead}, \
+                     derivation {derivation}, ratchet bits {bits}, suite {suite} and associated data \
+                     {data:?}; omit these options or repeat these values"
+                )
+            }
+            Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::SnapshotRefused { path, why } => {
+                write!(f, "{}: {why}; build a new snapshot with hintdex rebuild", path.display())
+            }
+            Self::NotHeld { slot } => write!(
+                f,
+                "a hint of slot {} is neither in the index nor in its snapshot; hintdex roll adds it",
+                slot.0
+            ),
+            Self::Rebuild(error) => fmt::Display::fmt(error, f),
+            Self::File(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl Error {
+    /// Writes the message of a failure that is about the keys of devices.
+    fn fmt_device_keys(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::DeviceKeys { path, why } => write!(f, "{}: {why}", path.display()),
             Self::KeysMissing { path, first, last } => write!(
                 f,
@@ -262,33 +309,11 @@ impl fmt::Display for Error {
                 f,
                 "the {part} of device {device} is also the {other_part} of device {other}; give each device keys of its own"
             ),
-            Self::OtherParams { has } => {
-                let Params { scheme, nonces, lookahead, derivation, ratchet, suite, .. } = &**has;
-                let bits = ratchet.map_or_else(|| "none".to_owned(), |bits| bits.to_string());
-                let data = has.associated_data.to_string();
-                write!(
-                    f,
-                    "the index was created with hints {scheme}, nonces {nonces}, lookahead {lookahead}, \
-                     derivation {derivation}, ratchet bits {bits}, suite {suite} and associated data \
-                     {data:?}; omit these options or repeat these values"
-                )
-            }
-            Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::SnapshotRefused { path, why } => {
-                write!(f, "{}: {why}; build a new snapshot with hintdex rebuild", path.display())
-            }
-            Self::NotHeld { slot } => write!(
-                f,
-                "a hint of slot {} is neither in the index nor in its snapshot; hintdex roll adds it",
-                slot.0
-            ),
-            Self::Rebuild(error) => fmt::Display::fmt(error, f),
-            Self::File(error) => fmt::Display::fmt(error, f),
+            // `fmt` writes every other variant.
+            _ => Ok(()),
         }
     }
-}
 
-impl Error {
     /// Writes the message of a failure that is about the master key.
     fn fmt_master_key(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -74,7 +74,7 @@ pub use hintdex_core::Error as IndexError;
 pub use hintdex_core::{ClockMove, KeyOrigin, KeyStatus, SlotInfo, Span, Timing, TimingOptions};
 pub use hintdex_core::{ClockTransfer, KeyTransfer, LateTransfer, Retirement};
 /// See the [example of the crate](crate).
-pub use hintdex_core::{DeviceRange, Params};
+pub use hintdex_core::{DeviceRange, Naming, Params};
 pub use hintdex_core::{DeviceSettings, MAX_LATE_NONCES, MaxGap, Rate};
 /// See the example of [`Station::stats`].
 pub use hintdex_core::{Durability, Report, Section, Stats, Verified};

@@ -15,7 +15,7 @@ use crate::maintenance::{MaintenancePass, MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::{ScanStats, Scans};
 use crate::snapshots::{ComingHints, NO_CHAINS, OwnSnapshot, Snapshots, rebuild};
-use crate::{Error, RebuildOptions};
+use crate::{Error, IndexError, RebuildOptions};
 
 /// The folder of a fleet, opened: packets in, verdicts out. Threads share a station by
 /// reference.
@@ -171,6 +171,10 @@ impl Station {
         options: &RebuildOptions,
         report: Option<Report<'_>>,
     ) -> Result<BuildReport, Error> {
+        if !self.params().naming.has_index() {
+            let why = "its packets have no hints that a snapshot could hold";
+            return Err(IndexError::NotForThisIndex { call: "rebuild", why }.into());
+        }
         let is_chain = options.encoding == Encoding::Chain;
         if is_chain && self.params().ratchet.is_some() {
             return Err(Error::SnapshotRefused { path: path.to_owned(), why: NO_CHAINS });
@@ -285,8 +289,8 @@ impl Station {
     /// A maintenance pass with the station's options.
     pub(crate) fn maintenance_pass(&self) -> MaintenancePass {
         // A chain of hints needs keys of past points, which a ratchet wipes.
-        let has_keys = self.params().ratchet.is_none();
-        let keeps = has_keys
+        let has_chains = self.params().ratchet.is_none() && self.params().naming.has_index();
+        let keeps = has_chains
             && (self.options.snapshot_at_roll
                 || self.options.lean
                 || self.params().nonces.is_clocked());
@@ -302,7 +306,7 @@ impl Station {
                 memory_bytes: self.options.memory_bytes,
                 ..RebuildOptions::default()
             },
-            lean: self.options.lean && has_keys,
+            lean: self.options.lean && has_chains,
             evaluations: self.options.evaluations,
             alone: self.maintenance.alone.clone(),
         }

@@ -8,6 +8,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::layout::{Field, Unsound, layout};
+use crate::naming::Naming;
 use crate::params::{MAX_LOOKAHEAD, Params};
 use crate::time::Timing;
 
@@ -40,11 +41,15 @@ pub(crate) struct Meta {
 
 impl Meta {
     /// The parameters and the timing that the record holds. The associated data have a record of
-    /// their own, whose bytes are `associated`.
+    /// their own, whose bytes are `associated`, and so has the `naming` of devices.
     ///
     /// # Errors
     /// Why the record is not sound.
-    pub(crate) fn parse(&self, associated: &[u8]) -> Result<(Params, Timing), Unsound> {
+    pub(crate) fn parse(
+        &self,
+        associated: &[u8],
+        naming: Naming,
+    ) -> Result<(Params, Timing), Unsound> {
         let is_known = (1..=FORMAT_VERSION).contains(&self.version.get());
         if self.magic != MAGIC || !is_known {
             return Err("it has a version that no program writes");
@@ -54,8 +59,9 @@ impl Meta {
             .filter(|nonces| scheme.for_nonces(*nonces) == Some(scheme))
             .ok_or("unknown nonce kind, or its hints are too short for these nonces")?;
         let lookahead = self.lookahead.get();
-        if lookahead == 0 || lookahead > MAX_LOOKAHEAD {
-            return Err("its lookahead is out of range");
+        // Without a lookahead, the record of the naming cannot be missing unnoticed.
+        if (lookahead == 0) == naming.has_index() || lookahead > MAX_LOOKAHEAD {
+            return Err("its lookahead is out of range, or is not that of its naming");
         }
         let timing = self.timing.timing(nonces).ok_or("its timing is out of range")?;
         let derivation = Derivation::from_number(self.derivation)
@@ -70,9 +76,12 @@ impl Meta {
             ),
         };
         let (suite, associated_data) = self.parse_suite(associated)?;
-        let params =
-            Params { scheme, nonces, lookahead, derivation, ratchet, suite, associated_data };
-        Ok((params, timing))
+        let params = Params { naming, ..Params::counters(scheme, lookahead) };
+        let params = Params { nonces, derivation, ratchet, suite, associated_data, ..params };
+        match params.check() {
+            Ok(()) => Ok((params, timing)),
+            Err(_) => Err("its parameters do not go together"),
+        }
     }
 
     /// The suite and the associated data. Versions 1 and 2 had one suite, without data.
@@ -147,7 +156,11 @@ pub(super) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 mod tests {
+    use hintdex_wire::StepLen;
+
     use super::*;
+
+    const DAY: NonceKind = NonceKind::DayCounter;
 
     /// Associated data that are not those of the meta record are damage: with them, every packet of
     /// the fleet would be forged.
@@ -159,7 +172,8 @@ mod tests {
             (meta.hint_scheme, meta.nonce_kind) = (1, NonceKind::Counter.number());
             meta.lookahead = 16.into();
             (meta.suite, meta.associated_len_bytes) = (suite, len_bytes);
-            meta.parse(associated).map(|(params, _)| (params.suite, params.associated_data))
+            meta.parse(associated, Naming::Hint)
+                .map(|(params, _)| (params.suite, params.associated_data))
         };
         let data = |bytes: &[u8]| AssociatedDataBuf::new(bytes).expect("240 bytes at most");
         for suite in Suite::ALL {
@@ -178,5 +192,79 @@ mod tests {
             assert_eq!(parse(version, suite, 0, &[]), Err("unknown suite"));
         }
         assert_eq!(parse(2, 0, 0, &[]), Ok((Suite::AesCtrHmac, data(&[]))));
+    }
+
+    #[test]
+    fn parameters_are_read_as_they_were_written() {
+        let step = NonceKind::Step(StepLen::new(60).expect("1 to 86,400"));
+        let meta = |scheme: HintScheme, kind: NonceKind| {
+            let mut meta = Meta::new_zeroed();
+            (meta.magic, meta.version) = (MAGIC, FORMAT_VERSION.into());
+            (meta.hint_scheme, meta.nonce_kind) = (scheme.number(), kind.number());
+            meta.lookahead = 16.into();
+            meta.nonce_unit_s = kind.unit_s().into();
+            meta.timing = TimingRecord::of(kind, &Timing::of(kind));
+            meta
+        };
+        let wide = HintScheme::Aes128Wide;
+        let sound =
+            [(HintScheme::Aes128, NonceKind::Counter), (HintScheme::Aes128, step), (wide, DAY)];
+        for (scheme, nonces) in sound {
+            let (params, timing) =
+                meta(scheme, nonces).parse(&[], Naming::Hint).expect("a sound record");
+            assert_eq!(params, Params::clocked(scheme, nonces, 16).expect("long enough"));
+            assert_eq!(timing, Timing::of(nonces));
+        }
+        let refused = |scheme: HintScheme, kind: NonceKind, change: &dyn Fn(&mut Meta)| {
+            let mut meta = meta(scheme, kind);
+            change(&mut meta);
+            meta.parse(&[], Naming::Hint).is_err()
+        };
+        let (short, counters) = (HintScheme::Aes128, NonceKind::Counter);
+        assert!(refused(wide, counters, &|_| ()) && refused(short, DAY, &|_| ()));
+        let counter = |change: &dyn Fn(&mut Meta)| refused(short, counters, change);
+        assert!(counter(&|meta| meta.magic[7] = 1));
+        let version = |version: u16| counter(&|meta| meta.version = version.into());
+        assert!(version(0) && !version(1) && !version(2) && !version(3) && version(4));
+        assert!(counter(&|meta| meta.hint_scheme = 0) && counter(&|meta| meta.nonce_kind = 99));
+        // Version 1 had one derivation only, so its readers refuse a fleet of another one by version.
+        assert!(counter(&|meta| meta.derivation = 2) && !counter(&|meta| meta.derivation = 1));
+        assert!(counter(&|meta| (meta.version, meta.derivation) = (1.into(), 1)));
+        // Versions 1 and 2 had one key for all nonces. Clocked nonces have it always.
+        let bits = |bits: u8| counter(&|meta| meta.ratchet_bits = bits);
+        assert!(!bits(1) && !bits(24) && bits(25) && bits(255));
+        assert!(counter(&|meta| (meta.version, meta.ratchet_bits) = (2.into(), 4)));
+        assert!(refused(short, step, &|meta| meta.ratchet_bits = 4));
+        let lookahead = |nonces: u32| counter(&|meta| meta.lookahead = nonces.into());
+        assert!(lookahead(0) && lookahead(MAX_LOOKAHEAD + 1) && !lookahead(MAX_LOOKAHEAD));
+        assert!(counter(&|meta| meta.timing.span_s = 1.into()));
+        let clocked = |change: &dyn Fn(&mut Meta)| refused(short, step, change);
+        let span = |span_s: u32| clocked(&|meta| meta.timing.span_s = span_s.into());
+        assert!(span(0) && !span(1));
+        let lead = |lead_s: u32| {
+            clocked(&|meta| {
+                (meta.timing.lead_s, meta.timing.after_s) = (lead_s.into(), 60.into());
+            })
+        };
+        assert!(lead(59) && !lead(60) && !lead(61));
+    }
+
+    /// A lost record of the naming must not turn the fleet into one with hints, nor the reverse.
+    #[test]
+    fn a_lookahead_of_0_is_that_of_a_fleet_without_hints() {
+        let station = hintdex_wire::StationPoint([9; 32]);
+        let suite = hintdex_wire::EphemeralSuite::X25519;
+        let parse = |lookahead: u32, scheme: u8, naming: Naming| {
+            let mut meta = Meta::new_zeroed();
+            (meta.magic, meta.version) = (MAGIC, FORMAT_VERSION.into());
+            (meta.hint_scheme, meta.nonce_kind) = (scheme, NonceKind::Counter.number());
+            meta.lookahead = lookahead.into();
+            meta.parse(&[], naming).map(|(params, _)| params)
+        };
+        let named = Naming::Ephemeral { suite, station };
+        assert_eq!(parse(0, 1, named), Ok(Params::ephemeral(suite, station)));
+        assert!(parse(16, 1, Naming::Hint).is_ok());
+        assert!(parse(0, 1, Naming::Hint).is_err() && parse(16, 1, named).is_err());
+        assert!(parse(0, 2, named).is_err());
     }
 }

@@ -12,6 +12,7 @@ mod keys;
 mod late_rows;
 mod layout;
 mod meta;
+mod naming;
 mod settings;
 mod slot;
 mod state;
@@ -19,13 +20,14 @@ mod window;
 
 pub(crate) use extent::{ExtentRecord, SlotRun};
 pub(crate) use keys::{
-    ADDED_KEY_PREFIX, ASSOCIATED_KEY, META_FAMILY, META_KEY, SETTINGS_KEY_PREFIX, SLOTS_FAMILY,
-    STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX, device_of_settings, epoch_key,
-    epoch_of_family, settings_key, slot_key, slot_of_key, window_family,
+    ADDED_KEY_PREFIX, ASSOCIATED_KEY, META_FAMILY, META_KEY, NAMING_KEY, SETTINGS_KEY_PREFIX,
+    SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX, device_of_settings,
+    epoch_key, epoch_of_family, settings_key, slot_key, slot_of_key, window_family,
 };
 pub(crate) use late_rows::{LateBlockRecord, LateHeadRecord, late_key, late_place_of_key};
 pub(crate) use layout::{Field, Unsound};
 pub(crate) use meta::{FORMAT_VERSION, MAGIC, Meta, TimingRecord};
+pub(crate) use naming::NamingRecord;
 pub(crate) use settings::SettingsRecord;
 pub(crate) use slot::{ClockRecord, Row, SlotRow, SlotState};
 pub(crate) use state::StateRecord;
@@ -34,7 +36,7 @@ pub(crate) use window::WindowRecord;
 /// Every fixed-layout record and its fields, for the test that compares them with the document.
 pub(crate) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     let mut all = meta::layouts();
-    all.extend([window::layout(), extent::layout(), state::layout()]);
+    all.extend([naming::layout(), window::layout(), extent::layout(), state::layout()]);
     all.extend(slot::layouts());
     all.extend(late_rows::layouts());
     all.push(settings::layout());

@@ -6,8 +6,8 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 use super::*;
 use crate::device_range::{DeviceRange, KeyOrigin};
 use crate::fleet::{Extent, FreeRun};
-use crate::params::{MAX_LOOKAHEAD, Params};
-use crate::time::{Anchor, DeviceClock, MAX_PAST_SESSIONS, MAX_PENDING, Pending, Timing};
+use crate::params::Params;
+use crate::time::{Anchor, DeviceClock, MAX_PAST_SESSIONS, MAX_PENDING, Pending};
 
 const LAST: Nonce = u32::MAX as Nonce;
 const DAY: NonceKind = NonceKind::DayCounter;
@@ -353,59 +353,6 @@ fn windows_are_of_slots_that_there_are_and_of_a_time_if_nonces_tell_time() {
 }
 
 #[test]
-fn parameters_are_read_as_they_were_written() {
-    let step = NonceKind::Step(StepLen::new(60).expect("1 to 86,400"));
-    let meta = |scheme: HintScheme, kind: NonceKind| {
-        let mut meta = Meta::new_zeroed();
-        (meta.magic, meta.version) = (MAGIC, FORMAT_VERSION.into());
-        (meta.hint_scheme, meta.nonce_kind) = (scheme.number(), kind.number());
-        meta.lookahead = 16.into();
-        meta.nonce_unit_s = kind.unit_s().into();
-        meta.timing = TimingRecord::of(kind, &Timing::of(kind));
-        meta
-    };
-    let wide = HintScheme::Aes128Wide;
-    let sound = [(HintScheme::Aes128, NonceKind::Counter), (HintScheme::Aes128, step), (wide, DAY)];
-    for (scheme, nonces) in sound {
-        let (params, timing) = meta(scheme, nonces).parse(&[]).expect("a sound record");
-        assert_eq!(params, Params::clocked(scheme, nonces, 16).expect("long enough"));
-        assert_eq!(timing, Timing::of(nonces));
-    }
-    let refused = |scheme: HintScheme, kind: NonceKind, change: &dyn Fn(&mut Meta)| {
-        let mut meta = meta(scheme, kind);
-        change(&mut meta);
-        meta.parse(&[]).is_err()
-    };
-    let (short, counters) = (HintScheme::Aes128, NonceKind::Counter);
-    assert!(refused(wide, counters, &|_| ()) && refused(short, DAY, &|_| ()));
-    let counter = |change: &dyn Fn(&mut Meta)| refused(short, counters, change);
-    assert!(counter(&|meta| meta.magic[7] = 1));
-    let version = |version: u16| counter(&|meta| meta.version = version.into());
-    assert!(version(0) && !version(1) && !version(2) && !version(3) && version(4));
-    assert!(counter(&|meta| meta.hint_scheme = 0) && counter(&|meta| meta.nonce_kind = 99));
-    // Version 1 had one derivation only, so its readers refuse a fleet of another one by version.
-    assert!(counter(&|meta| meta.derivation = 2) && !counter(&|meta| meta.derivation = 1));
-    assert!(counter(&|meta| (meta.version, meta.derivation) = (1.into(), 1)));
-    // Versions 1 and 2 had one key for all nonces. Clocked nonces have it always.
-    let bits = |bits: u8| counter(&|meta| meta.ratchet_bits = bits);
-    assert!(!bits(1) && !bits(24) && bits(25) && bits(255));
-    assert!(counter(&|meta| (meta.version, meta.ratchet_bits) = (2.into(), 4)));
-    assert!(refused(short, step, &|meta| meta.ratchet_bits = 4));
-    let lookahead = |nonces: u32| counter(&|meta| meta.lookahead = nonces.into());
-    assert!(lookahead(0) && lookahead(MAX_LOOKAHEAD + 1) && !lookahead(MAX_LOOKAHEAD));
-    assert!(counter(&|meta| meta.timing.span_s = 1.into()));
-    let clocked = |change: &dyn Fn(&mut Meta)| refused(short, step, change);
-    let span = |span_s: u32| clocked(&|meta| meta.timing.span_s = span_s.into());
-    assert!(span(0) && !span(1));
-    let lead = |lead_s: u32| {
-        clocked(&|meta| {
-            (meta.timing.lead_s, meta.timing.after_s) = (lead_s.into(), 60.into());
-        })
-    };
-    assert!(lead(59) && !lead(60) && !lead(61));
-}
-
-#[test]
 fn ranges_are_read_as_they_were_written() {
     for origin in [KeyOrigin::Derived, KeyOrigin::Imported] {
         let range = DeviceRange { generation: 3, origin, ..DeviceRange::new(DeviceId(7), 9) };
@@ -476,6 +423,7 @@ fn the_fields_of_a_record_fill_it() {
     let lens = [
         ("meta", size_of::<Meta>()),
         ("timing", size_of::<TimingRecord>()),
+        ("naming", 44),
         ("window", size_of::<WindowRecord>()),
         ("extent", size_of::<ExtentRecord>()),
         ("state", 24),
