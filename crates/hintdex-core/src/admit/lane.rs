@@ -7,7 +7,9 @@ use std::sync::{Arc, PoisonError};
 use hintdex_wire::{HintCipher, Nonce, NonceKind, Slot};
 use rocksdb::WriteBatch;
 
-use super::judge::{Judgement, LateChange, is_within, judge_clocked, judge_counter};
+use super::judge::{
+    Judgement, LateChange, is_within, judge_clocked, judge_counter, judge_scheduled,
+};
 use super::request::{Admission, Arrival, Request};
 use super::settings::BySettings;
 use crate::Error;
@@ -121,6 +123,12 @@ impl<'a> Lane<'a> {
             }
         }
         let judged = match known.clock {
+            None if known.schedule.is_some() => {
+                let row = shard.row(place).ok_or(Error::UnknownSlot(slot))?;
+                // Without a reading of the clock, the packet cannot be judged.
+                let Request::AdmitSeen(seen) = request else { return Ok(Admission::OutOfReach) };
+                judge_scheduled(&self.index.params, shard, place, row, arrival.nonce, seen)
+            }
             None => match &self.settings {
                 None => {
                     let (params, state) = (&self.index.params, known.state);

@@ -13,6 +13,7 @@ mod late_rows;
 mod layout;
 mod meta;
 mod naming;
+mod schedule;
 mod settings;
 mod slot;
 mod state;
@@ -28,6 +29,7 @@ pub(crate) use late_rows::{LateBlockRecord, LateHeadRecord, late_key, late_place
 pub(crate) use layout::{Field, Unsound};
 pub(crate) use meta::{FORMAT_VERSION, MAGIC, Meta, TimingRecord};
 pub(crate) use naming::NamingRecord;
+pub(crate) use schedule::ScheduleRecord;
 pub(crate) use settings::SettingsRecord;
 pub(crate) use slot::{ClockRecord, Row, SlotRow, SlotState};
 pub(crate) use state::StateRecord;
@@ -38,6 +40,7 @@ pub(crate) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     let mut all = meta::layouts();
     all.extend([naming::layout(), window::layout(), extent::layout(), state::layout()]);
     all.extend(slot::layouts());
+    all.push(schedule::layout());
     all.extend(late_rows::layouts());
     all.push(settings::layout());
     all

@@ -63,13 +63,13 @@ pub struct ScheduleClock {
     pub clock_ms: u64,
     /// How long before `heard_ms` the present measurement of the rate began, in milliseconds of
     /// station time.
-    pub(crate) baseline_ms: u32,
+    pub baseline_ms: u32,
     /// The same distance by the device's clock.
-    pub(crate) baseline_clock_ms: u32,
+    pub baseline_clock_ms: u32,
     /// How much longer than by the device's clock a time is by the station's, in parts per billion.
-    pub(crate) rate_ppb: i32,
+    pub rate_ppb: i32,
     /// The uncertainty of the rate to either side.
-    pub(crate) rate_half_ppb: u32,
+    pub rate_half_ppb: u32,
 }
 
 /// The times at which a packet may be received.
@@ -166,8 +166,8 @@ impl ScheduleClock {
         }
         let difference_ms = i64::from(self.baseline_ms) - device_ms;
         let measured_ppb = difference_ms.saturating_mul(BILLION).div_euclid(device_ms);
-        let jitter_ppb = u64::from(tolerance.jitter_ms).saturating_mul(1_000_000_000)
-            / device_ms.unsigned_abs();
+        let jitter_ppb =
+            u64::from(tolerance.jitter_ms).saturating_mul(1_000_000_000) / device_ms.unsigned_abs();
         let half_ppb = jitter_ppb.saturating_add(RATE_SLACK_PPB);
         let distance_ppb = measured_ppb.abs_diff(self.rate_ppb.into());
         let is_apart = distance_ppb > half_ppb.saturating_add(self.rate_half_ppb.into());

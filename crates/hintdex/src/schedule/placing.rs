@@ -100,12 +100,7 @@ impl Standing {
     /// for too long.
     ///
     /// Costs a delay for each packet since the device was heard.
-    pub(super) fn due(
-        &self,
-        now_ms: u64,
-        pace: Pace,
-        delays: &dyn Delays,
-    ) -> Option<Due> {
+    pub(super) fn due(&self, now_ms: u64, pace: Pace, delays: &dyn Delays) -> Option<Due> {
         let mut first = self.after(self.heard()?, delays)?;
         for _ in 0..MAX_WALK {
             if self.is_kept(first, now_ms, pace) {

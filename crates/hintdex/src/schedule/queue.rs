@@ -215,8 +215,7 @@ impl DueQueue {
             let distance_ms = heard_ms.abs_diff(received_ms);
             Some(DueDevice { slot: *slot, key: standing.key, step, distance_ms })
         };
-        let mut found: Vec<DueDevice> =
-            self.heard.range(first..=last).filter_map(repeat).collect();
+        let mut found: Vec<DueDevice> = self.heard.range(first..=last).filter_map(repeat).collect();
         found.sort_unstable_by_key(|due| (due.distance_ms, due.slot));
         found
     }
@@ -343,12 +342,7 @@ impl DueQueue {
 
 impl Device {
     /// Calls `each` with the level, the time and the nonce of each due packet.
-    fn each_entry(
-        &self,
-        pace: Pace,
-        delays: &dyn Delays,
-        mut each: impl FnMut(usize, (u64, u32)),
-    ) {
+    fn each_entry(&self, pace: Pace, delays: &dyn Delays, mut each: impl FnMut(usize, (u64, u32))) {
         let Some(due) = &self.due else { return };
         due.each(&self.standing, delays, |step| {
             if let Some((level, entry)) = placed(&self.standing, step, pace) {
@@ -372,11 +366,7 @@ impl Device {
 }
 
 /// The level, the expected time and the nonce of a step.
-fn placed(
-    standing: &Standing,
-    step: Step,
-    pace: Pace,
-) -> Option<(usize, (u64, u32))> {
+fn placed(standing: &Standing, step: Step, pace: Pace) -> Option<(usize, (u64, u32))> {
     let arrival = standing.arrival(step, pace)?;
     let narrowest = arrival.half_ms.div_ceil(NARROWEST_MS).max(1);
     let level = narrowest.next_power_of_two().trailing_zeros() as usize;
