@@ -186,6 +186,9 @@ impl LiveIndex {
             batch.put_cf(&store.family(META_FAMILY)?, NAMING_KEY, naming.as_bytes());
         }
         store.write_synced(batch)?;
+        if params.naming.has_points() {
+            store.create_points()?;
+        }
         drop(store);
         // A folder replaces nothing but an empty folder. So a file or another index that
         // appeared here meanwhile stays.

@@ -52,6 +52,11 @@ impl Naming {
         matches!(self, Self::Schedule { .. })
     }
 
+    /// Whether packets have no nonce, so that their ephemeral points are stored to tell a repeat.
+    pub const fn has_points(&self) -> bool {
+        matches!(self, Self::Ephemeral { suite: EphemeralSuite::X25519, .. })
+    }
+
     /// The name of packets that name their devices so, on the command line; `None` for hints,
     /// which have [names of their own](HintScheme::name).
     pub const fn name(&self) -> Option<&'static str> {

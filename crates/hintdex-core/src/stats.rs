@@ -11,7 +11,7 @@ use rocksdb::properties::{
 use crate::Error;
 use crate::coverage::SnapshotId;
 use crate::index::LiveIndex;
-use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
+use crate::records::{META_FAMILY, POINTS_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
 use crate::time::{Span, Timing};
 use crate::window::present_window;
 
@@ -117,7 +117,8 @@ impl LiveIndex {
         let declared = self.windows.declared();
         let of_windows = declared.iter().map(|window| window.family.clone());
         let families = [META_FAMILY, SLOTS_FAMILY, STATES_FAMILY].map(String::from);
-        for family in of_windows.chain(families) {
+        let points = self.params.naming.has_points().then(|| POINTS_FAMILY.into());
+        for family in of_windows.chain(families).chain(points) {
             let (disk_bytes, buffered_bytes) = (
                 self.property(&family, TOTAL_SST_FILES_SIZE)?,
                 self.property(&family, CUR_SIZE_ALL_MEM_TABLES)?,
@@ -210,6 +211,7 @@ fn section_name(family: &str) -> &'static str {
         META_FAMILY => "meta",
         SLOTS_FAMILY => "slots",
         STATES_FAMILY => "states",
+        POINTS_FAMILY => "points",
         name if epoch_of_family(name).is_some() => "hints",
         _ => "other",
     }

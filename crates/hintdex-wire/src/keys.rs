@@ -160,6 +160,14 @@ pub trait KeySource: Send + Sync {
         None
     }
 
+    /// Returns the key under which the device of `key` authenticates packets without a hint
+    /// ([`EphemeralPacket`](crate::EphemeralPacket)), or `None` if this source has no such key. A
+    /// source without such keys serves no such fleet: the default.
+    fn mac_key(&self, key: KeyId) -> Option<MacKey> {
+        let _ = key;
+        None
+    }
+
     /// Returns a pseudo-random function of the source and `context`.
     ///
     /// An index stores the value when it is created and compares it when it is
@@ -282,6 +290,10 @@ impl KeySource for MasterKey {
 
     fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
         Some(PacketKey::copy_of(&self.dev_key(key)))
+    }
+
+    fn mac_key(&self, key: KeyId) -> Option<MacKey> {
+        Some(Self::mac_key(self, key))
     }
 
     /// Walks from epoch 0 on: four SHA-256 compressions an epoch, 0.2 µs with SHA-NI.

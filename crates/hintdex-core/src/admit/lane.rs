@@ -16,6 +16,7 @@ use crate::Error;
 use crate::fleet::Fleet;
 use crate::index::LiveIndex;
 use crate::late_rows::{delete_late_rows, put_late_block, put_late_rows};
+use crate::points::{LanePoints, PointHead};
 use crate::records::{
     ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, SlotRow, Unsound, epoch_key, slot_key,
 };
@@ -43,6 +44,8 @@ pub(super) struct Lane<'a> {
     succeeded: Vec<Slot>,
     /// Slots that the lane has retired.
     dropped: Vec<Slot>,
+    /// The points of the lane's packets without a nonce, once there is one.
+    points: Option<LanePoints<'a>>,
     /// Slots with a new state, once for each change.
     changed: Vec<Slot>,
     /// Slots of which rows of the late window must be stored, each with the rows.
@@ -82,6 +85,7 @@ impl<'a> Lane<'a> {
             successors,
             succeeded: Vec::new(),
             dropped: Vec::new(),
+            points: None,
             changed: Vec::new(),
             late: Vec::new(),
             unsound: Vec::new(),
@@ -113,6 +117,9 @@ impl<'a> Lane<'a> {
         }
         if request == Request::ProbeKey {
             return Ok(Admission::InReach);
+        }
+        if let Request::AdmitPoint(head) = request {
+            return self.admit_point(arrival, head, received_s);
         }
         if let Some(reach) = request.reach() {
             if !is_within(self.index, &self.timing, &known, arrival, reach) {
@@ -158,6 +165,38 @@ impl<'a> Lane<'a> {
             Err(why) => {
                 // A defect of this program: the device goes out of service, others are not
                 // affected. Its earlier packets of this batch are stored first.
+                self.unsound.push((slot, why));
+                Ok(Admission::OutOfService)
+            }
+        }
+    }
+
+    /// Admits a packet without a nonce, under the next number of its slot.
+    fn admit_point(
+        &mut self,
+        arrival: &Arrival<'_>,
+        head: PointHead,
+        received_s: u64,
+    ) -> Result<Admission, Error> {
+        let slot = arrival.slot;
+        let points = match &self.points {
+            Some(points) => points,
+            None => self.points.insert(LanePoints::new(self.index)?),
+        };
+        if let Some(number) = points.number_of(slot, head)? {
+            return Ok(Admission::ReplayOf(number));
+        }
+        let (index, place) = (self.index, StateTable::place_of(slot));
+        let shard = self.shard_of(slot)?;
+        let state = shard.get(place).ok_or(Error::UnknownSlot(slot))?.state;
+        let number = state.next_nonce();
+        match judge_counter(&index.params, shard, place, state, number, received_s) {
+            Ok(judgement) => {
+                self.take_in(arrival, judgement, number == 0, received_s)?;
+                self.points.iter_mut().for_each(|points| points.add(slot, head, number));
+                Ok(Admission::AcceptedAs(number))
+            }
+            Err(why) => {
                 self.unsound.push((slot, why));
                 Ok(Admission::OutOfService)
             }
@@ -377,6 +416,7 @@ impl<'a> Lane<'a> {
             batch.put_cf(&self.families.states, slot_key(*slot), row);
         }
         self.put_late_rows(&mut batch);
+        self.points.iter().for_each(|points| points.put(&mut batch));
         let mut all = Vec::new();
         for (window, added) in self.windows.declared.iter().zip(&self.added) {
             if added.is_empty() {

@@ -2,6 +2,7 @@
 
 use hintdex_wire::{HintKey, KeyId, Nonce, Slot};
 
+use crate::points::PointHead;
 use crate::time::Sighting;
 
 /// A packet whose tag has verified, for admission.
@@ -72,6 +73,37 @@ pub struct Reach {
 pub enum Request {
     /// Admit the arrival, whatever its nonce.
     Admit,
+    /// Admit the arrival of a packet without a nonce as the next one of its slot, unless a packet
+    /// with this point was admitted within the repeat window
+    /// ([`Options::repeat_window_s`](crate::Options::repeat_window_s)). The nonce of the arrival is
+    /// ignored.
+    ///
+    /// ```
+    /// use hintdex_core::{Admission, Arrival, LiveIndex, Options, Params, PointHead, Request};
+    /// # use hintdex_core::DeviceRange;
+    /// # use hintdex_wire::{EphemeralSuite, HintKey, StationSecret};
+    /// # use std::sync::Arc;
+    /// # use hintdex_wire::{DeviceId, MasterKey, Slot};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("index");
+    /// # let keys = Arc::new(MasterKey::new(&[7; 32]));
+    /// # let station = *StationSecret::new(&[9; 32]).point();
+    /// let params = Params::ephemeral(EphemeralSuite::X25519, station);
+    /// let index = LiveIndex::create(&path, keys, params, &Options::default())?;
+    /// index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
+    /// # let (slot, key) = (Slot(3), index.key(Slot(3)).unwrap());
+    /// # let hint_key = &HintKey::from_bytes([0; 16]);
+    /// # let arrival = Arrival { slot, key, nonce: 0, hint_key, received_unix_s: 0 };
+    ///
+    /// // Two packets, and the first one again.
+    /// let points: [PointHead; 3] = [[1; 8], [2; 8], [1; 8]];
+    /// let requests = points.map(Request::AdmitPoint);
+    /// let admissions = index.admit_requests(&[arrival; 3], &requests)?;
+    /// let expected = [Admission::AcceptedAs(0), Admission::AcceptedAs(1), Admission::ReplayOf(0)];
+    /// assert_eq!(admissions, expected);
+    /// # Ok::<(), hintdex_core::Error>(())
+    /// ```
+    AdmitPoint(PointHead),
     /// Admit the arrival if its nonce is within this reach.
     AdmitWithin(Reach),
     /// Admit the arrival of a schedule, which was received at a time and sent at a reading of its
@@ -87,7 +119,7 @@ impl Request {
     /// The reach that limits the arrival.
     pub(crate) const fn reach(self) -> Option<Reach> {
         match self {
-            Self::Admit | Self::AdmitSeen(_) | Self::ProbeKey => None,
+            Self::Admit | Self::AdmitPoint(_) | Self::AdmitSeen(_) | Self::ProbeKey => None,
             Self::AdmitWithin(reach) | Self::Probe(reach) => Some(reach),
         }
     }
@@ -100,8 +132,13 @@ impl Request {
 pub enum Admission {
     /// The nonce is fresh: the new state and the coming hints are durable.
     Accepted,
+    /// The packet has no nonce and is new. The index counts the accepted packets of each slot, and
+    /// this is the number of the packet.
+    AcceptedAs(Nonce),
     /// The nonce was accepted before.
     Replay,
+    /// The packet has no nonce, and was accepted before under this number.
+    ReplayOf(Nonce),
     /// The nonce is below the replay window, or behind the times that the device's clock
     /// allows, or in a past session. With a schedule, the packet was received later than its device
     /// sends it.

@@ -6,6 +6,8 @@ use hintdex_wire::{DeviceId, Slot};
 pub(crate) const META_FAMILY: &str = "default";
 pub(crate) const SLOTS_FAMILY: &str = "slots";
 pub(crate) const STATES_FAMILY: &str = "states";
+/// The family of the accepted points of packets without a nonce; absent in other fleets.
+pub(crate) const POINTS_FAMILY: &str = "points";
 /// The prefix of a window family's name; the window's epoch in hex follows.
 pub(crate) const WINDOW_FAMILY_PREFIX: &str = "hints-";
 

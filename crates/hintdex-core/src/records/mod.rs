@@ -13,6 +13,7 @@ mod late_rows;
 mod layout;
 mod meta;
 mod naming;
+mod point;
 mod schedule;
 mod settings;
 mod slot;
@@ -21,14 +22,16 @@ mod window;
 
 pub(crate) use extent::{ExtentRecord, SlotRun};
 pub(crate) use keys::{
-    ADDED_KEY_PREFIX, ASSOCIATED_KEY, META_FAMILY, META_KEY, NAMING_KEY, SETTINGS_KEY_PREFIX,
-    SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX, device_of_settings,
-    epoch_key, epoch_of_family, settings_key, slot_key, slot_of_key, window_family,
+    ADDED_KEY_PREFIX, ASSOCIATED_KEY, META_FAMILY, META_KEY, NAMING_KEY, POINTS_FAMILY,
+    SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
+    device_of_settings, epoch_key, epoch_of_family, settings_key, slot_key, slot_of_key,
+    window_family,
 };
 pub(crate) use late_rows::{LateBlockRecord, LateHeadRecord, late_key, late_place_of_key};
 pub(crate) use layout::{Field, Unsound};
 pub(crate) use meta::{FORMAT_VERSION, MAGIC, Meta, TimingRecord};
 pub(crate) use naming::NamingRecord;
+pub(crate) use point::{PointKey, PointRecord};
 pub(crate) use schedule::ScheduleRecord;
 pub(crate) use settings::SettingsRecord;
 pub(crate) use slot::{ClockRecord, Row, SlotRow, SlotState};
@@ -42,7 +45,7 @@ pub(crate) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     all.extend(slot::layouts());
     all.push(schedule::layout());
     all.extend(late_rows::layouts());
-    all.push(settings::layout());
+    all.extend([settings::layout(), point::layout()]);
     all
 }
 

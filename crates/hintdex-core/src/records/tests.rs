@@ -463,7 +463,7 @@ fn the_fields_of_a_record_fill_it() {
     let lens = [
         ("meta", size_of::<Meta>()),
         ("timing", size_of::<TimingRecord>()),
-        ("naming", 44),
+        ("naming", 52),
         ("window", size_of::<WindowRecord>()),
         ("extent", size_of::<ExtentRecord>()),
         ("state", 24),
@@ -472,9 +472,11 @@ fn the_fields_of_a_record_fill_it() {
         ("late", 16),
         ("pending", 16),
         ("end", 8),
+        ("schedule", 32),
         ("late head", 16),
         ("late block", 16),
         ("settings", 24),
+        ("point", 8),
     ];
     let all = layouts();
     assert_eq!(all.iter().map(|(name, _)| *name).collect::<Vec<_>>(), lens.map(|(name, _)| name));

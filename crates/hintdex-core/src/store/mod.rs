@@ -23,6 +23,7 @@ use rocksdb::{
 
 use crate::Error;
 use crate::options::Durability;
+use crate::records::POINTS_FAMILY;
 use crate::row_cache::RowBudget;
 
 use database::family;
@@ -183,6 +184,17 @@ impl Store {
             self.synced.fetch_max(written, Ordering::AcqRel);
         }
         self.check()
+    }
+
+    /// Creates the family of points.
+    pub(crate) fn create_points(&self) -> Result<(), Error> {
+        let created = self.db.create_cf(POINTS_FAMILY, &self.tuning.points());
+        self.poison_on_error("creating a column family", created)
+    }
+
+    /// From now on, compactions delete points of minutes before `first`.
+    pub(crate) fn forget_points_before(&self, first: u32) {
+        self.tuning.forget_points_before(first);
     }
 
     pub(crate) fn create_window(&self, name: &str) -> Result<(), Error> {

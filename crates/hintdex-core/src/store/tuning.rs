@@ -1,16 +1,22 @@
 //! The options of RocksDB, and the division of the memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use rocksdb::compaction_filter::Decision;
 use rocksdb::{
     BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType,
     MemtableFactory, MergeOperands, Options as RocksOptions, WriteBufferManager,
 };
 
+use zerocopy::FromBytes;
+
 use super::reports::Reports;
 use crate::bucket;
 use crate::geometry::Geometry;
-use crate::records::{META_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX};
+use crate::records::{
+    META_FAMILY, POINTS_FAMILY, PointRecord, STATES_FAMILY, WINDOW_FAMILY_PREFIX,
+};
 use crate::row_cache::RowBudget;
 
 /// The length of a block, about 25 buckets: its entries in the index of blocks and in the cache
@@ -33,6 +39,8 @@ pub(crate) struct Tuning {
     buffers: WriteBufferManager,
     buffer_len_bytes: usize,
     reports: Reports,
+    /// Compactions delete points of minutes before this one.
+    first_minute: Arc<AtomicU32>,
 }
 
 impl Tuning {
@@ -50,7 +58,8 @@ impl Tuning {
         );
         let buffer_len_bytes = (memory_bytes / 8).clamp(1 << 20, 64 << 20);
         let reports = Reports::default();
-        Self { rows, cache, cache_len_bytes, buffers, buffer_len_bytes, reports }
+        let first_minute = Arc::default();
+        Self { rows, cache, cache_len_bytes, buffers, buffer_len_bytes, reports, first_minute }
     }
 
     /// The bytes that the row cache and the block cache will hold of a window of this length.
@@ -141,11 +150,33 @@ impl Tuning {
         options
     }
 
+    /// Options of the family of points, which a compaction rids of forgotten ones.
+    pub(super) fn points(&self) -> RocksOptions {
+        let mut options = self.family(16);
+        let first_minute = self.first_minute.clone();
+        options.set_compaction_filter("hintdex.points", move |_, _, row| {
+            match PointRecord::read_from_bytes(row) {
+                Ok(record) if record.minute() < first_minute.load(Ordering::Relaxed) => {
+                    Decision::Remove
+                }
+                // A row of another length is damage, which its reader reports.
+                _ => Decision::Keep,
+            }
+        });
+        options
+    }
+
+    /// From now on, compactions delete points of minutes before `first`.
+    pub(super) fn forget_points_before(&self, first: u32) {
+        self.first_minute.store(first, Ordering::Relaxed);
+    }
+
     /// Options of the family with this name.
     pub(super) fn by_name(&self, family: &str) -> RocksOptions {
         match family {
             META_FAMILY => self.meta(),
             STATES_FAMILY => self.states(),
+            POINTS_FAMILY => self.points(),
             name if name.starts_with(WINDOW_FAMILY_PREFIX) => self.window(),
             _ => self.family(16),
         }

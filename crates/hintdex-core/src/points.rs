@@ -1,0 +1,89 @@
+//! The ephemeral points of packets without a nonce: what tells a repeat.
+//!
+//! A packet of [`EphemeralSuite::X25519`](hintdex_wire::EphemeralSuite::X25519) has no nonce, so
+//! nothing in a state can tell that it comes a second time. Its ephemeral point is random and its
+//! tag covers the point, so two authentic packets with one point are one packet. The index stores
+//! the head of each accepted point in a family of its own, with the number that the packet got,
+//! and forgets it after the repeat window.
+//!
+//! A row is deleted when a compaction comes across it. A lookup takes an older row for a missing
+//! one, so the time of a compaction has no influence on a verdict.
+
+use std::collections::HashMap;
+
+use hintdex_host::FIRST_SET_UNIX_S;
+use hintdex_wire::{Nonce, Slot};
+use rocksdb::WriteBatch;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::Error;
+use crate::index::LiveIndex;
+use crate::records::{POINTS_FAMILY, PointKey, PointRecord};
+use crate::store::Family;
+
+/// The head of an ephemeral point: of one device, two of these heads are equal by chance once in
+/// 2^64.
+///
+/// See the example of [`Request::AdmitPoint`](crate::Request::AdmitPoint).
+pub type PointHead = [u8; 8];
+
+/// The minute of a time, counted from the first one that a clock can have been set to.
+pub(crate) fn minute_of(unix_s: u64) -> u32 {
+    let minute = unix_s.saturating_sub(FIRST_SET_UNIX_S) / 60;
+    u32::try_from(minute).unwrap_or(u32::MAX)
+}
+
+/// The points of the packets that one lane admits, and those that the store holds.
+pub(crate) struct LanePoints<'a> {
+    index: &'a LiveIndex,
+    family: Family<'a>,
+    /// The present minute, and the first one whose points are remembered.
+    minute: u32,
+    first_minute: u32,
+    /// The accepted points of the lane, which are not in the store yet.
+    added: HashMap<PointKey, PointRecord>,
+}
+
+impl<'a> LanePoints<'a> {
+    /// # Errors
+    /// Those of the store; [`Error::Corrupted`] if it lacks the family.
+    pub(crate) fn new(index: &'a LiveIndex) -> Result<Self, Error> {
+        let minute = minute_of(index.now_s());
+        let first_minute = minute.saturating_sub(index.options.repeat_window_s.div_ceil(60));
+        // A compaction deletes no point that this lane or a later one takes for remembered.
+        index.store.forget_points_before(first_minute);
+        let family = index.store.family(POINTS_FAMILY)?;
+        Ok(Self { index, family, minute, first_minute, added: HashMap::new() })
+    }
+
+    /// The number of the packet of `slot` that was accepted with this point within the repeat
+    /// window; `None` if there was none.
+    pub(crate) fn number_of(&self, slot: Slot, head: PointHead) -> Result<Option<Nonce>, Error> {
+        let key = PointKey::of(slot, head);
+        let stored =
+            match self.added.get(&key) {
+                Some(record) => Some(*record),
+                None => match self.index.store.get(&self.family, key.as_bytes())? {
+                    None => None,
+                    Some(row) => Some(PointRecord::read_from_bytes(&row).map_err(|_| {
+                        Error::corrupted("the row of a point", "its length is wrong")
+                    })?),
+                },
+            };
+        let remembered = stored.filter(|record| record.minute() >= self.first_minute);
+        Ok(remembered.map(|record| record.number()))
+    }
+
+    /// Notes that the packet of `slot` with this point was accepted under a number.
+    pub(crate) fn add(&mut self, slot: Slot, head: PointHead, number: Nonce) {
+        let record = PointRecord::new(number, self.minute);
+        self.added.insert(PointKey::of(slot, head), record);
+    }
+
+    /// Adds the accepted points to the batch of the states that they belong to.
+    pub(crate) fn put(&self, batch: &mut WriteBatch) {
+        for (key, record) in &self.added {
+            batch.put_cf(&self.family, key.as_bytes(), record.as_bytes());
+        }
+    }
+}
