@@ -43,6 +43,7 @@ impl Station {
         let received = received_each(packets, |packet| Received {
             packet: packet.as_ref(),
             at_unix_s,
+            at_ms: 0,
             associated_data: None,
         });
         self.decode_received(&received)
@@ -107,6 +108,7 @@ impl Station {
         let received = received_each(&queued, |queued| Received {
             packet: &queued.packet,
             at_unix_s: queued.at_unix_s,
+            at_ms: queued.at_ms,
             associated_data: queued.associated_data.as_deref().map(AssociatedDataBuf::borrow),
         });
         let outcomes = self.judge_batch(&received, on_budget)?;
@@ -130,6 +132,9 @@ impl Station {
         packets: &[Received<'_>],
         on_budget: bool,
     ) -> Result<Vec<BatchOutcome>, Error> {
+        if let Some(scheduled) = &self.scheduled {
+            return self.judge_scheduled(scheduled, packets, on_budget);
+        }
         let Params { scheme, nonces, .. } = self.params();
         if scheme.is_reversible() || !nonces.is_clocked() {
             return self.judge_run(packets, on_budget);
@@ -360,7 +365,7 @@ impl Station {
         let reach = self.reach();
         Some(match source {
             Source::Snapshot => Reach { ahead_nonces: u64::MAX, ..reach },
-            Source::Index | Source::Scan => reach,
+            Source::Index | Source::Scan | Source::Schedule => reach,
         })
     }
 }
@@ -385,7 +390,7 @@ fn run_len(packets: &[Received<'_>], span_s: u64) -> usize {
 }
 
 /// The outcome for one packet of a batch.
-enum BatchOutcome {
+pub(crate) enum BatchOutcome {
     Verdict(Verdict),
     /// No verdict yet: this hint must be scanned for, and the budget is spent.
     NeedsScan(Hint),

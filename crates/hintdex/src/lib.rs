@@ -78,6 +78,8 @@ pub use hintdex_core::{DeviceRange, Naming, Params};
 pub use hintdex_core::{DeviceSettings, MAX_LATE_NONCES, MaxGap, Rate};
 /// See the example of [`Station::stats`].
 pub use hintdex_core::{Durability, Report, Section, Stats, Verified};
+/// See the example of [`Station::schedule_stats`].
+pub use hintdex_core::{ScheduleClock, ScheduleTolerance};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 pub use hintdex_host::{SecretError, SecretSource};
 pub use hop::{HopError, HopKey, HopPayload};
@@ -94,6 +96,7 @@ pub use received::Received;
 pub use resolved::{Resolved, ResolvedSlots};
 pub use scan_queue::Ticket;
 pub use scans::ScanStats;
+pub use schedule::ScheduleStats;
 pub use snapshots::RebuildOptions;
 #[doc(hidden)]
 pub use snapshots::{MIN_GROUP_LEN_SLOTS, TableHints, confirm_candidates};

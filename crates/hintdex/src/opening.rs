@@ -11,6 +11,7 @@ use crate::keys::{FleetKeys, HintKeys, KeyAccess, MasterFiles, Protection, Secre
 use crate::maintenance::{MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::Scans;
+use crate::schedule::Scheduled;
 use crate::snapshots::{OwnSnapshot, Snapshots};
 use crate::{Error, Station};
 
@@ -186,6 +187,7 @@ impl Station {
         let is_used = needed.is_some() || (options.snapshot_at_roll && own.path().exists());
         let attached = is_used.then(|| snapshots.attach(&index, own.path())).transpose();
         let is_whole = needed.is_none_or(|needed| snapshots.serves(&needed));
+        let scheduled = Scheduled::of(&index);
         let station = Self {
             hint_keys: Arc::new(HintKeys::new(index.clone(), keys.clone(), snapshots.clone())),
             index,
@@ -198,6 +200,7 @@ impl Station {
             window_timer: WindowTimer::default(),
             exposed: Mutex::new(Exposed::find_in(dir)),
             scans: Scans::new(options.scan_core_share),
+            scheduled,
             folder: Arc::new(folder),
         };
         // The fleet opens all the same: scans resolve the hints until the next build.

@@ -41,7 +41,7 @@ pub struct StationOptions {
 
 impl Default for StationOptions {
     fn default() -> Self {
-        let Options { memory_bytes, durability, timing } = Options::default();
+        let Options { memory_bytes, durability, timing, .. } = Options::default();
         Self {
             memory_bytes,
             durability,
@@ -70,6 +70,7 @@ impl StationOptions {
             memory_bytes: self.memory_bytes,
             durability: self.durability,
             timing: self.timing,
+            repeat_window_s: Options::REPEAT_WINDOW_S,
         }
     }
 }

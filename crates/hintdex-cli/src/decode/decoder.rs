@@ -127,7 +127,7 @@ impl Decoder {
         match line {
             Line::Packet { bytes, .. } => {
                 let at_unix_s = self.time_of(line).unwrap_or(present_s);
-                Some(Received { packet: bytes, at_unix_s, associated_data: None })
+                Some(Received { packet: bytes, at_unix_s, at_ms: 0, associated_data: None })
             }
             Line::Bad(_) => None,
         }

@@ -1,4 +1,10 @@
 //! Packets that only their time names: the queue of coming arrivals, and decoding by it.
 
+mod decode;
+mod devices;
 mod placing;
 mod queue;
+mod search;
+
+pub use decode::ScheduleStats;
+pub(crate) use decode::Scheduled;

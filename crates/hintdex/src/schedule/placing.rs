@@ -15,6 +15,10 @@ const MAX_KEEP_MS: u64 = 60_000;
 /// few of them.
 const KEPT_DELAYS: u64 = 8;
 
+/// The half width of the windows in level 0 of the queue.
+const NARROWEST_MS: u64 = 64;
+pub(super) const LEVELS: usize = 48;
+
 /// The most packets of one device that are passed over to find the ones that are due: years at a
 /// packet an hour, 5 ms of core time.
 const MAX_WALK: usize = 1 << 14;
@@ -22,6 +26,10 @@ const MAX_WALK: usize = 1 << 14;
 /// The most packets of one device that are due together. More are due if its windows are much
 /// wider than its delays are long; then the device is searched for.
 const MAX_DUE: u64 = 64;
+
+/// A device that was heard this far ahead of the present was heard under a station clock that was
+/// wrong. It is searched for, too.
+const MAX_AHEAD_MS: u64 = 86_400_000;
 
 /// A device that has missed this many packets in a row is searched for, too.
 const OVERDUE_PACKETS: u64 = 4;
@@ -69,6 +77,24 @@ pub(crate) struct Standing {
 pub(crate) struct Step {
     pub(crate) nonce: Nonce,
     pub(crate) clock_ms: u64,
+}
+
+/// The level of a window in the queue, which is by its width.
+pub(super) const fn level_of(arrival: &ScheduledArrival) -> usize {
+    let narrowest = arrival.half_ms.div_ceil(NARROWEST_MS);
+    // The ceiling of its logarithm.
+    let level = if narrowest > 1 { u64::BITS - (narrowest - 1).leading_zeros() } else { 0 };
+    if (level as usize) < LEVELS { level as usize } else { LEVELS - 1 }
+}
+
+/// The half width of the widest window of a level.
+pub(super) const fn width_ms(level: usize) -> u64 {
+    NARROWEST_MS << level
+}
+
+/// When a window begins at the earliest, by its level: the queue finds beginning windows by that.
+pub(super) const fn begins_ms(arrival: &ScheduledArrival) -> u64 {
+    arrival.at_ms.saturating_sub(width_ms(level_of(arrival)))
 }
 
 /// The due packets of a device: from the first one up to the last one.
@@ -122,7 +148,7 @@ impl Standing {
     ) -> Due {
         let has_begun = |step| {
             let arrival = self.arrival(step, pace);
-            arrival.is_some_and(|arrival| arrival.start_ms() <= now_ms)
+            arrival.is_some_and(|arrival| begins_ms(&arrival) <= now_ms)
         };
         while due.count() < MAX_DUE && has_begun(due.last) {
             let Some(next) = self.after(due.last, delays) else { break };
@@ -138,7 +164,11 @@ impl Standing {
     }
 
     /// Whether the device is to be searched for, with these packets due.
-    pub(super) fn is_silent(&self, due: Option<&Due>) -> bool {
+    pub(super) fn is_silent(&self, due: Option<&Due>, now_ms: u64) -> bool {
+        let latest_ms = now_ms.saturating_add(MAX_AHEAD_MS);
+        if self.clock.is_some_and(|clock| clock.heard_ms > latest_ms) {
+            return true;
+        }
         due.is_none_or(|due| {
             due.count() >= MAX_DUE || due.first.nonce.saturating_sub(self.next) >= OVERDUE_PACKETS
         })

@@ -12,11 +12,7 @@ use std::collections::BTreeSet;
 
 use hintdex_wire::{KeyId, Nonce, Slot};
 
-use super::placing::{Delays, Due, Pace, Standing, Step};
-
-/// The half width of the windows in level 0.
-const NARROWEST_MS: u64 = 64;
-const LEVELS: usize = 48;
+use super::placing::{Delays, Due, LEVELS, Pace, Standing, Step, level_of, width_ms};
 
 /// Devices that one thread places, at least.
 const DEVICES_PER_THREAD: usize = 1 << 12;
@@ -139,13 +135,13 @@ impl DueQueue {
         });
         let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); LEVELS];
         (self.heard, self.silent) = (BTreeSet::new(), BTreeSet::new());
-        let kept_from_ms = self.kept_from_ms();
+        let times = (self.kept_from_ms(), now_ms);
         for (slot, device) in (0..).map(Slot).zip(&self.devices) {
             let Some(device) = device else { continue };
             device.each_entry(pace, delays, |level, (at_ms, nonce)| {
                 entries.get_mut(level).into_iter().for_each(|of| of.push((at_ms, slot, nonce)));
             });
-            note(&mut self.heard, &mut self.silent, kept_from_ms, slot, device);
+            note(&mut self.heard, &mut self.silent, times, slot, device);
         }
         for ((number, level), entries) in self.levels.iter_mut().enumerate().zip(entries) {
             // A set is built in one go from a list.
@@ -254,7 +250,7 @@ impl DueQueue {
         if after == before {
             return;
         }
-        if device.standing.is_silent(Some(&after)) {
+        if device.standing.is_silent(Some(&after), now_ms) {
             self.silent.insert(slot);
         }
         let standing = device.standing;
@@ -305,7 +301,7 @@ impl DueQueue {
             return;
         };
         due.first = next;
-        if standing.is_silent(Some(&*due)) {
+        if standing.is_silent(Some(&*due), self.now_ms) {
             self.silent.insert(slot);
         }
     }
@@ -332,8 +328,8 @@ impl DueQueue {
                 level.entries.insert((at_ms, slot, nonce));
             }
         });
-        let kept_from_ms = self.kept_from_ms();
-        note(&mut self.heard, &mut self.silent, kept_from_ms, slot, &device);
+        let times = (self.kept_from_ms(), self.now_ms);
+        note(&mut self.heard, &mut self.silent, times, slot, &device);
         if let Some(place) = self.devices.get_mut(slot.0 as usize) {
             *place = Some(device);
         }
@@ -368,21 +364,14 @@ impl Device {
 /// The level, the expected time and the nonce of a step.
 fn placed(standing: &Standing, step: Step, pace: Pace) -> Option<(usize, (u64, u32))> {
     let arrival = standing.arrival(step, pace)?;
-    let narrowest = arrival.half_ms.div_ceil(NARROWEST_MS).max(1);
-    let level = narrowest.next_power_of_two().trailing_zeros() as usize;
-    Some((level.min(LEVELS - 1), (arrival.at_ms, u32::try_from(step.nonce).ok()?)))
-}
-
-/// The half width of the widest window of a level.
-const fn width_ms(level: usize) -> u64 {
-    NARROWEST_MS << level
+    Some((level_of(&arrival), (arrival.at_ms, u32::try_from(step.nonce).ok()?)))
 }
 
 /// Notes a device among those that were heard just now, and among those that are searched for.
 fn note(
     heard: &mut BTreeSet<(u64, Slot)>,
     silent: &mut BTreeSet<Slot>,
-    kept_from_ms: u64,
+    (kept_from_ms, now_ms): (u64, u64),
     slot: Slot,
     device: &Device,
 ) {
@@ -390,7 +379,7 @@ fn note(
     if let Some(heard_ms) = heard_ms.filter(|heard_ms| *heard_ms >= kept_from_ms) {
         heard.insert((heard_ms, slot));
     }
-    if device.standing.is_silent(device.due.as_ref()) {
+    if device.standing.is_silent(device.due.as_ref(), now_ms) {
         silent.insert(slot);
     }
 }

@@ -60,7 +60,8 @@ fn run(seed: u64, min_ms: u32, max_ms: u32, steps: usize) {
             0 if devices.len() < 40 => {
                 let key = KeyId::first(DeviceId(u32::try_from(devices.len()).expect("few")));
                 let slot = Slot(key.device.0);
-                let clock = ScheduleClock::heard_first(now_ms, 7_000, TOLERANCE);
+                let heard_ms = now_ms - below(2 * mean_ms);
+                let clock = ScheduleClock::heard_first(heard_ms, 7_000, TOLERANCE);
                 let standing = match below(4) {
                     0 => Standing { key, next: 0, clock: None },
                     _ => Standing { key, next: 5, clock: Some(clock) },
@@ -115,6 +116,7 @@ fn lookups_find_what_a_plain_model_finds() {
         // Windows that overlap.
         run(seed, 40, 90, 200);
         run(seed, 1_000, 20_000, 600);
+        run(seed, 300, 400, 300);
     }
 }
 
