@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
 use hintdex::wire::RatchetBits;
-use hintdex::{Durability, KeptKey, Params, Section, Station, Stats, Timing};
+use hintdex::{Durability, KeptKey, Naming, Params, Section, Station, Stats, Timing};
 use serde_json::json;
 
 use crate::args::{InspectArgs, RunArgs};
@@ -121,13 +121,14 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "hints": stats.hints,
         "bytes": stats.disk_bytes(),
         "bits_per_hint": bits_per_hint(stats),
-        "hint_scheme": stats.scheme.name(),
+        "hint_scheme": if station.params().naming.has_index() { stats.scheme.name() } else { "none" },
         "nonce": stats.nonces.to_string(),
         "lookahead": stats.lookahead,
         "derivation": station.params().derivation.name(),
-        "suite": station.params().suite.name(),
+        "suite": suite_name(&station.params()),
+        "station_point": station_point(&station.params()),
         "associated_data": station.params().associated_data.to_string(),
-        "overhead_bytes": station.params().format().overhead_bytes(),
+        "overhead_bytes": overhead_bytes(&station.params()),
         "ratchet_bits": station.params().ratchet.map(RatchetBits::bits),
         "settings": settings_object(&station.fleet_settings()),
         "timing": stats.timing.map(timing_json),
@@ -182,7 +183,43 @@ fn packets(params: &Params) -> String {
         [] => String::new(),
         _ => format!(", associated data {}", params.associated_data),
     };
-    format!("{}, {} bytes around the payload{data}", params.suite, params.format().overhead_bytes())
+    let station = station_point(params);
+    let station = station.map_or_else(String::new, |point| format!(", for the station {point}"));
+    let (suite, overhead_bytes) = (suite_name(params), overhead_bytes(params));
+    format!("{suite}, {overhead_bytes} bytes around the payload{data}{station}")
+}
+
+/// The name by which `provision --suite` knows the packets of a fleet.
+fn suite_name(params: &Params) -> &'static str {
+    match params.naming {
+        Naming::Ephemeral { suite, .. } => suite.name(),
+        _ => params.suite.name(),
+    }
+}
+
+/// The length of a packet beyond its payload, in bytes.
+const fn overhead_bytes(params: &Params) -> usize {
+    match params.naming {
+        Naming::Ephemeral { suite, .. } => suite.overhead_bytes(),
+        _ => params.format().overhead_bytes(),
+    }
+}
+
+/// The point of the station, in hex, where devices know one.
+fn station_point(params: &Params) -> Option<String> {
+    match params.naming {
+        Naming::Ephemeral { station, .. } => Some(hex::encode(station.0)),
+        _ => None,
+    }
+}
+
+/// The hints of the packets, if they have some.
+fn hints(stats: &Stats, params: &Params) -> String {
+    if !params.naming.has_index() {
+        return "none: no index is needed to find the device of a packet".to_owned();
+    }
+    let (scheme, len_bytes) = (stats.scheme, stats.scheme.len_bytes());
+    format!("{scheme} of {len_bytes} bytes, {} ahead of each device", stats.lookahead)
 }
 
 /// The settings of the fleet; those of devices are in `hintdex device list`.
@@ -192,10 +229,14 @@ fn fleet_settings(station: &Station) -> String {
 }
 
 fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
-    let per_hint = |bytes: u64| bytes as f64 / stats.hints.max(1) as f64;
+    let (unit, units) = match station.params().naming.has_index() {
+        true => ("bytes a hint", stats.hints),
+        false => ("bytes a device", stats.devices),
+    };
+    let per_unit = |bytes: u64| bytes as f64 / units.max(1) as f64;
     let mut text = format!(
         "live index {}\n\
-         hints             {} of {} bytes, {} ahead of each device\n\
+         hints             {}\n\
          packets           {}\n\
          nonces            {}{}\n\
          keys              derived with {}{}; {}\n\
@@ -207,9 +248,7 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
          bits a hint       {:.2}\n\n\
          {:<16}{:>16}{:>16}\n",
         hex::encode(stats.index_id),
-        stats.scheme,
-        stats.scheme.len_bytes(),
-        stats.lookahead,
+        hints(stats, &station.params()),
         packets(&station.params()),
         stats.nonces,
         time(stats),
@@ -230,10 +269,10 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
         bits_per_hint(stats),
         "on disk",
         "bytes",
-        "bytes a hint",
+        unit,
     );
     let row =
-        |(name, bytes): (&str, u64)| format!("{name:<16}{bytes:>16}{:>16.3}\n", per_hint(bytes));
+        |(name, bytes): (&str, u64)| format!("{name:<16}{bytes:>16}{:>16.3}\n", per_unit(bytes));
     text.extend(stats.sections.iter().map(|section| row((section.name, section.disk_bytes))));
     text += &row(("all files", stats.disk_bytes()));
     text += "\nin memory now\n";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hintdex::{Durability, Exposed, HopKey, SecretSource, Station, StationOptions};
+use hintdex::{Durability, Exposed, HopKey, KeyAccess, SecretSource, Station, StationOptions};
 
 use crate::args::RunArgs;
 
@@ -21,7 +21,17 @@ pub fn with_options(
     options: &StationOptions,
     run: &RunArgs,
 ) -> Result<Station, hintdex::Error> {
-    let station = Station::open_by(path, &run.secrets.access(), options, run.time.clock())?;
+    with_access(path, &run.secrets.access(), options, run)
+}
+
+/// [`with_options`] and other secrets than those of `run`.
+pub fn with_access(
+    path: &Path,
+    access: &KeyAccess,
+    options: &StationOptions,
+    run: &RunArgs,
+) -> Result<Station, hintdex::Error> {
+    let station = Station::open_by(path, access, options, run.time.clock())?;
     write_notes(&station);
     Ok(station)
 }

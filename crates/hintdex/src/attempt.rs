@@ -5,13 +5,14 @@
 //! only after every source was asked. The exception are hints with 64 check bits or more: a
 //! second device has the same hint once in 2^64, so the first candidate is the only one.
 
+use hintdex_core::PointHead;
 use hintdex_wire::{
     AssociatedData, DeviceId, Hint, HintKey, HintScheme, KeySource, Packet, PacketError,
 };
 
 use crate::resolved::{Resolved, ResolvedSlots, is_certain};
 use crate::slot_keys::SlotKeys;
-use crate::{Params, Received};
+use crate::{Malformed, Params, Received};
 
 /// Candidates whose tag is tried for one packet. Each try is a chance of 2⁻⁶⁴ for a forger,
 /// and the bound limits the cost of a flood of hints that many devices share.
@@ -48,6 +49,8 @@ impl<'a> BoundPacket<'a> {
 pub(crate) struct Authentic {
     pub(crate) resolved: Resolved,
     pub(crate) hint_key: HintKey,
+    /// The head of the ephemeral point of a packet without a nonce.
+    pub(crate) point: Option<PointHead>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -61,6 +64,8 @@ pub(crate) enum Outcome {
     Crowded,
     /// The only device that can have sent the packet has no packet key any longer.
     KeyMissing(Resolved),
+    /// The bytes are no packet.
+    Malformed(Malformed),
 }
 
 /// The attempt to open one packet.
@@ -78,6 +83,22 @@ impl Attempt {
         Self { tried: ResolvedSlots::new(), outcome: Outcome::Open, keyless: None }
     }
 
+    /// The attempt to open bytes that are no packet.
+    pub(crate) fn malformed(why: Malformed) -> Self {
+        Self { outcome: Outcome::Malformed(why), ..Self::new() }
+    }
+
+    /// Notes a candidate under whose key the tag does not verify.
+    pub(crate) fn reject(&mut self, candidate: Resolved) {
+        self.tried.push(candidate);
+    }
+
+    /// Notes the sender, under whose key the tag has verified.
+    pub(crate) fn accept(&mut self, authentic: Authentic) {
+        self.tried.push(authentic.resolved);
+        self.outcome = Outcome::Authentic(authentic);
+    }
+
     /// Whether a tag was tried.
     pub(crate) fn was_tried(&self) -> bool {
         !self.tried.is_empty()
@@ -93,7 +114,7 @@ impl Attempt {
         match self.outcome {
             Outcome::Open => !(is_certain(scheme) && self.was_tried()),
             Outcome::KeyMissing(_) => !is_certain(scheme),
-            Outcome::Authentic(_) | Outcome::Crowded => false,
+            Outcome::Authentic(_) | Outcome::Crowded | Outcome::Malformed(_) => false,
         }
     }
 
@@ -135,9 +156,32 @@ impl Attempt {
             payload.resize(packet.payload_len_bytes(), 0);
             if key.open(packet, candidate.nonce, *associated_data, &mut payload).is_some() {
                 let payload = std::mem::take(&mut payload);
-                let opened = Authentic { resolved: *candidate, hint_key, payload };
+                let opened = Authentic { resolved: *candidate, hint_key, point: None, payload };
                 self.outcome = Outcome::Authentic(opened);
             }
+        }
+    }
+}
+
+/// The attempts to open the packets of a batch, before any of them is judged.
+pub(crate) struct Opened {
+    /// One attempt for each packet, in order.
+    pub(crate) attempts: Vec<Attempt>,
+    /// The places of packets that the budget left unopened, each with its place in the queue of
+    /// packets that wait.
+    pub(crate) refused: Vec<(usize, Hint)>,
+}
+
+impl Opened {
+    /// Attempts to open so many packets, none of which was made yet.
+    pub(crate) fn of(packets: usize) -> Self {
+        let attempts = (0..packets).map(|_| Attempt::new()).collect();
+        Self { attempts, refused: Vec::new() }
+    }
+
+    pub(crate) fn set(&mut self, at: usize, attempt: Attempt) {
+        if let Some(place) = self.attempts.get_mut(at) {
+            *place = attempt;
         }
     }
 }

@@ -1,16 +1,14 @@
 //! Decoding: from packets to verdicts.
 
-use hintdex_core::{Admission, Arrival, Reach, Request};
-use hintdex_wire::{AssociatedDataBuf, Hint, HintKey, KeyId, PacketError, Slot};
+use hintdex_core::{Admission, Arrival, Naming, Reach, Request};
+use hintdex_wire::{AssociatedDataBuf, Hint, HintKey, KeyId, Slot};
 use rayon::prelude::*;
 
-use crate::attempt::{Attempt, Authentic, BoundPacket, Opener, Outcome};
+use crate::attempt::{Attempt, Authentic, BoundPacket, Opened, Opener, Outcome};
 use crate::open_packets::OpenPackets;
 use crate::resolve::HINTS_PER_TASK;
 use crate::scan_queue::Ticket;
-use crate::{
-    EarlyReason, Error, Malformed, Params, Received, Resolved, Source, Station, Unknown, Verdict,
-};
+use crate::{EarlyReason, Error, Params, Received, Resolved, Source, Station, Unknown, Verdict};
 
 impl Station {
     /// The verdict on one packet. For [`Verdict::Accepted`], the nonce is recorded as used,
@@ -76,8 +74,11 @@ impl Station {
     /// # Errors
     /// Those of [`decode_batch`](Self::decode_batch).
     pub fn scan_waiting(&self) -> Result<Vec<(Ticket, Verdict)>, Error> {
-        let max_hints = self.scans.hints_allowed(self.index.slot_count() as usize);
-        self.judge_waiting(max_hints, self.scans.is_bounded())
+        let max_packets = match self.params().naming {
+            Naming::Ephemeral { .. } => self.scans.agreements_allowed(),
+            _ => self.scans.hints_allowed(self.index.slot_count() as usize),
+        };
+        self.judge_waiting(max_packets, self.scans.is_bounded())
     }
 
     /// Decodes every packet that waits for a scan, without a budget: for the end of the
@@ -156,41 +157,50 @@ impl Station {
         on_budget: bool,
     ) -> Result<Vec<BatchOutcome>, Error> {
         self.ensure_present_window();
+        let Opened { attempts, refused } = match self.params().naming {
+            Naming::Ephemeral { suite, .. } => self.open_ephemeral(suite, packets, on_budget),
+            _ => self.open_hinted(packets, on_budget)?,
+        };
+        let times: Vec<u64> = packets.iter().map(|received| received.at_unix_s).collect();
+        let mut outcomes = self.admit(attempts, &times)?;
+        for (at, hint) in refused {
+            // Such a packet was authentic under no key that was tried, so nothing was
+            // admitted for it.
+            let outcome = outcomes.get_mut(at).into_iter();
+            outcome.for_each(|outcome| *outcome = BatchOutcome::NeedsScan(hint));
+        }
+        self.drop_keys();
+        self.roll_if_due();
+        Ok(outcomes)
+    }
+
+    /// Opens packets by their hints.
+    fn open_hinted(&self, packets: &[Received<'_>], on_budget: bool) -> Result<Opened, Error> {
         let params = self.params();
-        let parsed: Vec<_> =
-            packets.iter().map(|received| BoundPacket::parse(&params, received)).collect();
-        let times = packets.iter().zip(&parsed).filter(|(_, packet)| packet.is_ok());
-        let times: Vec<u64> = times.map(|(received, _)| received.at_unix_s).collect();
-        let whole: Vec<BoundPacket<'_>> =
-            parsed.iter().filter_map(|packet| packet.as_ref().ok().copied()).collect();
+        let (mut whole, mut places, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let mut opened = Opened::of(packets.len());
+        for (at, received) in packets.iter().enumerate() {
+            match BoundPacket::parse(&params, received) {
+                Ok(packet) => {
+                    whole.push(packet);
+                    places.push(at);
+                    times.push(received.at_unix_s);
+                }
+                Err(error) => opened.set(at, Attempt::malformed(error.into())),
+            }
+        }
         let key_generation = self.scans.key_generation();
         let table = self.hint_keys.slot_keys()?;
         let opener = Opener { keys: self.key_source().as_ref(), table: &table };
         let mut attempts = self.attempt_known(opener, &whole, &times)?;
         let open = OpenPackets::new(self, opener, &whole, &times, &mut attempts, key_generation);
-        let refused = open.resolve(on_budget);
+        let refused = open.resolve(on_budget).into_iter();
+        opened
+            .refused
+            .extend(refused.filter_map(|at| Some((*places.get(at)?, *whole.get(at)?.hint()))));
         self.find_keyless(opener, &whole, &times, &mut attempts)?;
-        let mut outcomes = self.admit(attempts, &times)?;
-        for at in refused {
-            // Such a packet was authentic under no key that was tried, so nothing was
-            // admitted for it.
-            if let Some((outcome, packet)) = outcomes.get_mut(at).zip(whole.get(at)) {
-                *outcome = BatchOutcome::NeedsScan(*packet.hint());
-            }
-        }
-        let mut outcomes = outcomes.into_iter();
-        let no_device = || BatchOutcome::Verdict(Verdict::Unknown(Unknown::NoDevice));
-        let of_packet = |packet: Result<BoundPacket<'_>, PacketError>| match packet {
-            Ok(_) => outcomes.next().unwrap_or_else(no_device),
-            Err(PacketError { len_bytes, least_bytes }) => {
-                let why = Malformed::TooShort { len_bytes, least_bytes };
-                BatchOutcome::Verdict(Verdict::Malformed(why))
-            }
-        };
-        let outcomes = parsed.into_iter().map(of_packet).collect();
-        self.drop_keys();
-        self.roll_if_due();
-        Ok(outcomes)
+        places.iter().zip(attempts).for_each(|(at, attempt)| opened.set(*at, attempt));
+        Ok(opened)
     }
 
     /// Tries to open packets by the candidates of snapshots and live index, on all threads.
@@ -265,7 +275,11 @@ impl Station {
                 let Resolved { slot, key, nonce, source } = authentic.resolved;
                 let hint_key = &authentic.hint_key;
                 arrivals.push(Arrival { slot, key, nonce, hint_key, received_unix_s });
-                requests.push(self.reach_of(source).map_or(Request::Admit, Request::AdmitWithin));
+                requests.push(match (authentic.point, self.reach_of(source)) {
+                    (Some(point), _) => Request::AdmitPoint(point),
+                    (None, Some(reach)) => Request::AdmitWithin(reach),
+                    (None, None) => Request::Admit,
+                });
             } else if probes && is_open(attempt) {
                 for Resolved { slot, key, nonce, source } in attempt.tried() {
                     let (slot, key, nonce, hint_key) = (*slot, *key, *nonce, &no_key);
@@ -323,7 +337,11 @@ impl Station {
                     Some(Admission::Accepted) => {
                         Verdict::Accepted { device, generation, nonce, payload, source }
                     }
+                    Some(Admission::AcceptedAs(nonce)) => {
+                        Verdict::Accepted { device, generation, nonce, payload, source }
+                    }
                     Some(Admission::Replay) => Verdict::Replay { device, nonce, source },
+                    Some(Admission::ReplayOf(nonce)) => Verdict::Replay { device, nonce, source },
                     Some(Admission::Stale) => Verdict::Stale { device, nonce, source },
                     Some(Admission::Early) => early(EarlyReason::Clock),
                     Some(Admission::AwaitsSecond) => early(EarlyReason::AwaitsSecond),
@@ -348,6 +366,7 @@ impl Station {
             Outcome::KeyMissing(Resolved { key, .. }) => {
                 Verdict::Unknown(Unknown::OutOfService { device: key.device })
             }
+            Outcome::Malformed(why) => Verdict::Malformed(why),
             Outcome::Crowded => {
                 self.scans.count_crowded();
                 Verdict::Unknown(Unknown::TooManyCandidates)
@@ -365,7 +384,7 @@ impl Station {
         let reach = self.reach();
         Some(match source {
             Source::Snapshot => Reach { ahead_nonces: u64::MAX, ..reach },
-            Source::Index | Source::Scan | Source::Schedule => reach,
+            Source::Index | Source::Scan | Source::Packet | Source::Schedule => reach,
         })
     }
 }
@@ -392,7 +411,8 @@ fn run_len(packets: &[Received<'_>], span_s: u64) -> usize {
 /// The outcome for one packet of a batch.
 pub(crate) enum BatchOutcome {
     Verdict(Verdict),
-    /// No verdict yet: this hint must be scanned for, and the budget is spent.
+    /// No verdict yet: this hint must be scanned for, or a key agreed on for the packet, and the
+    /// budget is spent.
     NeedsScan(Hint),
 }
 

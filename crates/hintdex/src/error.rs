@@ -22,7 +22,7 @@ pub enum Error {
     KeyFile {
         /// The file, or the name of the source.
         path: PathBuf,
-        /// The name of the key: master key, wrap key or hop key.
+        /// The name of the key: master key, station key, wrap key or hop key.
         what: &'static str,
         /// The number of hex digits of such a key.
         digits: usize,
@@ -54,6 +54,15 @@ pub enum Error {
         /// Where the key was when the record was written, unless the record is damaged.
         place: Option<String>,
     },
+    /// The station key is missing, damaged, or that of another fleet.
+    StationKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A given station key is not that of the point that the devices of the fleet know.
+    OtherStationKey,
     /// A master key or a passphrase cannot be read from its source. The text that names the
     /// source may be the key, so the error does not quote it.
     Secret(SecretError),
@@ -167,7 +176,8 @@ impl Error {
             Self::KeyFile { .. } | Self::OtherMasterKey { .. } | Self::OtherParams { .. } => true,
             Self::DeviceTwice { .. } | Self::ImportInProgress => true,
             Self::WrongPassphrase { .. } | Self::NoPassphrase { .. } => true,
-            Self::KeyElsewhere { .. } => true,
+            Self::KeyElsewhere { .. } | Self::OtherStationKey => true,
+            Self::StationKey { .. } => false,
             Self::DeviceKeys { .. } | Self::KeysMissing { .. } | Self::WrappedKey { .. } => false,
             Self::Secret(_) => false,
             Self::ZeroKey { .. } | Self::SharedKey { .. } => false,
@@ -225,7 +235,9 @@ impl fmt::Display for Error {
             | Self::WrongPassphrase { .. }
             | Self::NoPassphrase { .. }
             | Self::KeyElsewhere { .. }
-            | Self::OtherMasterKey { .. } => self.fmt_master_key(f),
+            | Self::StationKey { .. }
+            | Self::OtherStationKey
+            | Self::OtherMasterKey { .. } => self.fmt_key_of_fleet(f),
             Self::Secret(error) => fmt::Display::fmt(error, f),
             Self::DeviceKeys { .. }
             | Self::KeysMissing { .. }
@@ -314,9 +326,18 @@ impl Error {
         }
     }
 
-    /// Writes the message of a failure that is about the master key.
-    fn fmt_master_key(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes the message of a failure that is about the master key or the station key.
+    fn fmt_key_of_fleet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::StationKey { path, why } => write!(
+                f,
+                "{}: {why}; restore it from a backup, or give the key of this station to hintdex \
+                 provision with --station-key",
+                path.display()
+            ),
+            Self::OtherStationKey => f.write_str(
+                "the station key is not that of this fleet, whose devices know another point",
+            ),
             Self::KeyFile { path, what, digits, why } => {
                 let path = path.display();
                 write!(f, "{path}: not a {what}: {why}; it must be {digits} hex digits")

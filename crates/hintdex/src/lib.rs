@@ -41,6 +41,7 @@ mod attempt;
 mod chain_search;
 mod decode;
 mod devices;
+mod ephemeral;
 mod error;
 mod folder;
 mod hop;
@@ -83,12 +84,15 @@ pub use hintdex_core::{ScheduleClock, ScheduleTolerance};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 pub use hintdex_host::{SecretError, SecretSource};
 pub use hop::{HopError, HopKey, HopPayload};
+pub use keys::StationKey;
 #[doc(hidden)]
 pub use keys::chain_format as device_chains_format;
 #[doc(hidden)]
 pub use keys::format as device_keys_format;
 #[doc(hidden)]
 pub use keys::master_key_format;
+#[doc(hidden)]
+pub use keys::station_key_format;
 pub use keys::{KeptKey, KeyAccess, PassphraseCost, Protection};
 pub use keys::{KeyImport, KeyPart, WrapKey, WrappedKeys};
 pub use options::StationOptions;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use hintdex_core::{LiveIndex, Params};
+use hintdex_core::{LiveIndex, Naming, Params};
 use hintdex_host::{Clock, Exposed, SecretSource, SystemClock};
 
 use crate::folder::FleetFolder;
@@ -13,7 +13,7 @@ use crate::options::StationOptions;
 use crate::scans::Scans;
 use crate::schedule::Scheduled;
 use crate::snapshots::{OwnSnapshot, Snapshots};
-use crate::{Error, Station};
+use crate::{Error, IndexError, Station, StationKey};
 
 /// The live index, inside a fleet's folder.
 const INDEX_FOLDER: &str = "index";
@@ -58,7 +58,9 @@ impl Station {
     /// See the example of [`rewrap_key`](Self::rewrap_key).
     ///
     /// # Errors
-    /// Those of [`create`](Self::create), [`Error::Secret`], and [`Error::WrappedKey`].
+    /// Those of [`create`](Self::create), [`Error::Secret`], [`Error::WrappedKey`], and
+    /// [`Error::StationKey`] or [`Error::OtherStationKey`] if packets have no hints and the station
+    /// key is missing or is of another point.
     pub fn create_by(
         dir: &Path,
         access: &KeyAccess,
@@ -68,6 +70,11 @@ impl Station {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
         params.check()?;
+        check_station_key(&params.naming, access)?;
+        if matches!(params.naming, Naming::Ephemeral { .. }) && access.station_key.is_none() {
+            let path = StationKey::path(dir);
+            return Err(Error::StationKey { path, why: "there is none yet" });
+        }
         let given = access.given()?;
         let folder = FleetFolder::open_or_create(dir)?;
         let index = dir.join(INDEX_FOLDER);
@@ -78,6 +85,9 @@ impl Station {
         files.settle();
         let secret = files.create(access, given.as_ref(), protection)?;
         let keys = FleetKeys::open(dir, &secret)?;
+        if let Some(station_key) = &access.station_key {
+            keys.store_station_key(dir, station_key)?;
+        }
         let index =
             LiveIndex::create_with(&index, keys.clone(), params, &options.of_index(), clock)?;
         let station = Self::assemble(dir, folder, index, keys, options)?;
@@ -144,6 +154,12 @@ impl Station {
         let secret = files.open(access)?;
         let keys = FleetKeys::open(dir, &secret)?;
         let index = LiveIndex::open_with(&index, keys.clone(), &options.of_index(), clock)?;
+        if let Some(station_key) = &access.station_key {
+            check_station_key(&index.params().naming, access)?;
+            if !StationKey::path(dir).exists() {
+                keys.store_station_key(dir, station_key)?;
+            }
+        }
         let station = Self::assemble(dir, folder, index, keys, options)?;
         station.lock_exposed().extend(access.exposed());
         Ok((station, secret))
@@ -188,7 +204,9 @@ impl Station {
         let attached = is_used.then(|| snapshots.attach(&index, own.path())).transpose();
         let is_whole = needed.is_none_or(|needed| snapshots.serves(&needed));
         let scheduled = Scheduled::of(&index);
+        let station_key = keys.load_station_key(dir, &index.params().naming)?;
         let station = Self {
+            station_secret: station_key.map(|key| key.secret()),
             hint_keys: Arc::new(HintKeys::new(index.clone(), keys.clone(), snapshots.clone())),
             index,
             keys,
@@ -231,5 +249,21 @@ impl Station {
         }
         self.maintenance.start(pass);
         Ok(())
+    }
+}
+
+/// Checks that a station key is given if and only if packets have no hints, and that it is the one
+/// of the station's point.
+fn check_station_key(naming: &Naming, access: &KeyAccess) -> Result<(), Error> {
+    match (naming, &access.station_key) {
+        (Naming::Ephemeral { station, .. }, Some(key)) if key.point() != *station => {
+            Err(Error::OtherStationKey)
+        }
+        (Naming::Ephemeral { .. }, Some(_)) | (_, None) => Ok(()),
+        (_, Some(_)) => {
+            let why = "the packets of this fleet have hints; only x25519 and x25519-seq packets need \
+                a station key";
+            Err(IndexError::NotForThisIndex { call: "--station-key", why }.into())
+        }
     }
 }

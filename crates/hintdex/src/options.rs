@@ -37,11 +37,14 @@ pub struct StationOptions {
     pub scan_core_share: f64,
     /// The lengths and tolerances of windows of time, with clocked nonces.
     pub timing: TimingOptions,
+    /// How long a packet without a nonce is remembered, so that its repeat is rejected, in seconds.
+    /// Costs 20 bytes on disk a packet of that time. Packets with nonces need no such time.
+    pub repeat_window_s: u32,
 }
 
 impl Default for StationOptions {
     fn default() -> Self {
-        let Options { memory_bytes, durability, timing, .. } = Options::default();
+        let Options { memory_bytes, durability, timing, repeat_window_s } = Options::default();
         Self {
             memory_bytes,
             durability,
@@ -52,6 +55,7 @@ impl Default for StationOptions {
             refill: true,
             scan_core_share: 0.1,
             timing,
+            repeat_window_s,
         }
     }
 }
@@ -65,12 +69,15 @@ impl StationOptions {
     /// present snapshot set them (docs/decisions/0011-chains-are-the-usual-form.md).
     pub const DEFAULT_EVALUATIONS: u32 = 9;
 
+    /// The usual time for which a packet without a nonce is remembered: a day.
+    pub const REPEAT_WINDOW_S: u32 = Options::REPEAT_WINDOW_S;
+
     pub(crate) const fn of_index(&self) -> Options {
         Options {
             memory_bytes: self.memory_bytes,
             durability: self.durability,
             timing: self.timing,
-            repeat_window_s: Options::REPEAT_WINDOW_S,
+            repeat_window_s: self.repeat_window_s,
         }
     }
 }

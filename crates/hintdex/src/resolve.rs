@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::resolved::{Resolved, ResolvedSlots, is_certain};
 use crate::slot_keys::SlotKeys;
-use crate::{Error, Source, Station};
+use crate::{Error, IndexError, Source, Station};
 
 /// Hints that one task looks up together.
 pub(crate) const HINTS_PER_TASK: usize = 256;
@@ -61,8 +61,12 @@ impl Station {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Index`] if the index fails.
+    /// [`Error::Index`] if the index fails, or if packets have no hints.
     pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<ResolvedSlots>, Error> {
+        if !self.params().naming.has_index() {
+            let why = "the packets of this fleet have no hints; hintdex decode finds their devices";
+            return Err(IndexError::NotForThisIndex { call: "resolve", why }.into());
+        }
         let table = self.hint_keys.slot_keys()?;
         let now_s = self.index.now_s();
         let times = now_s..=now_s;

@@ -53,6 +53,8 @@ pub struct ScanStats {
     pub waiting: u64,
     /// Packets with more candidates than were tried.
     pub crowded: u64,
+    /// Packets without a hint for which a key was agreed on: a scalar multiplication each.
+    pub agreements: u64,
 }
 
 /// The scans of a station.
@@ -125,6 +127,33 @@ impl Scans {
             / inner.stats.core_time.as_nanos().max(1);
         let hints = tries / (devices as u128).max(1);
         usize::try_from(hints).unwrap_or(usize::MAX).clamp(1, MAX_HINTS_PER_PASS)
+    }
+
+    /// For how many packets without a hint a key may be agreed on at once; 0 when the budget is
+    /// spent.
+    pub(crate) fn agreements_allowed(&self) -> usize {
+        let mut inner = self.lock();
+        if !inner.budget.has_credit(Instant::now()) {
+            return 0;
+        }
+        let threads = rayon::current_num_threads();
+        if inner.stats.agreements == 0 {
+            // As many as are enough to measure the cost of one.
+            return threads;
+        }
+        let cost_ns = inner.stats.core_time.as_nanos() / u128::from(inner.stats.agreements);
+        let agreements = PASS_TIME.as_nanos() * threads as u128 / cost_ns.max(1);
+        usize::try_from(agreements).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Charges the agreement on the keys of so many packets to the budget.
+    pub(crate) fn record_agreements(&self, packets: usize, took: Duration) {
+        let mut inner = self.lock();
+        let threads = rayon::current_num_threads().min(packets);
+        let core_time = took * u32::try_from(threads).unwrap_or(1);
+        inner.budget.charge(core_time);
+        inner.stats.core_time += core_time;
+        inner.stats.agreements += packets as u64;
     }
 
     /// The stage that comes next in the scan for `hint`.

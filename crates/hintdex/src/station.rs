@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hintdex_core::{ClockMove, LiveIndex, Params, Report, Section, Stats};
 use hintdex_host::Exposed;
 use hintdex_snapshot::{BuildReport, Encoding, ManifestKey, OpenError, Snapshot};
-use hintdex_wire::{DeviceId, KeySource, Slot};
+use hintdex_wire::{DeviceId, KeySource, Slot, StationSecret};
 
 use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, HintKeys};
@@ -74,6 +74,8 @@ pub struct Station {
     pub(crate) scans: Scans,
     /// `None` unless packets follow a schedule.
     pub(crate) scheduled: Option<Scheduled>,
+    /// The secret of a station whose packets have no hints, ready for use.
+    pub(crate) station_secret: Option<StationSecret>,
     /// The lock of the folder. Declared last, so that it is released after all else is closed.
     pub(crate) folder: Arc<FleetFolder>,
 }

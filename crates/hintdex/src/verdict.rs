@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hintdex_wire::{DeviceId, Nonce};
+use hintdex_wire::{DeviceId, Nonce, PacketError};
 
 use crate::Ticket;
 
@@ -20,6 +20,8 @@ pub enum Source {
     Scan,
     /// The time of reception, at which the device was due.
     Schedule,
+    /// The packet itself, which carries the id of its device encrypted.
+    Packet,
 }
 
 impl Source {
@@ -30,6 +32,7 @@ impl Source {
             Self::Index => "index",
             Self::Scan => "scan",
             Self::Schedule => "schedule",
+            Self::Packet => "packet",
         }
     }
 }
@@ -48,7 +51,8 @@ pub enum Verdict {
         device: DeviceId,
         /// The generation of the key that opened the packet: nonces begin anew under each.
         generation: u16,
-        /// The nonce of the packet.
+        /// The nonce of the packet. A packet without a nonce gets the number of the packets that
+        /// were accepted of its device before.
         nonce: Nonce,
         /// The decrypted payload.
         payload: Vec<u8>,
@@ -152,6 +156,15 @@ pub enum Malformed {
         /// The length of the shortest packet, in bytes.
         least_bytes: usize,
     },
+    /// The ephemeral point has a small order, so the agreed key would be the same for every
+    /// station (RFC 7748, section 6.1).
+    WeakPoint,
+}
+
+impl From<PacketError> for Malformed {
+    fn from(PacketError { len_bytes, least_bytes }: PacketError) -> Self {
+        Self::TooShort { len_bytes, least_bytes }
+    }
 }
 
 impl Verdict {
@@ -216,6 +229,7 @@ impl fmt::Display for Malformed {
             Self::TooShort { len_bytes, least_bytes } => {
                 write!(f, "{len_bytes} bytes, the shortest packet has {least_bytes}")
             }
+            Self::WeakPoint => f.write_str("its point has a small order, so there is no key"),
         }
     }
 }

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{AssociatedDataBuf, Derivation, HintScheme, NonceKind, RatchetBits, Suite};
+use hintdex::wire::{AssociatedDataBuf, Derivation, NonceKind, RatchetBits};
 use hintdex::{Durability, SecretSource, StationOptions};
 
 use super::ids::IdRange;
 use super::key::{KeyKind, source};
 use super::lists::ListArgs;
 use super::values::{
-    parse_associated_data, parse_derivation, parse_encoding, parse_nonces, parse_ratchet_bits,
-    parse_scheme, parse_share, parse_suite,
+    HintName, SuiteName, parse_any_suite, parse_associated_data, parse_derivation, parse_encoding,
+    parse_hint, parse_nonces, parse_ratchet_bits, parse_share,
 };
 use crate::settings_text::parse_late;
-use crate::unix_time::parse_time;
+use crate::unix_time::{parse_duration, parse_time};
 
 #[derive(Debug, ClapArgs)]
 pub struct ProvisionArgs {
@@ -48,10 +48,10 @@ pub struct ProvisionArgs {
     /// holds four times as many [default: 16]
     #[arg(long, value_name = "W")]
     pub lookahead: Option<u32>,
-    /// The hint scheme: aes128, speck64, aes128-trunc:4 to aes128-trunc:12,
-    /// or carry24 [default: aes128]
-    #[arg(long, value_name = "SCHEME", value_parser = parse_scheme)]
-    pub hint: Option<HintScheme>,
+    /// The hint scheme: aes128, speck64, aes128-trunc:4 to aes128-trunc:12, or carry24; none where
+    /// packets have no hints [default: aes128, or none if the suite has no hints]
+    #[arg(long, value_name = "SCHEME", value_parser = parse_hint)]
+    pub hint: Option<HintName>,
     /// The kind of nonces: counter; or from the device's clock, day-counter or step:SECONDS
     /// [default: counter]
     #[arg(long, value_name = "KIND", value_parser = parse_nonces)]
@@ -60,10 +60,14 @@ pub struct ProvisionArgs {
     #[arg(long, value_name = "NAME", value_parser = parse_derivation)]
     pub derivation: Option<Derivation>,
     /// How packets are encrypted and authenticated: aes-ctr-hmac, chacha20poly1305,
-    /// xchacha20poly1305, aes-siv or aes-ccm-8; docs/suites.md compares them
-    /// [default: aes-ctr-hmac]
-    #[arg(long, value_name = "NAME", value_parser = parse_suite)]
-    pub suite: Option<Suite>,
+    /// xchacha20poly1305, aes-siv or aes-ccm-8; or x25519 or x25519-seq, whose packets have no
+    /// hints. docs/suites.md compares them [default: aes-ctr-hmac]
+    #[arg(long, value_name = "NAME", value_parser = parse_any_suite)]
+    pub suite: Option<SuiteName>,
+    /// With x25519 and x25519-seq: the source of the station key, 64 hex digits: a PATH,
+    /// credential:NAME, command:WORDS or prompt. Without it, a new fleet gets a random one
+    #[arg(long, value_name = "SOURCE", value_parser = source())]
+    pub station_key: Option<SecretSource>,
     /// What every packet of the fleet authenticates without carrying it, in hex, 240 bytes at
     /// most; not with aes-ctr-hmac [default: nothing]
     #[arg(long, value_name = "HEX", value_parser = parse_associated_data)]
@@ -117,6 +121,10 @@ pub struct DecodeArgs {
     /// as unknown, and after its scan once more with "late" [default: no bound]
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
     pub scan_share: Option<f64>,
+    /// With x25519: how long a packet is remembered, so that its repeat is a replay, like 6h or 7d
+    /// [default: 1d]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub repeat_window: Option<u32>,
     /// How an accepted payload is written: json, its bytes in hex; or cose, a COSE_Encrypt0 in hex
     /// under the hop key, so that only the application behind the station reads it
     #[arg(long, value_enum, default_value_t = Output::Json)]

@@ -43,7 +43,8 @@ impl SecretArgs {
 
     /// The sources of the secrets.
     pub fn access(&self) -> KeyAccess {
-        KeyAccess { master_key: self.master_key.clone(), passphrase: self.passphrase.clone() }
+        let (master_key, passphrase) = (self.master_key.clone(), self.passphrase.clone());
+        KeyAccess { master_key, passphrase, ..KeyAccess::default() }
     }
 }
 

@@ -36,6 +36,7 @@ pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
 pub use time::TimeArgs;
 
 use values::parse_size;
+pub use values::{HintName, SuiteName};
 
 /// The index that resolves the hint at the head of a radio packet to (device, nonce).
 #[derive(Debug, Parser)]

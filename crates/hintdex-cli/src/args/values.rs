@@ -2,7 +2,8 @@
 
 use hintdex::snapshot::Encoding;
 use hintdex::wire::{
-    AssociatedData, AssociatedDataBuf, Derivation, HintScheme, NonceKind, RatchetBits, Suite,
+    AssociatedData, AssociatedDataBuf, Derivation, EphemeralSuite, HintScheme, NonceKind,
+    RatchetBits, Suite,
 };
 
 /// Reads the name of an encoding of snapshots.
@@ -39,6 +40,55 @@ pub fn parse_derivation(name: &str) -> Result<Derivation, String> {
     Derivation::from_name(name).ok_or_else(|| {
         let known: Vec<_> = Derivation::ALL.iter().map(|derivation| derivation.name()).collect();
         format!("this version knows {}", known.join(", "))
+    })
+}
+
+/// A hint scheme, or that packets have no hints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HintName {
+    None,
+    Scheme(HintScheme),
+}
+
+impl HintName {
+    /// The scheme, if packets have hints.
+    pub const fn scheme(self) -> Option<HintScheme> {
+        match self {
+            Self::None => None,
+            Self::Scheme(scheme) => Some(scheme),
+        }
+    }
+}
+
+/// Reads the name of a hint scheme, or `none`.
+pub fn parse_hint(name: &str) -> Result<HintName, String> {
+    if name == "none" {
+        return Ok(HintName::None);
+    }
+    parse_scheme(name).map(HintName::Scheme).map_err(|why| format!("{why}, none"))
+}
+
+/// A suite of packets with hints, or of packets that carry the id of their device encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuiteName {
+    Hinted(Suite),
+    Ephemeral(EphemeralSuite),
+}
+
+impl Default for SuiteName {
+    fn default() -> Self {
+        Self::Hinted(Suite::default())
+    }
+}
+
+/// Reads the name of any suite.
+pub fn parse_any_suite(name: &str) -> Result<SuiteName, String> {
+    let ephemeral = EphemeralSuite::ALL.into_iter().find(|suite| suite.name() == name);
+    if let Some(suite) = ephemeral {
+        return Ok(SuiteName::Ephemeral(suite));
+    }
+    parse_suite(name).map(SuiteName::Hinted).map_err(|why| {
+        EphemeralSuite::ALL.iter().fold(why, |why, suite| format!("{why}, {}", suite.name()))
     })
 }
 

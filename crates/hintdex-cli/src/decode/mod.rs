@@ -102,6 +102,7 @@ fn open_station(args: &DecodeArgs, run: &RunArgs) -> Result<(Station, Arc<Timeli
         refill: true,
         roll_in_background: true,
         scan_core_share: args.scan_share.unwrap_or(f64::INFINITY),
+        repeat_window_s: args.repeat_window.unwrap_or(StationOptions::REPEAT_WINDOW_S),
         ..args.form.of(run.station(args.sync.into()))
     };
     if args.snapshot.len() > 2 {

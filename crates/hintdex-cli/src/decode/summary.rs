@@ -31,6 +31,7 @@ pub struct Summary {
     by_snapshot: u64,
     by_index: u64,
     by_scan: u64,
+    by_packet: u64,
     /// Whether the reader closed the output.
     pub closed_early: bool,
     /// Why the first malformed line is no packet.
@@ -154,6 +155,7 @@ impl Summary {
         match source {
             Source::Snapshot => self.by_snapshot += 1,
             Source::Index => self.by_index += 1,
+            Source::Packet => self.by_packet += 1,
             _ => self.by_scan += 1,
         }
     }
@@ -172,16 +174,21 @@ impl Summary {
             by_snapshot,
             by_index,
             by_scan,
+            by_packet,
             ..
         } = self;
         eprintln!(
             "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, {}\
-             {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}",
+             {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}{}",
             elapsed.as_secs_f64(),
             if self.nonces.is_clocked() || *early > 0 {
                 format!("{early} early, ")
             } else {
                 String::new()
+            },
+            match by_packet {
+                0 => String::new(),
+                by_packet => format!(", by the packet itself {by_packet}"),
             },
         );
         if self.closed_early {

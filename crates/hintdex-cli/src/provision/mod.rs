@@ -3,19 +3,20 @@
 pub mod device_list;
 mod ids;
 mod keys;
+mod params;
 
 use std::time::Instant;
 
-use hintdex::wire::HintScheme;
-use hintdex::{DeviceRange, DeviceSettings, Durability, IndexError, Params, Protection, Station};
+use hintdex::{
+    DeviceRange, DeviceSettings, Durability, IndexError, KeyAccess, Naming, Protection, Station,
+    StationKey,
+};
 
-use crate::args::{KeyKind, ProvisionArgs, RunArgs, SecretArgs};
+use crate::args::{KeyKind, ProvisionArgs, RunArgs, SecretArgs, SuiteName};
 use crate::failure::Failure;
 use crate::key;
 use crate::open;
 use crate::progress;
-
-const DEFAULT_LOOKAHEAD: u32 = 16;
 
 pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
     let ranges = ids::ranges_of(args)?;
@@ -47,17 +48,8 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
     if let Some(failed) = station.take_maintenance_failure() {
         eprintln!("hintdex: the devices are added, and their snapshot is not in use: {failed}");
     }
-    let stats = station.stats()?;
-    let seconds = started.elapsed().as_secs_f64();
-    println!(
-        "provisioned devices {} in {} in {seconds:.2} s: {} hints of {} devices, {:.2} bytes a hint",
-        ids::describe(&station, slots),
-        args.index.display(),
-        stats.hints,
-        stats.devices,
-        stats.hint_bytes() as f64 / stats.hints.max(1) as f64,
-    );
-    Ok(())
+    let devices = ids::describe(&station, slots);
+    report(&station, args, &devices, started.elapsed().as_secs_f64())
 }
 
 fn provision(
@@ -104,31 +96,23 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
         let kept = key::describe(&Station::kept_key(&args.index)?);
         return Err(Failure::usage(format!("--protect: {kept}; hintdex key rewrap changes that")));
     }
+    let access = KeyAccess { station_key: given_station_key(args)?, ..run.secrets.access() };
     let options = args.form.of(run.station(Durability::Sync));
-    let station = open::with_options(&args.index, &options, run)?;
-    let has = station.params();
-    let same_scheme =
-        args.hint.is_none_or(|scheme| scheme.for_nonces(has.nonces) == Some(has.scheme));
-    let same_nonces = args.nonce.is_none_or(|nonces| nonces == has.nonces);
-    let same_lookahead = args.lookahead.is_none_or(|lookahead| lookahead == has.lookahead);
-    let same_derivation = args.derivation.is_none_or(|derivation| derivation == has.derivation);
-    let same_suite = args.suite.is_none_or(|suite| suite == has.suite);
-    let same_data = args.associated_data.as_deref().is_none_or(|data| *data == has.associated_data);
-    let same_ratchet = args.ratchet_bits.is_none_or(|bits| Some(bits) == has.ratchet);
-    let is_same = [
-        same_scheme,
-        same_nonces,
-        same_lookahead,
-        same_derivation,
-        same_suite,
-        same_data,
-        same_ratchet,
-    ];
-    if is_same == [true; 7] {
+    let station = open::with_access(&args.index, &access, &options, run)?;
+    if params::are_those_of(args, &station.params()) {
         Ok((station, false))
     } else {
-        Err(hintdex::Error::OtherParams { has: Box::new(has) }.into())
+        Err(hintdex::Error::OtherParams { has: Box::new(station.params()) }.into())
     }
+}
+
+/// The station key that the arguments name.
+fn given_station_key(args: &ProvisionArgs) -> Result<Option<StationKey>, hintdex::Error> {
+    let source = args.station_key.as_ref();
+    source.iter().filter_map(|source| source.exposed()).for_each(|exposed| {
+        eprintln!("hintdex: note: {exposed}");
+    });
+    source.map(StationKey::read).transpose()
 }
 
 /// How a new fleet keeps its master key.
@@ -149,15 +133,38 @@ fn create(
     protection: &Protection,
     run: &RunArgs,
 ) -> Result<Station, hintdex::Error> {
-    let scheme = args.hint.unwrap_or(HintScheme::Aes128);
-    let nonces = args.nonce.unwrap_or_default();
-    let params = Params::clocked(scheme, nonces, args.lookahead.unwrap_or(DEFAULT_LOOKAHEAD));
-    let params = params.ok_or(IndexError::NoRoomForNonces { scheme, nonces })?;
-    let (derivation, ratchet) = (args.derivation.unwrap_or_default(), args.ratchet_bits);
-    let suite = args.suite.unwrap_or_default();
-    let associated_data = args.associated_data.as_deref().copied().unwrap_or_default();
-    let params = Params { derivation, ratchet, suite, associated_data, ..params };
+    let mut station_key = given_station_key(args)?;
+    if matches!(args.suite, Some(SuiteName::Ephemeral(_))) && station_key.is_none() {
+        station_key = Some(StationKey::generate()?);
+    }
+    let params = params::of_new_fleet(args, station_key.as_ref().map(StationKey::point))?;
     let options = args.form.of(run.station(Durability::Sync));
-    let (access, clock) = (run.secrets.access(), run.time.clock());
-    Station::create_by(&args.index, &access, protection, params, &options, clock)
+    let access = KeyAccess { station_key, ..run.secrets.access() };
+    Station::create_by(&args.index, &access, protection, params, &options, run.time.clock())
+}
+
+/// What the call added, and what devices have to know.
+fn report(
+    station: &Station,
+    args: &ProvisionArgs,
+    devices: &str,
+    seconds: f64,
+) -> Result<(), Failure> {
+    let (stats, folder) = (station.stats()?, args.index.display());
+    let hints = match station.params().naming.name() {
+        None => format!(
+            "{} hints of {} devices, {:.2} bytes a hint",
+            stats.hints,
+            stats.devices,
+            stats.hint_bytes() as f64 / stats.hints.max(1) as f64,
+        ),
+        Some(naming) => {
+            format!("{} devices with {naming} packets, which have no hints", stats.devices)
+        }
+    };
+    println!("provisioned devices {devices} in {folder} in {seconds:.2} s: {hints}");
+    if let Naming::Ephemeral { station, .. } = station.params().naming {
+        println!("the point of the station, for the devices: {}", hex::encode(station.0));
+    }
+    Ok(())
 }

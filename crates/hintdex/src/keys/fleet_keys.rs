@@ -4,15 +4,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
-use hintdex_core::{DeviceRange, KeyOrigin, LiveIndex};
+use hintdex_core::{DeviceRange, KeyOrigin, LiveIndex, Naming};
 use hintdex_wire::{
-    Chain, CheckValue, Derivation, DeviceId, HintKey, KeyId, KeySource, MasterKey, PacketKey,
+    Chain, CheckValue, Derivation, DeviceId, HintKey, KeyId, KeySource, MacKey, MasterKey,
+    PacketKey,
 };
 use zeroize::Zeroizing;
 
 use super::chains::ChainStore;
 use super::imported::ImportedKeys;
 use super::sealed::KEYS_LEN_BYTES;
+use super::station_key::StationKey;
 use crate::Error;
 
 /// The file of sealed keys, inside a fleet's folder.
@@ -110,6 +112,28 @@ impl FleetKeys {
         Some(bytes)
     }
 
+    /// Stores the station key in the folder `dir`.
+    pub(crate) fn store_station_key(&self, dir: &Path, key: &StationKey) -> Result<(), Error> {
+        key.store(dir, &self.master)
+    }
+
+    /// The station key of a fleet in the folder `dir` whose packets have no hints; `None` for
+    /// other fleets.
+    ///
+    /// # Errors
+    /// [`Error::StationKey`] if the key is missing, damaged or of another fleet, or
+    /// [`Error::File`].
+    pub(crate) fn load_station_key(
+        &self,
+        dir: &Path,
+        naming: &Naming,
+    ) -> Result<Option<StationKey>, Error> {
+        let Naming::Ephemeral { station, .. } = naming else { return Ok(None) };
+        let key = StationKey::load(dir, &self.master, station)?;
+        let missing = || Error::StationKey { path: StationKey::path(dir), why: "it is missing" };
+        key.ok_or_else(missing).map(Some)
+    }
+
     /// The error of a device whose imported key is missing or damaged.
     pub(crate) fn missing(&self, device: DeviceId) -> Error {
         let path = self.imported.load().path().into();
@@ -154,6 +178,14 @@ impl KeySource for FleetKeys {
         match self.imported.load().unseal(key) {
             None => self.deriving().packet_key(key),
             Some(keys) => keys.map(|(_, packet_key)| packet_key),
+        }
+    }
+
+    fn mac_key(&self, key: KeyId) -> Option<MacKey> {
+        match self.imported.load().read_key(key) {
+            None => Some(self.deriving().mac_key(key)),
+            // The device key of an imported record is the MAC key.
+            Some(keys) => Some(MacKey::copy_of(keys?.last_chunk()?)),
         }
     }
 

@@ -14,6 +14,7 @@ mod key_ranges;
 mod master;
 mod sealed;
 mod siv;
+mod station_key;
 mod wrap;
 
 #[doc(hidden)]
@@ -31,4 +32,8 @@ pub(crate) use master::{MasterFiles, Secret};
 /// The bytes of the sealed keys, for the test that compares the document with them.
 #[doc(hidden)]
 pub use sealed::format;
+pub use station_key::StationKey;
+/// The bytes of a station key, for the test that compares the document with them.
+#[doc(hidden)]
+pub use station_key::format as station_key_format;
 pub use wrap::{WrapKey, WrappedKeys};

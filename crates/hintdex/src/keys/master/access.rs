@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::wrapped::PassphraseCost;
 use super::{Secret, text};
 use crate::Error;
+use crate::keys::StationKey;
 
 /// The name of a master key in messages.
 pub(super) const MASTER_KEY: &str = "master key";
@@ -24,6 +25,9 @@ pub struct KeyAccess {
     pub master_key: Option<SecretSource>,
     /// The source of the passphrase. One line end behind the passphrase is no part of it.
     pub passphrase: Option<SecretSource>,
+    /// The station key of a fleet whose packets have no hints. A new fleet needs it; an existing
+    /// one whose file of it is lost gets the file anew.
+    pub station_key: Option<StationKey>,
 }
 
 impl KeyAccess {

@@ -52,7 +52,7 @@ pub(super) fn generate(path: &Path) -> Result<Secret, Error> {
 }
 
 /// Fills `bytes` with random bytes, for the file `path`.
-pub(super) fn random(bytes: &mut [u8], path: &Path) -> Result<(), Error> {
+pub(in crate::keys) fn random(bytes: &mut [u8], path: &Path) -> Result<(), Error> {
     getrandom::fill(bytes).map_err(|error| {
         Error::io("reading random bytes", path)(io::Error::other(error.to_string()))
     })
