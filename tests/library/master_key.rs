@@ -45,7 +45,7 @@ fn a_wrapped_key_that_another_program_made_is_unwrapped() {
     let open = |words: &str| {
         let passphrase = folder.path().join("words");
         fs::write(&passphrase, words).expect("it can be written");
-        let access = KeyAccess { master_key: None, passphrase: Some(source(&passphrase)) };
+        let access = KeyAccess { passphrase: Some(source(&passphrase)), ..KeyAccess::default() };
         Station::open_by(&dir, &access, &options, Arc::new(SystemClock))
     };
     let refused = open("correct horse battery stapl").expect_err("another passphrase");

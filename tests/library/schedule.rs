@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hintdex::wire::{DeviceId, KeyId, KeySource, PacketKey, Schedule};
 use hintdex::{
     DeviceRange, ManualClock, Params, Received, ScheduleStats, ScheduleTolerance, Station,
-    StationOptions, Verdict,
+    StationOptions, Unknown, Verdict,
 };
 use hintdex_host::SplitMix64;
 
@@ -225,4 +225,203 @@ fn run(devices: u32, steps: u32, (min_ms, max_ms): (u32, u32), rounds: u64, seed
 fn every_packet_is_found_and_costs_the_tags_of_the_formula() {
     // As dense as 10^6 devices with an hour.
     run(20_000, 20, (30_000, 114_000), 6, 1);
+}
+
+/// The figures of docs/results/suites.md.
+#[test]
+#[ignore = "an hour: a million devices are switched on and send ten packets each"]
+fn a_million_devices_with_a_packet_an_hour_cost_the_tags_of_the_formula() {
+    run(1_000_000, 2_000, (1_800_000, 5_400_000), 4, 1);
+}
+
+/// A small fleet whose devices have all been heard, and the time.
+fn settled(path: &Path, devices: u32, seed: u64) -> (Fleet, Simulation, u64) {
+    let schedule = Schedule::new(600_000, 4_200_000).expect("a schedule");
+    let fleet = Fleet::create(path, schedule);
+    fleet.provision(0, devices);
+    let mut simulation = Simulation::new(schedule, fleet.station.key_source(), seed);
+    simulation.switch_on(devices, START_MS, 600_000);
+    let now_ms = START_MS + 40_000_000;
+    fleet.accept(&simulation.receive(now_ms));
+    assert_eq!(fleet.stats().silent, 0);
+    (fleet, simulation, now_ms)
+}
+
+#[test]
+fn devices_are_found_after_a_day_without_a_station_and_by_a_station_that_was_closed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fleet");
+    let (fleet, mut simulation, now_ms) = settled(&path, 500, 2);
+    let day_ms = now_ms + 86_400_000;
+    let missed = simulation.receive(day_ms);
+    assert!(missed.len() > 10_000);
+    let fleet = fleet.reopen(&path);
+    fleet.accept(&simulation.receive(day_ms + 5_000_000));
+    let stats = fleet.stats();
+    assert_eq!((stats.moves, stats.searches), (1, 0), "{stats:?}");
+    // Closed in the middle of packets, again and again.
+    let (mut fleet, mut now_ms) = (fleet, day_ms + 5_000_000);
+    for _ in 0..10 {
+        now_ms += 300_000;
+        fleet.accept(&simulation.receive(now_ms));
+        fleet = fleet.reopen(&path);
+    }
+    assert_eq!(fleet.stats().searches, 0);
+    fleet.station.verify(None).expect("it is sound");
+}
+
+#[test]
+fn repeats_are_told_and_recordings_are_neither_accepted_nor_move_a_device() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, mut simulation, now_ms) = settled(&folder.path().join("fleet"), 500, 3);
+    let mut random = SplitMix64::new(4);
+    let (mut end_ms, mut old) = (now_ms, Vec::new());
+    let mut counts = [0; 3];
+    for _ in 0..40 {
+        end_ms += 200_000;
+        let mut received = Vec::new();
+        while let Some((sent, is_lost)) = simulation.next(end_ms) {
+            // Jammed and recorded, or heard and recorded.
+            old.push((sent.bytes.clone(), sent.at_ms));
+            if !is_lost {
+                received.push(sent);
+            }
+        }
+        received.sort_by_key(|sent| sent.at_ms);
+        for sent in &received {
+            let verdict = fleet.decode(&[self::received(sent)]).remove(0);
+            assert_eq!(accepted(&verdict), Some((sent.device, sent.nonce)), "{verdict:?}");
+            counts[0] += 1;
+            if random.below(5) == 0 {
+                let again = received_at(&sent.bytes, sent.at_ms + random.below(JITTER_MS));
+                let verdict = fleet.decode(&[again]).remove(0);
+                let Verdict::Replay { device, nonce, .. } = verdict else { panic!("{verdict:?}") };
+                assert_eq!((device.0, nonce), (sent.device, sent.nonce));
+                counts[1] += 1;
+            }
+            if random.below(5) == 0 {
+                let at = usize::try_from(random.below(old.len() as u64)).expect("an index");
+                let (bytes, recorded_ms) = &old[at];
+                if sent.at_ms > recorded_ms + 1_000 {
+                    let verdict = fleet.decode(&[received_at(bytes, sent.at_ms)]).remove(0);
+                    assert_eq!(accepted(&verdict), None, "{verdict:?}");
+                    counts[2] += 1;
+                }
+            }
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 200), "{counts:?}");
+}
+
+#[test]
+fn a_device_whose_clock_was_set_is_found_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("fleet");
+    let (fleet, mut simulation, now_ms) = settled(&path, 200, 5);
+    // Its crystal stops for some minutes.
+    for device in &mut simulation.devices[..20] {
+        device.sends_us += 400_000_000;
+    }
+    let coming = std::mem::take(&mut simulation.coming);
+    for Reverse((_, id)) in coming {
+        simulation.coming.push(Reverse((simulation.devices[id as usize].sends_us, id)));
+    }
+    let mut lost = vec![0; 200];
+    let sent = simulation.receive(now_ms + 40 * 2_400_000);
+    for sent in &sent {
+        let verdict = fleet.decode(&[received(sent)]).remove(0);
+        match accepted(&verdict) {
+            Some(accepted) => assert_eq!(accepted, (sent.device, sent.nonce)),
+            None => lost[sent.device as usize] += 1,
+        }
+    }
+    // Four packets are missed until it is searched for, and a fifth one waits for a sixth.
+    assert!(lost[..20].iter().all(|lost| (1..=12).contains(lost)), "{lost:?}");
+    assert!(lost[20..].iter().all(|lost| *lost == 0), "{lost:?}");
+    assert_eq!(fleet.stats().silent, 0);
+}
+
+#[test]
+fn several_packets_of_a_device_in_a_batch_and_the_same_packet_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, mut simulation, now_ms) = settled(&folder.path().join("fleet"), 50, 6);
+    let sent = simulation.receive(now_ms + 86_400_000);
+    let twice: Vec<Received<'_>> = sent.iter().flat_map(|sent| [received(sent); 2]).collect();
+    let verdicts = fleet.decode(&twice);
+    for (sent, verdicts) in sent.iter().zip(verdicts.chunks(2)) {
+        assert_eq!(accepted(&verdicts[0]), Some((sent.device, sent.nonce)), "{:?}", verdicts[0]);
+        assert!(matches!(verdicts[1], Verdict::Replay { .. }), "{:?}", verdicts[1]);
+    }
+}
+
+#[test]
+fn times_that_are_wrong_do_not_take_devices_out_of_step() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, mut simulation, now_ms) = settled(&folder.path().join("fleet"), 100, 7);
+    let sent = simulation.receive(now_ms + 10_000_000);
+    let mut wrong =
+        [now_ms / 2, now_ms + (1 << 40), u64::MAX / 2, 0, now_ms - 3_000_000].into_iter().cycle();
+    for sent in &sent {
+        fleet.clock.set(sent.at_ms / 1000);
+        let packet = [received_at(&sent.bytes, wrong.next().expect("endless")), received(sent)];
+        let verdicts = fleet.station.decode_received(&packet).expect("it decodes");
+        assert_eq!(accepted(&verdicts[0]), None);
+        assert_eq!(accepted(&verdicts[1]), Some((sent.device, sent.nonce)), "{verdicts:?}");
+    }
+}
+
+#[test]
+fn packets_wait_while_searches_are_over_their_budget() {
+    let schedule = Schedule::new(600_000, 4_200_000).expect("a schedule");
+    let folder = tempfile::tempdir().expect("a folder");
+    let params = Params::scheduled(schedule, None, TOLERANCE);
+    let options = StationOptions { scan_core_share: 0.0, ..StationOptions::default() };
+    let clock = Arc::new(ManualClock::new(START_MS / 1000 + 9_000));
+    let path = folder.path().join("fleet");
+    let station = Station::create_with(&path, None, params, &options, clock).expect("a fleet");
+    station.provision(&[DeviceRange::new(DeviceId(0), 100)], None).expect("ids are free");
+    let mut simulation = Simulation::new(schedule, station.key_source(), 8);
+    simulation.switch_on(100, START_MS, 600_000);
+    let sent = simulation.receive(START_MS + 600_000);
+    let packets: Vec<Received<'_>> = sent.iter().map(received).collect();
+    let verdicts = station.decode_received(&packets).expect("it decodes");
+    let waits = |verdict: &Verdict| matches!(verdict, Verdict::Unknown(Unknown::ScanBudget { .. }));
+    assert!(verdicts.iter().all(waits));
+    let told = station.scan_all_waiting().expect("it searches");
+    let told: Vec<_> = told.iter().map(|(_, verdict)| accepted(verdict)).collect();
+    let expected: Vec<_> = sent.iter().map(|sent| Some((sent.device, sent.nonce))).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn keys_are_renewed_and_devices_retired() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, mut simulation, now_ms) = settled(&folder.path().join("fleet"), 60, 9);
+    fleet.station.retire(DeviceId(0)).expect("it is there");
+    fleet.station.rotate(&[DeviceId(1)], 0, None).expect("it is there");
+    // Device 1 begins anew under its next key.
+    let next = KeyId { device: DeviceId(1), generation: 1 };
+    let old_key = fleet.station.key_source().packet_key(KeyId::first(DeviceId(1)));
+    let device = &mut simulation.devices[1];
+    device.key = fleet.station.key_source().packet_key(next).expect("derived");
+    device.nonce = 0;
+    let mut generations = [0; 2];
+    for sent in &simulation.receive(now_ms + 20_000_000) {
+        let verdict = fleet.decode(&[received(sent)]).remove(0);
+        if sent.device == 0 {
+            assert!(matches!(verdict, Verdict::Unknown(Unknown::NotDue)), "{verdict:?}");
+            continue;
+        }
+        assert_eq!(accepted(&verdict), Some((sent.device, sent.nonce)), "{verdict:?}");
+        if let Verdict::Accepted { device: DeviceId(1), generation, .. } = verdict {
+            generations[usize::from(generation)] += 1;
+        }
+    }
+    assert!(generations[0] == 0 && generations[1] > 2, "{generations:?}");
+    // Nothing under its old key is accepted any longer, whatever the nonce.
+    let mut bytes = vec![0; 14];
+    let old_key = old_key.expect("derived");
+    simulation.schedule.seal(&old_key, 200, b"21.5 C", &mut bytes).expect("it fits");
+    let verdict = fleet.decode(&[received_at(&bytes, now_ms + 20_000_000)]).remove(0);
+    assert!(matches!(verdict, Verdict::Unknown(Unknown::NotDue)), "{verdict:?}");
 }

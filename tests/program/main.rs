@@ -32,6 +32,7 @@ mod lists;
 mod measure;
 mod provisioning;
 mod ratchet;
+mod schedule;
 mod schemes;
 mod secrets;
 mod settings;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
-use hintdex::wire::RatchetBits;
+use hintdex::wire::{RatchetBits, TAG_LEN_BYTES};
 use hintdex::{Durability, KeptKey, Naming, Params, Section, Station, Stats, Timing};
 use serde_json::json;
 
@@ -121,11 +121,12 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "hints": stats.hints,
         "bytes": stats.disk_bytes(),
         "bits_per_hint": bits_per_hint(stats),
-        "hint_scheme": if station.params().naming.has_index() { stats.scheme.name() } else { "none" },
+        "hint_scheme": hint_name(&station.params()),
         "nonce": stats.nonces.to_string(),
         "lookahead": stats.lookahead,
         "derivation": station.params().derivation.name(),
         "suite": suite_name(&station.params()),
+        "schedule": schedule_json(&station.params()),
         "station_point": station_point(&station.params()),
         "associated_data": station.params().associated_data.to_string(),
         "overhead_bytes": overhead_bytes(&station.params()),
@@ -201,8 +202,30 @@ fn suite_name(params: &Params) -> &'static str {
 const fn overhead_bytes(params: &Params) -> usize {
     match params.naming {
         Naming::Ephemeral { suite, .. } => suite.overhead_bytes(),
+        Naming::Schedule { head: None, .. } => TAG_LEN_BYTES,
+        Naming::Schedule { head: Some(head), .. } => head.len_bytes() + TAG_LEN_BYTES,
         _ => params.format().overhead_bytes(),
     }
+}
+
+/// The hint scheme of the packets, by the name that `provision --hint` knows.
+const fn hint_name(params: &Params) -> &'static str {
+    match params.naming {
+        Naming::Hint => params.scheme.name(),
+        Naming::Schedule { head: Some(head), .. } => head.name(),
+        _ => "none",
+    }
+}
+
+/// The delays of the packets and the tolerance of their times, where packets follow a schedule.
+fn schedule_json(params: &Params) -> Option<serde_json::Value> {
+    let Naming::Schedule { schedule, tolerance, .. } = params.naming else { return None };
+    Some(json!({
+        "min_ms": schedule.min_ms(),
+        "max_ms": schedule.max_ms(),
+        "jitter_ms": tolerance.jitter_ms,
+        "max_drift_ppm": tolerance.max_drift_ppm,
+    }))
 }
 
 /// The point of the station, in hex, where devices know one.
@@ -215,6 +238,19 @@ fn station_point(params: &Params) -> Option<String> {
 
 /// The hints of the packets, if they have some.
 fn hints(stats: &Stats, params: &Params) -> String {
+    if let Naming::Schedule { schedule, head, tolerance } = params.naming {
+        let head = head.map_or_else(
+            || "none".to_owned(),
+            |head| format!("{head} of {} bytes in front", head.len_bytes()),
+        );
+        return format!(
+            "{head}: packets follow a schedule of {} to {} ms, give or take {} ms and {} ppm",
+            schedule.min_ms(),
+            schedule.max_ms(),
+            tolerance.jitter_ms,
+            tolerance.max_drift_ppm
+        );
+    }
     if !params.naming.has_index() {
         return "none: no index is needed to find the device of a packet".to_owned();
     }

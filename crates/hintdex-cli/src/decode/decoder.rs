@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hintdex::{FIRST_SET_UNIX_S, Received, Station, Ticket, Unknown, Verdict};
+use hintdex::{FIRST_SET_UNIX_S, Received, ScheduleStats, Station, Ticket, Unknown, Verdict};
 
 use super::notices::{report_clock_move, report_distance};
 use super::summary::{Hop, Summary};
@@ -51,6 +51,16 @@ impl Decoder {
         any_wait.then(|| self.waiting.timeout(self.late_verdicts))
     }
 
+    /// Whether the packets of the fleet follow a schedule.
+    fn is_scheduled(&self) -> bool {
+        self.station.params().naming.is_schedule()
+    }
+
+    /// What the decoding of a schedule has cost; `None` for other packets.
+    pub fn schedule_stats(&self) -> Option<ScheduleStats> {
+        self.station.schedule_stats()
+    }
+
     /// The time of reception that a line carries. `None` with counter nonces, and for a time
     /// of a receiver whose clock was never set.
     fn time_of(&self, line: &Line) -> Option<u64> {
@@ -59,6 +69,7 @@ impl Decoder {
             Line::Packet { at_unix_s, .. } if self.station.params().nonces.is_clocked() => {
                 at_unix_s.filter(|unix_s| *unix_s >= first_s)
             }
+            Line::Packet { at_unix_s, .. } if self.is_scheduled() => *at_unix_s,
             _ => None,
         }
     }
@@ -68,6 +79,8 @@ impl Decoder {
         let tolerance_s = self.station.timing_tolerance_s();
         let stamp = |line: &Line| match (line, self.time_of(line)) {
             (Line::Bad(_), _) => Stamp::Any,
+            // No window is of a time.
+            _ if self.is_scheduled() => Stamp::Any,
             (_, None) => Stamp::Present,
             (_, Some(unix_s)) => Stamp::At(unix_s),
         };
@@ -125,9 +138,10 @@ impl Decoder {
     /// The packet of a line with its time of reception; `None` for a bad line.
     fn received<'a>(&self, line: &'a Line, present_s: u64) -> Option<Received<'a>> {
         match line {
-            Line::Packet { bytes, .. } => {
+            Line::Packet { bytes, at_ms, .. } => {
+                let at_ms = if self.is_scheduled() { *at_ms } else { 0 };
                 let at_unix_s = self.time_of(line).unwrap_or(present_s);
-                Some(Received { packet: bytes, at_unix_s, at_ms: 0, associated_data: None })
+                Some(Received { packet: bytes, at_unix_s, at_ms, associated_data: None })
             }
             Line::Bad(_) => None,
         }

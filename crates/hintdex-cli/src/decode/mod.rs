@@ -35,8 +35,12 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         ProgressBar::hidden()
     };
     let mut output = io::stdout().lock();
-    let is_clocked = station.params().nonces.is_clocked();
-    let trailing = if is_clocked { TrailingField::Time } else { TrailingField::Ignored };
+    let params = station.params();
+    let trailing = match params.nonces.is_clocked() {
+        _ if params.naming.is_schedule() => TrailingField::NeededTime,
+        true => TrailingField::Time,
+        false => TrailingField::Ignored,
+    };
     let euis = euis_of(&args.index);
     let fleet_id = *station.fleet_id();
     let hop = hop_key.map(|key| Hop { key, fleet_id });
@@ -65,7 +69,7 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         write_out(&mut output, &decoder.text)?;
     }
     bar.finish_and_clear();
-    decoder.summary.print(started.elapsed());
+    decoder.summary.print(started.elapsed(), decoder.schedule_stats());
     match (decoder.summary.nothing_was_a_packet(), lines.first()) {
         (Some(reason), Some(first)) => Err(no_packets(&args.file, &format!("{first}: {reason}"))),
         _ => Ok(()),

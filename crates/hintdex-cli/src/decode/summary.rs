@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use hintdex::wire::{DeviceId, KeyId, Nonce, NonceKind};
-use hintdex::{HopKey, Source, Verdict};
+use hintdex::{HopKey, ScheduleStats, Source, Verdict};
 
 use crate::input::BadLine;
 use crate::unix_time::time_text;
@@ -32,6 +32,7 @@ pub struct Summary {
     by_index: u64,
     by_scan: u64,
     by_packet: u64,
+    by_schedule: u64,
     /// Whether the reader closed the output.
     pub closed_early: bool,
     /// Why the first malformed line is no packet.
@@ -139,6 +140,20 @@ impl Summary {
         self.first_reason.as_deref().filter(|_| is_none)
     }
 
+    /// The packets that were found by their time, and the tags that were tried.
+    fn schedule_text(&self, schedule: &ScheduleStats) -> String {
+        let a_packet = |tags: u64, packets: u64| tags as f64 / packets.max(1) as f64;
+        format!(
+            ", by schedule {}; tags tried a packet {:.2}, for those that were due {:.2}; {} searches \
+             of {:.0} tags",
+            self.by_schedule,
+            a_packet(schedule.tags, schedule.packets),
+            a_packet(schedule.tags_found_due, schedule.found_due),
+            schedule.searches,
+            a_packet(schedule.tags_searched, schedule.searches),
+        )
+    }
+
     const fn count(&mut self, verdict: &Verdict) -> &mut u64 {
         match verdict {
             Verdict::Accepted { .. } => &mut self.accepted,
@@ -156,11 +171,13 @@ impl Summary {
             Source::Snapshot => self.by_snapshot += 1,
             Source::Index => self.by_index += 1,
             Source::Packet => self.by_packet += 1,
+            Source::Schedule => self.by_schedule += 1,
             _ => self.by_scan += 1,
         }
     }
 
-    pub fn print(&self, elapsed: Duration) {
+    /// Writes the counts, and what the tries of scheduled packets have cost.
+    pub fn print(&self, elapsed: Duration, schedule: Option<ScheduleStats>) {
         let rate = self.lines as f64 / elapsed.as_secs_f64().max(1e-9);
         let Self {
             lines,
@@ -179,7 +196,7 @@ impl Summary {
         } = self;
         eprintln!(
             "{lines} packets in {:.2} s, {rate:.0} a second: {accepted} accepted, {replay} replay, {stale} stale, {}\
-             {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}{}",
+             {forged} forged, {unknown} unknown, {malformed} malformed; found by snapshot {by_snapshot}, by index {by_index}, by scan {by_scan}{}{}",
             elapsed.as_secs_f64(),
             if self.nonces.is_clocked() || *early > 0 {
                 format!("{early} early, ")
@@ -190,6 +207,7 @@ impl Summary {
                 0 => String::new(),
                 by_packet => format!(", by the packet itself {by_packet}"),
             },
+            schedule.map_or_else(String::new, |schedule| self.schedule_text(&schedule)),
         );
         if self.closed_early {
             eprintln!(

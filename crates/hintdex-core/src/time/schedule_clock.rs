@@ -58,8 +58,8 @@ pub struct ScheduleTolerance {
 pub struct ScheduleClock {
     /// When the packet that set this clock was received, in milliseconds since 1970.
     pub heard_ms: u64,
-    /// The reading of the device's clock for that packet: the sum of all delays before it, in
-    /// milliseconds.
+    /// The reading of the device's clock for that packet: the sum of the delays from the first packet
+    /// that was heard up to it, in milliseconds.
     pub clock_ms: u64,
     /// How long before `heard_ms` the present measurement of the rate began, in milliseconds of
     /// station time.
@@ -101,6 +101,9 @@ impl ScheduledArrival {
 }
 
 impl ScheduleTolerance {
+    /// Time stamps of a receiver with a clock of its own, and uncalibrated crystals.
+    pub const DEFAULT: Self = Self { jitter_ms: 50, max_drift_ppm: 150 };
+
     const fn max_drift_ppb(self) -> u64 {
         self.max_drift_ppm as u64 * 1000
     }

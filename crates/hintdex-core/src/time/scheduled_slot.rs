@@ -20,7 +20,9 @@ use super::session::{MAX_PENDING, Pending};
 pub struct Sighting {
     /// The time of reception, in milliseconds since 1970.
     pub received_ms: u64,
-    /// The sum of all delays of the device before this packet, in milliseconds.
+    /// The reading of the device's clock for the packet: the reading for the packet that set the
+    /// device's [clock](crate::ScheduleClock), and the delays from that packet on. Any number for
+    /// the first packet.
     pub clock_ms: u64,
 }
 
