@@ -180,8 +180,18 @@ fn expected_tags(devices: u32, mean_delay_ms: f64, error_ms: f64) -> f64 {
     1.0 + f64::from(devices) / mean_delay_ms * (1.0 + loss) * error_ms
 }
 
-/// Switches devices on in steps, lets them send, and compares the tags tried with the formula.
-fn run(devices: u32, steps: u32, (min_ms, max_ms): (u32, u32), rounds: u64, seed: u64) {
+/// A fleet whose devices are switched on in steps.
+struct Rollout {
+    devices: u32,
+    steps: u32,
+    step_ms: u64,
+    min_ms: u32,
+    max_ms: u32,
+}
+
+/// Switches devices on, lets them send, and compares the tags tried with the formula.
+fn run(rollout: &Rollout, rounds: u64, seed: u64) {
+    let Rollout { devices, steps, step_ms, min_ms, max_ms } = *rollout;
     let schedule = Schedule::new(min_ms, max_ms).expect("a schedule");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("fleet");
@@ -192,12 +202,12 @@ fn run(devices: u32, steps: u32, (min_ms, max_ms): (u32, u32), rounds: u64, seed
     let started = std::time::Instant::now();
     for step in 0..steps {
         fleet.provision(step * each, each);
-        simulation.switch_on(each, now_ms, mean_ms / 10);
-        now_ms += mean_ms / 4;
+        simulation.switch_on(each, now_ms, step_ms);
+        now_ms += step_ms;
         fleet.accept(&simulation.receive(now_ms));
     }
     // The first packets of the last devices may have been lost.
-    let settled_ms = now_ms + 4 * mean_ms;
+    let settled_ms = now_ms + 3 * mean_ms;
     fleet.accept(&simulation.receive(settled_ms));
     let before = fleet.stats();
     eprintln!("{before:?} after {:?}", started.elapsed());
@@ -224,14 +234,16 @@ fn run(devices: u32, steps: u32, (min_ms, max_ms): (u32, u32), rounds: u64, seed
 #[test]
 fn every_packet_is_found_and_costs_the_tags_of_the_formula() {
     // As dense as 10^6 devices with an hour.
-    run(20_000, 20, (30_000, 114_000), 6, 1);
+    let (devices, steps, step_ms) = (20_000, 20, 10_000);
+    run(&Rollout { devices, steps, step_ms, min_ms: 30_000, max_ms: 114_000 }, 4, 1);
 }
 
 /// The figures of docs/results/suites.md.
 #[test]
-#[ignore = "an hour: a million devices are switched on and send ten packets each"]
+#[ignore = "half an hour: a million devices are switched on and send seven packets each"]
 fn a_million_devices_with_a_packet_an_hour_cost_the_tags_of_the_formula() {
-    run(1_000_000, 2_000, (1_800_000, 5_400_000), 4, 1);
+    let (devices, steps, step_ms) = (1_000_000, 1_000, 18_000);
+    run(&Rollout { devices, steps, step_ms, min_ms: 1_800_000, max_ms: 5_400_000 }, 2, 1);
 }
 
 /// A small fleet whose devices have all been heard, and the time.

@@ -378,6 +378,7 @@ impl Inner {
             return;
         }
         let states = station.index.schedule_states();
+        self.queue.reserve(states.len());
         for (slot, state) in (0..).map(Slot).zip(states) {
             self.take_over(opener, slot, state);
         }

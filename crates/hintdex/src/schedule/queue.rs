@@ -102,6 +102,11 @@ impl DueQueue {
         })
     }
 
+    /// Makes room for this many slots.
+    pub(crate) fn reserve(&mut self, slots: usize) {
+        self.devices.reserve_exact(slots.saturating_sub(self.devices.len()));
+    }
+
     /// Sets the state of a device; `None` takes the device away. Takes a microsecond, and the
     /// delay of each packet since the device was heard.
     pub(crate) fn set(&mut self, slot: Slot, standing: Option<Standing>, delays: &dyn Delays) {
