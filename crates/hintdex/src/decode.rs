@@ -5,6 +5,7 @@ use hintdex_wire::{AssociatedDataBuf, Hint, HintKey, KeyId, Slot};
 use rayon::prelude::*;
 
 use crate::attempt::{Attempt, Authentic, BoundPacket, Opened, Opener, Outcome};
+use crate::batch_outcome::BatchOutcome;
 use crate::open_packets::OpenPackets;
 use crate::resolve::HINTS_PER_TASK;
 use crate::scan_queue::Ticket;
@@ -406,14 +407,6 @@ fn run_len(packets: &[Received<'_>], span_s: u64) -> usize {
         last_s - first_s <= span_s
     };
     packets.iter().take_while(|received| is_near(received)).count()
-}
-
-/// The outcome for one packet of a batch.
-pub(crate) enum BatchOutcome {
-    Verdict(Verdict),
-    /// No verdict yet: this hint must be scanned for, or a key agreed on for the packet, and the
-    /// budget is spent.
-    NeedsScan(Hint),
 }
 
 /// The packets of a batch with their times of reception.

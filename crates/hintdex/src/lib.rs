@@ -38,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod batch_outcome;
 mod chain_search;
 mod decode;
 mod devices;

@@ -214,7 +214,7 @@ pub(super) fn judge_clocked(
     Ok(Judgement { changed: true, new_nonces, off_step, ..accepted })
 }
 
-/// Judges the nonce of a packet of a schedule, and advances the slot at `place` from `row`.
+/// Judges the nonce of a packet of a schedule, and advances the slot at `place`.
 ///
 /// # Errors
 /// Why the new row is not sound; the slot is not changed then.
@@ -222,13 +222,13 @@ pub(super) fn judge_scheduled(
     params: &Params,
     shard: &mut Shard,
     place: usize,
-    mut row: SlotRow,
     nonce: Nonce,
     seen: Sighting,
 ) -> Result<Judgement, Unsound> {
     let Naming::Schedule { tolerance, .. } = params.naming else {
         return Err("it has the clock of a schedule, and packets have hints");
     };
+    let mut row = shard.row(place).ok_or("there is no such slot")?;
     let waited = row.pending.last().copied();
     let SlotRow { known, pending, .. } = &mut row;
     let mut window = known.state.window();

@@ -8,78 +8,21 @@
 //! A device that the queue does not expect at the time of its packet needs the state that admission
 //! leaves, which may be a packet that waits. So the packets before it are admitted first.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hintdex_core::{
-    Admission, Arrival, LiveIndex, Request, ScheduleClock, ScheduleState, Sighting,
-};
-use hintdex_wire::{Hint, HintKey, HintScheme, KeyId, Nonce, Slot};
+use hintdex_core::{Admission, Arrival, Request, Sighting};
+use hintdex_wire::{Hint, HintKey, HintScheme, KeyId};
 
-use super::devices::{Format, Opener, Tries};
-use super::placing::{Delays, Pace, Standing, Step};
-use super::queue::{DueDevice, DueQueue};
-use super::search::{FoundDevice, Search, search};
-use crate::decode::BatchOutcome;
+use super::devices::{Opener, Parts, Tries};
+use super::search::search;
+use super::state::{Inner, Opened, ScheduleStats, Scheduled};
+use crate::batch_outcome::BatchOutcome;
 use crate::scans::{Cached, PASS_TIME, Pass};
 use crate::{EarlyReason, Error, Malformed, Received, Source, Station, Unknown, Verdict};
 
 /// A time of reception that is this far ahead of the queue moves the queue as a whole. Below, the
 /// devices that are passed move one by one.
 const LEAP_MS: u64 = 600_000;
-
-/// What decoding packets of a schedule has cost since the station was opened.
-///
-/// See the example of [`Station::schedule_stats`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ScheduleStats {
-    /// Packets that were tried.
-    pub packets: u64,
-    /// Tags that were computed for them, without those of searches.
-    pub tags: u64,
-    /// Packets whose device was due.
-    pub found_due: u64,
-    /// Tags that were computed for packets whose device was due.
-    pub tags_found_due: u64,
-    /// Packets for which silent devices were searched through.
-    pub searches: u64,
-    /// Tags that were computed in searches.
-    pub tags_searched: u64,
-    /// Times that the queue was moved to a distant time.
-    pub moves: u64,
-    /// Devices that are searched for now: never heard, or silent.
-    pub silent: u64,
-    /// Memory of the queue, in bytes.
-    pub queue_bytes: u64,
-}
-
-/// The part of a station that decodes packets of a schedule.
-#[derive(Debug)]
-pub(crate) struct Scheduled {
-    format: Format,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    queue: DueQueue,
-    /// The generation of the keys whose states the queue has.
-    key_generation: Option<u64>,
-    stats: ScheduleStats,
-}
-
-/// A packet whose tag has verified, before its admission.
-struct Opened {
-    /// The place of the packet in the batch.
-    at: usize,
-    slot: Slot,
-    key: KeyId,
-    nonce: Nonce,
-    seen: Sighting,
-    source: Source,
-    payload: Vec<u8>,
-}
 
 /// What trying a packet has shown.
 enum Tried {
@@ -91,21 +34,6 @@ enum Tried {
     Nobody { has_confirmed: bool },
     /// The budget allows no search, or no move of the queue.
     NeedsScan,
-}
-
-impl Scheduled {
-    /// `None` unless the packets of the index follow a schedule.
-    pub(crate) fn of(index: &LiveIndex) -> Option<Self> {
-        let format = Format::of(&index.params())?;
-        let queue = DueQueue::new(Pace::new(format.schedule, format.tolerance));
-        let (key_generation, stats) = (None, ScheduleStats::default());
-        Some(Self { format, inner: Mutex::new(Inner { queue, key_generation, stats }) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A thread that panicked can have lost an arrival of the queue; the search finds its device.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Station {
@@ -188,7 +116,7 @@ impl Station {
         let mut rest = packets.iter().enumerate();
         loop {
             let mut inner = scheduled.lock();
-            inner.refresh(self, &opener);
+            inner.refresh(&self.index, self.scans.key_generation(), &opener);
             let mut unexpected = None;
             for (at, received) in rest.by_ref() {
                 let outcome =
@@ -251,59 +179,69 @@ impl Station {
         }
         inner.stats.packets += 1;
         let mut tries = Tries::default();
-        let found = inner.find_due(
-            opener,
-            received_ms,
-            |due, tries| {
-                opener.opens(&parts, (due.slot, due.key), [due.step.nonce], tries).is_some()
-            },
-            &mut tries,
-        );
+        let found = inner.find_due(opener, received_ms, &parts, &mut tries);
         inner.stats.tags += tries.tags;
-        let opened = |slot, key, step: Step, source, payload| Opened {
-            at,
-            slot,
-            key,
-            nonce: step.nonce,
-            seen: Sighting { received_ms, clock_ms: step.clock_ms },
-            source,
-            payload,
+        let Some((due, is_repeat)) = found else {
+            return Ok(self.search_silent(inner, opener, &parts, (at, received), budget, &tries));
         };
-        if let Some((due, is_repeat)) = found {
-            let payload = std::mem::take(&mut tries.payload);
-            let opened = opened(due.slot, due.key, due.step, Source::Schedule, payload);
-            if !is_repeat {
-                inner.stats.found_due += 1;
-                inner.stats.tags_found_due += tries.tags;
-                inner.take_in(opener, &opened);
-            }
-            return Ok(Tried::Expected(opened));
+        let opened = Opened {
+            at,
+            slot: due.slot,
+            key: due.key,
+            nonce: due.step.nonce,
+            seen: Sighting { received_ms, clock_ms: due.step.clock_ms },
+            source: Source::Schedule,
+            payload: tries.payload,
+        };
+        if !is_repeat {
+            inner.stats.found_due += 1;
+            inner.stats.tags_found_due += tries.tags;
+            inner.take_in(opener, &opened);
         }
+        Ok(Tried::Expected(opened))
+    }
+
+    /// Searches silent devices for the packet of no due device.
+    fn search_silent(
+        &self,
+        inner: &mut Inner,
+        opener: &Opener<'_>,
+        parts: &Parts<'_>,
+        (at, received): (usize, &Received<'_>),
+        budget: &mut Budget,
+        tries: &Tries,
+    ) -> Tried {
         let has_confirmed = tries.has_confirmed;
         if inner.queue.silent().next().is_none() {
-            return Ok(Tried::Nobody { has_confirmed });
+            return Tried::Nobody { has_confirmed };
         }
         if !budget.allows(self) {
-            return Ok(Tried::NeedsScan);
+            return Tried::NeedsScan;
         }
         let started = Instant::now();
-        let mut outcome = search(&inner.queue, opener, &parts);
+        let outcome = search(&inner.queue, opener, parts);
         budget.charge(self, started.elapsed(), outcome.tries, wait_key(received.packet));
         inner.stats.searches += 1;
         inner.stats.tags_searched += outcome.tags;
-        let has_confirmed = has_confirmed || outcome.has_confirmed;
         let Some((found, step)) = inner.step_of(opener, &outcome) else {
-            return Ok(Tried::Nobody { has_confirmed });
+            return Tried::Nobody { has_confirmed: has_confirmed || outcome.has_confirmed };
         };
-        let payload = std::mem::take(&mut outcome.payload);
-        let opened = opened(found.slot, found.key, step, Source::Scan, payload);
-        let was_heard =
-            inner.queue.standing(found.slot).is_some_and(|standing| standing.clock.is_some());
-        if was_heard {
-            return Ok(Tried::Unexpected(opened));
+        let received_ms = received.at_unix_ms();
+        let opened = Opened {
+            at,
+            slot: found.slot,
+            key: found.key,
+            nonce: step.nonce,
+            seen: Sighting { received_ms, clock_ms: step.clock_ms },
+            source: Source::Scan,
+            payload: outcome.payload,
+        };
+        let standing = inner.queue.standing(found.slot);
+        if standing.is_some_and(|standing| standing.clock.is_some()) {
+            return Tried::Unexpected(opened);
         }
         inner.take_in(opener, &opened);
-        Ok(Tried::Expected(opened))
+        Tried::Expected(opened)
     }
 
     /// Moves the queue to a time of reception. Returns whether it is there: a distant time costs
@@ -367,82 +305,6 @@ impl Station {
             set(outcomes, at, BatchOutcome::Verdict(verdict));
         }
         Ok(())
-    }
-}
-
-impl Inner {
-    /// Takes over the states of the index if keys were added or removed since the last call.
-    fn refresh(&mut self, station: &Station, opener: &Opener<'_>) {
-        let key_generation = station.scans.key_generation();
-        if self.key_generation == Some(key_generation) {
-            return;
-        }
-        let states = station.index.schedule_states();
-        self.queue.reserve(states.len());
-        for (slot, state) in (0..).map(Slot).zip(states) {
-            self.take_over(opener, slot, state);
-        }
-        self.key_generation = Some(key_generation);
-    }
-
-    /// Takes over the state of a slot, if the queue has another one.
-    fn take_over(&mut self, opener: &Opener<'_>, slot: Slot, state: Option<ScheduleState>) {
-        let standing = state.map(|ScheduleState { key, next_nonce, clock }| Standing {
-            key,
-            next: next_nonce,
-            clock,
-        });
-        if self.queue.standing(slot).copied() != standing {
-            self.queue.set(slot, standing, opener);
-        }
-    }
-
-    /// The first device for which `opens` returns true, of those that are due and then of those
-    /// that were heard just now; and whether it was heard.
-    fn find_due(
-        &self,
-        opener: &Opener<'_>,
-        received_ms: u64,
-        opens: impl Fn(&DueDevice, &mut Tries) -> bool,
-        tries: &mut Tries,
-    ) -> Option<(DueDevice, bool)> {
-        let due = self.queue.due(received_ms, opener);
-        if let Some(due) = due.into_iter().find(|due| opens(due, tries)) {
-            return Some((due, false));
-        }
-        let repeats = self.queue.repeats(received_ms);
-        repeats.into_iter().find(|due| opens(due, tries)).map(|due| (due, true))
-    }
-
-    /// The device that a search has found, and the reading of its clock.
-    fn step_of(&self, opener: &Opener<'_>, outcome: &Search) -> Option<(FoundDevice, Step)> {
-        let found = outcome.found?;
-        let standing = self.queue.standing(found.slot)?;
-        // Without a clock, the readings count from the packet found: only their distances matter.
-        let Some(clock) = standing.clock else {
-            return Some((found, Step { nonce: found.nonce, clock_ms: 0 }));
-        };
-        let mut step = Step { nonce: standing.next.checked_sub(1)?, clock_ms: clock.clock_ms };
-        while step.nonce < found.nonce {
-            step = standing.after(step, opener)?;
-        }
-        Some((found, step))
-    }
-
-    /// Moves a device on, as the admission of its packet will.
-    fn take_in(&mut self, opener: &Opener<'_>, opened: &Opened) {
-        let Some(mut standing) = self.queue.standing(opened.slot).copied() else { return };
-        let Sighting { received_ms, clock_ms } = opened.seen;
-        let tolerance = opener.format.tolerance;
-        match &mut standing.clock {
-            None => {
-                let first = ScheduleClock::heard_first(received_ms, clock_ms, tolerance);
-                standing.clock = Some(first);
-            }
-            Some(clock) => clock.observe(received_ms, clock_ms, tolerance),
-        }
-        standing.next = opened.nonce.saturating_add(1);
-        self.queue.set(opened.slot, Some(standing), opener as &dyn Delays);
     }
 }
 

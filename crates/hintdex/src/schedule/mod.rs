@@ -5,6 +5,7 @@ mod devices;
 mod placing;
 mod queue;
 mod search;
+mod state;
 
-pub use decode::ScheduleStats;
-pub(crate) use decode::Scheduled;
+pub use state::ScheduleStats;
+pub(crate) use state::Scheduled;
