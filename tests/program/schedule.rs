@@ -1,14 +1,16 @@
 //! Fleets whose packets only their time names, through the whole program: a capture with loss,
 //! repeats, damage, noise and recordings, whose packets and verdicts an independent script writes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use hintdex_tests::capture::{Capture, DEVICES};
+use hintdex_tests::killing::{Kill, decode_and_kill};
 use hintdex_tests::program::verify;
-use hintdex_tests::{Said, decode, provision, run};
+use hintdex_tests::{Random, Said, decode, provision, run};
 
 /// Processes that decode a capture one after the other, each after further devices were added.
 const PROCESSES: u32 = 20;
@@ -157,4 +159,78 @@ fn what_does_not_go_with_a_schedule_is_refused_with_its_reason() {
     let said = decode(&fleet, &[], input).done().verdicts();
     let verdicts: Vec<&str> = said.iter().map(|said| said.verdict.as_str()).collect();
     assert_eq!(verdicts, ["unknown", "malformed", "malformed"]);
+}
+
+/// The texts of some lines that the script says are accepted, of a small fleet, with their senders.
+fn accepted_lines(devices: u32) -> Vec<Line> {
+    let mut lines = capture("none", devices);
+    lines.retain(|line| line.verdict == "accepted");
+    lines
+}
+
+/// A station that is killed again and again accepts no packet twice, and forgets no packet that it
+/// has accepted.
+#[test]
+fn a_killed_station_accepts_no_packet_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleet = folder.path().join("fleet");
+    add(&fleet, 0, 200, &["--schedule", SCHEDULE, "--max-drift", "30"]);
+    let (lines, mut accepted, mut random) = (accepted_lines(200), HashSet::new(), Random::new(3));
+    let (mut first, mut given_end) = (0, 0);
+    for _ in 0..12 {
+        // From a packet before the kill on: what was acknowledged must not be accepted again.
+        let part = &lines[first..lines.len().min(first + 400)];
+        let text: String = part.iter().map(|line| format!("{}\n", line.text)).collect();
+        let kill = Kill::AfterFirstVerdict(Duration::from_micros(random.below(20_000)));
+        let said = decode_and_kill(&fleet, &[], text, kill);
+        for ((said, line), at) in said.iter().zip(part).zip(first..) {
+            if said.verdict == "accepted" {
+                assert_eq!(said.sender, Some(line.sender), "{}", line.text);
+                assert!(accepted.insert(line.sender), "{} was accepted twice", line.text);
+            } else {
+                // It was accepted in an earlier run, which may have ended before it said so.
+                let was_given = accepted.contains(&line.sender) || at < given_end;
+                assert!(was_given, "{} is {}", line.text, said.verdict);
+            }
+        }
+        given_end = first + part.len();
+        first += said.len().saturating_sub(20);
+    }
+    assert!(accepted.len() > 100, "{}", accepted.len());
+    verify(&fleet);
+}
+
+/// A device goes on in another fleet with its time, and in no fleet of another kind.
+#[test]
+fn devices_move_between_fleets_of_one_schedule() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let (here, there, other, export) = (path("here"), path("there"), path("other"), path("out"));
+    add(&here, 0, 20, &["--schedule", SCHEDULE]);
+    add(&there, 1000, 20, &["--schedule", SCHEDULE]);
+    add(&other, 1000, 20, &["--schedule", "600000:600000"]);
+    let lines = accepted_lines(20);
+    let (before, after) = lines.split_at(lines.len() / 2);
+    let said = |fleet: &Path, lines: &[Line]| {
+        let text: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        decode(fleet, &[], text.join("\n")).done().verdicts()
+    };
+    assert!(said(&here, before).iter().all(|said| said.verdict == "accepted"));
+    let device = |verb: &str, fleet: &Path, more: &[&OsStr]| {
+        let base = [OsStr::new("device"), verb.as_ref(), "--index".as_ref(), fleet.as_os_str()];
+        run(base.into_iter().chain(more.iter().copied()))
+    };
+    device("export", &here, &["--out".as_ref(), export.as_os_str()]).done();
+    let words = ["schedule:600000:4200000", "schedule:600000:600000"];
+    device("import", &other, &[export.as_os_str()]).refused(1, &words);
+    device("import", &there, &[export.as_os_str()]).done();
+    assert!(said(&there, before).iter().all(|said| said.verdict != "accepted"));
+    let by_schedule =
+        |said: &Said| (said.verdict.as_str(), said.source.as_str()) == ("accepted", "schedule");
+    let told = said(&there, after);
+    let found = told.iter().filter(|said| by_schedule(said)).count();
+    // A device that was not heard before has no time yet.
+    assert!(found + 20 >= told.len(), "{found} of {}", told.len());
+    assert!(told.iter().all(|said| said.verdict == "accepted"));
+    verify(&there);
 }

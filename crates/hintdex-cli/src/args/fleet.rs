@@ -143,7 +143,8 @@ pub struct DecodeArgs {
     #[arg(long, value_name = "SOURCE", value_parser = source())]
     pub hop_key: Option<SecretSource>,
     /// Packets, one line of hex each; - for standard input. With clocked nonces, the time of
-    /// reception may follow on the line: a unix time or RFC 3339, the present if absent
+    /// reception may follow on the line: a unix time or RFC 3339, the present if absent. With a
+    /// schedule, it must follow, with a fraction of a second
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
 }

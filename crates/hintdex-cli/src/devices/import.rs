@@ -63,7 +63,7 @@ const WRONG_CHECK: &str = "the export was changed, or is of a fleet with another
     export it again, with --wrap-key for a fleet with another master key";
 
 fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> Result<(), String> {
-    let Header { hint, nonce, suite, associated_data, ratchet_bits: bits, .. } =
+    let Header { hint, nonce, suite, associated_data, ratchet_bits: bits, naming, .. } =
         Header::of(&station.params(), header.wrapped);
     if header.hintdex_devices != VERSION {
         let found = header.hintdex_devices;
@@ -84,6 +84,18 @@ fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> R
         return Err("its devices have another suite or other associated data than this fleet; \
              provision a fleet with the --suite and --associated-data of the exporting one"
             .to_owned());
+    }
+    if header.naming != naming {
+        let of = |naming: Option<&str>| match naming {
+            None => "packets with hints".to_owned(),
+            Some(naming) if naming.len() <= 40 && naming.is_ascii() => format!("{naming} packets"),
+            Some(_) => "packets of an unknown kind".to_owned(),
+        };
+        return Err(format!(
+            "its devices send {}, and this fleet has {}; provision a fleet of that kind",
+            of(header.naming.as_deref()),
+            of(naming.as_deref())
+        ));
     }
     if header.ratchet_bits != bits {
         let of = |bits: u8| match bits {

@@ -40,12 +40,12 @@ pub struct ScheduleTolerance {
 /// The clock of a device whose packets follow a [schedule](hintdex_wire::Schedule).
 ///
 /// ```
-/// use hintdex_core::{ScheduleClock, ScheduleTolerance};
+/// use hintdex_core::{ScheduleClock, ScheduleTolerance, ScheduledArrival};
 ///
 /// let tolerance = ScheduleTolerance { jitter_ms: 50, max_drift_ppm: 30 };
 /// // Packet 0 was received at 1,764,000,000.250 s. The next one follows an hour later.
 /// let mut clock = ScheduleClock::heard_first(1_764_000_000_250, 0, tolerance);
-/// let next = clock.arrival(3_600_000, tolerance);
+/// let next: ScheduledArrival = clock.arrival(3_600_000, tolerance);
 /// assert_eq!((next.at_ms, next.half_ms), (1_764_003_600_250, 50 + 108 + 2));
 ///
 /// // It comes 100 ms late: the device's clock is slow by 28 ppm, give or take 24.

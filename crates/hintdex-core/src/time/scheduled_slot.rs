@@ -15,7 +15,7 @@ use super::session::{MAX_PENDING, Pending};
 
 /// When a packet of a schedule was received, and the reading of its device's clock.
 ///
-/// See the example of [`Request`](crate::Request).
+/// See the example of [`LiveIndex::schedule_states`](crate::LiveIndex::schedule_states).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sighting {
     /// The time of reception, in milliseconds since 1970.

@@ -116,6 +116,7 @@ impl Station {
         let mut rest = packets.iter().enumerate();
         loop {
             let mut inner = scheduled.lock();
+            inner.queue.set_clock(self.now_s().saturating_mul(1000));
             inner.refresh(&self.index, self.scans.key_generation(), &opener);
             let mut unexpected = None;
             for (at, received) in rest.by_ref() {

@@ -27,8 +27,8 @@ const MAX_WALK: usize = 1 << 14;
 /// wider than its delays are long; then the device is searched for.
 const MAX_DUE: u64 = 64;
 
-/// A device that was heard this far ahead of the present was heard under a station clock that was
-/// wrong. It is searched for, too.
+/// A device that was heard this far ahead of the station's clock was heard under a station clock that
+/// was wrong. It is searched for, too.
 const MAX_AHEAD_MS: u64 = 86_400_000;
 
 /// A device that has missed this many packets in a row is searched for, too.
@@ -163,9 +163,10 @@ impl Standing {
         arrival.is_some_and(|arrival| arrival.end_ms().saturating_add(pace.keep_ms) >= now_ms)
     }
 
-    /// Whether the device is to be searched for, with these packets due.
-    pub(super) fn is_silent(&self, due: Option<&Due>, now_ms: u64) -> bool {
-        let latest_ms = now_ms.saturating_add(MAX_AHEAD_MS);
+    /// Whether the device is to be searched for, with these packets due, while the station's clock
+    /// shows `clock_ms`.
+    pub(super) fn is_silent(&self, due: Option<&Due>, clock_ms: u64) -> bool {
+        let latest_ms = clock_ms.saturating_add(MAX_AHEAD_MS);
         if self.clock.is_some_and(|clock| clock.heard_ms > latest_ms) {
             return true;
         }

@@ -33,6 +33,8 @@ pub(crate) struct DueQueue {
     pace: Pace,
     /// The latest time of reception so far.
     now_ms: u64,
+    /// The station's clock.
+    clock_ms: u64,
     devices: Vec<Option<Device>>,
     levels: Vec<Level>,
     /// Devices by the time at which they were heard, if that is not long ago.
@@ -62,6 +64,7 @@ impl DueQueue {
         Self {
             pace,
             now_ms: 0,
+            clock_ms: u64::MAX,
             devices: Vec::new(),
             levels: vec![Level::default(); LEVELS],
             heard: BTreeSet::new(),
@@ -72,6 +75,11 @@ impl DueQueue {
     /// The latest time of reception so far, in milliseconds since 1970.
     pub(crate) const fn now_ms(&self) -> u64 {
         self.now_ms
+    }
+
+    /// Sets the station's clock, for devices that are placed from now on.
+    pub(crate) const fn set_clock(&mut self, clock_ms: u64) {
+        self.clock_ms = clock_ms;
     }
 
     /// Whether lookups at this time find all devices that are due: the queue has not left it.
@@ -140,7 +148,7 @@ impl DueQueue {
         });
         let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); LEVELS];
         (self.heard, self.silent) = (BTreeSet::new(), BTreeSet::new());
-        let times = (self.kept_from_ms(), now_ms);
+        let times = (self.kept_from_ms(), self.clock_ms);
         for (slot, device) in (0..).map(Slot).zip(&self.devices) {
             let Some(device) = device else { continue };
             device.each_entry(pace, delays, |level, (at_ms, nonce)| {
@@ -255,7 +263,7 @@ impl DueQueue {
         if after == before {
             return;
         }
-        if device.standing.is_silent(Some(&after), now_ms) {
+        if device.standing.is_silent(Some(&after), self.clock_ms) {
             self.silent.insert(slot);
         }
         let standing = device.standing;
@@ -306,7 +314,7 @@ impl DueQueue {
             return;
         };
         due.first = next;
-        if standing.is_silent(Some(&*due), self.now_ms) {
+        if standing.is_silent(Some(&*due), self.clock_ms) {
             self.silent.insert(slot);
         }
     }
@@ -333,7 +341,7 @@ impl DueQueue {
                 level.entries.insert((at_ms, slot, nonce));
             }
         });
-        let times = (self.kept_from_ms(), self.now_ms);
+        let times = (self.kept_from_ms(), self.clock_ms);
         note(&mut self.heard, &mut self.silent, times, slot, &device);
         if let Some(place) = self.devices.get_mut(slot.0 as usize) {
             *place = Some(device);
@@ -376,7 +384,7 @@ fn placed(standing: &Standing, step: Step, pace: Pace) -> Option<(usize, (u64, u
 fn note(
     heard: &mut BTreeSet<(u64, Slot)>,
     silent: &mut BTreeSet<Slot>,
-    (kept_from_ms, now_ms): (u64, u64),
+    (kept_from_ms, clock_ms): (u64, u64),
     slot: Slot,
     device: &Device,
 ) {
@@ -384,7 +392,7 @@ fn note(
     if let Some(heard_ms) = heard_ms.filter(|heard_ms| *heard_ms >= kept_from_ms) {
         heard.insert((heard_ms, slot));
     }
-    if device.standing.is_silent(device.due.as_ref(), now_ms) {
+    if device.standing.is_silent(device.due.as_ref(), clock_ms) {
         silent.insert(slot);
     }
 }

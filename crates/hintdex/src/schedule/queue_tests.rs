@@ -141,6 +141,10 @@ fn a_device_that_was_never_heard_or_missed_four_packets_is_searched_for() {
     assert_eq!(silent(&queue), [0]);
     queue.set(Slot(0), None, &delays);
     assert_eq!(silent(&queue), []);
+    // Heard under a station clock that was two days ahead.
+    queue.set_clock(NOW_MS - 2 * 86_400_000);
+    queue.move_to(NOW_MS - 2 * 86_400_000, &delays);
+    assert_eq!(silent(&queue), [1]);
 }
 
 #[test]
