@@ -192,6 +192,7 @@ impl Station {
             nonce: due.step.nonce,
             seen: Sighting { received_ms, clock_ms: due.step.clock_ms },
             source: Source::Schedule,
+            tag: parts.tag(),
             payload: tries.payload,
         };
         if !is_repeat {
@@ -235,6 +236,7 @@ impl Station {
             nonce: step.nonce,
             seen: Sighting { received_ms, clock_ms: step.clock_ms },
             source: Source::Scan,
+            tag: parts.tag(),
             payload: outcome.payload,
         };
         let standing = inner.queue.standing(found.slot);

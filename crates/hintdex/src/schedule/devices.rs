@@ -66,6 +66,13 @@ impl Format {
     }
 }
 
+impl Parts<'_> {
+    /// The tag as a number.
+    pub(crate) fn tag(&self) -> Option<u64> {
+        self.body.last_chunk().map(|tag| u64::from_be_bytes(*tag))
+    }
+}
+
 impl Opener<'_> {
     /// Whether the packet is of this nonce: compares the hint in front, then the tag. The payload
     /// is in `tries` then.

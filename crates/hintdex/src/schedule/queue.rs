@@ -8,7 +8,7 @@
 //! The queue is a pure function of states, keys and the time that it has reached. It is never
 //! stored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hintdex_wire::{KeyId, Nonce, Slot};
 
@@ -37,8 +37,9 @@ pub(crate) struct DueQueue {
     clock_ms: u64,
     devices: Vec<Option<Device>>,
     levels: Vec<Level>,
-    /// Devices by the time at which they were heard, if that is not long ago.
-    heard: BTreeSet<(u64, Slot)>,
+    /// Devices by the time at which they were heard, if that is not long ago, with the tags of their
+    /// packets if they are known.
+    heard: Heard,
     /// Devices that are searched for: never heard, or silent.
     silent: BTreeSet<Slot>,
 }
@@ -48,6 +49,9 @@ struct Device {
     standing: Standing,
     due: Option<Due>,
 }
+
+/// The tags of packets by the time of reception and the slot.
+type Heard = BTreeMap<(u64, Slot), Option<u64>>;
 
 /// An expected time, and whose packet is expected.
 type Entry = (u64, Slot, u32);
@@ -67,7 +71,7 @@ impl DueQueue {
             clock_ms: u64::MAX,
             devices: Vec::new(),
             levels: vec![Level::default(); LEVELS],
-            heard: BTreeSet::new(),
+            heard: Heard::new(),
             silent: BTreeSet::new(),
         }
     }
@@ -147,7 +151,8 @@ impl DueQueue {
             }
         });
         let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); LEVELS];
-        (self.heard, self.silent) = (BTreeSet::new(), BTreeSet::new());
+        self.silent = BTreeSet::new();
+        let known = std::mem::take(&mut self.heard);
         let times = (self.kept_from_ms(), self.clock_ms);
         for (slot, device) in (0..).map(Slot).zip(&self.devices) {
             let Some(device) = device else { continue };
@@ -155,6 +160,11 @@ impl DueQueue {
                 entries.get_mut(level).into_iter().for_each(|of| of.push((at_ms, slot, nonce)));
             });
             note(&mut self.heard, &mut self.silent, times, slot, device);
+            if let Some(clock) = device.standing.clock
+                && let Some(tag) = self.heard.get_mut(&(clock.heard_ms, slot))
+            {
+                *tag = known.get(&(clock.heard_ms, slot)).copied().flatten();
+            }
         }
         for ((number, level), entries) in self.levels.iter_mut().enumerate().zip(entries) {
             // A set is built in one go from a list.
@@ -181,7 +191,7 @@ impl DueQueue {
             }
         }
         let end_ms = self.kept_from_ms();
-        while self.heard.first().is_some_and(|(heard_ms, _)| *heard_ms < end_ms) {
+        while self.heard.first_key_value().is_some_and(|((heard_ms, _), _)| *heard_ms < end_ms) {
             self.heard.pop_first();
         }
     }
@@ -212,19 +222,31 @@ impl DueQueue {
         found
     }
 
-    /// The devices that were heard at about `received_ms`: the packet may be a repeat.
-    pub(crate) fn repeats(&self, received_ms: u64) -> Vec<DueDevice> {
+    /// Notes the tag of the packet by which a device was heard.
+    pub(crate) fn note_tag(&mut self, slot: Slot, tag: Option<u64>) {
+        let heard_ms = self.standing(slot).and_then(|standing| Some(standing.clock?.heard_ms));
+        if let Some(known) = heard_ms.and_then(|heard_ms| self.heard.get_mut(&(heard_ms, slot))) {
+            *known = tag;
+        }
+    }
+
+    /// The devices that were heard at about `received_ms`, by a packet whose known tag is `tag`: the
+    /// packet may be a repeat. `None` for those whose packet's tag is not known.
+    pub(crate) fn repeats(&self, received_ms: u64, tag: Option<u64>) -> Vec<DueDevice> {
         let jitter_ms = u64::from(self.pace.tolerance.jitter_ms);
         let first = (received_ms.saturating_sub(jitter_ms), Slot(0));
         let last = (received_ms.saturating_add(jitter_ms), Slot(u32::MAX));
-        let repeat = |(heard_ms, slot): &(u64, Slot)| {
+        let repeat = |((heard_ms, slot), _): (&(u64, Slot), _)| {
             let standing = self.standing(*slot)?;
             let step =
                 Step { nonce: standing.next.checked_sub(1)?, clock_ms: standing.clock?.clock_ms };
             let distance_ms = heard_ms.abs_diff(received_ms);
             Some(DueDevice { slot: *slot, key: standing.key, step, distance_ms })
         };
-        let mut found: Vec<DueDevice> = self.heard.range(first..=last).filter_map(repeat).collect();
+        let mut found: Vec<DueDevice> = {
+            let heard = self.heard.range(first..=last).filter(|(_, known)| **known == tag);
+            heard.filter_map(repeat).collect()
+        };
         found.sort_unstable_by_key(|due| (due.distance_ms, due.slot));
         found
     }
@@ -382,7 +404,7 @@ fn placed(standing: &Standing, step: Step, pace: Pace) -> Option<(usize, (u64, u
 
 /// Notes a device among those that were heard just now, and among those that are searched for.
 fn note(
-    heard: &mut BTreeSet<(u64, Slot)>,
+    heard: &mut Heard,
     silent: &mut BTreeSet<Slot>,
     (kept_from_ms, clock_ms): (u64, u64),
     slot: Slot,
@@ -390,7 +412,7 @@ fn note(
 ) {
     let heard_ms = device.standing.clock.map(|clock| clock.heard_ms);
     if let Some(heard_ms) = heard_ms.filter(|heard_ms| *heard_ms >= kept_from_ms) {
-        heard.insert((heard_ms, slot));
+        heard.insert((heard_ms, slot), None);
     }
     if device.standing.is_silent(device.due.as_ref(), clock_ms) {
         silent.insert(slot);

@@ -61,6 +61,8 @@ pub(super) struct Opened {
     pub(super) nonce: Nonce,
     pub(super) seen: Sighting,
     pub(super) source: Source,
+    /// The tag of the packet as a number.
+    pub(super) tag: Option<u64>,
     pub(super) payload: Vec<u8>,
 }
 
@@ -110,8 +112,8 @@ impl Inner {
         }
     }
 
-    /// The device that sent a packet, of those that are due and then of those that were heard just
-    /// now; and whether it was heard.
+    /// The device that sent a packet, of those that are due and of those that were heard just now; and
+    /// whether it was heard.
     pub(super) fn find_due(
         &self,
         opener: &Opener<'_>,
@@ -122,11 +124,17 @@ impl Inner {
         let mut opens = |due: &DueDevice| {
             opener.opens(parts, (due.slot, due.key), [due.step.nonce], tries).is_some()
         };
+        if let tag @ Some(_) = parts.tag()
+            && let Some(due) = self.queue.repeats(received_ms, tag).into_iter().find(&mut opens)
+        {
+            return Some((due, true));
+        }
         let due = self.queue.due(received_ms, opener);
         if let Some(due) = due.into_iter().find(&mut opens) {
             return Some((due, false));
         }
-        let repeats = self.queue.repeats(received_ms);
+        // After an opening, the tags of the last packets are not known.
+        let repeats = self.queue.repeats(received_ms, None);
         repeats.into_iter().find(&mut opens).map(|due| (due, true))
     }
 
@@ -163,5 +171,6 @@ impl Inner {
         }
         standing.next = opened.nonce.saturating_add(1);
         self.queue.set(opened.slot, Some(standing), opener);
+        self.queue.note_tag(opened.slot, opened.tag);
     }
 }
