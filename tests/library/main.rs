@@ -11,6 +11,7 @@ mod chains;
 mod clocked;
 mod creation;
 mod damage;
+mod ephemeral;
 mod fleet;
 mod flips;
 mod forks;

@@ -22,6 +22,7 @@ mod crash_windows;
 mod creation;
 mod devices;
 mod durability;
+mod ephemeral;
 mod estimate;
 mod full_disk;
 mod key_changes;

@@ -221,7 +221,7 @@ fn devices_move_between_fleets_of_one_schedule() {
         run(base.into_iter().chain(more.iter().copied()))
     };
     device("export", &here, &["--out".as_ref(), export.as_os_str()]).done();
-    let words = ["schedule:600000:4200000", "schedule:600000:600000"];
+    let words = ["600000:4200000", "600000:600000"];
     device("import", &other, &[export.as_os_str()]).refused(1, &words);
     device("import", &there, &[export.as_os_str()]).done();
     assert!(said(&there, before).iter().all(|said| said.verdict != "accepted"));

@@ -4,11 +4,10 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use hintdex::wire::{HintScheme, Suite};
-use hintdex_tests::capture::{Capture, DEVICES};
+use hintdex_tests::capture::{Capture, DEVICES, Line};
 use hintdex_tests::program::verify;
 use hintdex_tests::{Said, decode, provision, run};
 
@@ -17,34 +16,11 @@ const PACKETS: usize = 6_000;
 const PROCESSES: usize = 20;
 const DATA: &str = "6d6574657273";
 
-/// A packet in hex, and what is to be said of it.
-struct Line {
-    packet: String,
-    verdict: String,
-    sender: (u32, u64),
-    payload: String,
-}
-
 /// The capture of a fleet, by `tests/data/suites/capture.py`.
 fn capture(suite: &str, hint: &str, data: &str, devices: u32) -> Vec<Line> {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/suites/capture.py");
-    let mut python = Command::new("python3");
-    python.arg(script).args([&Capture::master_key_hex(), suite, hint, data]);
-    python.args([&devices.to_string(), &PACKETS.to_string(), "7"]);
-    let output = python.output().expect("python3 is installed (make setup)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("lines of text");
-    let line = |line: &str| {
-        let cells: Vec<&str> = line.split('\t').collect();
-        let number = |at: usize| cells[at].parse::<u64>().expect("a number");
-        Line {
-            packet: cells[0].to_owned(),
-            verdict: cells[1].to_owned(),
-            sender: (number(2).try_into().expect("an id"), number(3)),
-            payload: cells[4].replace('-', ""),
-        }
-    };
-    text.lines().map(line).collect()
+    let (devices, packets) = (devices.to_string(), PACKETS.to_string());
+    let master = Capture::master_key_hex();
+    Line::of_script("capture.py", &[&master, suite, hint, data, &devices, &packets, "7"])
 }
 
 /// Compares a verdict with that of the script. A hint that no device made is unknown, or by

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::program::Said;
 
@@ -63,4 +64,43 @@ pub fn as_expected(said: &Said) -> String {
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/reference")
+}
+
+/// A packet in hex, and what is to be said of it, by an independent script.
+#[derive(Debug)]
+pub struct Line {
+    /// The packet in hex.
+    pub packet: String,
+    /// The name of the verdict, or `noise`.
+    pub verdict: String,
+    /// The device and the nonce of an authentic packet.
+    pub sender: (u32, u64),
+    /// The payload in hex.
+    pub payload: String,
+}
+
+impl Line {
+    /// The lines that a script of `tests/data/suites` writes.
+    pub fn of_script(script: &str, args: &[&str]) -> Vec<Self> {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/suites").join(script);
+        let mut python = Command::new("python3");
+        let output = python.env("PYTHONDONTWRITEBYTECODE", "1").arg(script).args(args).output();
+        let output = output.expect("python3 is installed (make setup)");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("lines of text");
+        let line = |line: &str| {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let [packet, verdict, device, nonce, payload] = cells.as_slice() else {
+                panic!("five cells: {line}")
+            };
+            let number = |cell: &str| cell.parse::<u64>().expect("a number");
+            Self {
+                packet: (*packet).to_owned(),
+                verdict: (*verdict).to_owned(),
+                sender: (number(device).try_into().expect("an id"), number(nonce)),
+                payload: payload.replace('-', ""),
+            }
+        };
+        text.lines().map(line).collect()
+    }
 }

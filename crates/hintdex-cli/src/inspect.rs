@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
-use hintdex::wire::{RatchetBits, TAG_LEN_BYTES};
+use hintdex::wire::RatchetBits;
 use hintdex::{Durability, KeptKey, Naming, Params, Section, Station, Stats, Timing};
 use serde_json::json;
 
 use crate::args::{InspectArgs, RunArgs};
 use crate::failure::Failure;
 use crate::key;
+use crate::naming_text::{hint_name, overhead_bytes, station_point, suite_name};
 use crate::open;
 use crate::settings_text::{settings_object, settings_text};
 use crate::unix_time::time_text;
@@ -190,33 +191,6 @@ fn packets(params: &Params) -> String {
     format!("{suite}, {overhead_bytes} bytes around the payload{data}{station}")
 }
 
-/// The name by which `provision --suite` knows the packets of a fleet.
-fn suite_name(params: &Params) -> &'static str {
-    match params.naming {
-        Naming::Ephemeral { suite, .. } => suite.name(),
-        _ => params.suite.name(),
-    }
-}
-
-/// The length of a packet beyond its payload, in bytes.
-const fn overhead_bytes(params: &Params) -> usize {
-    match params.naming {
-        Naming::Ephemeral { suite, .. } => suite.overhead_bytes(),
-        Naming::Schedule { head: None, .. } => TAG_LEN_BYTES,
-        Naming::Schedule { head: Some(head), .. } => head.len_bytes() + TAG_LEN_BYTES,
-        _ => params.format().overhead_bytes(),
-    }
-}
-
-/// The hint scheme of the packets, by the name that `provision --hint` knows.
-const fn hint_name(params: &Params) -> &'static str {
-    match params.naming {
-        Naming::Hint => params.scheme.name(),
-        Naming::Schedule { head: Some(head), .. } => head.name(),
-        _ => "none",
-    }
-}
-
 /// The delays of the packets and the tolerance of their times, where packets follow a schedule.
 fn schedule_json(params: &Params) -> Option<serde_json::Value> {
     let Naming::Schedule { schedule, tolerance, .. } = params.naming else { return None };
@@ -226,14 +200,6 @@ fn schedule_json(params: &Params) -> Option<serde_json::Value> {
         "jitter_ms": tolerance.jitter_ms,
         "max_drift_ppm": tolerance.max_drift_ppm,
     }))
-}
-
-/// The point of the station, in hex, where devices know one.
-fn station_point(params: &Params) -> Option<String> {
-    match params.naming {
-        Naming::Ephemeral { station, .. } => Some(hex::encode(station.0)),
-        _ => None,
-    }
 }
 
 /// The hints of the packets, if they have some.

@@ -15,6 +15,7 @@ mod input;
 mod inspect;
 mod key;
 mod measure;
+mod naming_text;
 mod open;
 mod output;
 mod progress;

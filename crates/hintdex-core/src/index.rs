@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use hintdex_host::{
     Clock, DraftFolder, FIRST_SET_UNIX_S, SystemClock, remove_folder, sync_folder_of,
 };
-use hintdex_wire::{DeviceId, KeyId, KeySource, Nonce, RatchetBits, Slot};
+use hintdex_wire::{DeviceId, KeyId, KeySource, Nonce, Slot};
 use rayon::ThreadPool;
 use rocksdb::WriteBatch;
 use zerocopy::IntoBytes;
@@ -26,8 +26,7 @@ use crate::load::{
 use crate::options::Options;
 use crate::params::Params;
 use crate::records::{
-    ASSOCIATED_KEY, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY, Meta, NAMING_KEY, NamingRecord,
-    TimingRecord,
+    ASSOCIATED_KEY, FORMAT_VERSION, META_FAMILY, META_KEY, Meta, NAMING_KEY, NamingRecord,
 };
 use crate::settings::Settings;
 use crate::states::StateTable;
@@ -157,23 +156,8 @@ impl LiveIndex {
         })?;
         let timing = options.timing.over(&Timing::of(params.nonces));
         let associated = params.associated_data.borrow().bytes();
-        let meta = Meta {
-            magic: MAGIC,
-            version: FORMAT_VERSION.into(),
-            hint_scheme: params.scheme.number(),
-            nonce_kind: params.nonces.number(),
-            lookahead: params.lookahead.into(),
-            index_id,
-            check_value: keys.check_value(&index_id),
-            created_unix_s: clock.now_unix_s().into(),
-            nonce_unit_s: params.nonces.unit_s().into(),
-            timing: TimingRecord::of(params.nonces, &timing),
-            derivation: params.derivation.number(),
-            ratchet_bits: params.ratchet.map_or(0, RatchetBits::bits),
-            suite: params.suite.number(),
-            // Associated data have at most 240 bytes.
-            associated_len_bytes: associated.len().try_into().unwrap_or(u8::MAX),
-        };
+        let (check_value, created_unix_s) = (keys.check_value(&index_id), clock.now_unix_s());
+        let meta = Meta::of(&params, &timing, index_id, check_value, created_unix_s);
         meta.parse(associated, params.naming)
             .map_err(|why| Error::unsound("the meta record", why))?;
         let store = Store::create(draft.path(), Tuning::new(1 << 20))?;

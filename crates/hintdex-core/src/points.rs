@@ -18,14 +18,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::Error;
 use crate::index::LiveIndex;
-use crate::records::{POINTS_FAMILY, PointKey, PointRecord};
+use crate::records::{POINTS_FAMILY, PointHead, PointKey, PointRecord};
 use crate::store::Family;
-
-/// The head of an ephemeral point: of one device, two of these heads are equal by chance once in
-/// 2^64.
-///
-/// See the example of [`Request::AdmitPoint`](crate::Request::AdmitPoint).
-pub type PointHead = [u8; 8];
 
 /// The minute of a time, counted from the first one that a clock can have been set to.
 pub(crate) fn minute_of(unix_s: u64) -> u32 {
@@ -85,5 +79,54 @@ impl<'a> LanePoints<'a> {
         for (key, record) in &self.added {
             batch.put_cf(&self.family, key.as_bytes(), record.as_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use std::sync::Arc;
+
+    use hintdex_host::ManualClock;
+    use hintdex_wire::{DeviceId, EphemeralSuite, HintKey, KeyId, MasterKey, StationPoint};
+
+    use super::*;
+    use crate::{Admission, Arrival, DeviceRange, Options, Params, Request};
+
+    /// A compaction takes the rows that lookups have forgotten, and no other row.
+    #[test]
+    fn a_compaction_deletes_forgotten_points_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (keys, now_s) = (Arc::new(MasterKey::new(&[7; 32])), 1_764_000_000);
+        let clock = Arc::new(ManualClock::new(now_s));
+        let params = Params::ephemeral(EphemeralSuite::X25519, StationPoint([9; 32]));
+        let options = Options { repeat_window_s: 3_600, ..Options::default() };
+        let path = folder.path().join("index");
+        let index = LiveIndex::create_with(&path, keys, params, &options, clock.clone());
+        let index = index.expect("a new folder");
+        index.provision(&[DeviceRange::new(DeviceId(0), 4)], None).expect("ids are free");
+        let hint_key = &HintKey::from_bytes([0; 16]);
+        let admit = |head: u8| {
+            let (slot, key) = (Slot(1), KeyId::first(DeviceId(1)));
+            let arrival = Arrival { slot, key, nonce: 0, hint_key, received_unix_s: now_s };
+            let done = index.admit_requests(&[arrival], &[Request::AdmitPoint([head; 8])]);
+            done.expect("it admits").pop()
+        };
+        let is_stored = |head: u8| {
+            let family = index.store.family(POINTS_FAMILY).expect("it is there");
+            let key = PointKey::of(Slot(1), [head; 8]);
+            index.store.get(&family, key.as_bytes()).expect("it reads").is_some()
+        };
+        assert_eq!(admit(1), Some(Admission::AcceptedAs(0)));
+        index.store.compact(POINTS_FAMILY).expect("it compacts");
+        clock.set(now_s + 3_000);
+        assert_eq!(admit(2), Some(Admission::AcceptedAs(1)));
+        index.store.compact(POINTS_FAMILY).expect("it compacts");
+        assert!(is_stored(1) && is_stored(2));
+        clock.set(now_s + 3_600 + 120);
+        assert_eq!(admit(2), Some(Admission::ReplayOf(1)));
+        assert_eq!(admit(3), Some(Admission::AcceptedAs(2)));
+        index.store.compact(POINTS_FAMILY).expect("it compacts");
+        assert!(!is_stored(1) && is_stored(2) && is_stored(3));
     }
 }

@@ -103,7 +103,8 @@ impl MacKey {
         Self(*bytes)
     }
 
-    pub(crate) const fn expose(&self) -> &[u8; 32] {
+    /// The bytes of the key. Code that copies them zeroizes the copy.
+    pub const fn expose(&self) -> &[u8; 32] {
         &self.0
     }
 }

@@ -73,7 +73,7 @@ impl Station {
         check_station_key(&params.naming, access)?;
         if matches!(params.naming, Naming::Ephemeral { .. }) && access.station_key.is_none() {
             let path = StationKey::path(dir);
-            return Err(Error::StationKey { path, why: "there is none yet" });
+            return Err(Error::StationKey { path, why: "there is no station key yet" });
         }
         let given = access.given()?;
         let folder = FleetFolder::open_or_create(dir)?;

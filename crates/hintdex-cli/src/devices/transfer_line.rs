@@ -2,11 +2,12 @@
 
 use hintdex::wire::{DeviceId, KeyId, RatchetBits, Suite};
 use hintdex::{
-    ClockTransfer, DeviceSettings, DeviceTransfer, KeyOrigin, KeyTransfer, LateTransfer, Naming,
-    Params, Retirement, ScheduleClock, WrappedKeys,
+    ClockTransfer, DeviceSettings, DeviceTransfer, KeyOrigin, KeyTransfer, LateTransfer, Params,
+    Retirement, ScheduleClock, WrappedKeys,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::naming_text::{hint_name, schedule_text, station_point, suite_name};
 use crate::settings_text::{max_gap_text, parse_max_gap, parse_rate, rate_text};
 
 /// The version that this program writes and reads.
@@ -25,32 +26,32 @@ pub struct Header {
     /// The associated data of the fleet in hex; left out where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub associated_data: Option<String>,
+    /// The point of the station in hex, where packets have no hints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub station_point: Option<String>,
     /// The bits of key epochs; 0 if one key serves all nonces.
     #[serde(default, skip_serializing_if = "is_zero_byte")]
     pub ratchet_bits: u8,
-    /// How packets name their devices; left out for hints.
+    /// The shortest and the longest delay in milliseconds, where packets follow a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub naming: Option<String>,
+    pub schedule: Option<String>,
     pub wrapped: bool,
 }
 
 impl Header {
     /// The first line of an export of a fleet with these parameters.
     pub fn of(params: &Params, wrapped: bool) -> Self {
-        let Params { scheme, nonces, suite, associated_data, ratchet, .. } = params;
+        let Params { nonces, associated_data, ratchet, .. } = params;
+        let suite = suite_name(params);
         Self {
             hintdex_devices: VERSION,
-            hint: scheme.name().to_owned(),
+            hint: hint_name(params).to_owned(),
             nonce: nonces.to_string(),
-            suite: (*suite != Suite::default()).then(|| suite.name().to_owned()),
+            suite: (suite != Suite::default().name()).then(|| suite.to_owned()),
             associated_data: Some(associated_data.to_string()).filter(|data| !data.is_empty()),
+            station_point: station_point(params),
             ratchet_bits: ratchet.map_or(0, RatchetBits::bits),
-            naming: match params.naming {
-                Naming::Schedule { schedule, .. } => {
-                    Some(format!("schedule:{}:{}", schedule.min_ms(), schedule.max_ms()))
-                }
-                other => other.name().map(str::to_owned),
-            },
+            schedule: schedule_text(params),
             wrapped,
         }
     }

@@ -16,9 +16,9 @@ use crate::Error;
 use crate::fleet::Fleet;
 use crate::index::LiveIndex;
 use crate::late_rows::{delete_late_rows, put_late_block, put_late_rows};
-use crate::points::{LanePoints, PointHead};
+use crate::points::LanePoints;
 use crate::records::{
-    ADDED_KEY_PREFIX, META_FAMILY, STATES_FAMILY, SlotRow, Unsound, epoch_key, slot_key,
+    ADDED_KEY_PREFIX, META_FAMILY, PointHead, STATES_FAMILY, SlotRow, Unsound, epoch_key, slot_key,
 };
 use crate::settings::Settings;
 use crate::states::{Shard, ShardGuard, StateTable};

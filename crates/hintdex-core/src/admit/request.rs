@@ -2,7 +2,7 @@
 
 use hintdex_wire::{HintKey, KeyId, Nonce, Slot};
 
-use crate::points::PointHead;
+use crate::records::PointHead;
 use crate::time::Sighting;
 
 /// A packet whose tag has verified, for admission.

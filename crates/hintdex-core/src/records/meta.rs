@@ -40,6 +40,34 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
+    /// The record of a new index.
+    pub(crate) fn of(
+        params: &Params,
+        timing: &Timing,
+        index_id: [u8; 16],
+        check_value: CheckValue,
+        created_unix_s: u64,
+    ) -> Self {
+        let associated_len_bytes = params.associated_data.borrow().bytes().len();
+        Self {
+            magic: MAGIC,
+            version: FORMAT_VERSION.into(),
+            hint_scheme: params.scheme.number(),
+            nonce_kind: params.nonces.number(),
+            lookahead: params.lookahead.into(),
+            index_id,
+            check_value,
+            created_unix_s: created_unix_s.into(),
+            nonce_unit_s: params.nonces.unit_s().into(),
+            timing: TimingRecord::of(params.nonces, timing),
+            derivation: params.derivation.number(),
+            ratchet_bits: params.ratchet.map_or(0, RatchetBits::bits),
+            suite: params.suite.number(),
+            // Associated data have at most 240 bytes.
+            associated_len_bytes: associated_len_bytes.try_into().unwrap_or(u8::MAX),
+        }
+    }
+
     /// The parameters and the timing that the record holds. The associated data have a record of
     /// their own, whose bytes are `associated`, and so has the `naming` of devices.
     ///

@@ -29,8 +29,9 @@ pub(crate) use keys::{
 };
 pub(crate) use late_rows::{LateBlockRecord, LateHeadRecord, late_key, late_place_of_key};
 pub(crate) use layout::{Field, Unsound};
-pub(crate) use meta::{FORMAT_VERSION, MAGIC, Meta, TimingRecord};
+pub(crate) use meta::{FORMAT_VERSION, MAGIC, Meta};
 pub(crate) use naming::NamingRecord;
+pub use point::PointHead;
 pub(crate) use point::{PointKey, PointRecord};
 pub(crate) use schedule::ScheduleRecord;
 pub(crate) use settings::SettingsRecord;

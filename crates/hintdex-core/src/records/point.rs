@@ -5,7 +5,12 @@ use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian};
 
 use super::layout::{Field, layout};
-use crate::points::PointHead;
+
+/// The head of an ephemeral point: of one device, two of these heads are equal by chance once in
+/// 2^64.
+///
+/// See the example of [`Request::AdmitPoint`](crate::Request::AdmitPoint).
+pub type PointHead = [u8; 8];
 
 /// The key of a point's row: the rows of a slot lie together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoBytes, Immutable, KnownLayout, Unaligned)]

@@ -3,6 +3,7 @@
 use hintdex_wire::{DeviceId, HintScheme, Nonce, NonceKind, ReplayWindow, Schedule, Slot, StepLen};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
+use super::meta::TimingRecord;
 use super::*;
 use crate::device_range::{DeviceRange, KeyOrigin};
 use crate::fleet::{Extent, FreeRun};

@@ -53,8 +53,10 @@ impl Station {
     /// other fleet. Takes 400 bytes of memory a key.
     ///
     /// # Errors
-    /// [`Error::KeysMissing`] for a key that is missing or damaged.
+    /// [`Error::KeysMissing`] for a key that is missing or damaged, [`Error::Index`] if packets have
+    /// no nonce.
     pub fn export(&self, wrap: Option<&WrapKey>) -> Result<Vec<DeviceTransfer>, Error> {
+        self.check_transfer("export")?;
         let states = self.index.export(Slot(0)..Slot(self.index.slot_count()))?;
         let transfer = |state: KeyTransfer| {
             let wrapped = match wrap {
@@ -93,6 +95,7 @@ impl Station {
         wrap: Option<&WrapKey>,
         report: Option<Report<'_>>,
     ) -> Result<(), Error> {
+        self.check_transfer("import")?;
         let mut import = self.import_keys()?;
         self.check_absent(devices)?;
         let mut states = Vec::with_capacity(devices.len());
@@ -164,6 +167,16 @@ impl Station {
         }
         import.add_chain_at(key, &chain)?;
         Ok(true)
+    }
+
+    /// Refuses a transfer where packets have no nonce: what tells their repeats stays behind.
+    fn check_transfer(&self, call: &'static str) -> Result<(), Error> {
+        if !self.params().naming.has_points() {
+            return Ok(());
+        }
+        let why = "x25519 packets have no nonce, so another fleet could not tell their repeats; move \
+            the whole folder";
+        Err(hintdex_core::Error::NotForThisIndex { call, why }.into())
     }
 
     /// Refuses a transfer of a device that the fleet has, before a key of it is stored.

@@ -31,6 +31,8 @@ pub(crate) struct FleetKeys {
     /// How the keys of this fleet are derived. The index knows: it asks whether this source
     /// serves its derivation before it uses a key.
     derivation: OnceLock<Derivation>,
+    /// Whether the devices have MAC keys in place of packet keys, once the index is open.
+    has_mac_keys: OnceLock<bool>,
     /// Replaced as a whole, never changed: keys are read while others are imported.
     pub(super) imported: ArcSwap<ImportedKeys>,
     /// The chains of keys that move on with their nonces.
@@ -45,10 +47,10 @@ impl FleetKeys {
         let (master, hkdf) =
             (MasterKey::new(secret), MasterKey::with_derivation(secret, Derivation::Hkdf));
         let imported = ArcSwap::from_pointee(ImportedKeys::open(&dir.join(FILE), &master)?);
-        let derivation = OnceLock::new();
+        let (derivation, has_mac_keys) = (OnceLock::new(), OnceLock::new());
         let chains = Arc::new(ChainStore::open(&dir.join(CHAIN_FILE), &master)?);
         let importing = Mutex::default();
-        Ok(Arc::new(Self { master, hkdf, derivation, imported, chains, importing }))
+        Ok(Arc::new(Self { master, hkdf, derivation, has_mac_keys, imported, chains, importing }))
     }
 
     /// The master key that derives the keys of devices.
@@ -68,6 +70,8 @@ impl FleetKeys {
     /// [`Error::KeysMissing`] if the file is missing, or holds fewer keys than the index has
     /// devices with imported keys.
     pub(crate) fn reconcile(&self, index: &LiveIndex) -> Result<(), Error> {
+        let is_ephemeral = matches!(index.params().naming, Naming::Ephemeral { .. });
+        self.has_mac_keys.get_or_init(|| is_ephemeral);
         if index.params().ratchet.is_some() {
             return self.reconcile_chains(index);
         }
@@ -103,12 +107,16 @@ impl FleetKeys {
         self.derive_bytes(key)
     }
 
-    /// [`read_bytes`](Self::read_bytes) of the keys that the master key derives.
+    /// [`read_bytes`](Self::read_bytes) of the keys that the master key derives. Where packets have
+    /// no hints, the MAC key takes the place of the packet key.
     pub(crate) fn derive_bytes(&self, key: KeyId) -> Option<Zeroizing<[u8; KEYS_LEN_BYTES]>> {
         let mut bytes = Zeroizing::new([0; KEYS_LEN_BYTES]);
         let (hint_key, dev_key) = bytes.split_at_mut(16);
         hint_key.copy_from_slice(self.deriving().hint_key(key)?.expose());
-        dev_key.copy_from_slice(self.deriving().dev_key(key).as_slice());
+        match self.has_mac_keys.get() {
+            Some(true) => dev_key.copy_from_slice(self.deriving().mac_key(key).expose()),
+            _ => dev_key.copy_from_slice(self.deriving().dev_key(key).as_slice()),
+        }
         Some(bytes)
     }
 

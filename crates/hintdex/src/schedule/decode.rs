@@ -116,7 +116,7 @@ impl Station {
         let mut rest = packets.iter().enumerate();
         loop {
             let mut inner = scheduled.lock();
-            inner.queue.set_clock(self.now_s().saturating_mul(1000));
+            inner.queue.set_clock(self.set_clock_ms().unwrap_or(u64::MAX));
             inner.refresh(&self.index, self.scans.key_generation(), &opener);
             let mut unexpected = None;
             for (at, received) in rest.by_ref() {
@@ -172,7 +172,8 @@ impl Station {
         let received_ms = received.at_unix_ms();
         // A line with a time in the future would take the queue away from all others, and a device
         // that is not heard yet from its place.
-        if received_ms > self.now_s().saturating_mul(1000).saturating_add(LEAP_MS) {
+        let latest_ms = self.set_clock_ms().map(|now_ms| now_ms.saturating_add(LEAP_MS));
+        if latest_ms.is_some_and(|latest_ms| received_ms > latest_ms) {
             return Ok(Tried::Nobody { has_confirmed: false });
         }
         if !self.move_queue(inner, opener, received_ms, budget) {
@@ -245,6 +246,13 @@ impl Station {
         }
         inner.take_in(opener, &opened);
         Tried::Expected(opened)
+    }
+
+    /// The station's clock in milliseconds since 1970; `None` if the clock was never set.
+    fn set_clock_ms(&self) -> Option<u64> {
+        let now_s = self.now_s();
+        // A clock that was never set counts as the time of creation.
+        (now_s > self.created_unix_s()).then(|| now_s.saturating_mul(1000))
     }
 
     /// Moves the queue to a time of reception. Returns whether it is there: a distant time costs

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use hintdex_host::{Exposed, SecretSource, SecretText};
-use zeroize::Zeroizing;
 
+use super::Secret;
+use super::text::read_key;
 use super::wrapped::PassphraseCost;
-use super::{Secret, text};
 use crate::Error;
 use crate::keys::StationKey;
 
@@ -77,20 +77,6 @@ impl Protection {
 /// Reads a master key from a source.
 pub(super) fn read_master_key(source: &SecretSource) -> Result<Secret, Error> {
     read_key(source, MASTER_KEY)
-}
-
-/// Reads a key of `N` bytes in hex from a source. `what` is the name of the key in messages.
-pub(crate) fn read_key<const N: usize>(
-    source: &SecretSource,
-    what: &'static str,
-) -> Result<Box<Zeroizing<[u8; N]>>, Error> {
-    let parsed = match source.read(what) {
-        Ok(bytes) => text::parse(&bytes),
-        Err(error) if error.is_of_length() => Err(text::WRONG_LENGTH),
-        Err(error) => return Err(error.into()),
-    };
-    let path = PathBuf::from(source.place());
-    parsed.map_err(|why| Error::KeyFile { path, what, digits: 2 * N, why })
 }
 
 /// Reads the passphrase of a wrapped key.

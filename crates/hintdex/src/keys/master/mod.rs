@@ -8,11 +8,11 @@ mod rewrap;
 mod text;
 mod wrapped;
 
-pub(crate) use access::read_key;
 pub use access::{KeyAccess, Protection};
 pub use kept::KeptKey;
 pub(crate) use kept::MasterFiles;
 pub(in crate::keys) use text::random;
+pub(crate) use text::read_key;
 pub use wrapped::PassphraseCost;
 /// The bytes of a wrapped master key, for the test that compares the document with them.
 #[doc(hidden)]

@@ -1,8 +1,9 @@
 //! The text of a key: its bytes in hex, 64 digits for a master key.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use hintdex_host::SecretSource;
 use zeroize::Zeroizing;
 
 use super::Secret;
@@ -29,6 +30,20 @@ pub(super) fn parse<const N: usize>(text: &[u8]) -> Result<Box<Zeroizing<[u8; N]
         },
     )?;
     Ok(secret)
+}
+
+/// Reads a key of `N` bytes in hex from a source. `what` is the name of the key in messages.
+pub(crate) fn read_key<const N: usize>(
+    source: &SecretSource,
+    what: &'static str,
+) -> Result<Box<Zeroizing<[u8; N]>>, Error> {
+    let parsed = match source.read(what) {
+        Ok(bytes) => parse(&bytes),
+        Err(error) if error.is_of_length() => Err(WRONG_LENGTH),
+        Err(error) => return Err(error.into()),
+    };
+    let path = PathBuf::from(source.place());
+    parsed.map_err(|why| Error::KeyFile { path, what, digits: 2 * N, why })
 }
 
 /// The text of a secret, with a line end.
