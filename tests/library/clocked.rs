@@ -155,6 +155,7 @@ impl World {
             .map(|(at_unix_s, _, sent)| Received {
                 packet: &sent.bytes,
                 at_unix_s: *at_unix_s,
+                at_ms: 0,
                 associated_data: None,
             })
             .collect();
@@ -232,7 +233,8 @@ impl World {
             let apart_s =
                 (sent.nonce - chosen.nonce.min(sent.nonce)) * u64::from(self.kind.unit_s());
             at_unix_s = now_s.saturating_add(apart_s);
-            let received = Received { packet: &sent.bytes, at_unix_s, associated_data: None };
+            let received =
+                Received { packet: &sent.bytes, at_unix_s, at_ms: 0, associated_data: None };
             let said = self.station().decode_received(&[received]).expect("it decodes");
             let again = self.accepted.contains(&(sent.device, sent.nonce));
             match &said[0] {

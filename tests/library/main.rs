@@ -27,6 +27,7 @@ mod policies;
 mod ratchet;
 mod records;
 mod scans;
+mod schedule;
 mod settings;
 mod splits;
 mod suites;

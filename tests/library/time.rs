@@ -220,14 +220,18 @@ fn while_the_clock_is_not_set_packets_are_judged_by_their_own_times() {
     let then = NOW + 30 * 24 * HOUR;
     let packet = |device, at| world.senders.packet(device, world.nonce(at), b"ok");
     let packets: Vec<_> = (0..DEVICES).map(|device| packet(device, then)).collect();
-    let received =
-        packets.iter().map(|packet| Received { packet, at_unix_s: then, associated_data: None });
+    let received = packets.iter().map(|packet| Received {
+        packet,
+        at_unix_s: then,
+        at_ms: 0,
+        associated_data: None,
+    });
     let received: Vec<_> = received.collect();
     let said = world.station().decode_received(&received).expect("it decodes");
     assert!(said.iter().all(|said| matches!(said, Verdict::Accepted { .. })), "{said:?}");
     // A time of reception that no clock shows which was set is that of the making.
     let packet = packet(3, NOW + 3 * HOUR);
-    let unset = Received { packet: &packet, at_unix_s: 500, associated_data: None };
+    let unset = Received { packet: &packet, at_unix_s: 500, at_ms: 0, associated_data: None };
     let said = world.station().decode_received(&[unset]).expect("it decodes");
     assert!(matches!(said[..], [Verdict::Early { .. } | Verdict::Stale { .. }]), "{said:?}");
 }

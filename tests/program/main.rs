@@ -34,6 +34,7 @@ mod measure;
 mod mixed;
 mod provisioning;
 mod ratchet;
+mod schedule;
 mod schemes;
 mod secrets;
 mod settings;

@@ -224,7 +224,7 @@ impl Said {
         assert_eq!(said.sender.is_some(), authentic, "{line}");
         assert_eq!(value.get("payload").is_some(), said.verdict == "accepted", "{line}");
         assert_eq!(
-            matches!(said.source.as_str(), "snapshot" | "index" | "scan" | "packet"),
+            matches!(said.source.as_str(), "snapshot" | "index" | "scan" | "packet" | "schedule"),
             authentic,
             "{line}"
         );

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
 use hintdex::wire::RatchetBits;
-use hintdex::{Durability, KeptKey, Params, Section, Station, Stats, Timing};
+use hintdex::{Durability, KeptKey, Naming, Params, Section, Station, Stats, Timing};
 use serde_json::json;
 
 use crate::args::{InspectArgs, RunArgs};
@@ -127,6 +127,7 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "lookahead": stats.lookahead,
         "derivation": station.params().derivation.name(),
         "suite": suite_name(&station.params()),
+        "schedule": schedule_json(&station.params()),
         "station_point": station_point(&station.params()),
         "associated_data": station.params().associated_data.to_string(),
         "overhead_bytes": overhead_bytes(&station.params()),
@@ -190,8 +191,32 @@ fn packets(params: &Params) -> String {
     format!("{suite}, {overhead_bytes} bytes around the payload{data}{station}")
 }
 
+/// The delays of the packets and the tolerance of their times, where packets follow a schedule.
+fn schedule_json(params: &Params) -> Option<serde_json::Value> {
+    let Naming::Schedule { schedule, tolerance, .. } = params.naming else { return None };
+    Some(json!({
+        "min_ms": schedule.min_ms(),
+        "max_ms": schedule.max_ms(),
+        "jitter_ms": tolerance.jitter_ms,
+        "max_drift_ppm": tolerance.max_drift_ppm,
+    }))
+}
+
 /// The hints of the packets, if they have some.
 fn hints(stats: &Stats, params: &Params) -> String {
+    if let Naming::Schedule { schedule, head, tolerance } = params.naming {
+        let head = head.map_or_else(
+            || "none".to_owned(),
+            |head| format!("{head} of {} bytes in front", head.len_bytes()),
+        );
+        return format!(
+            "{head}: packets follow a schedule of {} to {} ms, give or take {} ms and {} ppm",
+            schedule.min_ms(),
+            schedule.max_ms(),
+            tolerance.jitter_ms,
+            tolerance.max_drift_ppm
+        );
+    }
     if !params.naming.has_index() {
         return "none: no index is needed to find the device of a packet".to_owned();
     }

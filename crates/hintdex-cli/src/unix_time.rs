@@ -66,6 +66,14 @@ const MAX_TEXT_LEN_BYTES: usize = 128;
 /// # Errors
 /// [`BadTime`], also for times before 1970 and after the year 9999.
 pub fn read_time(text: &str) -> Result<u64, BadTime> {
+    read_time_ms(text).map(|(unix_s, _)| unix_s)
+}
+
+/// Reads a time as [`read_time`] does, and returns the milliseconds behind the second, too.
+///
+/// # Errors
+/// Those of [`read_time`].
+pub fn read_time_ms(text: &str) -> Result<(u64, u16), BadTime> {
     let unix_s = read_alone(text);
     if unix_s != Err(BadTime::Other) || text.len() > MAX_TEXT_LEN_BYTES {
         return unix_s;
@@ -82,7 +90,7 @@ pub fn read_time(text: &str) -> Result<u64, BadTime> {
 }
 
 /// Reads a time without text after it.
-fn read_alone(text: &str) -> Result<u64, BadTime> {
+fn read_alone(text: &str) -> Result<(u64, u16), BadTime> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if let Some(unsigned) = whole.strip_prefix('-') {
@@ -90,19 +98,27 @@ fn read_alone(text: &str) -> Result<u64, BadTime> {
         let is_time = is_number(unsigned) && unsigned.len() > 6;
         return Err(if is_time { BadTime::Before1970 } else { BadTime::Other });
     }
-    let unix_s = if is_number(whole) && is_number(fraction) {
+    let (unix_s, ms) = if is_number(whole) && is_number(fraction) {
         if DIGITS_OF_FRACTIONS.contains(&whole.len()) {
             return Err(BadTime::NotSeconds);
         }
-        whole.parse().map_err(|_| BadTime::AfterLast)?
+        (whole.parse().map_err(|_| BadTime::AfterLast)?, milliseconds(fraction))
     } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        u64::try_from(time.as_second()).map_err(|_| BadTime::Before1970)?
+        let unix_s = u64::try_from(time.as_second()).map_err(|_| BadTime::Before1970)?;
+        // A time before 1970 has a negative fraction, too.
+        (unix_s, u16::try_from(time.subsec_millisecond()).map_err(|_| BadTime::Before1970)?)
     } else if text.parse::<jiff::civil::DateTime>().is_ok() {
         return Err(BadTime::NoZone);
     } else {
         return Err(BadTime::Other);
     };
-    if unix_s > LAST_UNIX_S { Err(BadTime::AfterLast) } else { Ok(unix_s) }
+    if unix_s > LAST_UNIX_S { Err(BadTime::AfterLast) } else { Ok((unix_s, ms)) }
+}
+
+/// The milliseconds of the digits behind a decimal point; the digits behind them are dropped.
+fn milliseconds(fraction: &str) -> u16 {
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(3);
+    digits.fold(0, |ms, digit| 10 * ms + u16::from(digit.saturating_sub(b'0')))
 }
 
 /// Reads a time of the command line.

@@ -102,7 +102,7 @@ mod tests {
         let (slot, table) = (Slot(70), StateTable::new());
         let mut state = StateRecord::fresh(16);
         state.advance(&ReplayWindow::from_parts(1000, 1), 1016, u64::MAX - 1);
-        table.grow(71, SlotState { state, clock: None });
+        table.grow(71, SlotState { state, clock: None, schedule: None });
         let mut shard = table.shard(StateTable::shard_of(slot)).expect("a shard");
         let head = |first, nonces| LateHeadRecord::new(first, nonces).as_bytes().to_vec();
         let block = |number, bits| LateBlockRecord::new(number, bits).as_bytes().to_vec();

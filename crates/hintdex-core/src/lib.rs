@@ -64,6 +64,7 @@ mod records;
 mod retire;
 mod roll;
 mod row_cache;
+mod schedule_states;
 mod set_devices;
 mod settings;
 mod slot_hints;
@@ -93,12 +94,16 @@ pub use params::{MAX_LATE_NONCES, MAX_LOOKAHEAD, Params};
 pub use progress::Report;
 pub use records::PointHead;
 pub use retire::Retirement;
+pub use schedule_states::ScheduleState;
 pub use settings::{DeviceSettings, MaxGap, Rate};
 pub use slot_hints::SlotEpochs;
 pub use slot_info::{KeyStatus, SlotInfo};
 pub use stats::{Section, Stats};
 pub use threads::on_plain_thread;
-pub use time::{ClockMove, Span, Timing, TimingOptions};
+pub use time::{
+    ClockMove, ScheduleClock, ScheduleTolerance, ScheduledArrival, Sighting, Span, Timing,
+    TimingOptions,
+};
 pub use transfer::{ClockTransfer, KeyTransfer, LateTransfer};
 pub use verify::Verified;
 

@@ -2,6 +2,8 @@
 
 use hintdex_wire::{EphemeralSuite, HintScheme, Schedule, StationPoint};
 
+use crate::time::ScheduleTolerance;
+
 /// How a packet names its device. Fixed when the index is created.
 ///
 /// ```
@@ -34,6 +36,8 @@ pub enum Naming {
         schedule: Schedule,
         /// The scheme of the hint that stands in front of each packet; `None` if none does.
         head: Option<HintScheme>,
+        /// How exact times of reception and the clocks of devices are.
+        tolerance: ScheduleTolerance,
     },
 }
 
@@ -41,6 +45,11 @@ impl Naming {
     /// Whether the index holds hints. Without them, windows and snapshots are empty.
     pub const fn has_index(&self) -> bool {
         matches!(self, Self::Hint)
+    }
+
+    /// Whether the packets of devices follow a schedule.
+    pub const fn is_schedule(&self) -> bool {
+        matches!(self, Self::Schedule { .. })
     }
 
     /// Whether packets have no nonce, so that their ephemeral points are stored to tell a repeat.

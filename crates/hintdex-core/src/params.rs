@@ -7,6 +7,7 @@ use hintdex_wire::{
 
 use crate::Error;
 use crate::naming::Naming;
+use crate::time::ScheduleTolerance;
 
 /// The largest lookahead, in nonces. If a device skips that many nonces, admission adds all
 /// their hints in one batch.
@@ -71,8 +72,12 @@ impl Params {
 
     /// The parameters of a fleet whose devices send at the times of a schedule, with or without a
     /// hint of the scheme `head` in front.
-    pub const fn scheduled(schedule: Schedule, head: Option<HintScheme>) -> Self {
-        let naming = Naming::Schedule { schedule, head };
+    pub const fn scheduled(
+        schedule: Schedule,
+        head: Option<HintScheme>,
+        tolerance: ScheduleTolerance,
+    ) -> Self {
+        let naming = Naming::Schedule { schedule, head, tolerance };
         Self { naming, ..Self::counters(HintScheme::Aes128, 0) }
     }
 
@@ -135,7 +140,9 @@ impl Params {
 
     /// The largest nonce a device may use.
     pub fn max_nonce(&self) -> Nonce {
-        self.scheme.max_nonce().min(self.nonces.max_nonce())
+        let last = self.scheme.max_nonce().min(self.nonces.max_nonce());
+        // The nonces of a schedule have four bytes.
+        if self.naming.is_schedule() { last.min(u32::MAX.into()) } else { last }
     }
 
     /// What the packets of the fleet consist of.

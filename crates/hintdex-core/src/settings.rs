@@ -134,6 +134,11 @@ impl DeviceSettings {
                 early or late a packet may be; give decode --before and --after";
             return Err(Error::NotForThisIndex { call: "set", why });
         }
+        if params.naming.is_schedule() && !self.is_empty() {
+            let why = "the packets of this fleet follow a schedule, which decides how many packets a \
+                device may have skipped";
+            return Err(Error::NotForThisIndex { call: "set", why });
+        }
         if late_nonces.is_some_and(|late| late > LEAST_LATE) && !params.scheme.is_reversible() {
             let why = "truncated hints are found 64 nonces back and no further; a fleet with \
                 a longer late window needs aes128 or speck64 hints";

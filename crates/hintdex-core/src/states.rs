@@ -1,6 +1,6 @@
 //! The states of all slots in memory, in shards with a lock each.
 //!
-//! A slot takes 24 bytes, and 40 more with clocked nonces. With a counter for each day it takes
+//! A slot takes 24 bytes, 40 more with clocked nonces, and 32 more where packets follow a schedule. With a counter for each day it takes
 //! about 30 more while packets of the previous day may arrive. The rows in the store are the log
 //! of the states: they are read once, at opening, and written with every accepted packet. A
 //! shard stays locked from the judgement of a nonce until its write is in the log. So of two
@@ -14,7 +14,7 @@ use hintdex_wire::{ReplayWindow, Slot};
 
 use crate::late_window::LateWindow;
 use crate::params::Params;
-use crate::records::{ClockRecord, Row, SlotRow, SlotState, StateRecord, Unsound};
+use crate::records::{ClockRecord, Row, ScheduleRecord, SlotRow, SlotState, StateRecord, Unsound};
 use crate::time::{Pending, Session};
 
 /// The number of shards: threads seldom meet in one, and a set of shards fits into a word.
@@ -33,6 +33,8 @@ pub(crate) struct Shard {
     states: Vec<StateRecord>,
     /// Empty for counters.
     clocks: Vec<ClockRecord>,
+    /// Empty unless packets follow a schedule.
+    schedules: Vec<ScheduleRecord>,
     /// By place, the past sessions and pending packets of the slots that have any.
     rare: HashMap<usize, RareFields>,
     /// By place, the late windows of the slots that have one.
@@ -88,6 +90,10 @@ impl StateTable {
                 shard.clocks.reserve_exact(more);
                 shard.clocks.resize(len, clock);
             }
+            if let Some(schedule) = fresh.schedule {
+                shard.schedules.reserve_exact(more);
+                shard.schedules.resize(len, schedule);
+            }
         }
     }
 
@@ -116,7 +122,9 @@ impl StateTable {
     pub(crate) fn free(&self, slots: &[Slot]) {
         for slot in slots {
             self.update(*slot, |row| {
-                *row = SlotRow::of(SlotState { state: StateRecord::free(), ..row.known });
+                let schedule = row.known.schedule.map(|_| ScheduleRecord::of(None));
+                let known = SlotState { state: StateRecord::free(), schedule, ..row.known };
+                *row = SlotRow::of(known);
             });
         }
     }
@@ -242,6 +250,7 @@ impl StateTable {
             let shard = lock(shard);
             shard.states.capacity() * size_of::<StateRecord>()
                 + shard.clocks.capacity() * size_of::<ClockRecord>()
+                + shard.schedules.capacity() * size_of::<ScheduleRecord>()
                 + shard.late.capacity() * size_of::<(usize, ReplayWindow)>()
                 + shard.ends.capacity() * size_of::<(usize, u64)>()
                 + shard.late_windows.values().map(LateWindow::memory_bytes).sum::<usize>()
@@ -254,7 +263,8 @@ impl Shard {
     /// A copy of the state of the slot at `place`.
     pub(crate) fn get(&self, place: usize) -> Option<SlotState> {
         let state = *self.states.get(place)?;
-        Some(SlotState { state, clock: self.clocks.get(place).copied() })
+        let (clock, schedule) = (self.clocks.get(place), self.schedules.get(place));
+        Some(SlotState { state, clock: clock.copied(), schedule: schedule.copied() })
     }
 
     /// The time at which the slot at `place` retires, in seconds since 1970.
@@ -313,6 +323,9 @@ impl Shard {
         }
         if let Some((at, clock)) = self.clocks.get_mut(place).zip(known.clock) {
             *at = clock;
+        }
+        if let Some((at, schedule)) = self.schedules.get_mut(place).zip(known.schedule) {
+            *at = schedule;
         }
         if past.is_empty() && pending.is_empty() {
             self.rare.remove(&place);

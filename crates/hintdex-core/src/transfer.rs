@@ -17,13 +17,13 @@ use crate::late_rows::put_late_rows;
 use crate::late_window::LateWindow;
 use crate::params::MAX_LATE_NONCES;
 use crate::records::{
-    ADDED_KEY_PREFIX, ClockRecord, META_FAMILY, STATES_FAMILY, SlotRow, SlotState, StateRecord,
-    Unsound, WINDOW_KEY_PREFIX, epoch_key, slot_key,
+    ADDED_KEY_PREFIX, ClockRecord, META_FAMILY, STATES_FAMILY, ScheduleRecord, SlotRow, SlotState,
+    StateRecord, Unsound, WINDOW_KEY_PREFIX, epoch_key, slot_key,
 };
 use crate::retire::Retirement;
 use crate::settings::{DeviceSettings, Settings};
 use crate::states::StateTable;
-use crate::time::{Anchor, DeviceClock, Pending};
+use crate::time::{Anchor, DeviceClock, Pending, ScheduleClock};
 
 /// A key of a device, with everything that an index stores of it.
 ///
@@ -78,7 +78,10 @@ pub struct KeyTransfer {
     pub heard_unix_s: Option<u64>,
     /// With clocked nonces, the clock of the device and its sessions.
     pub clock: Option<ClockTransfer>,
-    /// For counters, the packets that wait for one that agrees: nonce and time of reception.
+    /// With a schedule, the clock of the device; `None` before its first packet.
+    pub schedule: Option<ScheduleClock>,
+    /// For counters, the packets that wait for one that agrees: nonce and time of reception. With a
+    /// schedule, the reading of the device's clock and the time of reception, in milliseconds.
     pub pending: Vec<(Nonce, u64)>,
     /// For counters, the late window of a device with a setting for it.
     pub late: Option<LateTransfer>,
@@ -248,7 +251,10 @@ impl LiveIndex {
         if let Some(heard_unix_s) = transfer.heard_unix_s.filter(|_| transfer.clock.is_none()) {
             state.set_heard(heard_unix_s);
         }
-        let mut row = SlotRow::of(SlotState { state, clock: None });
+        let schedule = transfer.schedule.as_ref();
+        let has_schedule = schedule.is_some() || self.params.naming.is_schedule();
+        let schedule = has_schedule.then(|| ScheduleRecord::of(schedule));
+        let mut row = SlotRow::of(SlotState { state, clock: None, schedule });
         if let Some(clock) = &transfer.clock {
             let mut record = ClockRecord::fresh(transfer.provisioned_unix_s);
             record.session_first = clock.session_first.into();
@@ -336,6 +342,7 @@ fn transfer_of(extent: &Extent, key: KeyId, row: &SlotRow) -> KeyTransfer {
         late: None,
         settings: DeviceSettings::default(),
         clock,
+        schedule: known.schedule.and_then(|record| record.clock()),
     }
 }
 

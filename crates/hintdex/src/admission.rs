@@ -136,7 +136,7 @@ impl Station {
         let reach = self.reach();
         Some(match source {
             Source::Snapshot => Reach { ahead_nonces: u64::MAX, ..reach },
-            Source::Index | Source::Scan | Source::Packet => reach,
+            Source::Index | Source::Scan | Source::Packet | Source::Schedule => reach,
         })
     }
 }

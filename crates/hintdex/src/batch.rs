@@ -10,7 +10,8 @@ use std::cmp::Reverse;
 use hintdex_core::Naming;
 use hintdex_wire::AssociatedDataBuf;
 
-use crate::fleet_run::{Finding, FleetRun, RunKeys};
+use crate::finding::Finding;
+use crate::fleet_run::{FleetRun, RunKeys};
 use crate::scan_queue::Ticket;
 use crate::waiting::WaitingPackets;
 use crate::{Error, Malformed, Params, Received, Station, Unknown, Verdict};
@@ -78,6 +79,7 @@ fn judge_queued(
     let received = queued.iter().map(|queued| Received {
         packet: &queued.packet,
         at_unix_s: queued.at_unix_s,
+        at_ms: queued.at_ms,
         associated_data: queued.associated_data.as_deref().map(AssociatedDataBuf::borrow),
     });
     let received: Vec<Received<'_>> = received.collect();
@@ -132,22 +134,23 @@ fn find_run(
     packets: &[Received<'_>],
     on_budget: bool,
 ) -> Result<Vec<Found>, Error> {
-    let keys =
-        stations.iter().map(|station| RunKeys::of(station)).collect::<Result<Vec<_>, _>>()?;
+    let of_turn = |number: usize| stations.get(number).map(|station| RunKeys::of(station));
+    let keys = in_turn(stations).filter_map(of_turn).collect::<Result<Vec<_>, _>>()?;
     let mut openers = Openers(vec![None; packets.len()]);
     let mut runs = Vec::with_capacity(keys.len());
-    for (station, keys) in keys.iter().enumerate() {
-        let run = FleetRun::begin(keys, packets, |place| openers.of(place).is_some())?;
+    for (station, keys) in in_turn(stations).zip(&keys) {
+        let is_opened = |place| openers.of(place).is_some();
+        let run = FleetRun::begin(keys, packets, is_opened, on_budget)?;
         openers.record(station, run.opened());
-        runs.push(run);
+        runs.push((station, run));
     }
-    for (station, run) in runs.iter_mut().enumerate() {
-        run.leave_out(|place| openers.is_other(place, station));
+    for (station, run) in &mut runs {
+        run.leave_out(|place| openers.is_other(place, *station));
         run.scan(on_budget);
-        openers.record(station, run.opened());
+        openers.record(*station, run.opened());
     }
     let mut best: Vec<Option<Found>> = packets.iter().map(|_| None).collect();
-    for (station, mut run) in runs.into_iter().enumerate() {
+    for (station, mut run) in runs {
         run.leave_out(|place| openers.is_other(place, station));
         for (place, finding) in run.finish()? {
             let Some(best) = best.get_mut(place) else { continue };
@@ -163,6 +166,16 @@ fn find_run(
     let no_device =
         || Found { station: 0, finding: Finding::Verdict(Verdict::Unknown(Unknown::NoDevice)) };
     Ok(best.into_iter().map(|found| found.unwrap_or_else(no_device)).collect())
+}
+
+/// The numbers of the stations in the order in which they are asked: those with an index first.
+/// Without one, each packet costs tries.
+fn in_turn(stations: &[&Station]) -> impl Iterator<Item = usize> {
+    let has_index = |number: &usize| {
+        stations.get(*number).is_some_and(|station| station.params().naming.has_index())
+    };
+    let (first, last): (Vec<usize>, Vec<usize>) = (0..stations.len()).partition(has_index);
+    first.into_iter().chain(last)
 }
 
 /// The number of the station that has opened each packet of a run.

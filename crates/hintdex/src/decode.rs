@@ -35,6 +35,7 @@ impl Station {
         let received = packets.iter().map(|packet| Received {
             packet: packet.as_ref(),
             at_unix_s,
+            at_ms: 0,
             associated_data: None,
         });
         self.decode_received(&received.collect::<Vec<_>>())

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::attempt::{Attempt, BoundPacket, Opener, Outcome};
 use crate::ephemeral::EphemeralPackets;
+use crate::finding::Finding;
 use crate::open_packets::OpenPackets;
 use crate::resolve::HINTS_PER_TASK;
 use crate::slot_keys::SlotKeys;
@@ -47,20 +48,21 @@ pub(crate) struct FleetRun<'a, 'p> {
 enum RunPackets<'a, 'p> {
     Hinted(Box<OpenPackets<'a, 'p>>),
     Ephemeral(EphemeralPackets<'a, 'p>),
+    /// Packets of a schedule, judged in the first step: each moves the queue of arrivals that the
+    /// next one is tried by.
+    Judged(Vec<Finding>),
 }
 
 impl RunPackets<'_, '_> {
-    fn attempts(&self) -> &[Attempt] {
+    /// Whether the packet at this place is open no longer: a tag has verified.
+    fn is_opened(&self, at: usize) -> bool {
+        let is_opened = |attempts: &[Attempt]| {
+            attempts.get(at).is_some_and(|attempt| attempt.sender().is_some())
+        };
         match self {
-            Self::Hinted(packets) => packets.attempts(),
-            Self::Ephemeral(packets) => packets.attempts(),
-        }
-    }
-
-    fn into_attempts(self) -> Vec<Attempt> {
-        match self {
-            Self::Hinted(packets) => packets.into_attempts(),
-            Self::Ephemeral(packets) => packets.into_attempts(),
+            Self::Hinted(packets) => is_opened(packets.attempts()),
+            Self::Ephemeral(packets) => is_opened(packets.attempts()),
+            Self::Judged(findings) => findings.get(at).is_some_and(Finding::is_authentic),
         }
     }
 
@@ -70,6 +72,7 @@ impl RunPackets<'_, '_> {
         match self {
             Self::Hinted(packets) => packets.hint_at(at),
             Self::Ephemeral(packets) => packets.hint_at(at),
+            Self::Judged(_) => None,
         }
     }
 
@@ -77,6 +80,8 @@ impl RunPackets<'_, '_> {
         match self {
             Self::Hinted(packets) => packets.leave_out(at),
             Self::Ephemeral(packets) => packets.leave_out(at),
+            // The finding of the station that opened the packet counts.
+            Self::Judged(_) => {}
         }
     }
 
@@ -86,7 +91,25 @@ impl RunPackets<'_, '_> {
         match self {
             Self::Hinted(packets) => packets.scan(on_budget),
             Self::Ephemeral(packets) => packets.agree(on_budget),
+            Self::Judged(_) => Vec::new(),
         }
+    }
+
+    /// Admits the packets that are opened, and returns the finding for each.
+    fn finish(self, keys: &RunKeys<'_>, times: &[u64]) -> Result<Vec<Finding>, Error> {
+        let station = keys.station;
+        let attempts = match self {
+            Self::Judged(findings) => return Ok(findings),
+            Self::Ephemeral(packets) => packets.into_attempts(),
+            Self::Hinted(mut packets) => {
+                if let Some(opener) = keys.opener() {
+                    let (packets, times, attempts) = packets.parts();
+                    find_keyless(station, opener, packets, times, attempts)?;
+                }
+                packets.into_attempts()
+            }
+        };
+        Ok(station.admit(attempts, times)?.into_iter().map(Finding::Verdict).collect())
     }
 }
 
@@ -121,14 +144,6 @@ impl<T> Split<T> {
     }
 }
 
-/// The result of a station for one packet.
-pub(crate) enum Finding {
-    Verdict(Verdict),
-    /// No verdict yet: this hint must be scanned for, or a key agreed on for the packet, and the
-    /// budget is spent.
-    NeedsScan(Hint),
-}
-
 impl<'a> RunKeys<'a> {
     /// Builds the window of the present time if it is missing, and derives the keys if they are
     /// not derived yet.
@@ -149,15 +164,24 @@ impl<'a> RunKeys<'a> {
 
 impl<'a, 'p> FleetRun<'a, 'p> {
     /// Looks packets up in all sources but the scan: those of `batch` at places that are not
-    /// `opened` yet.
+    /// opened yet. Packets of a schedule are judged here, on the budget.
     pub(crate) fn begin(
         keys: &'a RunKeys<'a>,
         batch: &'p [Received<'p>],
         is_opened: impl Fn(usize) -> bool,
+        on_budget: bool,
     ) -> Result<Self, Error>
     where
         'a: 'p,
     {
+        if let Some(scheduled) = &keys.station.scheduled {
+            let split = Split::of(batch, is_opened, |received| Ok(*received));
+            let on_budget = on_budget && keys.station.scans.is_bounded();
+            let findings = keys.station.judge_scheduled(scheduled, &split.packets, on_budget)?;
+            let (places, times, malformed) = (split.places, split.times, split.malformed);
+            let packets = RunPackets::Judged(findings);
+            return Ok(Self { keys, places, times, packets, malformed, refused: Vec::new() });
+        }
         match keys.params.naming {
             Naming::Ephemeral { suite, .. } => {
                 let parse =
@@ -198,8 +222,8 @@ impl<'a, 'p> FleetRun<'a, 'p> {
 
     /// The places in the batch of the packets that this station has opened.
     pub(crate) fn opened(&self) -> impl Iterator<Item = usize> {
-        let attempts = self.places.iter().zip(self.packets.attempts());
-        attempts.filter(|(_, attempt)| attempt.sender().is_some()).map(|(place, _)| *place)
+        let places = self.places.iter().enumerate();
+        places.filter(|(at, _)| self.packets.is_opened(*at)).map(|(_, place)| *place)
     }
 
     /// Leaves packets out from here on: another station has opened them.
@@ -220,26 +244,19 @@ impl<'a, 'p> FleetRun<'a, 'p> {
 
     /// Admits the packets that this station has opened. Returns the place in the batch of each
     /// packet with its finding.
-    pub(crate) fn finish(mut self) -> Result<Vec<(usize, Finding)>, Error> {
+    pub(crate) fn finish(self) -> Result<Vec<(usize, Finding)>, Error> {
+        let findings = self.packets.finish(self.keys, &self.times)?;
         let station = self.keys.station;
-        if let (RunPackets::Hinted(packets), Some(opener)) = (&mut self.packets, self.keys.opener())
-        {
-            let (packets, times, attempts) = packets.parts();
-            find_keyless(station, opener, packets, times, attempts)?;
-        }
-        let verdicts = station.admit(self.packets.into_attempts(), &self.times)?;
         station.drop_keys();
         station.roll_if_due();
         let too_short = |(place, error): (usize, PacketError)| {
-            (place, Verdict::Malformed(Malformed::from(error)))
+            (place, Finding::Verdict(Verdict::Malformed(Malformed::from(error))))
         };
         let malformed = self.malformed.into_iter().map(too_short);
-        let verdicts = self.places.into_iter().zip(verdicts).chain(malformed);
-        let found = verdicts.map(|(place, verdict)| (place, Finding::Verdict(verdict)));
         // Such a packet was authentic under no key that was tried, so nothing was admitted for it.
         let refused =
             self.refused.into_iter().map(|(place, hint)| (place, Finding::NeedsScan(hint)));
-        Ok(found.chain(refused).collect())
+        Ok(self.places.into_iter().zip(findings).chain(malformed).chain(refused).collect())
     }
 }
 

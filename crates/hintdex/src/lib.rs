@@ -45,6 +45,7 @@ mod decode;
 mod devices;
 mod ephemeral;
 mod error;
+mod finding;
 mod fleet_run;
 mod folder;
 mod hop;
@@ -62,6 +63,7 @@ mod roll;
 mod scan_cache;
 mod scan_queue;
 mod scans;
+mod schedule;
 mod slot_keys;
 mod snapshots;
 mod station;
@@ -83,6 +85,8 @@ pub use hintdex_core::{DeviceRange, Naming, Params};
 pub use hintdex_core::{DeviceSettings, MAX_LATE_NONCES, MaxGap, Rate};
 /// See the example of [`Station::stats`].
 pub use hintdex_core::{Durability, Report, Section, Stats, Verified};
+/// See the example of [`Station::schedule_stats`].
+pub use hintdex_core::{ScheduleClock, ScheduleTolerance};
 pub use hintdex_host::{Clock, Exposed, FIRST_SET_UNIX_S, ManualClock, SystemClock};
 pub use hintdex_host::{SecretError, SecretSource};
 pub use hop::{HopError, HopKey, HopPayload};
@@ -102,6 +106,7 @@ pub use received::Received;
 pub use resolved::{Resolved, ResolvedSlots};
 pub use scan_queue::Ticket;
 pub use scans::ScanStats;
+pub use schedule::ScheduleStats;
 pub use snapshots::RebuildOptions;
 #[doc(hidden)]
 pub use snapshots::{MIN_GROUP_LEN_SLOTS, TableHints, confirm_candidates};

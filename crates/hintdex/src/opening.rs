@@ -11,6 +11,7 @@ use crate::keys::{FleetKeys, HintKeys, KeyAccess, MasterFiles, Protection, Secre
 use crate::maintenance::{MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::Scans;
+use crate::schedule::Scheduled;
 use crate::snapshots::{OwnSnapshot, Snapshots};
 use crate::waiting::WaitingPackets;
 use crate::{Error, IndexError, Station, StationKey};
@@ -203,6 +204,7 @@ impl Station {
         let is_used = needed.is_some() || (options.snapshot_at_roll && own.path().exists());
         let attached = is_used.then(|| snapshots.attach(&index, own.path())).transpose();
         let is_whole = needed.is_none_or(|needed| snapshots.serves(&needed));
+        let scheduled = Scheduled::of(&index);
         let station_key = keys.load_station_key(dir, &index.params().naming)?;
         let station = Self {
             station_secret: station_key.map(|key| key.secret()),
@@ -218,6 +220,7 @@ impl Station {
             exposed: Mutex::new(Exposed::find_in(dir)),
             scans: Scans::new(options.scan_core_share),
             waiting: WaitingPackets::default(),
+            scheduled,
             folder: Arc::new(folder),
         };
         // The fleet opens all the same: scans resolve the hints until the next build.

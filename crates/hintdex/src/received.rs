@@ -9,10 +9,19 @@ use hintdex_wire::AssociatedData;
 pub struct Received<'a> {
     /// The bytes of the packet: hint, ciphertext and tag.
     pub packet: &'a [u8],
-    /// When the packet was received. Read with clocked nonces only.
+    /// When the packet was received. Read with clocked nonces and with a schedule only.
     pub at_unix_s: u64,
+    /// Milliseconds after `at_unix_s`, below 1000. Read with a schedule only.
+    pub at_ms: u16,
     /// The associated data of this packet; `None` for those of the fleet
     /// ([`Params::associated_data`](crate::Params::associated_data)). With a suite that takes
     /// none, a packet with associated data is forged.
     pub associated_data: Option<AssociatedData<'a>>,
+}
+
+impl Received<'_> {
+    /// When the packet was received, in milliseconds since 1970.
+    pub(crate) const fn at_unix_ms(&self) -> u64 {
+        self.at_unix_s.saturating_mul(1000).saturating_add(self.at_ms as u64)
+    }
 }

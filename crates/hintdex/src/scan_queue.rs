@@ -27,6 +27,7 @@ pub(crate) struct QueuedPacket {
     pub(crate) ticket: Ticket,
     pub(crate) packet: Vec<u8>,
     pub(crate) at_unix_s: u64,
+    pub(crate) at_ms: u16,
     pub(crate) associated_data: Option<Box<AssociatedDataBuf>>,
 }
 
@@ -118,7 +119,7 @@ mod tests {
         let packet = vec![0; len_bytes];
         queue.push(
             hint(number),
-            QueuedPacket { ticket, packet, at_unix_s: 7, associated_data: None },
+            QueuedPacket { ticket, packet, at_unix_s: 7, at_ms: 0, associated_data: None },
         )
     }
 

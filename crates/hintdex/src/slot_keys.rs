@@ -45,6 +45,14 @@ impl SlotKeys<'_> {
         }
     }
 
+    /// The hint key of `slot`, where one key serves all nonces.
+    pub(crate) fn key(&self, slot: Slot) -> Option<HintKey> {
+        match self {
+            Self::Table(table) => table.key(slot),
+            Self::Chains(_) => None,
+        }
+    }
+
     /// Whether `slot` has a hint key that can confirm a hint.
     pub(crate) fn has_key(&self, slot: Slot) -> bool {
         match self {

@@ -14,6 +14,7 @@ use crate::keys::{FleetKeys, HintKeys};
 use crate::maintenance::{MaintenancePass, MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::scans::{ScanStats, Scans};
+use crate::schedule::Scheduled;
 use crate::snapshots::{ComingHints, NO_CHAINS, OwnSnapshot, Snapshots, rebuild};
 use crate::waiting::WaitingPackets;
 use crate::{Error, IndexError, RebuildOptions};
@@ -43,7 +44,7 @@ use crate::{Error, IndexError, RebuildOptions};
 /// #     .unwrap();
 /// # let packet = &packet[..len];
 /// // Device 42 was away for 900 packets, so the index does not have its hint.
-/// let heard = Received { packet, at_unix_s: 1_764_000_000, associated_data: None };
+/// let heard = Received { packet, at_unix_s: 1_764_000_000, at_ms: 0, associated_data: None };
 /// let noise = Received { packet: b"noise", ..heard };
 /// let verdicts = station.decode_received(&[heard, noise])?;
 /// let Verdict::Unknown(Unknown::ScanBudget { ticket }) = verdicts[0] else { panic!() };
@@ -72,6 +73,8 @@ pub struct Station {
     /// Files of the fleet that other users can read, until they are reported.
     pub(crate) exposed: Mutex<Vec<Exposed>>,
     pub(crate) scans: Scans,
+    /// `None` unless packets follow a schedule.
+    pub(crate) scheduled: Option<Scheduled>,
     /// The secret of a station whose packets have no hints, ready for use.
     pub(crate) station_secret: Option<StationSecret>,
     pub(crate) waiting: WaitingPackets,

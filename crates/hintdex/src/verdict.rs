@@ -18,6 +18,8 @@ pub enum Source {
     Index,
     /// The scan over all devices.
     Scan,
+    /// The time of reception, at which the device was due.
+    Schedule,
     /// The packet itself, which carries the id of its device encrypted.
     Packet,
 }
@@ -29,6 +31,7 @@ impl Source {
             Self::Snapshot => "snapshot",
             Self::Index => "index",
             Self::Scan => "scan",
+            Self::Schedule => "schedule",
             Self::Packet => "packet",
         }
     }
@@ -133,6 +136,8 @@ pub enum Unknown {
         /// The device.
         device: DeviceId,
     },
+    /// The packet has no hint, and it is of none of the devices that are due at its time.
+    NotDue,
     /// The hint has more candidates than are tried for one packet, and the tag verified
     /// under none of those that were tried.
     TooManyCandidates,
@@ -212,6 +217,7 @@ impl fmt::Display for Unknown {
             Self::OutOfService { device } => {
                 write!(f, "device {device} is out of service: its record or its key is damaged")
             }
+            Self::NotDue => f.write_str("no device that is due sent this packet"),
             Self::TooManyCandidates => f.write_str("too many candidates: not all were tried"),
         }
     }

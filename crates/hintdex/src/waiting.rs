@@ -34,10 +34,11 @@ impl WaitingPackets {
         let mut inner = self.lock();
         inner.refused += 1;
         let ticket = inner.queue.issue_ticket();
-        let (packet, at_unix_s) = (received.packet.to_vec(), received.at_unix_s);
+        let packet = received.packet.to_vec();
+        let (at_unix_s, at_ms) = (received.at_unix_s, received.at_ms);
         let kept = |data: AssociatedData<'_>| AssociatedDataBuf::new(data.bytes()).map(Box::new);
         let associated_data = received.associated_data.and_then(kept);
-        let queued = QueuedPacket { ticket, packet, at_unix_s, associated_data };
+        let queued = QueuedPacket { ticket, packet, at_unix_s, at_ms, associated_data };
         let dropped = inner.queue.push(hint, queued);
         inner.dropped += dropped as u64;
         ticket

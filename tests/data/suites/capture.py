@@ -2,10 +2,16 @@
 """Writes a capture of a fleet and the verdict on each packet, by the standard library alone.
 
     capture.py MASTER SUITE HINT DATA DEVICES PACKETS SEED
+    capture.py MASTER schedule:MIN_MS:MAX_MS HINT STEP_MS DEVICES STEPS SEED
 
 MASTER and DATA are hex. Each line is `packet verdict device nonce payload`, separated by tabs; an
 empty payload is `-`. Verdicts are accepted, replay, stale, forged and noise. Noise is a packet whose
 hint no device made: unknown, or by chance of a short hint forged.
+
+With a schedule, HINT is none or the hint in front of packets, and each line ends with the time of
+reception, in seconds with three decimals. The devices are switched on in steps: an equal share at the
+beginning of each. Verdicts are accepted, replay, noise, and old: a recording that is sent again later,
+which is not accepted.
 
 The ciphers are written from their standards, and each is checked against its standard's example
 before anything is written: FIPS 197, RFC 4493, RFC 5297, RFC 3610, RFC 8439, draft-irtf-cfrg-
@@ -414,9 +420,84 @@ def capture(master, suite, hint, data, devices, packets, seed):
             yield packet, device.judge(nonce), number, nonce, payload
 
 
+# --- Packets that are named by their time ------------------------------------------------
+
+START_MS = 1764000000000
+JITTER_US = 50000
+
+
+class Scheduled(Device):
+    def __init__(self, master, device, delays, hint):
+        super().__init__(master, device, "schedule", hint)
+        self.delays = delays
+
+    def packet(self, nonce, payload, data):
+        head = b"" if self.scheme == "none" else self.hint(nonce)
+        cipher = ctr(Aes128(self.key[:16]), nonce << 64, payload)
+        covered = nonce.to_bytes(4, "big") + cipher
+        return head + cipher + hmac.new(self.key[16:], covered, hashlib.sha256).digest()[:8]
+
+    def delay_ms(self, nonce):
+        least, most = self.delays
+        covered = b"schedule:" + nonce.to_bytes(4, "big")
+        drawn = int.from_bytes(hmac.new(self.key[16:], covered, hashlib.sha256).digest()[:8], "big")
+        return least + (drawn * (most - least + 1) >> 64)
+
+
+def scheduled(master, delays, hint, step_ms, devices, steps, seed):
+    """Yields (packet, verdict, device, nonce, payload, time in ms), in order of time."""
+    random, lines, end_us = Random(seed), [], (START_MS + steps * step_ms) * 1000
+    jitter = lambda: random.below(JITTER_US)
+    share = devices // steps
+    for number in range(devices):
+        device = Scheduled(master, number, delays, hint)
+        drift_ppb = random.below(60001) - 30000
+        at_us = (START_MS + number // share * step_ms) * 1000 + random.below(step_ms * 300)
+        nonce, recorded = 0, None
+        while at_us < end_us:
+            payload = random.bytes(random.below(21))
+            packet = device.packet(nonce, payload, b"")
+            kind, heard_us = random.below(100), at_us + jitter()
+            if kind < 10:
+                pass  # Lost.
+            elif kind < 14:
+                broken = flip(packet, random.below(8 * len(packet)))
+                lines.append((heard_us, broken, "noise", 0, 0, b""))
+            else:
+                lines.append((heard_us, packet, "accepted", number, nonce, payload))
+                if kind < 24:
+                    # By another gateway, some milliseconds later.
+                    again_us = max(heard_us + 1000, at_us + jitter())
+                    lines.append((again_us, packet, "replay", number, nonce, payload))
+            if kind in (24, 25) and recorded:
+                later_us = at_us + random.below(step_ms * 1000)
+                lines.append((later_us, recorded, "old", number, nonce, b""))
+            if kind == 26:
+                lines.append((heard_us, random.bytes(8 + random.below(30)), "noise", 0, 0, b""))
+            # What was heard long ago, or was lost and recorded by somebody else.
+            recorded = packet if random.below(2) else recorded
+            delay_us = device.delay_ms(nonce) * 1000
+            at_us += delay_us + delay_us * drift_ppb // 10**9
+            nonce += 1
+    lines.sort(key=lambda line: line[0] // 1000)
+    for at_us, packet, verdict, number, nonce, payload in lines:
+        yield packet, verdict, number, nonce, payload, at_us // 1000
+
+
+def main_of_schedule(master, suite, hint, step_ms, devices, steps, seed):
+    delays = [int(delay) for delay in suite.split(":")[1:]]
+    numbers = (int(step_ms), int(devices), int(steps), int(seed))
+    for *line, at_ms in scheduled(bytes.fromhex(master), delays, hint, *numbers):
+        packet, verdict, number, nonce, payload = line
+        at = f"{at_ms // 1000}.{at_ms % 1000:03}"
+        print(packet.hex(), verdict, number, nonce, payload.hex() or "-", at, sep="\t")
+
+
 def main():
     master, suite, hint, data, devices, packets, seed = sys.argv[1:]
     self_test()
+    if suite.startswith("schedule:"):
+        return main_of_schedule(master, suite, hint, data, devices, packets, seed)
     counts = (int(devices), int(packets), int(seed))
     for packet, verdict, device, nonce, payload in capture(
         bytes.fromhex(master), suite, hint, bytes.fromhex(data), *counts

@@ -89,6 +89,7 @@ impl Fleets {
             let received = heard.iter().map(|heard| Received {
                 packet: &heard.packet.bytes,
                 at_unix_s: heard.packet.at_unix_s,
+                at_ms: 0,
                 associated_data: None,
             });
             let received: Vec<Received<'_>> = received.collect();
@@ -220,7 +221,8 @@ fn a_packet_costs_no_scan_of_another_fleet() {
         let Setting { scheme, suite, .. } = settings[fleet];
         let devices = hintdex_tests::Devices::new(&crate::fleet::SECRET);
         let packet = devices.hinting(scheme).sealing(suite).packet(7, nonce, b"21.5 C");
-        let received = Received { packet: &packet, at_unix_s: START, associated_data: None };
+        let received =
+            Received { packet: &packet, at_unix_s: START, at_ms: 0, associated_data: None };
         let said = group.decode_received(&[received]).expect("it decodes").remove(0);
         assert_eq!((said.station, said.verdict.name()), (Some(fleet), "accepted"));
         let hints = |station: &Station| station.scan_stats().hints;

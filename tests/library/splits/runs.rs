@@ -170,6 +170,7 @@ impl Fleet {
                 .map(|packet| Received {
                     packet: &packet.bytes,
                     at_unix_s: packet.at_unix_s,
+                    at_ms: 0,
                     associated_data: None,
                 })
                 .collect();

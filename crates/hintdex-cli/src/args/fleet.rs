@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{AssociatedDataBuf, Derivation, NonceKind, RatchetBits};
+use hintdex::wire::{AssociatedDataBuf, Derivation, NonceKind, RatchetBits, Schedule};
 use hintdex::{Durability, SecretSource, StationOptions};
 
 use super::ids::IdRange;
@@ -12,7 +12,7 @@ use super::key::{KeyKind, source};
 use super::lists::ListArgs;
 use super::values::{
     HintName, SuiteName, parse_any_suite, parse_associated_data, parse_derivation, parse_encoding,
-    parse_hint, parse_nonces, parse_ratchet_bits, parse_share,
+    parse_hint, parse_nonces, parse_ratchet_bits, parse_schedule, parse_share,
 };
 use crate::settings_text::parse_late;
 use crate::unix_time::{parse_duration, parse_time};
@@ -68,6 +68,15 @@ pub struct ProvisionArgs {
     /// credential:NAME, command:WORDS or prompt. Without it, a new fleet gets a random one
     #[arg(long, value_name = "SOURCE", value_parser = source())]
     pub station_key: Option<SecretSource>,
+    /// Devices that are named by time alone: the shortest and the longest delay between two packets,
+    /// in milliseconds, like 600000:4200000. Packets have no hint, or one of aes128-trunc:4 in
+    /// front. docs/suites.md says when that serves
+    #[arg(long, value_name = "MIN_MS:MAX_MS", value_parser = parse_schedule)]
+    pub schedule: Option<Schedule>,
+    /// With --schedule: by how many milliseconds the time from sending a packet to the time stamp
+    /// of its reception varies [default: 50]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub jitter: Option<u32>,
     /// What every packet of the fleet authenticates without carrying it, in hex, 240 bytes at
     /// most; not with aes-ctr-hmac [default: nothing]
     #[arg(long, value_name = "HEX", value_parser = parse_associated_data)]
@@ -137,7 +146,8 @@ pub struct DecodeArgs {
     #[arg(long, value_name = "SOURCE", value_parser = source())]
     pub hop_key: Vec<SecretSource>,
     /// Packets, one line of hex each; - for standard input. With clocked nonces, the time of
-    /// reception may follow on the line: a unix time or RFC 3339, the present if absent
+    /// reception may follow on the line: a unix time or RFC 3339, the present if absent. With a
+    /// schedule, it must follow, with a fraction of a second
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
 }

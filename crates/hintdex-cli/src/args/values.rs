@@ -3,7 +3,7 @@
 use hintdex::snapshot::Encoding;
 use hintdex::wire::{
     AssociatedData, AssociatedDataBuf, Derivation, EphemeralSuite, HintScheme, NonceKind,
-    RatchetBits, Suite,
+    RatchetBits, Schedule, Suite,
 };
 
 /// Reads the name of an encoding of snapshots.
@@ -100,6 +100,18 @@ fn parse_suite(name: &str) -> Result<Suite, String> {
     })
 }
 
+/// Reads the delays of a schedule, in milliseconds.
+pub fn parse_schedule(text: &str) -> Result<Schedule, String> {
+    let delays = text
+        .split_once(':')
+        .and_then(|(min_ms, max_ms)| Schedule::new(min_ms.parse().ok()?, max_ms.parse().ok()?));
+    delays.ok_or_else(|| {
+        "a schedule is the shortest and the longest delay in milliseconds, like 600000:4200000: \
+         1 at least, the shorter one first"
+            .to_owned()
+    })
+}
+
 /// Reads associated data in hex. The box keeps the arguments of other commands small.
 pub fn parse_associated_data(text: &str) -> Result<Box<AssociatedDataBuf>, String> {
     let bad = || {
@@ -138,7 +150,7 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_associated_data, parse_size};
+    use super::{parse_associated_data, parse_schedule, parse_size};
 
     #[test]
     fn associated_data_are_hex_of_a_bounded_length() {
@@ -147,6 +159,16 @@ mod tests {
             assert_eq!(read(good).as_deref(), Ok(good));
         }
         for bad in ["0", "0x00", "meters", "00 11", &"ab".repeat(241)] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_is_two_delays_in_order() {
+        let read = |text: &str| parse_schedule(text).map(|read| (read.min_ms(), read.max_ms()));
+        assert_eq!(read("600000:4200000"), Ok((600_000, 4_200_000)));
+        assert_eq!(read("1:1"), Ok((1, 1)));
+        for bad in ["", "5", "5:", ":5", "0:5", "6:5", "5:4294967296", "5-6", "1:2:3", "-1:5"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -1,6 +1,6 @@
 //! The counts of verdicts.
 
-use hintdex::{Source, Verdict};
+use hintdex::{ScheduleStats, Source, Verdict};
 
 /// Verdicts by kind and by source.
 #[derive(Default)]
@@ -16,6 +16,7 @@ pub struct Counts {
     by_index: u64,
     by_scan: u64,
     by_packet: u64,
+    by_schedule: u64,
 }
 
 impl Counts {
@@ -39,9 +40,24 @@ impl Counts {
                 Source::Snapshot => &mut self.by_snapshot,
                 Source::Index => &mut self.by_index,
                 Source::Packet => &mut self.by_packet,
+                Source::Schedule => &mut self.by_schedule,
                 _ => &mut self.by_scan,
             } += 1;
         }
+    }
+
+    /// The packets that were found by their time, and the tags that were tried.
+    pub fn schedule_text(&self, schedule: &ScheduleStats) -> String {
+        let a_packet = |tags: u64, packets: u64| tags as f64 / packets.max(1) as f64;
+        format!(
+            ", by schedule {}; tags tried a packet {:.2}, for those that were due {:.2}; {} searches \
+             of {:.0} tags",
+            self.by_schedule,
+            a_packet(schedule.tags, schedule.packets),
+            a_packet(schedule.tags_found_due, schedule.found_due),
+            schedule.searches,
+            a_packet(schedule.tags_searched, schedule.searches),
+        )
     }
 
     /// The number of verdicts.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hintdex::{GroupVerdict, Received, Ticket, Unknown, Verdict};
+use hintdex::{GroupVerdict, Received, ScheduleStats, Ticket, Unknown, Verdict};
 
 use super::fleets::Fleets;
 use super::summary::{Labels, Summary};
@@ -40,6 +40,11 @@ impl Decoder {
         any_wait.then(|| self.waiting.timeout(self.late_verdicts))
     }
 
+    /// What the schedule of each fleet has cost; `None` for fleets without one.
+    pub fn schedule_stats(&self) -> Vec<Option<ScheduleStats>> {
+        self.fleets.schedule_stats()
+    }
+
     /// The time of reception that a line carries. `None` where all nonces are counters, and for a
     /// time of a receiver whose clock was never set.
     fn time_of(&self, line: &Line) -> Option<u64> {
@@ -47,6 +52,7 @@ impl Decoder {
             Line::Packet { at_unix_s, .. } if self.fleets.read_times() => {
                 at_unix_s.filter(|unix_s| *unix_s >= self.fleets.first_unix_s())
             }
+            Line::Packet { at_unix_s, .. } if self.fleets.have_schedule() => *at_unix_s,
             _ => None,
         }
     }
@@ -56,6 +62,8 @@ impl Decoder {
         let tolerance_s = self.fleets.tolerance_s();
         let stamp = |line: &Line| match (line, self.time_of(line)) {
             (Line::Bad(_), _) => Stamp::Any,
+            // No window is of a time.
+            _ if !self.fleets.read_times() && self.fleets.have_schedule() => Stamp::Any,
             (_, None) => Stamp::Present,
             (_, Some(unix_s)) => Stamp::At(unix_s),
         };
@@ -108,9 +116,12 @@ impl Decoder {
     /// The packet of a line with its time of reception; `None` for a bad line.
     fn received<'a>(&self, line: &'a Line, present_s: u64) -> Option<Received<'a>> {
         match line {
-            Line::Packet { bytes, .. } => {
-                let at_unix_s = self.time_of(line).unwrap_or(present_s);
-                Some(Received { packet: bytes, at_unix_s, associated_data: None })
+            Line::Packet { bytes, at_ms, .. } => {
+                let (at_unix_s, at_ms) = match self.time_of(line) {
+                    Some(at_unix_s) => (at_unix_s, *at_ms),
+                    None => (present_s, 0),
+                };
+                Some(Received { packet: bytes, at_unix_s, at_ms, associated_data: None })
             }
             Line::Bad(_) => None,
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hintdex::{FIRST_SET_UNIX_S, Station, StationGroup};
+use hintdex::{FIRST_SET_UNIX_S, ScheduleStats, Station, StationGroup};
 
 use super::notices::{report_clock_move, report_distance};
 use crate::open;
@@ -34,6 +34,21 @@ impl Fleets {
     /// Whether a fleet reads times of reception.
     pub fn read_times(&self) -> bool {
         clocked(&self.group).next().is_some()
+    }
+
+    /// Whether the packets of a fleet follow a schedule.
+    pub fn have_schedule(&self) -> bool {
+        self.group.stations().iter().any(is_scheduled)
+    }
+
+    /// Whether no fleet opens a packet whose time of reception is not known.
+    pub fn need_times(&self) -> bool {
+        self.group.stations().iter().all(is_scheduled)
+    }
+
+    /// What the schedule of each fleet has cost; `None` for fleets without one.
+    pub fn schedule_stats(&self) -> Vec<Option<ScheduleStats>> {
+        self.group.stations().iter().map(Station::schedule_stats).collect()
     }
 
     /// The least time that a receiver whose clock was set can have shown.
@@ -94,6 +109,10 @@ impl Fleets {
             report_distance(distance_s, is_ahead);
         }
     }
+}
+
+fn is_scheduled(station: &Station) -> bool {
+    station.params().naming.is_schedule()
 }
 
 /// The stations of fleets with clocked nonces.

@@ -30,7 +30,11 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         ProgressBar::hidden()
     };
     let mut output = io::stdout().lock();
-    let trailing = if fleets.read_times() { TrailingField::Time } else { TrailingField::Ignored };
+    let trailing = match fleets.read_times() || fleets.have_schedule() {
+        true if fleets.need_times() => TrailingField::NeededTime,
+        true => TrailingField::Time,
+        false => TrailingField::Ignored,
+    };
     let mut decoder = Decoder::new(fleets, labels);
     let started = Instant::now();
     loop {
@@ -56,7 +60,7 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         write_out(&mut output, &decoder.text)?;
     }
     bar.finish_and_clear();
-    decoder.summary.print(started.elapsed());
+    decoder.summary.print(started.elapsed(), &decoder.schedule_stats());
     match (decoder.summary.nothing_was_a_packet(), lines.first()) {
         (Some(reason), Some(first)) => Err(no_packets(&args.file, &format!("{first}: {reason}"))),
         _ => Ok(()),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use hintdex::wire::{DeviceId, KeyId, Nonce, NonceKind};
-use hintdex::{GroupVerdict, HopKey, Verdict};
+use hintdex::{GroupVerdict, HopKey, ScheduleStats, Verdict};
 
 use super::counts::Counts;
 use crate::input::BadLine;
@@ -159,12 +159,20 @@ impl Summary {
     }
 
     /// Prints the counts: with several fleets those of each, then those of all lines.
-    pub fn print(&self, elapsed: Duration) {
-        for (Labels { folder, nonces, .. }, counts) in &self.fleets {
-            if let Some(folder) = folder {
-                let (packets, verdicts) = (counts.total(), counts.of_devices(nonces.is_clocked()));
-                eprintln!("{folder}: {packets} packets: {verdicts}; {}", counts.sources());
-            }
+    /// `schedules` are the costs of the schedule of each fleet that has one.
+    pub fn print(&self, elapsed: Duration, schedules: &[Option<ScheduleStats>]) {
+        let mut of_only = String::new();
+        for ((Labels { folder, nonces, .. }, counts), schedule) in self.fleets.iter().zip(schedules)
+        {
+            let by_schedule = schedule.as_ref().map(|schedule| counts.schedule_text(schedule));
+            let by_schedule = by_schedule.unwrap_or_default();
+            let Some(folder) = folder else {
+                of_only = by_schedule;
+                continue;
+            };
+            let (packets, verdicts) = (counts.total(), counts.of_devices(nonces.is_clocked()));
+            let sources = counts.sources();
+            eprintln!("{folder}: {packets} packets: {verdicts}; {sources}{by_schedule}");
         }
         let lines = self.lines;
         let rate = lines as f64 / elapsed.as_secs_f64().max(1e-9);
@@ -172,7 +180,7 @@ impl Summary {
         let Counts { forged, unknown, malformed, .. } = self.all;
         eprintln!(
             "{lines} packets in {:.2} s, {rate:.0} a second: {}, \
-             {forged} forged, {unknown} unknown, {malformed} malformed; {}",
+             {forged} forged, {unknown} unknown, {malformed} malformed; {}{of_only}",
             elapsed.as_secs_f64(),
             self.all.of_devices(has_clocks),
             self.all.sources(),

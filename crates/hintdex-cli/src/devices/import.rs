@@ -63,8 +63,16 @@ const WRONG_CHECK: &str = "the export was changed, or is of a fleet with another
     export it again, with --wrap-key for a fleet with another master key";
 
 fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> Result<(), String> {
-    let Header { hint, nonce, suite, associated_data, station_point, ratchet_bits: bits, .. } =
-        Header::of(&station.params(), header.wrapped);
+    let Header {
+        hint,
+        nonce,
+        suite,
+        associated_data,
+        station_point,
+        schedule,
+        ratchet_bits: bits,
+        ..
+    } = Header::of(&station.params(), header.wrapped);
     if header.hintdex_devices != VERSION {
         let found = header.hintdex_devices;
         return Err(format!("it is an export of version {found}, this program reads {VERSION}"));
@@ -88,9 +96,22 @@ fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> R
     if header.station_point != station_point {
         return Err(
             "its devices seal their packets for another station; provision a fleet with the \
-             --station-key of the exporting one"
+              --station-key of the exporting one"
                 .to_owned(),
         );
+    }
+    if header.schedule != schedule {
+        let of = |schedule: Option<&str>| match schedule {
+            None => "without a schedule".to_owned(),
+            Some(text) if text.len() <= 24 && text.is_ascii() => format!("by the schedule {text}"),
+            Some(_) => "by an unknown schedule".to_owned(),
+        };
+        return Err(format!(
+            "its devices send {}, and those of this fleet {}; provision a fleet with the --schedule \
+             of the exporting one, or without",
+            of(header.schedule.as_deref()),
+            of(schedule.as_deref())
+        ));
     }
     if header.ratchet_bits != bits {
         let of = |bits: u8| match bits {

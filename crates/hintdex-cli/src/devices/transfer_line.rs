@@ -3,11 +3,11 @@
 use hintdex::wire::{DeviceId, KeyId, RatchetBits, Suite};
 use hintdex::{
     ClockTransfer, DeviceSettings, DeviceTransfer, KeyOrigin, KeyTransfer, LateTransfer, Params,
-    Retirement, WrappedKeys,
+    Retirement, ScheduleClock, WrappedKeys,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::naming_text::{hint_name, station_point, suite_name};
+use crate::naming_text::{hint_name, schedule_text, station_point, suite_name};
 use crate::settings_text::{max_gap_text, parse_max_gap, parse_rate, rate_text};
 
 /// The version that this program writes and reads.
@@ -32,6 +32,9 @@ pub struct Header {
     /// The bits of key epochs; 0 if one key serves all nonces.
     #[serde(default, skip_serializing_if = "is_zero_byte")]
     pub ratchet_bits: u8,
+    /// The shortest and the longest delay in milliseconds, where packets follow a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     pub wrapped: bool,
 }
 
@@ -48,6 +51,7 @@ impl Header {
             associated_data: Some(associated_data.to_string()).filter(|data| !data.is_empty()),
             station_point: station_point(params),
             ratchet_bits: ratchet.map_or(0, RatchetBits::bits),
+            schedule: schedule_text(params),
             wrapped,
         }
     }
@@ -81,6 +85,8 @@ pub struct Line {
     heard: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clock: Option<Clock>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    schedule: Option<Scheduled>,
     /// The packets of a counter that wait for a second one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pending: Vec<(u64, u64)>,
@@ -129,6 +135,34 @@ impl Settings {
             max_gap: max_gap.as_deref().map(parse_max_gap).transpose().ok()?,
             rate: rate.as_deref().map(parse_rate).transpose().ok()?,
         })
+    }
+}
+
+/// The clock of a device whose packets follow a schedule.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scheduled {
+    heard_ms: u64,
+    clock_ms: u64,
+    baseline_ms: u32,
+    baseline_clock_ms: u32,
+    rate_ppb: i32,
+    rate_half_ppb: u32,
+}
+
+impl From<&ScheduleClock> for Scheduled {
+    fn from(clock: &ScheduleClock) -> Self {
+        let ScheduleClock { heard_ms, clock_ms, .. } = *clock;
+        let ScheduleClock { baseline_ms, baseline_clock_ms, rate_ppb, rate_half_ppb, .. } = *clock;
+        Self { heard_ms, clock_ms, baseline_ms, baseline_clock_ms, rate_ppb, rate_half_ppb }
+    }
+}
+
+impl From<Scheduled> for ScheduleClock {
+    fn from(clock: Scheduled) -> Self {
+        let Scheduled { heard_ms, clock_ms, .. } = clock;
+        let Scheduled { baseline_ms, baseline_clock_ms, rate_ppb, rate_half_ppb, .. } = clock;
+        Self { heard_ms, clock_ms, baseline_ms, baseline_clock_ms, rate_ppb, rate_half_ppb }
     }
 }
 
@@ -192,6 +226,7 @@ impl From<&DeviceTransfer> for Line {
             seen: if state.seen == 0 { String::new() } else { format!("{:x}", state.seen) },
             heard: state.heard_unix_s,
             clock,
+            schedule: state.schedule.as_ref().map(Scheduled::from),
             pending: state.pending.clone(),
             late: state.late.as_ref().map(|late| Late {
                 first: late.first,
@@ -270,6 +305,7 @@ impl Line {
             seen: bits(&self.seen)?,
             heard_unix_s: self.heard,
             clock: clock.transpose()?,
+            schedule: self.schedule.map(ScheduleClock::from),
             pending: self.pending,
             late: late.transpose()?,
             settings: settings.ok_or("its settings are not sound")?,
@@ -298,7 +334,16 @@ mod tests {
         };
         let ways =
             [None, Some(Retirement::Now), Some(Retirement::Revoked), Some(Retirement::At(9))];
-        for (retirement, clock) in ways.into_iter().zip([None, Some(clock), None, None]) {
+        let schedule = ScheduleClock {
+            heard_ms: 1_764_000_000_123,
+            clock_ms: 7,
+            baseline_ms: 6,
+            baseline_clock_ms: 5,
+            rate_ppb: -4,
+            rate_half_ppb: 3,
+        };
+        let clocks = [(None, None), (Some(clock), None), (None, Some(schedule)), (None, None)];
+        for (retirement, (clock, schedule)) in ways.into_iter().zip(clocks) {
             let state = KeyTransfer {
                 key: KeyId { device: DeviceId(u32::MAX), generation: 3 },
                 origin: KeyOrigin::Imported,
@@ -320,6 +365,7 @@ mod tests {
                     rate: Some(Rate { packets: 4, per_s: 3600 }),
                 },
                 clock,
+                schedule,
             };
             let transfer = DeviceTransfer { state, wrapped: Some([7; 72]) };
             let text = serde_json::to_string(&Line::from(&transfer)).expect("it can be written");

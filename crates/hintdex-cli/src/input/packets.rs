@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::fields::{MAX_PACKET_LEN_BYTES, split_fields};
 use super::lines::{Batch, Lines, Wait};
-use crate::unix_time::{BadTime, read_time};
+use crate::unix_time::{BadTime, read_time_ms};
 
 /// A line of input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
-    /// A packet, and its time of reception in seconds since 1970 if the line has one.
-    Packet { bytes: Vec<u8>, at_unix_s: Option<u64> },
+    /// A packet, and its time of reception if the line has one: in seconds since 1970, and the
+    /// milliseconds behind them.
+    Packet { bytes: Vec<u8>, at_unix_s: Option<u64>, at_ms: u16 },
     /// Not a packet.
     Bad(BadLine),
 }
@@ -22,6 +23,7 @@ pub enum Line {
 pub enum BadLine {
     NotHex,
     TooLong,
+    NoTime,
     Time(BadTime),
 }
 
@@ -29,6 +31,10 @@ impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotHex => f.write_str("not pairs of hex digits"),
+            Self::NoTime => f.write_str(
+                "it lacks the time of reception, which names the device: seconds since 1970 or RFC \
+                 3339, with a fraction, behind the hex digits",
+            ),
             Self::Time(why) => write!(f, "the text after the hex digits {why}"),
             Self::TooLong => write!(f, "longer than {MAX_PACKET_LEN_BYTES} bytes"),
         }
@@ -40,6 +46,8 @@ impl fmt::Display for BadLine {
 pub enum TrailingField {
     /// As the time of reception, or nothing: with clocked nonces.
     Time,
+    /// As the time of reception, which must be there: where it names the device.
+    NeededTime,
     /// Not at all: counter nonces need no time, whatever a gateway writes there.
     Ignored,
 }
@@ -66,11 +74,14 @@ pub(super) fn parse(line: &[u8], trailing: TrailingField) -> Line {
         return Line::Bad(BadLine::TooLong);
     }
     let Ok(bytes) = hex::decode(digits) else { return Line::Bad(BadLine::NotHex) };
-    if trailing == TrailingField::Ignored || rest.is_empty() {
-        return Line::Packet { bytes, at_unix_s: None };
+    if trailing == TrailingField::NeededTime && rest.is_empty() {
+        return Line::Bad(BadLine::NoTime);
     }
-    match str::from_utf8(rest).map_or(Err(BadTime::Other), read_time) {
-        Ok(unix_s) => Line::Packet { bytes, at_unix_s: Some(unix_s) },
+    if trailing == TrailingField::Ignored || rest.is_empty() {
+        return Line::Packet { bytes, at_unix_s: None, at_ms: 0 };
+    }
+    match str::from_utf8(rest).map_or(Err(BadTime::Other), read_time_ms) {
+        Ok((unix_s, at_ms)) => Line::Packet { bytes, at_unix_s: Some(unix_s), at_ms },
         Err(why) => Line::Bad(BadLine::Time(why)),
     }
 }
@@ -133,15 +144,24 @@ mod tests {
     }
 
     fn packet(bytes: &[u8]) -> Line {
-        Line::Packet { bytes: bytes.to_vec(), at_unix_s: None }
+        Line::Packet { bytes: bytes.to_vec(), at_unix_s: None, at_ms: 0 }
     }
 
     #[test]
     fn a_time_may_follow_a_packet() {
-        let at = |unix_s| Line::Packet { bytes: vec![0xab], at_unix_s: Some(unix_s) };
+        let at = |unix_s| Line::Packet { bytes: vec![0xab], at_unix_s: Some(unix_s), at_ms: 0 };
         let text = b"ab 17\nab,1795392000\nab\t2026-11-23T00:00:00Z\nab \nab soon\n";
         let bad = Line::Bad(BadLine::Time(BadTime::Other));
         assert_eq!(all(text), [at(17), at(1_795_392_000), at(1_795_392_000), packet(&[0xab]), bad]);
+    }
+
+    #[test]
+    fn a_time_has_milliseconds_and_may_be_needed() {
+        let at = |at_ms| Line::Packet { bytes: vec![0xab], at_unix_s: Some(17), at_ms };
+        let text = b"ab 17\nab 17.5\nab,17.0249999\nab 1970-01-01T00:00:17.999Z\nab 17.\nab\n";
+        let mut expected = vec![at(0), at(500), at(24), at(999)];
+        expected.extend([Line::Bad(BadLine::Time(BadTime::Other)), Line::Bad(BadLine::NoTime)]);
+        assert_eq!(read(text, TrailingField::NeededTime), expected);
     }
 
     #[test]

@@ -137,7 +137,8 @@ fn create(
     if matches!(args.suite, Some(SuiteName::Ephemeral(_))) && station_key.is_none() {
         station_key = Some(StationKey::generate()?);
     }
-    let params = params::of_new_fleet(args, station_key.as_ref().map(StationKey::point))?;
+    let point = station_key.as_ref().map(StationKey::point);
+    let params = params::of_new_fleet(args, point, run.time.max_drift)?;
     let options = args.form.of(run.station(Durability::Sync));
     let access = KeyAccess { station_key, ..run.secrets.access() };
     Station::create_by(&args.index, &access, protection, params, &options, run.time.clock())

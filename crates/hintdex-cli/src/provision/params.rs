@@ -1,7 +1,7 @@
 //! The parameters of a fleet: those of a new one, and whether an existing one has those asked for.
 
-use hintdex::wire::{HintScheme, NonceKind, StationPoint};
-use hintdex::{IndexError, Naming, Params};
+use hintdex::wire::{HintScheme, NonceKind, Schedule, StationPoint};
+use hintdex::{IndexError, Naming, Params, ScheduleTolerance};
 
 use crate::args::{HintName, ProvisionArgs, SuiteName};
 
@@ -11,8 +11,12 @@ const DEFAULT_LOOKAHEAD: u32 = 16;
 pub fn of_new_fleet(
     args: &ProvisionArgs,
     station: Option<StationPoint>,
+    max_drift_ppm: Option<u32>,
 ) -> Result<Params, hintdex::Error> {
     let nonces = args.nonce.unwrap_or_default();
+    if let Some(schedule) = args.schedule {
+        return of_scheduled_fleet(args, schedule, max_drift_ppm);
+    }
     let params = match (args.suite.unwrap_or_default(), station) {
         (SuiteName::Ephemeral(suite), Some(station)) => {
             // Options of hints, if given, are refused by name when the parameters are checked.
@@ -44,21 +48,65 @@ pub fn of_new_fleet(
     Ok(Params { derivation, ratchet, associated_data, ..params })
 }
 
+/// The parameters of a new fleet whose packets follow a schedule.
+fn of_scheduled_fleet(
+    args: &ProvisionArgs,
+    schedule: Schedule,
+    max_drift_ppm: Option<u32>,
+) -> Result<Params, hintdex::Error> {
+    let suite = match args.suite.unwrap_or_default() {
+        SuiteName::Hinted(suite) => suite,
+        SuiteName::Ephemeral(suite) => {
+            let why = "its packets carry the id of their device, and need no schedule";
+            return Err(IndexError::NotForThisIndex { call: suite.name(), why }.into());
+        }
+    };
+    let tolerance = ScheduleTolerance {
+        jitter_ms: args.jitter.unwrap_or(ScheduleTolerance::DEFAULT.jitter_ms),
+        max_drift_ppm: max_drift_ppm.unwrap_or(ScheduleTolerance::DEFAULT.max_drift_ppm),
+    };
+    let params = Params::scheduled(schedule, args.hint.and_then(HintName::scheme), tolerance);
+    // Options of hints, if given, are refused by name when the parameters are checked.
+    Ok(Params {
+        suite,
+        nonces: args.nonce.unwrap_or_default(),
+        lookahead: args.lookahead.unwrap_or(0),
+        derivation: args.derivation.unwrap_or_default(),
+        ratchet: args.ratchet_bits,
+        associated_data: args.associated_data.as_deref().copied().unwrap_or_default(),
+        ..params
+    })
+}
+
 /// Whether an existing fleet has every parameter that the arguments name.
 pub fn are_those_of(args: &ProvisionArgs, has: &Params) -> bool {
     let is_hint = |hint: HintName| match hint {
-        HintName::None => !has.naming.has_index(),
-        HintName::Scheme(scheme) => {
-            has.naming.has_index() && scheme.for_nonces(has.nonces) == Some(has.scheme)
-        }
+        HintName::None => match has.naming {
+            Naming::Schedule { head, .. } => head.is_none(),
+            _ => !has.naming.has_index(),
+        },
+        HintName::Scheme(scheme) => match has.naming {
+            Naming::Schedule { head, .. } => head == Some(scheme),
+            _ => has.naming.has_index() && scheme.for_nonces(has.nonces) == Some(has.scheme),
+        },
     };
     let is_suite = |suite: SuiteName| match (suite, has.naming) {
-        (SuiteName::Hinted(suite), Naming::Hint) => suite == has.suite,
+        (SuiteName::Hinted(suite), Naming::Hint | Naming::Schedule { .. }) => suite == has.suite,
         (SuiteName::Ephemeral(suite), Naming::Ephemeral { suite: its, .. }) => suite == its,
         _ => false,
     };
     let is_nonces = |nonces: NonceKind| nonces == has.nonces;
-    args.hint.is_none_or(is_hint)
+    let is_schedule = |given: Schedule| match has.naming {
+        Naming::Schedule { schedule, .. } => schedule == given,
+        _ => false,
+    };
+    let is_jitter = |jitter_ms: u32| match has.naming {
+        Naming::Schedule { tolerance, .. } => tolerance.jitter_ms == jitter_ms,
+        _ => false,
+    };
+    args.schedule.is_none_or(is_schedule)
+        && args.jitter.is_none_or(is_jitter)
+        && args.hint.is_none_or(is_hint)
         && args.suite.is_none_or(is_suite)
         && args.nonce.is_none_or(is_nonces)
         && args.lookahead.is_none_or(|lookahead| lookahead == has.lookahead)

@@ -10,10 +10,14 @@ use hintdex_wire::{Freshness, Nonce, NonceKind, REPLAY_WINDOW_NONCES, ReplayWind
 
 use super::request::{Admission, Arrival, Reach};
 use crate::index::LiveIndex;
+use crate::naming::Naming;
 use crate::params::Params;
-use crate::records::{SlotRow, SlotState, StateRecord, Unsound};
+use crate::records::{ScheduleRecord, SlotRow, SlotState, StateRecord, Unsound};
 use crate::states::Shard;
-use crate::time::{ClockMove, ClockedJudgement, ClockedSlot, Timing, in_step};
+use crate::time::{
+    ClockMove, ClockedJudgement, ClockedSlot, ScheduledJudgement, ScheduledSlot, Sighting, Timing,
+    in_step,
+};
 
 /// The result of judging an arrival, and the changes that follow from it.
 pub(super) struct Judgement {
@@ -208,6 +212,46 @@ pub(super) fn judge_clocked(
     let off_step = (is_off_step && !stays).then_some(now_at_s);
     let accepted = Judgement::refused(Admission::Accepted);
     Ok(Judgement { changed: true, new_nonces, off_step, ..accepted })
+}
+
+/// Judges the nonce of a packet of a schedule, and advances the slot at `place`.
+///
+/// # Errors
+/// Why the new row is not sound; the slot is not changed then.
+pub(super) fn judge_scheduled(
+    params: &Params,
+    shard: &mut Shard,
+    place: usize,
+    nonce: Nonce,
+    seen: Sighting,
+) -> Result<Judgement, Unsound> {
+    let Naming::Schedule { tolerance, .. } = params.naming else {
+        return Err("it has the clock of a schedule, and packets have hints");
+    };
+    let mut row = shard.row(place).ok_or("there is no such slot")?;
+    let waited = row.pending.last().copied();
+    let SlotRow { known, pending, .. } = &mut row;
+    let mut window = known.state.window();
+    let mut clock = known.schedule.and_then(|record| record.clock());
+    let mut slot = ScheduledSlot { window: &mut window, clock: &mut clock, pending };
+    let judged = slot.judge(nonce, seen, tolerance);
+    let admission = match judged {
+        ScheduledJudgement::Accepted => Admission::Accepted,
+        ScheduledJudgement::Replay => Admission::Replay,
+        ScheduledJudgement::Stale => Admission::Stale,
+        ScheduledJudgement::Early => Admission::Early,
+    };
+    let is_accepted = admission == Admission::Accepted;
+    if is_accepted {
+        known.schedule = Some(ScheduleRecord::of(clock.as_ref()));
+        known.state.advance(&window, 0, params.max_nonce());
+        known.state.set_heard(seen.received_ms / 1000);
+    }
+    // A packet that became pending is stored: the station may stop before the second one.
+    let changed = is_accepted || row.pending.last().copied() != waited;
+    row.check(params)?;
+    shard.set_row(place, row);
+    Ok(Judgement { changed, ..Judgement::refused(admission) })
 }
 
 /// The midpoint of an interval of offsets.

@@ -96,7 +96,7 @@ fn a_nonce_is_within_reach_from_the_replay_window_to_the_nonces_ahead() {
         if next > 0 {
             state.advance(&ReplayWindow::from_parts(next, 1), next + 16, LAST);
         }
-        SlotState { state, clock: None }
+        SlotState { state, clock: None, schedule: None }
     };
     let within = |next: Nonce, ahead_nonces: u64, nonce: Nonce| {
         let reach = Reach { ahead_nonces, epoch_nonces: 1 << 40 };

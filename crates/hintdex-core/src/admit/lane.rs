@@ -7,7 +7,9 @@ use std::sync::{Arc, PoisonError};
 use hintdex_wire::{HintCipher, Nonce, NonceKind, Slot};
 use rocksdb::WriteBatch;
 
-use super::judge::{Judgement, LateChange, is_within, judge_clocked, judge_counter};
+use super::judge::{
+    Judgement, LateChange, is_within, judge_clocked, judge_counter, judge_scheduled,
+};
 use super::request::{Admission, Arrival, Request};
 use super::settings::BySettings;
 use crate::Error;
@@ -128,39 +130,39 @@ impl<'a> Lane<'a> {
             }
         }
         let judged = match known.clock {
+            _ if known.schedule.is_some() => {
+                // Without a reading of the clock, the packet cannot be judged.
+                let Request::AdmitSeen(seen) = request else { return Ok(Admission::OutOfReach) };
+                judge_scheduled(&self.index.params, shard, place, arrival.nonce, seen)
+            }
             None => match &self.settings {
                 None => {
                     let (params, state) = (&self.index.params, known.state);
                     judge_counter(params, shard, place, state, arrival.nonce, received_s)
                 }
-                Some(settings) => {
-                    let added_s = self.fleet.extent_of(slot).map(|slots| slots.provisioned_unix_s);
-                    let by_settings = BySettings {
-                        params: &self.index.params,
-                        policy: settings.policy(arrival.key.device),
-                        received_s,
-                        added_s: added_s.unwrap_or(0),
-                    };
-                    by_settings.judge(shard, place, arrival)
+                Some(settings) => BySettings {
+                    params: &self.index.params,
+                    policy: settings.policy(arrival.key.device),
+                    received_s,
+                    added_s: self.fleet.extent_of(slot).map_or(0, |slots| slots.provisioned_unix_s),
                 }
+                .judge(shard, place, arrival),
             },
             Some(_) => {
                 let row = shard.row(place).ok_or(Error::UnknownSlot(slot))?;
                 judge_clocked(self.index, &self.timing, shard, place, row, arrival)
             }
         };
-        match judged {
-            Ok(judgement) => {
-                let is_new = known.state.next_nonce() == 0;
-                self.take_in(arrival, judgement, is_new, received_s)
-            }
+        let judgement = match judged {
+            Ok(judgement) => judgement,
             Err(why) => {
                 // A defect of this program: the device goes out of service, others are not
                 // affected. Its earlier packets of this batch are stored first.
                 self.unsound.push((slot, why));
-                Ok(Admission::OutOfService)
+                return Ok(Admission::OutOfService);
             }
-        }
+        };
+        self.take_in(arrival, judgement, known.state.next_nonce() == 0, received_s)
     }
 
     /// Admits a packet without a nonce, under the next number of its slot.

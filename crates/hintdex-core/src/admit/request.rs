@@ -3,6 +3,7 @@
 use hintdex_wire::{HintKey, KeyId, Nonce, Slot};
 
 use crate::records::PointHead;
+use crate::time::Sighting;
 
 /// A packet whose tag has verified, for admission.
 ///
@@ -105,6 +106,9 @@ pub enum Request {
     AdmitPoint(PointHead),
     /// Admit the arrival if its nonce is within this reach.
     AdmitWithin(Reach),
+    /// Admit the arrival of a schedule, which was received at a time and sent at a reading of its
+    /// device's clock.
+    AdmitSeen(Sighting),
     /// Report whether the nonce is within this reach, and change nothing: the tag did not verify.
     Probe(Reach),
     /// Report whether the key is in service, whatever the nonce, and change nothing.
@@ -115,7 +119,7 @@ impl Request {
     /// The reach that limits the arrival.
     pub(crate) const fn reach(self) -> Option<Reach> {
         match self {
-            Self::Admit | Self::AdmitPoint(_) | Self::ProbeKey => None,
+            Self::Admit | Self::AdmitPoint(_) | Self::AdmitSeen(_) | Self::ProbeKey => None,
             Self::AdmitWithin(reach) | Self::Probe(reach) => Some(reach),
         }
     }
@@ -136,7 +140,8 @@ pub enum Admission {
     /// The packet has no nonce, and was accepted before under this number.
     ReplayOf(Nonce),
     /// The nonce is below the replay window, or behind the times that the device's clock
-    /// allows, or in a past session.
+    /// allows, or in a past session. With a schedule, the packet was received later than its device
+    /// sends it.
     Stale,
     /// The nonce is ahead of the times that the device's clock allows.
     Early,

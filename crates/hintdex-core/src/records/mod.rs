@@ -14,6 +14,7 @@ mod layout;
 mod meta;
 mod naming;
 mod point;
+mod schedule;
 mod settings;
 mod slot;
 mod state;
@@ -32,6 +33,7 @@ pub(crate) use meta::{FORMAT_VERSION, MAGIC, Meta};
 pub(crate) use naming::NamingRecord;
 pub use point::PointHead;
 pub(crate) use point::{PointKey, PointRecord};
+pub(crate) use schedule::ScheduleRecord;
 pub(crate) use settings::SettingsRecord;
 pub(crate) use slot::{ClockRecord, Row, SlotRow, SlotState};
 pub(crate) use state::StateRecord;
@@ -42,6 +44,7 @@ pub(crate) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     let mut all = meta::layouts();
     all.extend([naming::layout(), window::layout(), extent::layout(), state::layout()]);
     all.extend(slot::layouts());
+    all.push(schedule::layout());
     all.extend(late_rows::layouts());
     all.extend([settings::layout(), point::layout()]);
     all

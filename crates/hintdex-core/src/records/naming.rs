@@ -6,6 +6,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use super::layout::{Field, Unsound, layout};
 use crate::naming::Naming;
+use crate::time::ScheduleTolerance;
 
 /// The kinds of naming, in files.
 const X25519: u8 = 1;
@@ -21,6 +22,8 @@ pub(crate) struct NamingRecord {
     reserved: [u8; 2],
     min_ms: U32,
     max_ms: U32,
+    jitter_ms: U32,
+    max_drift_ppm: U32,
     station_point: [u8; 32],
 }
 
@@ -37,11 +40,13 @@ impl NamingRecord {
                 };
                 Some(Self { kind, station_point: station.0, ..zeros })
             }
-            Naming::Schedule { schedule, head } => Some(Self {
+            Naming::Schedule { schedule, head, tolerance } => Some(Self {
                 kind: SCHEDULE,
                 head_scheme: head.map_or(0, HintScheme::number),
                 min_ms: schedule.min_ms().into(),
                 max_ms: schedule.max_ms().into(),
+                jitter_ms: tolerance.jitter_ms.into(),
+                max_drift_ppm: tolerance.max_drift_ppm.into(),
                 ..zeros
             }),
         }
@@ -62,6 +67,10 @@ impl NamingRecord {
             SCHEDULE => Naming::Schedule {
                 schedule: Schedule::new(record.min_ms.get(), record.max_ms.get()).ok_or(BAD)?,
                 head: HintScheme::from_number(record.head_scheme),
+                tolerance: ScheduleTolerance {
+                    jitter_ms: record.jitter_ms.get(),
+                    max_drift_ppm: record.max_drift_ppm.get(),
+                },
             },
             _ => return Err(BAD),
         };
@@ -72,7 +81,8 @@ impl NamingRecord {
 }
 
 pub(super) fn layout() -> (&'static str, Vec<Field>) {
-    layout!("naming", NamingRecord: kind, head_scheme, reserved, min_ms, max_ms, station_point)
+    layout!("naming", NamingRecord: kind, head_scheme, reserved, min_ms, max_ms, jitter_ms,
+        max_drift_ppm, station_point)
 }
 
 #[cfg(test)]
@@ -84,12 +94,13 @@ mod tests {
     fn a_naming_is_read_as_it_was_written_and_a_changed_byte_is_noticed_or_another_naming() {
         let station = StationPoint([7; 32]);
         let schedule = Schedule::new(600_000, 4_200_000).expect("a schedule");
+        let tolerance = ScheduleTolerance { jitter_ms: 50, max_drift_ppm: 30 };
         let short = HintScheme::from_name("aes128-trunc:4");
         let namings = [
             Naming::Ephemeral { suite: EphemeralSuite::X25519, station },
             Naming::Ephemeral { suite: EphemeralSuite::X25519Seq, station },
-            Naming::Schedule { schedule, head: None },
-            Naming::Schedule { schedule, head: short },
+            Naming::Schedule { schedule, head: None, tolerance },
+            Naming::Schedule { schedule, head: short, tolerance },
         ];
         assert_eq!(NamingRecord::parse(None), Ok(Naming::Hint));
         for naming in namings {

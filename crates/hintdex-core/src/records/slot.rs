@@ -6,6 +6,7 @@ use zerocopy::little_endian::{I32, I64, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::layout::{Field, Unsound, layout};
+use super::schedule::ScheduleRecord;
 use super::state::{StateRecord, is_seen_sound};
 use crate::params::Params;
 use crate::time::{
@@ -106,6 +107,8 @@ pub(crate) struct SlotState {
     pub(crate) state: StateRecord,
     /// `None` for counters.
     pub(crate) clock: Option<ClockRecord>,
+    /// `None` unless packets follow a schedule.
+    pub(crate) schedule: Option<ScheduleRecord>,
 }
 
 /// The bytes of a slot's row. A row without past sessions and pending packets needs no
@@ -134,7 +137,8 @@ impl SlotState {
         let lookahead =
             if matches!(params.nonces, NonceKind::Step(_)) { 0 } else { params.lookahead };
         let clock = params.nonces.is_clocked().then(|| ClockRecord::fresh(unix_s));
-        Self { state: StateRecord::fresh(lookahead), clock }
+        let schedule = params.naming.is_schedule().then(|| ScheduleRecord::of(None));
+        Self { state: StateRecord::fresh(lookahead), clock, schedule }
     }
 }
 
@@ -174,8 +178,16 @@ impl SlotRow {
             }
         };
         if !params.nonces.is_clocked() {
-            let pending = read_pending(rest)?;
-            let row = Self { pending, end_unix_s, ..Self::of(SlotState { state, clock: None }) };
+            let (schedule, rest) = match params.naming.is_schedule() {
+                false => (None, rest),
+                true => {
+                    let read = ScheduleRecord::read_from_prefix(rest).map_err(|_| SHORT)?;
+                    (Some(read.0), read.1)
+                }
+            };
+            let (pending, known) =
+                (read_pending(rest)?, SlotState { state, clock: None, schedule });
+            let row = Self { pending, end_unix_s, ..Self::of(known) };
             return row.check(params).map(|()| row);
         }
         let [sessions, lates, 0] = state.counts() else {
@@ -194,7 +206,7 @@ impl SlotRow {
         let window =
             |late: &LateRecord| ReplayWindow::from_parts(late.next_nonce.get(), late.seen.get());
         let row = Self {
-            known: SlotState { state, clock: Some(clock) },
+            known: SlotState { state, clock: Some(clock), schedule: None },
             past: past.iter().map(|session| session.first.get()..session.end.get()).collect(),
             late: late.first().map(window),
             pending,
@@ -209,7 +221,7 @@ impl SlotRow {
     /// Why the row is not sound: a reader would reject it.
     pub(crate) fn write(&self, params: &Params) -> Result<Row, Unsound> {
         self.check(params)?;
-        let SlotState { mut state, clock } = self.known;
+        let SlotState { mut state, clock, schedule } = self.known;
         let sessions = u8::try_from(self.past.len()).map_err(|_| TOO_MANY_SESSIONS)?;
         if clock.is_some() {
             state.set_counts(sessions, self.late.is_some().into());
@@ -217,6 +229,9 @@ impl SlotRow {
         let mut row = Row::from_slice(state.as_bytes());
         if let Some(clock) = clock {
             row.extend_from_slice(clock.as_bytes());
+        }
+        if let Some(schedule) = schedule {
+            row.extend_from_slice(schedule.as_bytes());
         }
         for session in &self.past {
             let record = SessionRecord { first: session.start.into(), end: session.end.into() };
@@ -243,7 +258,7 @@ impl SlotRow {
     /// Why the row is not sound.
     pub(crate) fn check(&self, params: &Params) -> Result<(), Unsound> {
         let max_nonce = params.max_nonce();
-        let SlotState { state, clock } = &self.known;
+        let SlotState { state, clock, schedule } = &self.known;
         state.check(max_nonce)?;
         if state.ends() != self.end_unix_s.is_some() {
             return Err("it lacks the time of its end, or has one and does not end");
@@ -251,6 +266,10 @@ impl SlotRow {
         if clock.is_some() != params.nonces.is_clocked() {
             return Err("it lacks a clock, or has one and nonces are counters");
         }
+        if schedule.is_some() != params.naming.is_schedule() {
+            return Err("it lacks the clock of a schedule, or has one and packets have hints");
+        }
+        schedule.map_or(Ok(()), |schedule| schedule.check(state.next_nonce()))?;
         if clock.is_some_and(|clock| clock.session_first.get() > state.next_nonce()) {
             return Err("its present session begins behind its end");
         }
@@ -264,7 +283,8 @@ impl SlotRow {
         {
             return Err("its past sessions are empty, out of order or past the last nonce");
         }
-        if self.pending.iter().any(|pending| pending.nonce > max_nonce) {
+        // Those of a schedule wait with the readings of their clocks.
+        if schedule.is_none() && self.pending.iter().any(|pending| pending.nonce > max_nonce) {
             return Err("a pending packet has a nonce past the last one");
         }
         self.late.map_or(Ok(()), |late| self.check_late(&late, params))

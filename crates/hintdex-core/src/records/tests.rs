@@ -1,6 +1,6 @@
 //! The rule of each record: every field at the edge of what is sound, and one past it.
 
-use hintdex_wire::{DeviceId, HintScheme, Nonce, NonceKind, ReplayWindow, Slot, StepLen};
+use hintdex_wire::{DeviceId, HintScheme, Nonce, NonceKind, ReplayWindow, Schedule, Slot, StepLen};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::meta::TimingRecord;
@@ -8,7 +8,9 @@ use super::*;
 use crate::device_range::{DeviceRange, KeyOrigin};
 use crate::fleet::{Extent, FreeRun};
 use crate::params::Params;
-use crate::time::{Anchor, DeviceClock, MAX_PAST_SESSIONS, MAX_PENDING, Pending};
+use crate::time::{
+    Anchor, DeviceClock, MAX_PAST_SESSIONS, MAX_PENDING, Pending, ScheduleClock, ScheduleTolerance,
+};
 
 const LAST: Nonce = u32::MAX as Nonce;
 const DAY: NonceKind = NonceKind::DayCounter;
@@ -133,8 +135,11 @@ fn full_row() -> SlotRow {
     let first = DAY.first_of(20_000);
     let mut clock = ClockRecord::fresh(1_728_000_000);
     clock.session_first = first.into();
-    let mut row =
-        SlotRow::of(SlotState { state: state(first + 5, 1, 11, [0; 4]), clock: Some(clock) });
+    let mut row = SlotRow::of(SlotState {
+        state: state(first + 5, 1, 11, [0; 4]),
+        clock: Some(clock),
+        schedule: None,
+    });
     row.past = vec![3..9, 100..101];
     row.late = Some(ReplayWindow::from_parts(DAY.first_of(19_999) + 3, 0b101));
     row.pending = vec![Pending { nonce: 77, received_s: 5 }, Pending { nonce: 78, received_s: 6 }];
@@ -163,7 +168,8 @@ fn a_row_is_read_as_it_was_written_and_at_no_other_length() {
     assert!(put(21, 7).is_err() && put(21, 255).is_err());
     assert!(put(22, 2).is_err());
 
-    let plain = SlotRow::of(SlotState { state: state(5, 1, 11, [0; 4]), clock: None });
+    let plain =
+        SlotRow::of(SlotState { state: state(5, 1, 11, [0; 4]), clock: None, schedule: None });
     let bytes = plain.write(&counters()).expect("a sound row");
     assert_eq!((bytes.len(), SlotRow::read(&bytes, &counters())), (24, Ok(plain.clone())));
     assert!(SlotRow::read(&[&bytes[..], &[0; 40]].concat(), &counters()).is_err());
@@ -173,8 +179,41 @@ fn a_row_is_read_as_it_was_written_and_at_no_other_length() {
 }
 
 #[test]
+fn the_clock_of_a_schedule_follows_the_state_and_packets_wait_behind_it() {
+    let schedule = Schedule::new(600_000, 4_200_000).expect("a schedule");
+    let tolerance = ScheduleTolerance { jitter_ms: 50, max_drift_ppm: 30 };
+    let params = Params::scheduled(schedule, None, tolerance);
+    let clock = ScheduleClock::heard_first(1_764_000_000_123, 7_000, tolerance);
+    let schedule = Some(ScheduleRecord::of(Some(&clock)));
+    let mut row = SlotRow::of(SlotState { state: state(5, 1, 0, [0; 4]), clock: None, schedule });
+    // Readings of clocks are greater than nonces.
+    row.pending = vec![Pending { nonce: u64::MAX, received_s: 1_764_000_000_123 }];
+    let bytes = row.write(&params).expect("a sound row");
+    assert_eq!(bytes.len(), 24 + 32 + 16);
+    assert_eq!(SlotRow::read(&bytes, &params), Ok(row.clone()));
+    for len in (0..bytes.len()).filter(|len| *len != bytes.len() - 16) {
+        assert!(SlotRow::read(&bytes[..len], &params).is_err(), "{len} bytes");
+    }
+    assert!(row.write(&counters()).is_err());
+    row.end_at(1_900_000_000);
+    let ending = row.write(&params).expect("a sound row");
+    assert_eq!(SlotRow::read(&ending, &params), Ok(row.clone()));
+    let lacks = |change: &dyn Fn(&mut SlotRow)| {
+        let mut row = row.clone();
+        change(&mut row);
+        row.check(&params).is_err() && row.write(&params).is_err()
+    };
+    assert!(lacks(&|row| row.known.schedule = None));
+    assert!(lacks(&|row| row.known.state = state(0, 0, 0, [4, 0, 0, 0])));
+    assert!(lacks(&|row| row.known.clock = Some(ClockRecord::fresh(7))));
+    // The nonces of a schedule have four bytes.
+    assert_eq!(params.max_nonce(), u64::from(u32::MAX));
+}
+
+#[test]
 fn the_time_of_an_end_is_the_last_record_of_a_row() {
-    let counter = SlotRow::of(SlotState { state: state(5, 1, 11, [0; 4]), clock: None });
+    let counter =
+        SlotRow::of(SlotState { state: state(5, 1, 11, [0; 4]), clock: None, schedule: None });
     for (row, params) in [(counter, counters()), (full_row(), days())] {
         let bytes = row.write(&params).expect("a sound row");
         let mut ending = row.clone();
@@ -255,7 +294,8 @@ fn nothing_of_a_row_is_past_the_last_nonce() {
     let params = Params::clocked(HintScheme::Aes128, kind, 16).expect("hints have room");
     let sound = |past: crate::time::Session, nonce: Nonce| {
         let clock = Some(ClockRecord::fresh(7));
-        let mut row = SlotRow::of(SlotState { state: state(5, 1, 0, [0; 4]), clock });
+        let mut row =
+            SlotRow::of(SlotState { state: state(5, 1, 0, [0; 4]), clock, schedule: None });
         (row.past, row.pending) = (vec![past], vec![Pending { nonce, received_s: 0 }]);
         row.check(&params).is_ok()
     };
@@ -424,7 +464,7 @@ fn the_fields_of_a_record_fill_it() {
     let lens = [
         ("meta", size_of::<Meta>()),
         ("timing", size_of::<TimingRecord>()),
-        ("naming", 44),
+        ("naming", 52),
         ("window", size_of::<WindowRecord>()),
         ("extent", size_of::<ExtentRecord>()),
         ("state", 24),
@@ -433,6 +473,7 @@ fn the_fields_of_a_record_fill_it() {
         ("late", 16),
         ("pending", 16),
         ("end", 8),
+        ("schedule", 32),
         ("late head", 16),
         ("late block", 16),
         ("settings", 24),

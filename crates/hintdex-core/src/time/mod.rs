@@ -11,12 +11,17 @@
 
 mod clock_move;
 mod device_clock;
+mod schedule_clock;
+mod scheduled_slot;
 mod session;
 mod timing;
 mod units;
 
 pub use clock_move::ClockMove;
 pub(crate) use device_clock::{Anchor, DeviceClock};
+pub use schedule_clock::{ScheduleClock, ScheduleTolerance, ScheduledArrival};
+pub use scheduled_slot::Sighting;
+pub(crate) use scheduled_slot::{ScheduledJudgement, ScheduledSlot};
 pub(crate) use session::{
     ClockedJudgement, ClockedSlot, MAX_PAST_SESSIONS, MAX_PENDING, Pending, Session, late_unit,
 };

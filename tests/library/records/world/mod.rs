@@ -279,6 +279,7 @@ impl World {
                 let received = packets.iter().zip(sent).map(|(packet, sent)| Received {
                     packet,
                     at_unix_s: sent.at_unix_s,
+                    at_ms: 0,
                     associated_data: None,
                 });
                 let received: Vec<Received<'_>> = received.collect();

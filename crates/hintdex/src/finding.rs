@@ -1,0 +1,29 @@
+//! The result of a station for one packet of a batch.
+
+use hintdex_wire::Hint;
+
+use crate::Verdict;
+
+/// The result of a station for one packet.
+pub(crate) enum Finding {
+    Verdict(Verdict),
+    /// No verdict yet: this hint must be scanned for, a key agreed on for the packet, or silent
+    /// devices searched, and the budget is spent. The hint, or what stands for it, is the place of
+    /// the packet in the queue of packets that wait.
+    NeedsScan(Hint),
+}
+
+impl Finding {
+    /// Whether a tag has verified.
+    pub(crate) const fn is_authentic(&self) -> bool {
+        matches!(
+            self,
+            Self::Verdict(
+                Verdict::Accepted { .. }
+                    | Verdict::Replay { .. }
+                    | Verdict::Stale { .. }
+                    | Verdict::Early { .. }
+            )
+        )
+    }
+}
