@@ -139,7 +139,7 @@ impl Fleet {
     }
 
     fn provision(&self, first: u32, count: u32) {
-        let range = DeviceRange::new(DeviceId(first), count.into());
+        let range = DeviceRange::new(DeviceId(first), count);
         self.station.provision(&[range], None).expect("ids are free");
     }
 

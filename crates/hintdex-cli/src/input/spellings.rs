@@ -357,7 +357,7 @@ fn a_packet_is_plain_hex_and_a_time() {
         ),
     ] {
         let read = match packets::parse(line.as_bytes(), TrailingField::Time) {
-            Line::Packet { bytes, at_unix_s } => Ok((bytes, at_unix_s)),
+            Line::Packet { bytes, at_unix_s, .. } => Ok((bytes, at_unix_s)),
             Line::Bad(why) => Err(why.to_string()),
         };
         assert_eq!(read, expected.map_err(str::to_owned), "{line}");
