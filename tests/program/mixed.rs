@@ -5,8 +5,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use hintdex::wire::HintScheme;
-use hintdex_tests::capture::Line;
+use hintdex::wire::{
+    DeviceId, EphemeralSealer, EphemeralSuite, HintScheme, KeyId, MasterKey, StationSecret,
+};
+use hintdex_tests::capture::{Capture, Line};
 use hintdex_tests::files::copy_folder;
 use hintdex_tests::program::{command, inspect, run_with, verify};
 use hintdex_tests::{Devices, Outcome, Random, Running, Said, decode, provision};
@@ -289,5 +291,58 @@ fn payloads_of_each_fleet_pass_sealed_under_its_own_key() {
         let opened = open(&keys[number]).done().stdout;
         assert!(opened.contains(&hex::encode(["one", "two"][number])), "{opened}");
         open(&keys[1 - number]).refused(1, &["no message"]);
+    }
+}
+
+/// Packets without a hint stand beside packets with one: every packet may be of either fleet.
+#[test]
+fn a_fleet_without_hints_stands_beside_one_with_hints() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleets = [folder.path().join("hints"), folder.path().join("points")];
+    let station_key = [0x4b; 32];
+    let key = folder.path().join("station.hex");
+    fs::write(&key, hex::encode(station_key)).expect("a file");
+    let key = key.to_str().expect("ASCII");
+    provision(&fleets[0], &["--devices", "50"]).done();
+    let points = ["--devices", "50", "--suite", "x25519-seq", "--station-key", key];
+    provision(&fleets[1], &points).done();
+
+    let master: [u8; 32] =
+        hex::decode(Capture::master_key_hex()).expect("hex").try_into().expect("32 bytes");
+    let mac_key = MasterKey::new(&master).mac_key(KeyId::first(DeviceId(7)));
+    let (suite, point) = (EphemeralSuite::X25519Seq, *StationSecret::new(&station_key).point());
+    let mut sealer = EphemeralSealer::new(suite, DeviceId(7), point, mac_key, 0);
+    let hinted = Devices::of_capture();
+    let (mut lines, mut expected) = (String::new(), Vec::new());
+    for number in 0..20_u8 {
+        let mut packet = vec![0; suite.overhead_bytes() + 6];
+        sealer.seal(&[number; 32], b"21.5 C", &mut packet).expect("the buffer fits");
+        // A leap that the index does not look ahead to, so that each kind of fleet does its last
+        // step for packets of the other.
+        let leap = u64::from(number) * 1000;
+        lines += &format!("{}\n", hex::encode(&packet));
+        lines += &hinted.line(7, leap, b"a payload as long as a point and more than that");
+        lines += &format!("{}\n", hex::encode(&packet));
+        lines += &format!("{}\n", "5a".repeat(60));
+        let nonce = u64::from(number);
+        expected.push(("accepted", Some((7, nonce)), 1));
+        expected.push(("accepted", Some((7, leap)), 0));
+        expected.push(("replay", Some((7, nonce)), 1));
+        expected.push(("unknown", None, 2));
+    }
+    for order in [[0, 1], [1, 0]] {
+        let copies = order.map(|fleet: usize| {
+            let copy = folder.path().join(format!("{fleet} in {order:?}"));
+            copy_folder(&fleets[fleet], &copy);
+            copy
+        });
+        let said = decode_all(&copies, &[], lines.as_str()).done().verdicts();
+        assert_eq!(said.len(), expected.len());
+        for (said, (verdict, sender, fleet)) in said.iter().zip(&expected) {
+            assert_eq!((said.verdict.as_str(), said.sender), (*verdict, *sender), "{said:?}");
+            let place = order.iter().position(|at| at == fleet);
+            let of = place.map_or(Path::new(""), |place| copies[place].as_path());
+            assert_eq!(Path::new(&said.fleet), of, "{said:?}");
+        }
     }
 }
