@@ -16,6 +16,8 @@ use crate::{Error, Received, Station, Unknown, Verdict};
 /// - Each packet is looked up in the snapshots and the live index of every fleet, in the order of
 ///   the stations, until a fleet opens it. Scans follow in the same order, only for packets that no
 ///   fleet has opened. So a packet that the index of one fleet knows costs no scan of another.
+/// - Fleets without hints are asked after those with hints: devices that are due by a schedule
+///   before the scans, and keys that are agreed on among the scans.
 /// - The verdicts are those of decoding the packets one by one, as for one station.
 /// - A packet that no fleet opens waits if the scan of any fleet is still to come. Otherwise it is
 ///   forged if any fleet finds it forged, else unknown if it is long enough for any fleet, else

@@ -38,7 +38,7 @@ pub fn run(args: &EstimateArgs, run: &RunArgs) -> Result<(), Failure> {
     let (object, table): (Value, fn(&Value) -> String) = match args.suite {
         SuiteName::Hinted(suite) => (of_hints(args, suite, run)?, to_table),
         SuiteName::Ephemeral(suite) => {
-            (without_hints::estimate(args, suite), without_hints::to_table)
+            (without_hints::estimate(args, suite, CALIBRATION), without_hints::to_table)
         }
     };
     if args.json {

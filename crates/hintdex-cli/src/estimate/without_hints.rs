@@ -1,6 +1,6 @@
 //! The estimate of a fleet whose packets have no hints: states, points, and multiplications.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hintdex::StationOptions;
 use hintdex::wire::{
@@ -8,7 +8,6 @@ use hintdex::wire::{
 };
 use serde_json::{Value, json};
 
-use super::CALIBRATION;
 use crate::args::EstimateArgs;
 
 /// The length of a state in memory and of its row, and of the row of a point, in bytes
@@ -17,9 +16,9 @@ const STATE_LEN_BYTES: u64 = 24;
 const STATE_ROW_LEN_BYTES: u64 = 4 + STATE_LEN_BYTES;
 const POINT_ROW_LEN_BYTES: u64 = 12 + 8;
 
-/// The estimate as an object.
-pub fn estimate(args: &EstimateArgs, suite: EphemeralSuite) -> Value {
-    let (devices, open_s) = (u64::from(args.devices), open_s(suite));
+/// The estimate as an object. The cost of a packet is measured for as long as `calibration`.
+pub fn estimate(args: &EstimateArgs, suite: EphemeralSuite, calibration: Duration) -> Value {
+    let (devices, open_s) = (u64::from(args.devices), open_s(suite, calibration));
     // A row that is written again and again has former versions until a compaction.
     let states_bytes = devices * STATE_ROW_LEN_BYTES;
     let point_bytes = if suite == EphemeralSuite::X25519 { POINT_ROW_LEN_BYTES } else { 0 };
@@ -44,7 +43,7 @@ pub fn estimate(args: &EstimateArgs, suite: EphemeralSuite) -> Value {
 }
 
 /// The time in which a packet is opened on this machine, in seconds.
-fn open_s(suite: EphemeralSuite) -> f64 {
+fn open_s(suite: EphemeralSuite, calibration: Duration) -> f64 {
     let (station, device) = (StationSecret::new(&[9; 32]), DeviceId(7));
     let mac_key = MasterKey::new(&[1; 32]).mac_key(KeyId::first(device));
     let mut sealer = EphemeralSealer::new(suite, device, *station.point(), mac_key.clone(), 0);
@@ -53,7 +52,7 @@ fn open_s(suite: EphemeralSuite) -> f64 {
     let packet = bytes.get(..len).and_then(|bytes| EphemeralPacket::parse(suite, bytes).ok());
     let Some(packet) = packet else { return f64::INFINITY };
     let (started, mut opened) = (Instant::now(), 0_u32);
-    while started.elapsed() < CALIBRATION {
+    while started.elapsed() < calibration {
         let agreed = station.agree(&packet);
         let is_open = agreed.and_then(|agreed| agreed.open(&mac_key, &mut payload).map(drop));
         opened += u32::from(is_open.is_some());
