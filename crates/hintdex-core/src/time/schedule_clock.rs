@@ -52,7 +52,7 @@ pub struct ScheduleTolerance {
 /// assert!(next.holds(1_764_003_600_350));
 /// clock.observe(1_764_003_600_350, 3_600_000, tolerance);
 /// let next = clock.arrival(7_200_000, tolerance);
-/// assert_eq!((next.at_ms, next.half_ms), (1_764_007_200_449, 50 + 86 + 2));
+/// assert_eq!((next.at_ms, next.half_ms), (1_764_007_200_449, 50 + 85 + 2));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScheduleClock {

@@ -420,5 +420,6 @@ fn note(
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 #[path = "queue_tests.rs"]
 mod tests;

@@ -31,8 +31,7 @@ fn due_by_model(
     for (slot, standing) in (0..).map(Slot).zip(devices) {
         let Some(clock) = standing.clock else { continue };
         let mut step = Step { nonce: standing.next - 1, clock_ms: clock.clock_ms };
-        loop {
-            let Some(next) = standing.after(step, delays) else { break };
+        while let Some(next) = standing.after(step, delays) {
             step = next;
             let arrival = clock.arrival(step.clock_ms, TOLERANCE);
             if arrival.holds(received_ms) {
@@ -94,7 +93,7 @@ fn run(seed: u64, min_ms: u32, max_ms: u32, steps: usize) {
         assert_eq!(found, expected, "seed {seed}, at {received_ms}");
         asked += found.len();
         // One of the devices is heard.
-        let index = below(20) as usize;
+        let index = usize::try_from(below(20)).expect("small");
         if let Some(DueDevice { slot, step, .. }) = due.get(index.min(due.len() / 2))
             && let Some(standing) = devices.get_mut(slot.0 as usize)
             && let Some(clock) = &mut standing.clock
