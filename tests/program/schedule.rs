@@ -106,6 +106,12 @@ fn decoded(hint: &str, devices: u32) {
 
 #[test]
 fn a_capture_of_a_schedule_is_decoded_as_expected() {
+    decoded("none", 2_000);
+}
+
+#[test]
+#[ignore = "minutes: each of 20,000 first packets is searched for among the devices of its step"]
+fn a_capture_of_a_schedule_of_a_whole_fleet_is_decoded_as_expected() {
     decoded("none", DEVICES);
 }
 
