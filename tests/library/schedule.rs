@@ -237,7 +237,7 @@ fn run(rollout: &Rollout, rounds: u64, seed: u64) {
         now_ms += step_ms;
         fleet.accept(&simulation.receive(now_ms));
     }
-    compare(&fleet, simulation, (now_ms, u64::from(min_ms / 2 + max_ms / 2)), rounds);
+    compare(&fleet, simulation, (now_ms, u64::from(min_ms / 2 + max_ms / 2)), (3, rounds));
 }
 
 /// Lets devices settle that were all heard once, then compares the tags tried with the formula.
@@ -245,7 +245,7 @@ fn compare(
     fleet: &Fleet,
     mut simulation: Simulation,
     (mut now_ms, mean_ms): (u64, u64),
-    rounds: u64,
+    (settling, rounds): (u64, u64),
 ) {
     let advance = |simulation: &mut Simulation, now_ms: &mut u64, rounds: u64| {
         for _ in 0..rounds * 8 {
@@ -253,8 +253,8 @@ fn compare(
             fleet.accept(&simulation.receive(*now_ms));
         }
     };
-    // The first packets of the last devices may have been lost.
-    advance(&mut simulation, &mut now_ms, 3);
+    // The first packets of the last devices may have been lost, and rates are learned.
+    advance(&mut simulation, &mut now_ms, settling);
     let before = fleet.stats();
     let started = std::time::Instant::now();
     advance(&mut simulation, &mut now_ms, rounds);
@@ -283,7 +283,7 @@ fn every_packet_is_found_and_costs_the_tags_of_the_formula() {
 /// The figures of docs/results/suites.md. The devices come from another station, which has heard one
 /// packet of each.
 #[test]
-#[ignore = "minutes: a million devices send five packets each"]
+#[ignore = "ten minutes: a million devices send ten packets each"]
 fn a_million_devices_with_a_packet_an_hour_cost_the_tags_of_the_formula() {
     let (min_ms, max_ms, mean_ms) = (1_800_000, 5_400_000, 3_600_000);
     let schedule = Schedule::new(min_ms, max_ms).expect("a schedule");
@@ -295,7 +295,8 @@ fn a_million_devices_with_a_packet_an_hour_cost_the_tags_of_the_formula() {
     fleet.station.import(&devices, None, None).expect("ids are free");
     // What was sent until now was not received.
     simulation.receive(START_MS);
-    compare(&fleet, simulation, (START_MS, mean_ms), 2);
+    // Over an hour, a rate that was measured over few hours is off by more than the jitter.
+    compare(&fleet, simulation, (START_MS, mean_ms), (9, 1));
 }
 
 /// A small fleet whose devices have all been heard, and the time.

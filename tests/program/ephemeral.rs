@@ -179,6 +179,8 @@ fn a_station_key_that_does_not_fit_is_refused_with_its_reason() {
     provision(&other, &["--devices", "10", "--suite", "x25519"]).done();
     fs::copy(other.join("station.key"), &file).expect("it is copied");
     decode(&fleet, &[], "").refused(1, &["station.key", "another fleet", "backup"]);
+    provision(&fleet, &["--ids", "102", "--station-key", &open]).done();
+    assert_eq!(fs::read(&file).expect("it is written again"), sound);
     fs::remove_file(&file).expect("it is there");
     decode(&fleet, &[], "").refused(1, &["station.key", "missing", "--station-key"]);
     provision(&fleet, &["--ids", "101", "--station-key", &open]).done();

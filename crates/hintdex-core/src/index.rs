@@ -25,6 +25,7 @@ use crate::load::{
 };
 use crate::options::Options;
 use crate::params::Params;
+use crate::points_clock::PointsClock;
 use crate::records::{
     ASSOCIATED_KEY, FORMAT_VERSION, META_FAMILY, META_KEY, Meta, NAMING_KEY, NamingRecord,
 };
@@ -96,6 +97,7 @@ pub struct LiveIndex {
     /// Slots that admission has retired, until [`take_dropped`](Self::take_dropped) takes them.
     pub(crate) dropped: Mutex<Vec<Slot>>,
     pub(crate) index_id: [u8; 16],
+    points_clock: PointsClock,
     pub(crate) created_unix_s: u64,
     fleet: RwLock<Arc<Fleet>>,
     pub(crate) states: StateTable,
@@ -212,6 +214,7 @@ impl LiveIndex {
         options: &Options,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
+        let clock_s = clock.now_unix_s();
         let (tuning, mut notes) = (Tuning::new(options.memory_bytes), Vec::new());
         let store = Store::open(path, tuning, options.durability, &mut notes)?;
         // The process that created the index may have ended before the folder's name was durable.
@@ -248,6 +251,7 @@ impl LiveIndex {
             clock_moves: Mutex::default(),
             dropped: Mutex::default(),
             index_id: meta.index_id,
+            points_clock: PointsClock::new(clock_s),
             created_unix_s: meta.created_unix_s.get(),
             fleet: RwLock::new(Arc::new(fleet)),
             has_ends: AtomicBool::new(states.has_ends()),
@@ -311,6 +315,11 @@ impl LiveIndex {
     /// that was never set ([`FIRST_SET_UNIX_S`]) counts as the time of creation at least.
     pub fn now_s(&self) -> u64 {
         self.station_time_s(self.clock.now_unix_s())
+    }
+
+    /// The minute of a point that is accepted now, and the first one whose points are remembered.
+    pub(crate) fn points_minutes(&self) -> (u32, u32) {
+        self.points_clock.minutes(self.clock.now_unix_s(), self.options.repeat_window_s)
     }
 
     /// The time at which the index was created, by the clock of that moment.

@@ -58,6 +58,7 @@ mod naming;
 mod options;
 mod params;
 mod points;
+mod points_clock;
 mod progress;
 mod provision;
 mod records;

@@ -134,6 +134,12 @@ impl Params {
             Naming::Schedule { head: Some(head), .. } if head.len_bytes() != 4 => {
                 refused("a header of another length than 4 bytes")
             }
+            Naming::Schedule { tolerance, .. }
+                if tolerance.jitter_ms > ScheduleTolerance::MAX_JITTER_MS
+                    || tolerance.max_drift_ppm > ScheduleTolerance::MAX_DRIFT_PPM =>
+            {
+                refused("a jitter above 60 s, or a drift above 100,000 ppm")
+            }
             _ => Ok(()),
         }
     }

@@ -11,7 +11,6 @@
 
 use std::collections::HashMap;
 
-use hintdex_host::FIRST_SET_UNIX_S;
 use hintdex_wire::{Nonce, Slot};
 use rocksdb::WriteBatch;
 use zerocopy::{FromBytes, IntoBytes};
@@ -20,12 +19,6 @@ use crate::Error;
 use crate::index::LiveIndex;
 use crate::records::{POINTS_FAMILY, PointHead, PointKey, PointRecord};
 use crate::store::Family;
-
-/// The minute of a time, counted from the first one that a clock can have been set to.
-pub(crate) fn minute_of(unix_s: u64) -> u32 {
-    let minute = unix_s.saturating_sub(FIRST_SET_UNIX_S) / 60;
-    u32::try_from(minute).unwrap_or(u32::MAX)
-}
 
 /// The points of the packets that one lane admits, and those that the store holds.
 pub(crate) struct LanePoints<'a> {
@@ -42,8 +35,7 @@ impl<'a> LanePoints<'a> {
     /// # Errors
     /// Those of the store; [`Error::Corrupted`] if it lacks the family.
     pub(crate) fn new(index: &'a LiveIndex) -> Result<Self, Error> {
-        let minute = minute_of(index.now_s());
-        let first_minute = minute.saturating_sub(index.options.repeat_window_s.div_ceil(60));
+        let (minute, first_minute) = index.points_minutes();
         // A compaction deletes no point that this lane or a later one takes for remembered.
         index.store.forget_points_before(first_minute);
         let family = index.store.family(POINTS_FAMILY)?;
@@ -102,31 +94,44 @@ mod tests {
         let params = Params::ephemeral(EphemeralSuite::X25519, StationPoint([9; 32]));
         let options = Options { repeat_window_s: 3_600, ..Options::default() };
         let path = folder.path().join("index");
-        let index = LiveIndex::create_with(&path, keys, params, &options, clock.clone());
+        let index = LiveIndex::create_with(&path, keys.clone(), params, &options, clock.clone());
         let index = index.expect("a new folder");
         index.provision(&[DeviceRange::new(DeviceId(0), 4)], None).expect("ids are free");
         let hint_key = &HintKey::from_bytes([0; 16]);
-        let admit = |head: u8| {
+        let admit = |index: &LiveIndex, head: u8| {
             let (slot, key) = (Slot(1), KeyId::first(DeviceId(1)));
             let arrival = Arrival { slot, key, nonce: 0, hint_key, received_unix_s: now_s };
             let done = index.admit_requests(&[arrival], &[Request::AdmitPoint([head; 8])]);
             done.expect("it admits").pop()
         };
-        let is_stored = |head: u8| {
+        let is_stored = |index: &LiveIndex, head: u8| {
             let family = index.store.family(POINTS_FAMILY).expect("it is there");
             let key = PointKey::of(Slot(1), [head; 8]);
             index.store.get(&family, key.as_bytes()).expect("it reads").is_some()
         };
-        assert_eq!(admit(1), Some(Admission::AcceptedAs(0)));
-        index.store.compact(POINTS_FAMILY).expect("it compacts");
+        let compact = |index: &LiveIndex| index.store.compact(POINTS_FAMILY).expect("it compacts");
+        assert_eq!(admit(&index, 1), Some(Admission::AcceptedAs(0)));
+        compact(&index);
         clock.set(now_s + 3_000);
-        assert_eq!(admit(2), Some(Admission::AcceptedAs(1)));
-        index.store.compact(POINTS_FAMILY).expect("it compacts");
-        assert!(is_stored(1) && is_stored(2));
+        assert_eq!(admit(&index, 2), Some(Admission::AcceptedAs(1)));
+        compact(&index);
+        assert!(is_stored(&index, 1) && is_stored(&index, 2));
+        // A clock that jumps ahead while the index is open takes no point away.
         clock.set(now_s + 3_600 + 120);
-        assert_eq!(admit(2), Some(Admission::ReplayOf(1)));
-        assert_eq!(admit(3), Some(Admission::AcceptedAs(2)));
-        index.store.compact(POINTS_FAMILY).expect("it compacts");
-        assert!(!is_stored(1) && is_stored(2) && is_stored(3));
+        assert_eq!(admit(&index, 1), Some(Admission::ReplayOf(0)));
+        compact(&index);
+        assert!(is_stored(&index, 1));
+        drop(index);
+        let index = LiveIndex::open_with(&path, keys, &options, clock.clone()).expect("it opens");
+        assert_eq!(admit(&index, 2), Some(Admission::ReplayOf(1)));
+        assert_eq!(admit(&index, 3), Some(Admission::AcceptedAs(2)));
+        compact(&index);
+        assert!(!is_stored(&index, 1) && is_stored(&index, 2) && is_stored(&index, 3));
+        // Nor does a clock that is not set; what is accepted then is never forgotten.
+        clock.set(60);
+        assert_eq!(admit(&index, 2), Some(Admission::ReplayOf(1)));
+        assert_eq!(admit(&index, 4), Some(Admission::AcceptedAs(3)));
+        clock.set(now_s + 100_000);
+        assert_eq!(admit(&index, 4), Some(Admission::ReplayOf(3)));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::batch::{Judged, judge, judge_all_waiting, judge_waiting};
 use crate::scan_queue::Ticket;
-use crate::{Error, Received, Station, Unknown, Verdict};
+use crate::{Error, IndexError, Received, Station, Unknown, Verdict};
 
 impl Station {
     /// The verdict on one packet. For [`Verdict::Accepted`], the nonce is recorded as used,
@@ -31,6 +31,10 @@ impl Station {
         &self,
         packets: &[P],
     ) -> Result<Vec<Verdict>, Error> {
+        if self.params().naming.is_schedule() {
+            let why = "the time of a packet names its device; give the times to decode_received";
+            return Err(IndexError::NotForThisIndex { call: "decode_batch", why }.into());
+        }
         let at_unix_s = self.index.now_s();
         let received = packets.iter().map(|packet| Received {
             packet: packet.as_ref(),

@@ -157,7 +157,8 @@ impl Station {
         let index = LiveIndex::open_with(&index, keys.clone(), &options.of_index(), clock)?;
         if let Some(station_key) = &access.station_key {
             check_station_key(&index.params().naming, access)?;
-            if !StationKey::path(dir).exists() {
+            // The file is missing or damaged, and the given key is that of the devices.
+            if keys.load_station_key(dir, &index.params().naming).is_err() {
                 keys.store_station_key(dir, station_key)?;
             }
         }

@@ -41,11 +41,6 @@ impl Fleets {
         self.group.stations().iter().any(is_scheduled)
     }
 
-    /// Whether no fleet opens a packet whose time of reception is not known.
-    pub fn need_times(&self) -> bool {
-        self.group.stations().iter().all(is_scheduled)
-    }
-
     /// What the schedule of each fleet has cost; `None` for fleets without one.
     pub fn schedule_stats(&self) -> Vec<Option<ScheduleStats>> {
         self.group.stations().iter().map(Station::schedule_stats).collect()

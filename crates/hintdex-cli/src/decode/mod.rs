@@ -30,8 +30,9 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         ProgressBar::hidden()
     };
     let mut output = io::stdout().lock();
-    let trailing = match fleets.read_times() || fleets.have_schedule() {
-        true if fleets.need_times() => TrailingField::NeededTime,
+    // A time that is off by a second would set the clock of a device of a schedule wrong.
+    let trailing = match fleets.read_times() {
+        _ if fleets.have_schedule() => TrailingField::NeededTime,
         true => TrailingField::Time,
         false => TrailingField::Ignored,
     };

@@ -37,6 +37,13 @@ pub struct ScheduleTolerance {
     pub max_drift_ppm: u32,
 }
 
+impl ScheduleTolerance {
+    /// The largest jitter, in milliseconds: a minute.
+    pub const MAX_JITTER_MS: u32 = 60_000;
+    /// The largest drift, in millionths.
+    pub const MAX_DRIFT_PPM: u32 = 100_000;
+}
+
 /// The clock of a device whose packets follow a [schedule](hintdex_wire::Schedule).
 ///
 /// ```

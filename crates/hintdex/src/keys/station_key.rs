@@ -104,11 +104,12 @@ impl StationKey {
     pub(crate) fn store(&self, dir: &Path, master: &MasterKey) -> Result<(), Error> {
         let mut record = Record::of(self);
         let (header, point) = (record.header(), self.point());
-        // The cipher takes every length of this size.
-        if let Some(siv) = Sealer::new(master).seal(&[&header, &point.0], &mut record.sealed) {
-            record.siv = siv;
-        }
-        let mut draft = Draft::beside(&dir.join(FILE))?;
+        let path = dir.join(FILE);
+        let siv = Sealer::new(master).seal(&[&header, &point.0], &mut record.sealed);
+        // The cipher takes every length of this size; a key that is not sealed is not written.
+        let not_sealed = || Error::StationKey { path: path.clone(), why: "it cannot be sealed" };
+        record.siv = siv.ok_or_else(not_sealed)?;
+        let mut draft = Draft::beside(&path)?;
         draft.write(record.as_bytes())?;
         Ok(draft.publish()?)
     }

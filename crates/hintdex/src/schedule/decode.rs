@@ -24,6 +24,9 @@ use crate::{EarlyReason, Error, Malformed, Received, Source, Station, Unknown, V
 /// devices that are passed move one by one.
 const LEAP_MS: u64 = 600_000;
 
+/// How far a time of reception may be ahead of the station's clock.
+const MAX_AHEAD_MS: u64 = 30_000;
+
 /// What trying a packet has shown.
 enum Tried {
     /// Its device, whose packet the queue expects at about this time.
@@ -110,7 +113,7 @@ impl Station {
             keys: self.key_source().as_ref(),
             table: table.as_ref(),
         };
-        let mut budget = Budget { on_budget, spent: Duration::ZERO };
+        let mut budget = Budget { on_budget, spent: Duration::ZERO, granted: None };
         let mut outcomes: Vec<Option<Finding>> = packets.iter().map(|_| None).collect();
         let mut opened = Vec::new();
         let mut rest = packets.iter().enumerate();
@@ -172,16 +175,31 @@ impl Station {
         let received_ms = received.at_unix_ms();
         // A line with a time in the future would take the queue away from all others, and a device
         // that is not heard yet from its place.
-        let latest_ms = self.set_clock_ms().map(|now_ms| now_ms.saturating_add(LEAP_MS));
+        let latest_ms = self.set_clock_ms().map(|now_ms| now_ms.saturating_add(MAX_AHEAD_MS));
         if latest_ms.is_some_and(|latest_ms| received_ms > latest_ms) {
             return Ok(Tried::Nobody { has_confirmed: false });
         }
-        if !self.move_queue(inner, opener, received_ms, budget) {
+        budget.granted = None;
+        let is_past = received_ms < inner.queue.now_ms() && !inner.queue.has_kept(received_ms);
+        let is_there = match is_past {
+            true => budget.allows(self),
+            false => self.move_queue(inner, opener, received_ms, budget),
+        };
+        if !is_there {
             return Ok(Tried::NeedsScan);
         }
         inner.stats.packets += 1;
         let mut tries = Tries::default();
-        let found = inner.find_due(opener, received_ms, &parts, &mut tries);
+        let found = if is_past {
+            let started = Instant::now();
+            let found = inner.find_past(opener, received_ms, &parts, &mut tries);
+            let devices = inner.queue.len();
+            budget.charge(self, started.elapsed(), devices, wait_key(received.packet));
+            inner.stats.passes += 1;
+            found
+        } else {
+            inner.find_due(opener, received_ms, &parts, &mut tries)
+        };
         inner.stats.tags += tries.tags;
         let Some((due, is_repeat)) = found else {
             return Ok(self.search_silent(inner, opener, &parts, (at, received), budget, &tries));
@@ -255,8 +273,8 @@ impl Station {
         (now_s > self.created_unix_s()).then(|| now_s.saturating_mul(1000))
     }
 
-    /// Moves the queue to a time of reception. Returns whether it is there: a distant time costs
-    /// a pass over all devices, which the budget may not allow.
+    /// Moves the queue forward to a time of reception. Returns whether it is there: a distant time
+    /// costs a pass over all devices, which the budget may not allow.
     fn move_queue(
         &self,
         inner: &mut Inner,
@@ -265,8 +283,7 @@ impl Station {
         budget: &mut Budget,
     ) -> bool {
         let queue = &mut inner.queue;
-        let is_near = received_ms <= queue.now_ms().saturating_add(LEAP_MS);
-        if queue.has_kept(received_ms) && is_near {
+        if received_ms <= queue.now_ms().saturating_add(LEAP_MS) {
             queue.advance(received_ms, opener);
             return true;
         }
@@ -307,8 +324,10 @@ impl Station {
         let admissions = self.index.admit_requests(&arrivals, &requests);
         let mut inner = scheduled.lock();
         for opened in &opened {
-            let state = self.index.schedule_state(opened.slot);
-            inner.take_over(opener, opened.slot, state);
+            // The first packet under a key retires the older keys of its device.
+            for slot in self.index.slots(opened.key.device) {
+                inner.take_over(opener, slot, self.index.schedule_state(slot));
+            }
         }
         drop(inner);
         for (opened, admission) in opened.into_iter().zip(admissions?) {
@@ -337,12 +356,18 @@ impl Opened {
 struct Budget {
     on_budget: bool,
     spent: Duration,
+    /// The answer to the present packet, once it has asked: its steps are granted together, so that
+    /// a packet that waits does not wait for the second one for ever.
+    granted: Option<bool>,
 }
 
 impl Budget {
-    fn allows(&self, station: &Station) -> bool {
+    fn allows(&mut self, station: &Station) -> bool {
         let devices = station.index.slot_count() as usize;
-        !self.on_budget || self.spent < PASS_TIME && station.scans.hints_allowed(devices) > 0
+        let (on_budget, spent) = (self.on_budget, self.spent);
+        let is_allowed =
+            || !on_budget || spent < PASS_TIME && station.scans.hints_allowed(devices) > 0;
+        *self.granted.get_or_insert_with(is_allowed)
     }
 
     fn charge(&mut self, station: &Station, took: Duration, keys: usize, hint: Hint) {

@@ -19,9 +19,9 @@ const KEPT_DELAYS: u64 = 8;
 const NARROWEST_MS: u64 = 64;
 pub(super) const LEVELS: usize = 48;
 
-/// The most packets of one device that are passed over to find the ones that are due: years at a
-/// packet an hour, 5 ms of core time.
-const MAX_WALK: usize = 1 << 14;
+/// The most packets of one device that are passed over to find the ones that are due: 15 years at a
+/// packet an hour, 36 hours at a packet a second. So many cost 50 ms of core time.
+const MAX_WALK: usize = 1 << 17;
 
 /// The most packets of one device that are due together. More are due if its windows are much
 /// wider than its delays are long; then the device is searched for.
@@ -40,12 +40,16 @@ pub(crate) struct Pace {
     pub(crate) tolerance: ScheduleTolerance,
     /// How long packets stay due after their window.
     pub(super) keep_ms: u64,
+    /// A silent device is not due while its windows are wider than this to either side: each would
+    /// cost a try for every packet.
+    pub(super) wide_ms: u64,
 }
 
 impl Pace {
     pub(crate) fn new(schedule: Schedule, tolerance: ScheduleTolerance) -> Self {
         let keep_ms = (KEPT_DELAYS * u64::from(schedule.max_ms())).min(MAX_KEEP_MS);
-        Self { tolerance, keep_ms }
+        let wide_ms = u64::from(schedule.max_ms()) / 8;
+        Self { tolerance, keep_ms, wide_ms }
     }
 }
 

@@ -214,10 +214,49 @@ impl DueQueue {
                 let Some(arrival) = arrival.filter(|arrival| arrival.holds(received_ms)) else {
                     continue;
                 };
+                // The search has devices that are silent for so long, on its budget.
+                if arrival.half_ms > self.pace.wide_ms && self.silent.contains(slot) {
+                    continue;
+                }
                 let distance_ms = arrival.at_ms.abs_diff(received_ms);
                 found.push(DueDevice { slot: *slot, key: device.standing.key, step, distance_ms });
             }
         }
+        found.sort_unstable_by_key(|due| (due.distance_ms, due.slot));
+        found
+    }
+
+    /// [`due`](Self::due) for any time: places every device, on several threads, and changes nothing.
+    pub(crate) fn due_at(&self, received_ms: u64, delays: &dyn Delays) -> Vec<DueDevice> {
+        let pace = self.pace;
+        let of_share = |(share, devices): (usize, &[Option<Device>])| {
+            let mut found = Vec::new();
+            for (slot, device) in (share..).zip(devices) {
+                let Some(Device { standing, .. }) = device else { continue };
+                let Some(due) = standing.due(received_ms, pace, delays) else { continue };
+                let Ok(slot) = u32::try_from(slot).map(Slot) else { continue };
+                due.each(standing, delays, |step| {
+                    let arrival = standing.arrival(step, pace);
+                    if let Some(arrival) = arrival.filter(|arrival| arrival.holds(received_ms)) {
+                        let distance_ms = arrival.at_ms.abs_diff(received_ms);
+                        found.push(DueDevice { slot, key: standing.key, step, distance_ms });
+                    }
+                });
+            }
+            found
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = self.devices.len().div_ceil(threads).max(DEVICES_PER_THREAD);
+        // No rayon here: the caller holds the lock of the queue.
+        let mut found = std::thread::scope(|scope| {
+            let shares = self.devices.chunks(share).enumerate();
+            let spawned: Vec<_> = shares
+                .map(|(number, devices)| scope.spawn(move || of_share((number * share, devices))))
+                .collect();
+            // A thread that panicked has found nothing.
+            let found = spawned.into_iter().flat_map(|share| share.join().unwrap_or_default());
+            found.collect::<Vec<DueDevice>>()
+        });
         found.sort_unstable_by_key(|due| (due.distance_ms, due.slot));
         found
     }
@@ -257,6 +296,7 @@ impl DueQueue {
         self.devices.capacity() * size_of::<Option<Device>>()
             + entries * size_of::<Entry>() * 3 / 2
             + self.silent.len() * size_of::<Slot>() * 3 / 2
+            + self.heard.len() * size_of::<((u64, Slot), Option<u64>)>() * 3 / 2
     }
 
     /// The devices whose last due packet lies where windows of this level begin now.

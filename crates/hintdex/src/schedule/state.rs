@@ -13,7 +13,7 @@ use crate::Source;
 
 /// What decoding packets of a schedule has cost since the station was opened.
 ///
-/// See the example of [`Station::schedule_stats`].
+/// See the example of [`Station::schedule_stats`](crate::Station::schedule_stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScheduleStats {
@@ -31,6 +31,8 @@ pub struct ScheduleStats {
     pub tags_searched: u64,
     /// Times that the queue was moved to a distant time.
     pub moves: u64,
+    /// Packets of past times, for which every device was placed anew.
+    pub passes: u64,
     /// Devices that are searched for now: never heard, or silent.
     pub silent: u64,
     /// Memory of the queue, in bytes.
@@ -136,6 +138,21 @@ impl Inner {
         // After an opening, the tags of the last packets are not known.
         let repeats = self.queue.repeats(received_ms, None);
         repeats.into_iter().find(&mut opens).map(|due| (due, true))
+    }
+
+    /// [`find_due`](Self::find_due) for a time that the queue has left. The queue stays where it is.
+    pub(super) fn find_past(
+        &self,
+        opener: &Opener<'_>,
+        received_ms: u64,
+        parts: &Parts<'_>,
+        tries: &mut Tries,
+    ) -> Option<(DueDevice, bool)> {
+        let mut opens = |due: &DueDevice| {
+            opener.opens(parts, (due.slot, due.key), [due.step.nonce], tries).is_some()
+        };
+        let due = self.queue.due_at(received_ms, opener);
+        due.into_iter().find(&mut opens).map(|due| (due, false))
     }
 
     /// The device that a search has found, and the reading of its clock.
