@@ -335,6 +335,23 @@ fn devices_are_found_after_a_day_without_a_station_and_by_a_station_that_was_clo
     fleet.station.verify(None).expect("it is sound");
 }
 
+/// A line that comes minutes late is found, and no device has to be placed again for the next ones.
+#[test]
+fn a_line_that_comes_late_leaves_the_queue_where_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, mut simulation, now_ms) = settled(&folder.path().join("fleet"), 500, 6);
+    let mut sent = simulation.receive(now_ms + 400_000);
+    let late = sent.remove(5);
+    let before = fleet.stats();
+    fleet.accept(&sent);
+    assert!(sent.last().expect("many").at_ms > late.at_ms + 120_000);
+    fleet.accept(std::slice::from_ref(&late));
+    fleet.accept(&simulation.receive(now_ms + 800_000));
+    let after = fleet.stats();
+    assert_eq!((after.moves - before.moves, after.passes - before.passes), (0, 1), "{after:?}");
+    assert_eq!(after.searches, before.searches);
+}
+
 #[test]
 fn repeats_are_told_and_recordings_are_neither_accepted_nor_move_a_device() {
     let folder = tempfile::tempdir().expect("a folder");
