@@ -15,6 +15,9 @@ const MAX_KEEP_MS: u64 = 60_000;
 /// few of them.
 const KEPT_DELAYS: u64 = 8;
 
+/// After so many of the longest delays without a packet, a device is left to the search.
+const LOST_DELAYS: u64 = 64;
+
 /// The half width of the windows in level 0 of the queue.
 const NARROWEST_MS: u64 = 64;
 pub(super) const LEVELS: usize = 48;
@@ -40,16 +43,16 @@ pub(crate) struct Pace {
     pub(crate) tolerance: ScheduleTolerance,
     /// How long packets stay due after their window.
     pub(super) keep_ms: u64,
-    /// A silent device is not due while its windows are wider than this to either side: each would
-    /// cost a try for every packet.
-    pub(super) wide_ms: u64,
+    /// A device is not due once it was silent for so long while the station listened: its wide
+    /// windows would cost every packet a try. The search has it.
+    pub(super) lost_ms: u64,
 }
 
 impl Pace {
     pub(crate) fn new(schedule: Schedule, tolerance: ScheduleTolerance) -> Self {
         let keep_ms = (KEPT_DELAYS * u64::from(schedule.max_ms())).min(MAX_KEEP_MS);
-        let wide_ms = u64::from(schedule.max_ms()) / 8;
-        Self { tolerance, keep_ms, wide_ms }
+        let lost_ms = LOST_DELAYS * u64::from(schedule.max_ms());
+        Self { tolerance, keep_ms, lost_ms }
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct DueQueue {
     pace: Pace,
     /// The latest time of reception so far.
     now_ms: u64,
+    /// The time from which on the queue has followed the times of reception.
+    since_ms: u64,
     /// The station's clock.
     clock_ms: u64,
     devices: Vec<Option<Device>>,
@@ -68,6 +70,7 @@ impl DueQueue {
         Self {
             pace,
             now_ms: 0,
+            since_ms: 0,
             clock_ms: u64::MAX,
             devices: Vec::new(),
             levels: vec![Level::default(); LEVELS],
@@ -135,7 +138,7 @@ impl DueQueue {
     /// Moves the queue to another time, by the states that it knows. For distant times, also
     /// past ones; on several threads.
     pub(crate) fn move_to(&mut self, now_ms: u64, delays: &dyn Delays) {
-        self.now_ms = now_ms;
+        (self.now_ms, self.since_ms) = (now_ms, now_ms);
         let pace = self.pace;
         let place = |device: &mut Option<Device>| {
             if let Some(device) = device {
@@ -214,8 +217,7 @@ impl DueQueue {
                 let Some(arrival) = arrival.filter(|arrival| arrival.holds(received_ms)) else {
                     continue;
                 };
-                // The search has devices that are silent for so long, on its budget.
-                if arrival.half_ms > self.pace.wide_ms && self.silent.contains(slot) {
+                if self.is_lost(&device.standing, received_ms) {
                     continue;
                 }
                 let distance_ms = arrival.at_ms.abs_diff(received_ms);
@@ -224,6 +226,13 @@ impl DueQueue {
         }
         found.sort_unstable_by_key(|due| (due.distance_ms, due.slot));
         found
+    }
+
+    /// Whether the device was silent for so long, while the station listened, that only the search has
+    /// it.
+    fn is_lost(&self, standing: &Standing, received_ms: u64) -> bool {
+        let heard_ms = standing.clock.map_or(0, |clock| clock.heard_ms);
+        received_ms.saturating_sub(heard_ms.max(self.since_ms)) > self.pace.lost_ms
     }
 
     /// [`due`](Self::due) for any time: places every device, on several threads, and changes nothing.

@@ -146,6 +146,27 @@ fn a_device_that_was_never_heard_or_missed_four_packets_is_searched_for() {
     assert_eq!(silent(&queue), [1]);
 }
 
+/// A dead device would cost every packet a try for as long as the station runs.
+#[test]
+fn a_device_that_is_lost_while_the_station_listens_is_left_to_the_search() {
+    let schedule = Schedule::new(1_000_000, 1_000_000).expect("a schedule");
+    let delays = Drawn(schedule);
+    let mut queue = DueQueue::new(Pace::new(schedule, TOLERANCE));
+    let key = KeyId::first(DeviceId(0));
+    let clock = Some(ScheduleClock::heard_first(NOW_MS, 0, TOLERANCE));
+    queue.set(Slot(0), Some(Standing { key, next: 1, clock }), &delays);
+    queue.move_to(NOW_MS, &delays);
+    let mut due = |after: u64| {
+        let now_ms = NOW_MS + after * 1_000_000;
+        queue.advance(now_ms, &delays);
+        (queue.due(now_ms, &delays).len(), queue.silent().count())
+    };
+    assert_eq!((due(1), due(64), due(65)), ((1, 0), (1, 1), (0, 1)));
+    // A station that was off has not listened.
+    queue.move_to(NOW_MS + 70_000_000, &delays);
+    assert_eq!(queue.due(NOW_MS + 70_000_000, &delays).len(), 1);
+}
+
 #[test]
 fn a_device_that_was_silent_for_too_long_has_no_due_packets() {
     let schedule = Schedule::new(1_000, 1_000).expect("a schedule");
@@ -154,7 +175,7 @@ fn a_device_that_was_silent_for_too_long_has_no_due_packets() {
     let key = KeyId::first(DeviceId(0));
     let clock = Some(ScheduleClock::heard_first(NOW_MS, 0, TOLERANCE));
     queue.set(Slot(0), Some(Standing { key, next: 1, clock }), &delays);
-    for later_ms in [0, 86_400_000, u64::MAX / 2] {
+    for later_ms in [0, 200_000_000, u64::MAX / 2] {
         queue.move_to(NOW_MS + later_ms, &delays);
         assert!(queue.due(NOW_MS + later_ms, &delays).len() <= 1);
     }
