@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use hintdex::{Durability, Exposed, HopKey, KeyAccess, SecretSource, Station, StationOptions};
+use hintdex::{
+    Durability, Exposed, HopKey, KeyAccess, SecretSource, Station, StationKey, StationOptions,
+};
 
 use crate::args::RunArgs;
 
@@ -45,10 +47,20 @@ pub fn write_notes(of: &str, station: &Station) {
 
 /// Reads a hop key, and warns if other users of the machine can read its file.
 pub fn hop_key(source: &SecretSource) -> Result<HopKey, hintdex::Error> {
+    note_exposed(source);
+    HopKey::read(source)
+}
+
+/// Reads a station key, and warns as [`hop_key`] does.
+pub fn station_key(source: &SecretSource) -> Result<StationKey, hintdex::Error> {
+    note_exposed(source);
+    StationKey::read(source)
+}
+
+fn note_exposed(source: &SecretSource) {
     if let Some(exposed) = source.exposed() {
         eprintln!("hintdex: note: {exposed}");
     }
-    HopKey::read(source)
 }
 
 /// Warns if other users of the machine can read a file or a folder.

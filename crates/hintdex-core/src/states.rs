@@ -1,10 +1,10 @@
 //! The states of all slots in memory, in shards with a lock each.
 //!
-//! A slot takes 24 bytes, 40 more with clocked nonces, and 32 more where packets follow a schedule. With a counter for each day it takes
-//! about 30 more while packets of the previous day may arrive. The rows in the store are the log
-//! of the states: they are read once, at opening, and written with every accepted packet. A
-//! shard stays locked from the judgement of a nonce until its write is in the log. So of two
-//! threads with the same packet, one sees the other's acceptance.
+//! A slot takes 24 bytes, 40 more with clocked nonces, and 32 more where packets follow a schedule.
+//! With a counter for each day it takes about 30 more while packets of the previous day may arrive. The
+//! rows in the store are the log of the states: they are read once, at opening, and written with
+//! every accepted packet. A shard stays locked from the judgement of a nonce until its write is in
+//! the log. So of two threads with the same packet, one sees the other's acceptance.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;

@@ -1,9 +1,10 @@
 //! Admission: the nonces of authentic packets are judged, and each attempt gets its verdict.
 
 use hintdex_core::{Admission, Arrival, Reach, Request};
-use hintdex_wire::{HintKey, KeyId};
+use hintdex_wire::KeyId;
 
 use crate::attempt::{Attempt, Authentic, Outcome};
+use crate::slot_keys::NO_KEY;
 use crate::{EarlyReason, Error, Params, Resolved, Source, Station, Unknown, Verdict};
 
 impl Station {
@@ -145,6 +146,3 @@ impl Station {
 const fn is_open(attempt: &Attempt) -> bool {
     matches!(attempt.outcome, Outcome::Open)
 }
-
-/// Stands in for the hint key of a probe, for which no hints are computed.
-const NO_KEY: HintKey = HintKey::from_bytes([0; 16]);

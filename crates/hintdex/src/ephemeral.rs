@@ -7,11 +7,12 @@
 use std::time::{Duration, Instant};
 
 use hintdex_core::PointHead;
-use hintdex_wire::{Agreed, EphemeralPacket, Hint, HintKey, HintScheme};
+use hintdex_wire::{Agreed, EphemeralPacket, Hint, HintScheme};
 use rayon::prelude::*;
 
 use crate::attempt::{Attempt, Authentic};
 use crate::scans::PASS_TIME;
+use crate::slot_keys::NO_KEY;
 use crate::{Malformed, Resolved, Source, Station};
 
 /// The packets of a batch, and the attempts to open them.
@@ -115,8 +116,8 @@ impl Station {
                 continue;
             }
             let point = agreed.nonce().is_none().then(|| head_of(packet));
-            let hint_key = HintKey::from_bytes([0; 16]);
-            attempt.accept(Authentic { resolved: candidate, hint_key, point, payload });
+            let (resolved, hint_key) = (candidate, NO_KEY);
+            attempt.accept(Authentic { resolved, hint_key, point, payload });
             break;
         }
         attempt

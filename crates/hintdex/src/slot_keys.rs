@@ -9,6 +9,9 @@ use hintdex_wire::{Hint, HintCipher, HintKey, KeySource, Nonce, PacketKey, Slot}
 use crate::chain_search::{ChainSearch, SlotChains};
 use crate::resolved::Resolved;
 
+/// Stands in for the hint key of an arrival for which admission computes no hints.
+pub(crate) const NO_KEY: HintKey = HintKey::from_bytes([0; 16]);
+
 /// The keys by which candidates are confirmed.
 pub(crate) enum SlotKeys<'a> {
     /// One key for all nonces of a slot.
@@ -102,7 +105,7 @@ impl SlotKeys<'_> {
             Self::Table(table) => keys.packet_key(candidate.key).zip(table.key(candidate.slot)),
             Self::Chains(chains) => {
                 let chain = keys.chain(candidate.key, chains.bits.epoch_of(candidate.nonce))?;
-                Some((chain.packet_key(), HintKey::from_bytes([0; 16])))
+                Some((chain.packet_key(), NO_KEY))
             }
         }
     }

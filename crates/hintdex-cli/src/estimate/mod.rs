@@ -4,6 +4,7 @@
 //! real. Times follow from the same samples, measured on this machine. Memory follows from a
 //! small fleet that a process of its own serves, scaled to the number of devices.
 
+mod figures;
 mod without_hints;
 
 use std::hint::black_box;
@@ -308,11 +309,8 @@ fn threads() -> f64 {
 
 /// The estimate as a table.
 fn to_table(object: &Value) -> String {
-    let number = |path: &str| object.pointer(path).and_then(Value::as_f64).unwrap_or_default();
-    let bytes = |path: &str| {
-        let bytes = number(path);
-        format!("{bytes:>16.0} bytes {:>10.1} MiB", bytes / f64::from(1 << 20))
-    };
+    let number = |path: &str| figures::number(object, path);
+    let bytes = |path: &str| figures::bytes(object, path);
     let mut text = format!(
         "{} devices × {} hints = {} hints\n\n",
         number("/devices"),

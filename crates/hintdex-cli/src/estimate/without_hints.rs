@@ -8,6 +8,7 @@ use hintdex::wire::{
 };
 use serde_json::{Value, json};
 
+use super::figures;
 use crate::args::EstimateArgs;
 
 /// The length of a state in memory and of its row, and of the row of a point, in bytes
@@ -19,7 +20,7 @@ const POINT_ROW_LEN_BYTES: u64 = 12 + 8;
 /// The estimate as an object. The cost of a packet is measured for as long as `calibration`.
 pub fn estimate(args: &EstimateArgs, suite: EphemeralSuite, calibration: Duration) -> Value {
     let (devices, open_s) = (u64::from(args.devices), open_s(suite, calibration));
-    // A row that is written again and again has former versions until a compaction.
+    // One row a device. Former versions of a row add to these bytes until a compaction.
     let states_bytes = devices * STATE_ROW_LEN_BYTES;
     let point_bytes = if suite == EphemeralSuite::X25519 { POINT_ROW_LEN_BYTES } else { 0 };
     json!({
@@ -62,11 +63,8 @@ fn open_s(suite: EphemeralSuite, calibration: Duration) -> f64 {
 
 /// The estimate as a table.
 pub fn to_table(object: &Value) -> String {
-    let number = |path: &str| object.pointer(path).and_then(Value::as_f64).unwrap_or_default();
-    let bytes = |path: &str| {
-        let bytes = number(path);
-        format!("{bytes:>16.0} bytes {:>10.1} MiB", bytes / f64::from(1 << 20))
-    };
+    let number = |path: &str| figures::number(object, path);
+    let bytes = |path: &str| figures::bytes(object, path);
     let mut text = format!("{} devices, no hints\n\n", number("/devices"));
     text += &format!("{:<22}{}\n", "states on disk", bytes("/disk/states_bytes"));
     if number("/disk/bytes_per_remembered_packet") > 0.0 {

@@ -108,11 +108,7 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
 
 /// The station key that the arguments name.
 fn given_station_key(args: &ProvisionArgs) -> Result<Option<StationKey>, hintdex::Error> {
-    let source = args.station_key.as_ref();
-    source.iter().filter_map(|source| source.exposed()).for_each(|exposed| {
-        eprintln!("hintdex: note: {exposed}");
-    });
-    source.map(StationKey::read).transpose()
+    args.station_key.as_ref().map(open::station_key).transpose()
 }
 
 /// How a new fleet keeps its master key.

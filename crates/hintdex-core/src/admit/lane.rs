@@ -153,16 +153,7 @@ impl<'a> Lane<'a> {
                 judge_clocked(self.index, &self.timing, shard, place, row, arrival)
             }
         };
-        let judgement = match judged {
-            Ok(judgement) => judgement,
-            Err(why) => {
-                // A defect of this program: the device goes out of service, others are not
-                // affected. Its earlier packets of this batch are stored first.
-                self.unsound.push((slot, why));
-                return Ok(Admission::OutOfService);
-            }
-        };
-        self.take_in(arrival, judgement, known.state.next_nonce() == 0, received_s)
+        self.take_in(arrival, judged, known.state.next_nonce() == 0, received_s)
     }
 
     /// Admits a packet without a nonce, under the next number of its slot.
@@ -184,28 +175,34 @@ impl<'a> Lane<'a> {
         let shard = self.shard_of(slot)?;
         let state = shard.get(place).ok_or(Error::UnknownSlot(slot))?.state;
         let number = state.next_nonce();
-        match judge_counter(&index.params, shard, place, state, number, received_s) {
-            Ok(judgement) => {
-                self.take_in(arrival, judgement, number == 0, received_s)?;
+        let judged = judge_counter(&index.params, shard, place, state, number, received_s);
+        Ok(match self.take_in(arrival, judged, number == 0, received_s)? {
+            Admission::Accepted => {
                 self.points.iter_mut().for_each(|points| points.add(slot, head, number));
-                Ok(Admission::AcceptedAs(number))
+                Admission::AcceptedAs(number)
             }
-            Err(why) => {
-                self.unsound.push((slot, why));
-                Ok(Admission::OutOfService)
-            }
-        }
+            refused => refused,
+        })
     }
 
     /// Notes what follows from a judgement. `is_new`: no packet of the slot was accepted before.
     fn take_in(
         &mut self,
         arrival: &Arrival<'_>,
-        judgement: Judgement,
+        judged: Result<Judgement, Unsound>,
         is_new: bool,
         received_s: u64,
     ) -> Result<Admission, Error> {
         let slot = arrival.slot;
+        let judgement = match judged {
+            Ok(judgement) => judgement,
+            Err(why) => {
+                // A defect of this program: the device goes out of service, others are not
+                // affected. Its earlier packets of this batch are stored first.
+                self.unsound.push((slot, why));
+                return Ok(Admission::OutOfService);
+            }
+        };
         if judgement.changed {
             self.changed.push(slot);
         }

@@ -11,14 +11,15 @@
 use std::time::{Duration, Instant};
 
 use hintdex_core::{Admission, Arrival, Request, Sighting};
-use hintdex_wire::{Hint, HintKey, HintScheme, KeyId};
+use hintdex_wire::{Hint, HintScheme, KeyId};
 
 use super::devices::{Opener, Parts, Tries};
 use super::search::search;
 use super::state::{Inner, Opened, ScheduleStats, Scheduled};
 use crate::finding::Finding;
 use crate::scans::{Cached, PASS_TIME, Pass};
-use crate::{EarlyReason, Error, Malformed, Received, Source, Station, Unknown, Verdict};
+use crate::slot_keys::NO_KEY;
+use crate::{EarlyReason, Error, Received, Source, Station, Unknown, Verdict};
 
 /// A time of reception that is this far ahead of the queue moves the queue as a whole. Below, the
 /// devices that are passed move one by one.
@@ -152,7 +153,6 @@ impl Station {
                 break;
             }
         }
-        self.drop_keys();
         let no_device = || Finding::Verdict(Verdict::Unknown(Unknown::NotDue));
         Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(no_device)).collect())
     }
@@ -168,10 +168,8 @@ impl Station {
         (at, received): (usize, &Received<'_>),
         budget: &mut Budget,
     ) -> Result<Tried, Verdict> {
-        let parts = opener.format.split(received.packet).map_err(|short| {
-            let (len_bytes, least_bytes) = (short.len_bytes, short.least_bytes);
-            Verdict::Malformed(Malformed::TooShort { len_bytes, least_bytes })
-        })?;
+        let parts = opener.format.split(received.packet);
+        let parts = parts.map_err(|short| Verdict::Malformed(short.into()))?;
         let received_ms = received.at_unix_ms();
         // A line with a time in the future would take the queue away from all others, and a device
         // that is not heard yet from its place.
@@ -180,26 +178,23 @@ impl Station {
             return Ok(Tried::Nobody { has_confirmed: false });
         }
         budget.granted = None;
-        let is_past = received_ms < inner.queue.now_ms() && !inner.queue.has_kept(received_ms);
-        let is_there = match is_past {
-            true => budget.allows(self),
-            false => self.move_queue(inner, opener, received_ms, budget),
-        };
-        if !is_there {
-            return Ok(Tried::NeedsScan);
-        }
-        inner.stats.packets += 1;
         let mut tries = Tries::default();
-        let found = if is_past {
+        let found = if inner.queue.has_kept(received_ms) {
+            if !self.move_queue(inner, opener, received_ms, budget) {
+                return Ok(Tried::NeedsScan);
+            }
+            inner.find_due(opener, received_ms, &parts, &mut tries)
+        } else {
+            if !budget.allows(self) {
+                return Ok(Tried::NeedsScan);
+            }
             let started = Instant::now();
             let found = inner.find_past(opener, received_ms, &parts, &mut tries);
-            let devices = inner.queue.len();
-            budget.charge(self, started.elapsed(), devices, wait_key(received.packet));
+            budget.charge(self, started.elapsed(), inner.queue.len());
             inner.stats.passes += 1;
-            found
-        } else {
-            inner.find_due(opener, received_ms, &parts, &mut tries)
+            found.map(|due| (due, false))
         };
+        inner.stats.packets += 1;
         inner.stats.tags += tries.tags;
         let Some((due, is_repeat)) = found else {
             return Ok(self.search_silent(inner, opener, &parts, (at, received), budget, &tries));
@@ -241,7 +236,7 @@ impl Station {
         }
         let started = Instant::now();
         let outcome = search(&inner.queue, opener, parts);
-        budget.charge(self, started.elapsed(), outcome.tries, wait_key(received.packet));
+        budget.charge(self, started.elapsed(), outcome.tries);
         inner.stats.searches += 1;
         inner.stats.tags_searched += outcome.tags;
         let Some((found, step)) = inner.step_of(opener, &outcome) else {
@@ -294,7 +289,7 @@ impl Station {
         let started = Instant::now();
         queue.move_to(received_ms, opener);
         inner.stats.moves += 1;
-        budget.charge(self, started.elapsed(), queue.len(), wait_key(&[]));
+        budget.charge(self, started.elapsed(), queue.len());
         true
     }
 
@@ -309,13 +304,12 @@ impl Station {
         if opened.is_empty() {
             return Ok(());
         }
-        // No hints are added.
-        let no_key = &HintKey::from_bytes([0; 16]);
+        let no_key = NO_KEY;
         let arrival = |opened: &Opened| Arrival {
             slot: opened.slot,
             key: opened.key,
             nonce: opened.nonce,
-            hint_key: no_key,
+            hint_key: &no_key,
             received_unix_s: opened.seen.received_ms / 1000,
         };
         let arrivals: Vec<Arrival<'_>> = opened.iter().map(arrival).collect();
@@ -370,10 +364,11 @@ impl Budget {
         *self.granted.get_or_insert_with(is_allowed)
     }
 
-    fn charge(&mut self, station: &Station, took: Duration, keys: usize, hint: Hint) {
+    fn charge(&mut self, station: &Station, took: Duration, keys: usize) {
         self.spent += took;
         station.scans.record(&Pass {
-            hints: &[hint],
+            // The result is not cached, so no hint is needed.
+            hints: &[Hint::ZERO],
             found: &[Vec::new()],
             cached: Cached::Nothing,
             key_generation: 0,

@@ -123,36 +123,28 @@ impl Inner {
         parts: &Parts<'_>,
         tries: &mut Tries,
     ) -> Option<(DueDevice, bool)> {
-        let mut opens = |due: &DueDevice| {
-            opener.opens(parts, (due.slot, due.key), [due.step.nonce], tries).is_some()
-        };
-        if let tag @ Some(_) = parts.tag()
-            && let Some(due) = self.queue.repeats(received_ms, tag).into_iter().find(&mut opens)
-        {
-            return Some((due, true));
+        let mut first = |devices| sender(opener, parts, devices, tries);
+        // A packet without a tag is no repeat.
+        let repeat = parts.tag().and_then(|tag| first(self.queue.repeats(received_ms, Some(tag))));
+        if let Some(repeat) = repeat {
+            return Some((repeat, true));
         }
-        let due = self.queue.due(received_ms, opener);
-        if let Some(due) = due.into_iter().find(&mut opens) {
+        if let Some(due) = first(self.queue.due(received_ms, opener)) {
             return Some((due, false));
         }
         // After an opening, the tags of the last packets are not known.
-        let repeats = self.queue.repeats(received_ms, None);
-        repeats.into_iter().find(&mut opens).map(|due| (due, true))
+        first(self.queue.repeats(received_ms, None)).map(|repeat| (repeat, true))
     }
 
-    /// [`find_due`](Self::find_due) for a time that the queue has left. The queue stays where it is.
+    /// The device that sent a packet at a time that the queue has left. The queue stays where it is.
     pub(super) fn find_past(
         &self,
         opener: &Opener<'_>,
         received_ms: u64,
         parts: &Parts<'_>,
         tries: &mut Tries,
-    ) -> Option<(DueDevice, bool)> {
-        let mut opens = |due: &DueDevice| {
-            opener.opens(parts, (due.slot, due.key), [due.step.nonce], tries).is_some()
-        };
-        let due = self.queue.due_at(received_ms, opener);
-        due.into_iter().find(&mut opens).map(|due| (due, false))
+    ) -> Option<DueDevice> {
+        sender(opener, parts, self.queue.due_at(received_ms, opener), tries)
     }
 
     /// The device that a search has found, and the reading of its clock.
@@ -190,4 +182,15 @@ impl Inner {
         self.queue.set(opened.slot, Some(standing), opener);
         self.queue.note_tag(opened.slot, opened.tag);
     }
+}
+
+/// The first of `devices` that sent the packet.
+fn sender(
+    opener: &Opener<'_>,
+    parts: &Parts<'_>,
+    devices: Vec<DueDevice>,
+    tries: &mut Tries,
+) -> Option<DueDevice> {
+    let mut devices = devices.into_iter();
+    devices.find(|due| opener.opens(parts, (due.slot, due.key), [due.step.nonce], tries).is_some())
 }
