@@ -7,14 +7,16 @@ use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::Arc;
 
-use hintdex::wire::{DeviceId, KeyId, Schedule};
+use hintdex::wire::{DeviceId, HintScheme, KeyId, Schedule, Sealer};
 use hintdex::{
-    DeviceRange, ManualClock, Params, Received, Station, StationOptions, Unknown, Verdict,
+    DeviceRange, ManualClock, Params, Received, Station, StationGroup, StationOptions, Unknown,
+    Verdict,
 };
 use hintdex_host::SplitMix64;
 
 use simulation::{
-    Fleet, JITTER_MS, LOST, START_MS, Simulation, TOLERANCE, accepted, received, received_at,
+    Fleet, JITTER_MS, LOST, START_MS, Simulation, TOLERANCE, accepted, options, received,
+    received_at,
 };
 
 /// Tags tried on average for a packet whose device is due: one, and one for each device that is
@@ -316,4 +318,37 @@ fn keys_are_renewed_and_devices_retired() {
     simulation.schedule.seal(&old_key, 200, b"21.5 C", &mut bytes).expect("it fits");
     let verdict = fleet.decode(&[received_at(&bytes, now_ms + 20_000_000)]).remove(0);
     assert!(matches!(verdict, Verdict::Unknown(Unknown::NotDue)), "{verdict:?}");
+}
+
+/// A packet with a hint is asked for in the index of its fleet before a schedule tries anything for
+/// it, whatever the order of the fleets.
+#[test]
+fn a_fleet_of_a_schedule_tries_no_packet_that_an_index_resolves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, mut simulation, now_ms) = settled(&folder.path().join("fleet"), 100, 10);
+    let params = Params::counters(HintScheme::Aes128, 16);
+    let path = folder.path().join("hinted");
+    let hinted = Station::create(&path, None, params, &options()).expect("a fleet");
+    hinted.provision(&[DeviceRange::new(DeviceId(0), 100)], None).expect("ids are free");
+    let sealed = |device: u32| {
+        let (keys, id) = (hinted.key_source(), KeyId::first(DeviceId(device)));
+        let (hint_key, key) = keys.hint_key(id).zip(keys.packet_key(id)).expect("derived");
+        let mut packet = vec![0; 30];
+        let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, key, 0);
+        sealer.seal(b"21.5 C", &mut packet).expect("it fits");
+        packet
+    };
+    let with_hints: Vec<Vec<u8>> = (0..100).map(sealed).collect();
+    let sent = simulation.receive(now_ms + 1_000_000);
+    fleet.clock.set((now_ms + 1_000_000) / 1000);
+    let before = fleet.stats().packets;
+    let group = StationGroup::new(vec![fleet.station, hinted]).expect("two fleets");
+    for (sent, packet) in sent.iter().zip(with_hints.iter().cycle()) {
+        let heard = [received_at(packet, sent.at_ms), received(sent)];
+        let verdicts = group.decode_received(&heard).expect("it decodes");
+        assert_eq!([verdicts[0].station, verdicts[1].station], [Some(1), Some(0)]);
+        assert_eq!(accepted(&verdicts[1].verdict), Some((sent.device, sent.nonce)));
+    }
+    let stats = group.stations()[0].schedule_stats().expect("packets follow a schedule");
+    assert_eq!((stats.packets - before, stats.searches > 0), (sent.len() as u64, true));
 }

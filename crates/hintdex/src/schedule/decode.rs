@@ -390,3 +390,33 @@ fn set(outcomes: &mut [Option<Finding>], at: usize, outcome: Finding) {
         *place = Some(outcome);
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use hintdex_core::{Params, ScheduleTolerance};
+    use hintdex_wire::Schedule;
+
+    use super::*;
+    use crate::StationOptions;
+
+    /// A packet that waits needs a pass and then a search. If the pass used up the grant, the packet
+    /// would wait for the search for ever.
+    #[test]
+    fn the_steps_of_a_packet_are_granted_together_and_the_next_packet_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let schedule = Schedule::new(1_000, 2_000).expect("a schedule");
+        let params = Params::scheduled(schedule, None, ScheduleTolerance::DEFAULT);
+        let options = StationOptions { scan_core_share: 0.5, ..StationOptions::default() };
+        let station = Station::create(&folder.path().join("fleet"), None, params, &options);
+        let station = station.expect("a new folder");
+        let mut budget = Budget { on_budget: true, spent: Duration::ZERO, granted: None };
+        assert!(budget.allows(&station));
+        budget.charge(&station, 2 * PASS_TIME, 100);
+        assert!(budget.allows(&station));
+        budget.granted = None;
+        assert!(!budget.allows(&station));
+        let mut unbounded = Budget { on_budget: false, spent: PASS_TIME, granted: None };
+        assert!(unbounded.allows(&station));
+    }
+}
