@@ -52,7 +52,7 @@ impl Naming {
         matches!(self, Self::Schedule { .. })
     }
 
-    /// Whether packets have no nonce, so that their ephemeral points are stored to tell a repeat.
+    /// Whether packets have no nonce, so that their ephemeral points are stored to recognize a repeat.
     pub const fn has_points(&self) -> bool {
         matches!(self, Self::Ephemeral { suite: EphemeralSuite::X25519, .. })
     }

@@ -1,7 +1,7 @@
-//! The ephemeral points of packets without a nonce: what tells a repeat.
+//! The ephemeral points of packets without a nonce, by which a repeat is recognized.
 //!
 //! A packet of [`EphemeralSuite::X25519`](hintdex_wire::EphemeralSuite::X25519) has no nonce, so
-//! nothing in a state can tell that it comes a second time. Its ephemeral point is random and its
+//! no state shows that the packet comes a second time. Its ephemeral point is random and its
 //! tag covers the point, so two authentic packets with one point are one packet. The index stores
 //! the head of each accepted point in a family of its own, with the number that the packet got,
 //! and forgets it after the repeat window.

@@ -124,7 +124,7 @@ impl Station {
     }
 }
 
-/// The part of the point by which a repeat is told.
+/// The part of the point by which a repeat is recognized.
 fn head_of(packet: &EphemeralPacket<'_>) -> PointHead {
     packet.point().first_chunk().copied().unwrap_or_default()
 }

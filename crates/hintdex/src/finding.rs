@@ -7,9 +7,9 @@ use crate::Verdict;
 /// The result of a station for one packet.
 pub(crate) enum Finding {
     Verdict(Verdict),
-    /// No verdict yet: this hint must be scanned for, a key agreed on for the packet, or silent
-    /// devices searched, and the budget is spent. The hint, or what stands for it, is the place of
-    /// the packet in the queue of packets that wait.
+    /// No verdict yet, because the budget is spent. The packet still needs a scan for its hint, an
+    /// agreement on its key, or a search of silent devices. The hint, or the bytes that stand for it,
+    /// is the place of the packet in the queue of packets that wait.
     NeedsScan(Hint),
 }
 

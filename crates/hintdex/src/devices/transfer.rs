@@ -169,12 +169,12 @@ impl Station {
         Ok(true)
     }
 
-    /// Refuses a transfer where packets have no nonce: what tells their repeats stays behind.
+    /// Refuses a transfer where packets have no nonce: the points that identify their repeats stay behind.
     fn check_transfer(&self, call: &'static str) -> Result<(), Error> {
         if !self.params().naming.has_points() {
             return Ok(());
         }
-        let why = "x25519 packets have no nonce, so another fleet could not tell their repeats; move \
+        let why = "x25519 packets have no nonce, so another fleet could not recognize their repeats; move \
             the whole folder";
         Err(hintdex_core::Error::NotForThisIndex { call, why }.into())
     }

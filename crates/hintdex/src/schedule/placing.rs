@@ -44,7 +44,7 @@ pub(crate) struct Pace {
     /// How long packets stay due after their window.
     pub(super) keep_ms: u64,
     /// A device is not due once it was silent for so long while the station listened: its wide
-    /// windows would cost every packet a try. The search has it.
+    /// windows would cost every packet a try. Only the search tries the device then.
     pub(super) lost_ms: u64,
 }
 

@@ -228,8 +228,8 @@ impl DueQueue {
         found
     }
 
-    /// Whether the device was silent for so long, while the station listened, that only the search has
-    /// it.
+    /// Whether the device was silent for so long, while the station listened, that only the search
+    /// tries it.
     fn is_lost(&self, standing: &Standing, received_ms: u64) -> bool {
         let heard_ms = standing.clock.map_or(0, |clock| clock.heard_ms);
         received_ms.saturating_sub(heard_ms.max(self.since_ms)) > self.pace.lost_ms
