@@ -55,6 +55,7 @@ mod maintenance;
 mod open_packets;
 mod opening;
 mod options;
+mod outbox;
 mod received;
 mod resolve;
 mod resolved;
@@ -102,6 +103,9 @@ pub use keys::station_key_format;
 pub use keys::{KeptKey, KeyAccess, PassphraseCost, Protection};
 pub use keys::{KeyImport, KeyPart, WrapKey, WrappedKeys};
 pub use options::StationOptions;
+#[doc(hidden)]
+pub use outbox::format as outbox_format;
+pub use outbox::{Outbox, OutboxPart, OutboxPayload};
 pub use received::Received;
 pub use resolved::{Resolved, ResolvedSlots};
 pub use scan_queue::Ticket;

@@ -10,6 +10,7 @@ use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, HintKeys, KeyAccess, MasterFiles, Protection, Secret};
 use crate::maintenance::{MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
+use crate::outbox::PayloadSealer;
 use crate::scans::Scans;
 use crate::schedule::Scheduled;
 use crate::snapshots::{OwnSnapshot, Snapshots};
@@ -209,6 +210,10 @@ impl Station {
         let station_key = keys.load_station_key(dir, &index.params().naming)?;
         let station = Self {
             station_secret: station_key.map(|key| key.secret()),
+            payload_sealer: index.outbox().map(|_| {
+                let counts_packets = index.params().naming.has_points();
+                PayloadSealer::new(keys.sealer(), *index.id(), counts_packets)
+            }),
             hint_keys: Arc::new(HintKeys::new(index.clone(), keys.clone(), snapshots.clone())),
             index,
             keys,

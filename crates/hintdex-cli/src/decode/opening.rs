@@ -52,6 +52,8 @@ fn options(args: &DecodeArgs, run: &RunArgs) -> StationOptions {
         refill: true,
         roll_in_background: true,
         repeat_window_s: args.repeat_window.unwrap_or(StationOptions::REPEAT_WINDOW_S),
+        // The reader is this call, and what it cannot write it does not accept: no bound is needed.
+        outbox_payloads: args.has_outbox().then_some(u64::MAX),
         scan_core_share: args.scan_share.unwrap_or(f64::INFINITY) / fleets as f64,
         ..args.form.of(of_call)
     }

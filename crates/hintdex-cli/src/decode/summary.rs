@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use hintdex::wire::{DeviceId, KeyId, Nonce, NonceKind};
-use hintdex::{GroupVerdict, HopKey, ScheduleStats, Verdict};
+use hintdex::{GroupVerdict, HopKey, OutboxPayload, ScheduleStats, Verdict};
 
 use super::counts::Counts;
 use crate::input::BadLine;
@@ -117,6 +117,18 @@ impl Summary {
     pub fn late(&mut self, line: u64, verdict: &GroupVerdict, out: &mut String) {
         self.all.unknown -= 1;
         self.write(line, verdict, r#","late":true"#, out);
+    }
+
+    /// Appends the line of a payload that an earlier call has accepted and not handed on. Counts
+    /// nothing: the packet is of no line of this call.
+    pub fn again(&self, station: usize, payload: &OutboxPayload, out: &mut String) {
+        let Some((labels, _)) = self.fleets.get(station) else { return };
+        let OutboxPayload { device, generation, nonce, ref payload, source, .. } = *payload;
+        let payload = payload.clone();
+        let verdict = Verdict::Accepted { device, generation, nonce, payload, source };
+        let (name, members) = (verdict.name(), labels.members(&verdict));
+        // Writing to a string never fails.
+        let _ = writeln!(out, r#"{{"line":null,"verdict":"{name}"{members},"again":true}}"#);
     }
 
     fn write(
