@@ -40,6 +40,7 @@ mod admit;
 mod bits;
 mod bucket;
 mod bulk;
+mod checkpoint;
 mod coverage;
 mod device_range;
 mod error;

@@ -39,6 +39,7 @@
 
 mod admission;
 mod attempt;
+mod backup;
 mod batch;
 mod chain_search;
 mod decode;
@@ -75,6 +76,9 @@ mod verdict;
 mod verify;
 mod waiting;
 
+#[doc(hidden)]
+pub use backup::Manifest;
+pub use backup::{BackupOptions, BackupReport, Restored};
 pub use devices::DeviceTransfer;
 pub use error::Error;
 /// The errors of the index, which [`Error::Index`] carries. See the example of [`KeyImport`].

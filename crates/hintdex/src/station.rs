@@ -9,6 +9,7 @@ use hintdex_host::Exposed;
 use hintdex_snapshot::{BuildReport, Encoding, ManifestKey, OpenError, Snapshot};
 use hintdex_wire::{DeviceId, KeySource, Slot, StationSecret};
 
+use crate::backup::Restored;
 use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, HintKeys};
 use crate::maintenance::{MaintenancePass, MaintenanceThread, WindowTimer};
@@ -81,6 +82,7 @@ pub struct Station {
     /// The secret of a station whose packets have no hints, ready for use.
     pub(crate) station_secret: Option<StationSecret>,
     pub(crate) waiting: WaitingPackets,
+    pub(crate) restored: Option<Restored>,
     /// The lock of the folder. Declared last, so that it is released after all else is closed.
     pub(crate) folder: Arc<FleetFolder>,
 }
