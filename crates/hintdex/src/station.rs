@@ -94,6 +94,11 @@ impl Station {
         self.index.is_poisoned()
     }
 
+    /// The backup that the fleet was restored from; `None` if it was not restored.
+    pub const fn restored(&self) -> Option<&Restored> {
+        self.restored.as_ref()
+    }
+
     /// Attaches the snapshot in the file `path`: lookups ask it first from now on. At most two
     /// snapshots are asked, this one and its predecessor. No lookup waits for the change.
     ///

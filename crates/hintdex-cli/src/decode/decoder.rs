@@ -87,6 +87,7 @@ impl Decoder {
 
     /// Decodes a batch of lines, in runs that one reading of the clock serves.
     pub fn decode_lines(&mut self, batch: &[Line]) -> Result<(), Failure> {
+        self.summary.refresh();
         let tolerance_s = self.fleets.tolerance_s();
         let stamp = |line: &Line| match (line, self.time_of(line)) {
             (Line::Bad(_), _) => Stamp::Any,

@@ -2,6 +2,7 @@
 
 mod counts;
 mod decoder;
+mod euis;
 mod fleets;
 mod handing_on;
 mod notices;
@@ -15,18 +16,19 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 
-use crate::args::{DecodeArgs, RunArgs};
+use crate::args::DecodeArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::input::{Batch, Lines, TrailingField, open};
 use crate::output::write_out;
 use crate::progress;
 use decoder::Decoder;
 
-pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
+pub fn run(args: &DecodeArgs, call: &Call<'_>) -> Result<(), Failure> {
     let mut lines = Lines::new(open(&args.file)?);
-    let (fleets, labels) = opening::open(args, run)?;
+    let (fleets, labels) = opening::open(args, call)?;
     let bar = if io::stderr().is_terminal() {
-        progress::bar("decoding", "packets")
+        progress::bar(&call.console, "decoding", "packets")
     } else {
         ProgressBar::hidden()
     };
@@ -37,6 +39,8 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         true => TrailingField::Time,
         false => TrailingField::Ignored,
     };
+    // Commands of other processes run until the input ends.
+    let listeners = opening::listen(args, &fleets, &labels);
     let mut decoder = Decoder::new(fleets, labels)?;
     let started = Instant::now();
     while !decoder.summary.closed_early && decoder.write_again()? {
@@ -61,6 +65,7 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         hand_on(&mut decoder, &mut output)?;
     }
     bar.finish_and_clear();
+    drop(listeners);
     decoder.summary.print(started.elapsed(), &decoder.schedule_stats());
     match (decoder.summary.nothing_was_a_packet(), lines.first()) {
         (Some(reason), Some(first)) => Err(no_packets(&args.file, &format!("{first}: {reason}"))),

@@ -1,6 +1,5 @@
 //! Verdicts: each as a line of JSON, and all of them counted.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use hintdex::wire::{DeviceId, KeyId, Nonce, NonceKind};
 use hintdex::{GroupVerdict, HopKey, OutboxPayload, ScheduleStats, Verdict};
 
 use super::counts::Counts;
+use super::euis::Euis;
 use crate::input::BadLine;
 use crate::unix_time::time_text;
 
@@ -18,7 +18,7 @@ pub struct Labels {
     /// The kind of the fleet's nonces: clocked nonces yield a time.
     pub nonces: NonceKind,
     /// The EUIs of devices, if the fleet has an id map.
-    pub euis: HashMap<u32, u64>,
+    pub euis: Euis,
     /// The hop for which accepted payloads are sealed.
     pub hop: Option<Hop>,
 }
@@ -64,7 +64,7 @@ impl Labels {
 
     /// A device as the members `device` and, if it has one, `eui`.
     fn device_text(&self, device: DeviceId) -> String {
-        let eui = self.euis.get(&device.0);
+        let eui = self.euis.of_device(device.0);
         let eui = eui.map_or_else(String::new, |eui| format!(r#","eui":"{eui:016x}""#));
         format!(r#""device":{device}{eui}"#)
     }
@@ -106,6 +106,11 @@ impl Summary {
         let fleets = labels.into_iter().map(|labels| (labels, Counts::default())).collect();
         let (lines, closed_early, first_reason) = (0, false, None);
         Self { fleets, all: Counts::default(), lines, closed_early, first_reason }
+    }
+
+    /// Takes over what commands have changed since the last lines.
+    pub fn refresh(&mut self) {
+        self.fleets.iter_mut().for_each(|(labels, _)| labels.euis.refresh());
     }
 
     /// Counts the verdict on the present line and appends its line of JSON.

@@ -9,7 +9,7 @@ use hintdex_host::{DraftFolder, create_private_folders, folder_of};
 use hintdex_wire::CheckValue;
 
 use super::files::{copy, sync_names};
-use super::manifest::{BackupFile, Hash, MAX_LEN_BYTES, Manifest};
+use super::manifest::{BackupFile, MAX_LEN_BYTES, Manifest};
 use super::restored::Restored;
 use crate::{Error, Station};
 
@@ -17,11 +17,6 @@ use crate::{Error, Station};
 pub(super) const MANIFEST_FILE: &str = "MANIFEST";
 /// The files of the fleet, inside the folder of a backup.
 pub(super) const FLEET_FOLDER: &str = "fleet";
-
-/// What the check value of a manifest covers.
-pub(super) fn check_context(digest: &Hash) -> Vec<u8> {
-    [b"backup:", &digest[..]].concat()
-}
 
 impl Station {
     /// Restores the backup in the folder `from` as the fleet in the folder `dir`, which must not exist or

@@ -9,13 +9,17 @@ use hintdex_wire::{CheckValue, KeySource};
 use subtle::ConstantTimeEq;
 
 use super::manifest::Hash;
-use super::restore::check_context;
-use crate::{Error, Station};
+use crate::Error;
 
 /// The mark, inside a fleet's folder.
 pub(super) const RESTORED_FILE: &str = "restored";
 /// The first line of the mark.
 const TITLE: &str = "hintdex restored 1";
+
+/// What the check value of a manifest covers.
+pub(super) fn check_context(digest: &Hash) -> Vec<u8> {
+    [b"backup:", &digest[..]].concat()
+}
 
 /// What a fleet knows of the backup that it was restored from.
 ///
@@ -77,12 +81,5 @@ impl Restored {
         let check_value =
             hex::decode(lines.next()?.strip_prefix("check ")?).ok()?.try_into().ok()?;
         (is_mark && lines.next().is_none()).then_some(Self { made_unix_s, digest, check_value })
-    }
-}
-
-impl Station {
-    /// The backup that the fleet was restored from; `None` if it was not restored.
-    pub const fn restored(&self) -> Option<&Restored> {
-        self.restored.as_ref()
     }
 }

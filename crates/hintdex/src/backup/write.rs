@@ -10,8 +10,8 @@ use hintdex_host::{DraftFolder, is_draft, publish};
 
 use super::files::{copy, hash_of, link, sync_names};
 use super::manifest::{BackupFile, Hash, Manifest};
-use super::restore::{FLEET_FOLDER, MANIFEST_FILE, check_context, read_manifest};
-use super::restored::RESTORED_FILE;
+use super::restore::{FLEET_FOLDER, MANIFEST_FILE, read_manifest};
+use super::restored::{RESTORED_FILE, check_context};
 use crate::keys::{KeptKey, MasterFiles};
 use crate::opening::INDEX_FOLDER;
 use crate::{Error, Protection, Station};
