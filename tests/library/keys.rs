@@ -14,7 +14,7 @@ use hintdex_tests::{Devices, Random, documents};
 
 use crate::fleet::{Fleet, SECRET};
 
-fn import(station: &Station, devices: &[u32]) -> Result<std::ops::Range<Slot>, Error> {
+pub fn import(station: &Station, devices: &[u32]) -> Result<std::ops::Range<Slot>, Error> {
     let mut import = station.import_keys()?;
     for device in devices {
         let (hint_key, dev_key) = own_keys(*device);

@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod backup;
 mod chains;
 mod clocked;
 mod creation;

@@ -3,7 +3,7 @@
 use crate::args::{Command, KeyCommand};
 use crate::call::Call;
 use crate::failure::Failure;
-use crate::{devices, inspect, key, provision, rebuild, resolve, roll, verify};
+use crate::{backup, devices, inspect, key, provision, rebuild, resolve, roll, verify};
 
 /// Runs a command on a fleet.
 ///
@@ -19,6 +19,8 @@ pub fn run(command: &Command, call: &Call<'_>) -> Result<(), Failure> {
         Command::Resolve(args) => resolve::run(args, call),
         Command::Inspect(args) => inspect::run(args, call),
         Command::Verify(args) => verify::run(args, call),
+        Command::Backup(args) => backup::backup(args, call),
+        Command::Restore(args) => backup::restore(args, call),
         Command::Key(KeyCommand::Rewrap(args)) => key::rewrap(args, call),
         Command::Key(KeyCommand::Show(args)) => key::show(args, call),
         Command::Decode(_)

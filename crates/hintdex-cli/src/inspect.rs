@@ -142,6 +142,7 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "master_key": kept.map(key::to_json),
         "index_id": hex::encode(stats.index_id),
         "created_unix_s": stats.created_unix_s,
+        "restored_from_unix_s": station.restored().map(|restored| restored.made_unix_s),
         "sections": stats.sections.iter().map(section).collect::<Vec<_>>(),
         "memory": {
             "states_bytes": stats.states_memory_bytes,
@@ -227,6 +228,13 @@ fn fleet_settings(station: &Station) -> String {
     if settings.is_empty() { "the usual ones".to_owned() } else { settings_text(&settings) }
 }
 
+/// The backup that the fleet was restored from, if it was.
+fn restored(station: &Station) -> String {
+    station.restored().map_or_else(String::new, |restored| {
+        format!("restored from     a backup of {}\n", time_text(restored.made_unix_s))
+    })
+}
+
 fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
     let (unit, units) = match station.params().naming.has_index() {
         true => ("bytes a hint", stats.hints),
@@ -239,7 +247,7 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
          packets           {}\n\
          nonces            {}{}\n\
          keys              derived with {}{}; {}\n\
-         settings          {}\n\
+         settings          {}\n{}\
          devices           {} ({} retired)\n\
          live hints        {}\n\
          entries           {} (stale ones until the next roll{})\n\
@@ -257,6 +265,7 @@ fn to_table(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String 
         }),
         kept.map_or_else(String::new, key::describe),
         fleet_settings(station),
+        restored(station),
         stats.devices,
         stats.retired_slots,
         stats.hints,

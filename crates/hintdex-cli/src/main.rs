@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod backup;
 mod beacons;
 mod call;
 mod caller_terminal;

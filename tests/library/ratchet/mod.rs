@@ -31,9 +31,10 @@ fn verdicts_are_those_of_a_plain_model() {
         let mut world = World::new(kind);
         for _ in 0..4 {
             world.run(900, 300, &TRAFFIC, &mut random);
-            match random.place(3) {
+            match random.place(4) {
                 0 => world.reopen(),
-                1 => world.station().roll(None).expect("it rolls"),
+                1 => world.restore(),
+                2 => world.station().roll(None).expect("it rolls"),
                 _ => {}
             }
         }

@@ -168,6 +168,21 @@ impl World {
         self.station = None;
     }
 
+    /// Replaces the fleet by one that is restored from a backup of it.
+    pub fn restore(&mut self) {
+        let [dir, backup] = ["fleet", "backup"].map(|name| self.folder.path().join(name));
+        let key = Some(hintdex::Protection::File);
+        let options_of_backup = hintdex::BackupOptions { base: None, key };
+        self.station().backup(&backup, &options_of_backup, None).expect("it is written");
+        self.station = None;
+        std::fs::remove_dir_all(&dir).expect("it is there");
+        Station::restore(&backup, &dir, None).expect("it restores");
+        std::fs::remove_dir_all(&backup).expect("it is there");
+        let station = Station::open(&dir, &options()).expect("it opens");
+        assert_eq!(station.out_of_service(), []);
+        self.station = Some(station);
+    }
+
     pub fn reopen(&mut self) {
         self.close();
         self.station = Some(Station::open(&self.dir(), &options()).expect("it opens"));

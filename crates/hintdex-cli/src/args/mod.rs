@@ -1,5 +1,6 @@
 //! The command line: commands, and the options that every command takes.
 
+mod backup;
 mod beacons;
 mod devices;
 mod fleet;
@@ -16,6 +17,7 @@ use std::path::Path;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use hintdex::{Durability, SecretSource, StationOptions};
 
+pub use backup::{BackupArgs, RestoreArgs};
 pub use beacons::{
     BeaconCommand, BeaconExportArgs, BeaconImportArgs, BeaconListArgs, BeaconRekeyArgs,
     BeaconReplaceArgs, BeaconSetArgs, BeaconShowArgs, BeaconSyncArgs, ForgetClockArgs,
@@ -114,6 +116,14 @@ pub enum Command {
     /// Run every check on an index or a snapshot; exit with 0 only if all of them hold
     #[command(after_help = "Example: hintdex verify fleet.hdx --index fleet")]
     Verify(VerifyArgs),
+    /// Write a backup of a fleet, also while its station runs
+    #[command(
+        after_help = "Example: hintdex backup --index fleet --to backups/monday --backup-passphrase pass.txt"
+    )]
+    Backup(BackupArgs),
+    /// Restore a fleet from a backup; every file is checked
+    #[command(after_help = "Example: hintdex restore --from backups/monday --index fleet")]
+    Restore(RestoreArgs),
     /// Report or change how a fleet's folder keeps the master key
     #[command(subcommand)]
     Key(KeyCommand),
@@ -152,7 +162,9 @@ impl Command {
             Self::Inspect(args) => Some(args.path.as_path()).filter(|path| path.is_dir()),
             Self::Verify(args) if args.path.is_dir() => Some(&args.path),
             Self::Verify(args) => args.index.as_deref(),
-            Self::Key(_)
+            Self::Backup(args) => Some(&args.index),
+            Self::Restore(_)
+            | Self::Key(_)
             | Self::Decode(_)
             | Self::Cose(_)
             | Self::ImportKeys(_)
@@ -177,6 +189,13 @@ impl Command {
     pub const fn secret(&self) -> Option<&SecretSource> {
         match self {
             Self::Device(command) => command.secret(),
+            Self::Backup(args) => {
+                let key = &args.key;
+                match &key.backup_passphrase {
+                    Some(source) => Some(source),
+                    None => key.key_from.as_ref(),
+                }
+            }
             _ => None,
         }
     }

@@ -27,6 +27,17 @@ pub fn report_out_of_service(of: &str, station: &Station) {
     }
 }
 
+/// Reports that the fleet was restored from a backup.
+pub fn report_restored(of: &str, station: &Station) {
+    if let Some(restored) = station.restored() {
+        let made = time_text(restored.made_unix_s);
+        eprintln!(
+            "hintdex: {of}the fleet was restored from a backup of {made}: a packet that was accepted \
+             later is accepted once more if it is sent again"
+        );
+    }
+}
+
 /// Reports that the system clock, or the clock at the creation of the fleet, must be wrong.
 pub fn report_clock(of: &str, system_s: Option<u64>, created_s: u64) {
     let times = "packets are judged by their times of reception, where lines carry them";

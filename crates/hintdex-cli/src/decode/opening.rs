@@ -95,6 +95,7 @@ fn open_station(
     if station.params().nonces.is_clocked() {
         notices::report_clock(of, timeline.system_unix_s(), station.created_unix_s());
     }
+    notices::report_restored(of, &station);
     notices::report_out_of_service(of, &station);
     Ok(station)
 }

@@ -163,10 +163,45 @@ mod tests {
     use std::sync::Arc;
 
     use hintdex_wire::{DeviceId, HintKey, HintScheme, MasterKey, Slot};
-    use rocksdb::IteratorMode;
+    use rocksdb::properties::TOTAL_SST_FILES_SIZE;
+    use rocksdb::{IteratorMode, WaitForCompactOptions};
 
     use super::*;
     use crate::{Arrival, DeviceRange, Options, Params};
+
+    /// An outbox of a device whose payloads are acknowledged as they come takes bounded room, without a
+    /// compaction that anybody asks for.
+    #[test]
+    fn acknowledged_payloads_leave_the_disk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = Arc::new(MasterKey::new(&[7; 32]));
+        let options = Options { outbox_payloads: Some(u64::MAX), ..Options::default() };
+        let path = folder.path().join("index");
+        let params = Params::counters(HintScheme::Aes128, 4);
+        let index = LiveIndex::create(&path, keys, params, &options).expect("a new folder");
+        index.provision(&[DeviceRange::new(DeviceId(0), 1)], None).expect("ids are free");
+        let (slot, key) = (Slot(0), KeyId::first(DeviceId(0)));
+        let hint_key = &HintKey::from_bytes([0; 16]);
+        let outbox = index.outbox().expect("it has one");
+        outbox.set_readers(&["a"]).expect("a name");
+        let family = index.store.family(OUTBOX_FAMILY).expect("it is there");
+        let (body, rounds, packets) = ([7; 1000], 40, 200);
+        for round in 0..rounds {
+            let nonces = round * packets..(round + 1) * packets;
+            let arrivals: Vec<Arrival<'_>> = nonces
+                .map(|nonce| Arrival { slot, key, nonce, hint_key, received_unix_s: 0 })
+                .collect();
+            let bodies = vec![&body[..]; arrivals.len()];
+            index.admit_with_outbox(&arrivals, &[], &bodies).expect("it admits");
+            outbox.acknowledge("a", outbox.end()).expect("a reader");
+            index.store.db().flush_cf(&family).expect("it flushes");
+        }
+        index.store.db().wait_for_compact(&WaitForCompactOptions::default()).expect("it compacts");
+        let files = index.store.db().property_int_value_cf(&family, TOTAL_SST_FILES_SIZE);
+        let bytes = files.expect("a property").expect("a property");
+        let round_bytes = packets * body.len() as u64;
+        assert!(bytes < 8 * round_bytes, "{bytes} bytes of {}", rounds * round_bytes);
+    }
 
     /// A compaction deletes what every reader has acknowledged, and nothing else.
     #[test]

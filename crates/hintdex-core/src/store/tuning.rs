@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType,
-    MemtableFactory, MergeOperands, Options as RocksOptions, WriteBufferManager,
+    BlockBasedOptions, Cache, DBCompactionStyle, DBCompressionType, DBRecoveryMode,
+    DataBlockIndexType, MemtableFactory, MergeOperands, Options as RocksOptions,
+    WriteBufferManager,
 };
 
 use zerocopy::FromBytes;
@@ -31,6 +32,9 @@ const ARENA_BLOCK_LEN_BYTES: usize = 64 << 10;
 /// The length from which a manifest may be written anew: every roll appends to the manifest.
 /// RocksDB also waits until a manifest is six times as long as it has to be.
 const MIN_MANIFEST_LEN_BYTES: usize = 64 << 10;
+
+/// The longest write buffer of the outbox: some of these are on disk before their payloads are deleted.
+const MAX_OUTBOX_BUFFER_LEN_BYTES: usize = 16 << 20;
 
 /// The memory of one index (row caches, block cache, write buffers), and RocksDB's options.
 pub(crate) struct Tuning {
@@ -164,6 +168,10 @@ impl Tuning {
     /// Options of the outbox, which a compaction rids of acknowledged payloads.
     fn outbox(&self) -> RocksOptions {
         let mut options = self.family(16);
+        // Payloads come in the order of their keys, so no two files overlap. A compaction by levels
+        // would move such files as they are, and the filter would never see a row.
+        options.set_compaction_style(DBCompactionStyle::Universal);
+        options.set_write_buffer_size(self.buffer_len_bytes.min(MAX_OUTBOX_BUFFER_LEN_BYTES));
         let first_payload = self.first_payload.clone();
         options.set_compaction_filter("hintdex.outbox", move |_, key, _| {
             match OutboxKey::number(key) {
