@@ -286,6 +286,11 @@ impl Running {
         Said::parse(&line)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().expect("a child can be killed");
