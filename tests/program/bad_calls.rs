@@ -86,6 +86,8 @@ fn a_second_process_is_told_that_the_index_is_open() {
     let mut first = Running::start(&fleet, &[]);
     first.send(&devices.line(7, 0, b"up"));
     assert_eq!(first.next_verdict().verdict, "accepted");
+    // A process that listens for no commands has it open.
+    fs::remove_file(fleet.join("control.sock")).expect("a station listens");
     for outcome in open_in_every_way(&fleet) {
         outcome.refused(2, &["another process", "wait"]);
     }

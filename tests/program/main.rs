@@ -14,6 +14,7 @@ mod beacon_life;
 mod beacons;
 mod capture;
 mod clocked;
+mod control;
 mod cose;
 mod crash_decode;
 mod crash_devices;

@@ -2,7 +2,7 @@
 //! names, and its secrets. They are those of this process, or those of the caller for which a
 //! station runs the command.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -20,8 +20,9 @@ use crate::output::write_out;
 pub struct Console<'a> {
     /// The request of the caller; `None` for a command of this process.
     caller: Option<&'a Request<'a>>,
-    /// How many secrets that the caller has read were taken.
-    secrets_taken: Cell<usize>,
+    /// The secrets that the caller has read and the command has taken: the path of each here, and
+    /// its place as it was given.
+    secrets: RefCell<Vec<(String, String)>>,
 }
 
 /// Standard input, or a file.
@@ -33,12 +34,12 @@ pub enum Input<'a> {
 impl<'a> Console<'a> {
     /// The console of this process.
     pub const fn of_process() -> Self {
-        Self { caller: None, secrets_taken: Cell::new(0) }
+        Self { caller: None, secrets: RefCell::new(Vec::new()) }
     }
 
     /// The console of the caller that has sent `request`.
     pub const fn of_caller(request: &'a Request<'a>) -> Self {
-        Self { caller: Some(request), secrets_taken: Cell::new(0) }
+        Self { caller: Some(request), secrets: RefCell::new(Vec::new()) }
     }
 
     /// Standard output.
@@ -92,24 +93,28 @@ impl<'a> Console<'a> {
         })
     }
 
-    /// The source from which this process reads a secret. A caller reads its terminal, its
-    /// commands and its credentials itself.
+    /// The source from which this process reads a secret. A caller has read its secrets itself:
+    /// its terminal, its commands and its credentials are out of reach of a station.
     ///
     /// # Errors
-    /// Those of [`path`](Self::path).
+    /// The caller has passed no such secret.
     pub fn secret(&self, given: &SecretSource) -> Result<SecretSource, Failure> {
         let Some(request) = self.caller else { return Ok(given.clone()) };
-        if let SecretSource::File(path) = given {
-            return Ok(SecretSource::File(self.path(path)?));
-        }
-        let place = self.secrets_taken.replace(self.secrets_taken.get() + 1);
-        let read = request.secret(place).map(SecretSource::File);
-        read.ok_or_else(|| Failure::usage("the secret is missing that the caller had to read"))
+        let mut taken = self.secrets.borrow_mut();
+        let path = request.secret(taken.len());
+        let path = path.ok_or_else(|| Failure::usage("the caller has passed no such secret"))?;
+        taken.push((path.display().to_string(), given.place()));
+        Ok(SecretSource::File(path))
     }
 
     /// A text with paths as they were given.
     pub fn in_words_of_caller(&self, text: &str) -> String {
-        self.caller.map_or_else(|| text.to_owned(), |request| request.in_words_of_caller(text))
+        let Some(request) = self.caller else { return text.to_owned() };
+        let mut said = request.in_words_of_caller(text);
+        for (path, given) in self.secrets.borrow().iter() {
+            said = said.replace(path, given);
+        }
+        said
     }
 
     /// Shows a progress bar on the terminal of the command, if it has one.

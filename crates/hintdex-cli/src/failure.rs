@@ -53,6 +53,11 @@ impl Failure {
         Self { message: format!("{}; {more}", self.message), ..self }
     }
 
+    /// The same failure in other words.
+    pub fn in_words(self, words: impl FnOnce(&str) -> String) -> Self {
+        Self { message: words(&self.message), ..self }
+    }
+
     /// The exit code.
     pub const fn code(&self) -> u8 {
         match self.kind {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread;
 
 use hintdex::SecretSource;
+use hintdex_host::SecretText;
 use hintdex_server::control::{Answer, Call, Connection, ControlError};
 
 use crate::args::Command;
@@ -21,7 +22,7 @@ pub fn ask_station(command: &Command) -> Result<Option<()>, Failure> {
     let Some(folder) = command.fleet() else { return Ok(None) };
     let Some(connection) = Connection::open(folder).map_err(unusable)? else { return Ok(None) };
     let secrets = command.secret().map(read_secret).transpose()?;
-    let secrets: Vec<OwnedFd> = secrets.flatten().into_iter().collect();
+    let secrets: Vec<OwnedFd> = secrets.into_iter().collect();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let relayed = match command.list().is_some_and(is_stdin) && io::stdin().is_terminal() {
         true => Some(relay_stdin().map_err(|error| failed_to_read(&error))?),
@@ -63,18 +64,18 @@ fn failed_to_read(error: &io::Error) -> Failure {
     Failure::io("reading", Path::new("standard input"), error)
 }
 
-/// Reads a secret that only this process can read: from its terminal, its credentials or a
-/// command. `None` for a file, which the station opens. Returns the read end of a pipe that holds
-/// the secret: a secret is shorter than the buffer of a pipe.
-fn read_secret(source: &SecretSource) -> Result<Option<OwnedFd>, Failure> {
-    if matches!(source, SecretSource::File(_)) {
-        return Ok(None);
-    }
-    let secret = source.read("wrap key").map_err(hintdex::Error::from)?;
+/// Reads a secret, which may come from the terminal or the credentials of this process. Returns
+/// the read end of a pipe that holds the secret: a secret is shorter than the buffer of a pipe.
+fn read_secret(source: &SecretSource) -> Result<OwnedFd, Failure> {
+    let secret = match source.read("wrap key") {
+        // The station judges the length of a key: it finds none in an empty pipe.
+        Err(error) if error.is_of_length() => SecretText::default(),
+        read => read.map_err(hintdex::Error::from)?,
+    };
     let failed = |error| Failure::io("passing the wrap key", Path::new("a pipe"), &error);
     let (read, mut write) = io::pipe().map_err(failed)?;
     write.write_all(&secret).map_err(failed)?;
-    Ok(Some(read.into()))
+    Ok(read.into())
 }
 
 /// The read end of a pipe into which a thread copies the terminal: a station in the background of

@@ -37,10 +37,7 @@ pub fn listen(command: &str, fleet: Fleet) -> Result<Listener, ControlError> {
     Listener::start(&folder, command, move |request: &Request<'_>| {
         match run(request, &fleet, &changing) {
             Ok(()) => Answer { code: 0, failure: None },
-            Err(failure) => {
-                let text = Console::of_caller(request).in_words_of_caller(&failure.to_string());
-                Answer { code: failure.code(), failure: Some(text) }
-            }
+            Err(failure) => Answer { code: failure.code(), failure: Some(failure.to_string()) },
         }
     })
 }
@@ -70,7 +67,8 @@ fn run(request: &Request<'_>, fleet: &Fleet, changing: &Mutex<()>) -> Result<(),
             ));
         }
         let call = Call { run: &args.run, console, running: running(fleet) };
-        fleet_commands::run(&args.command, &call)
+        let ran = fleet_commands::run(&args.command, &call);
+        ran.map_err(|failure| failure.in_words(|text| call.console.in_words_of_caller(text)))
     });
     if is_change {
         fleet.changes.fetch_add(1, Ordering::Release);

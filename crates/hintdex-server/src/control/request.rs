@@ -128,7 +128,6 @@ impl<'a> Request<'a> {
                     said.push_str(if inner.is_some() { "" } else { "." });
                 }
                 Some(number) if number == self.stdin.as_raw_fd() => said.push_str("/dev/stdin"),
-                Some(number) if self.is_secret(number) => said.push_str("what the caller has read"),
                 _ => {
                     said.push_str(OWN);
                     rest = text.get(text.len() - behind.len() - digits..).unwrap_or_default();
@@ -136,10 +135,6 @@ impl<'a> Request<'a> {
             }
         }
         said + rest
-    }
-
-    fn is_secret(&self, number: i32) -> bool {
-        self.secrets.iter().any(|secret| secret.as_raw_fd() == number)
     }
 }
 
