@@ -27,6 +27,11 @@ impl Failure {
         Self { message: message.into(), kind: Kind::Usage }
     }
 
+    /// Work failed although the call is right; the message names what and where.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { message: message.into(), kind: Kind::Data }
+    }
+
     /// An operation on a file failed.
     pub fn io(doing: &str, path: &Path, error: &std::io::Error) -> Self {
         Self { message: format!("{}: {doing} failed: {error}", path.display()), kind: Kind::Data }

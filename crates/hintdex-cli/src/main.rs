@@ -24,6 +24,7 @@ mod rebuild;
 mod resolve;
 mod retire_missing;
 mod roll;
+mod serve;
 mod settings_text;
 mod timeline;
 mod transfer_file;
@@ -121,6 +122,7 @@ fn run(mut args: Args) -> Result<(), Failure> {
         Command::Provision(command) => provision::run(&command, &args.run),
         Command::Device(command) => devices::run(&command, &args.run),
         Command::Decode(command) => decode::run(&command, &args.run),
+        Command::Serve(command) => serve::run(&command, &args.run),
         Command::Cose(CoseCommand::Open(command)) => cose::open(&command),
         Command::Rebuild(command) => rebuild::run(&command, &args.run),
         Command::Roll(command) => roll::run(&command, &args.run),
