@@ -157,6 +157,7 @@ impl World {
                 at_unix_s: *at_unix_s,
                 at_ms: 0,
                 associated_data: None,
+                context: &[],
             })
             .collect();
         let verdicts = self.station().decode_received(&received).expect("it decodes");
@@ -233,8 +234,13 @@ impl World {
             let apart_s =
                 (sent.nonce - chosen.nonce.min(sent.nonce)) * u64::from(self.kind.unit_s());
             at_unix_s = now_s.saturating_add(apart_s);
-            let received =
-                Received { packet: &sent.bytes, at_unix_s, at_ms: 0, associated_data: None };
+            let received = Received {
+                packet: &sent.bytes,
+                at_unix_s,
+                at_ms: 0,
+                associated_data: None,
+                context: &[],
+            };
             let said = self.station().decode_received(&[received]).expect("it decodes");
             let again = self.accepted.contains(&(sent.device, sent.nonce));
             match &said[0] {

@@ -23,6 +23,7 @@ mod live_index;
 mod master_key;
 mod model;
 mod newer;
+mod outbox;
 mod policies;
 mod ratchet;
 mod records;

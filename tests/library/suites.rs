@@ -57,7 +57,8 @@ fn a_packet_opens_with_its_own_associated_data_or_those_of_the_fleet() {
         let now = 1_764_000_000;
         let channel = AssociatedData::new(CHANNEL);
         let judge = |packet: &[u8], associated_data| {
-            let received = Received { packet, at_unix_s: now, at_ms: 0, associated_data };
+            let received =
+                Received { packet, at_unix_s: now, at_ms: 0, associated_data, context: &[] };
             station.decode_received(&[received]).expect("it decodes").remove(0)
         };
         let (usual, other) = (packet(suite, 1, 0, FLEETS), packet(suite, 2, 0, CHANNEL));

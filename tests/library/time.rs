@@ -225,13 +225,15 @@ fn while_the_clock_is_not_set_packets_are_judged_by_their_own_times() {
         at_unix_s: then,
         at_ms: 0,
         associated_data: None,
+        context: &[],
     });
     let received: Vec<_> = received.collect();
     let said = world.station().decode_received(&received).expect("it decodes");
     assert!(said.iter().all(|said| matches!(said, Verdict::Accepted { .. })), "{said:?}");
     // A time of reception that no clock shows which was set is that of the making.
     let packet = packet(3, NOW + 3 * HOUR);
-    let unset = Received { packet: &packet, at_unix_s: 500, at_ms: 0, associated_data: None };
+    let unset =
+        Received { packet: &packet, at_unix_s: 500, at_ms: 0, associated_data: None, context: &[] };
     let said = world.station().decode_received(&[unset]).expect("it decodes");
     assert!(matches!(said[..], [Verdict::Early { .. } | Verdict::Stale { .. }]), "{said:?}");
 }

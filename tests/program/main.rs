@@ -17,6 +17,7 @@ mod clocked;
 mod cose;
 mod crash_decode;
 mod crash_devices;
+mod crash_outbox;
 mod crash_provision;
 mod crash_windows;
 mod creation;

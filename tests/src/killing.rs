@@ -90,8 +90,14 @@ const LINES_AT_ONCE: usize = 20;
 /// What it is left to answer them in.
 const PAUSE: Duration = Duration::from_micros(300);
 
-/// Feeds a decode of `fleet`, kills it, and returns what it acknowledged.
+/// Feeds a decode of `fleet`, kills it, and returns what it acknowledged of this input.
 pub fn decode_and_kill(fleet: &Path, more: &[&str], input: String, kill: Kill) -> Vec<Said> {
+    let all = decode_until_killed(fleet, more, input, kill).into_iter();
+    all.filter(|said| !said.again).collect()
+}
+
+/// Feeds a decode of `fleet`, kills it, and returns every line that it wrote.
+pub fn decode_until_killed(fleet: &Path, more: &[&str], input: String, kill: Kill) -> Vec<Said> {
     let mut running = Running::start(fleet, more);
     let (mut stdin, mut stdout) = (running.take_stdin(), running.take_stdout());
     let line_count = input.lines().count();

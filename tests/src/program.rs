@@ -131,7 +131,8 @@ impl Outcome {
     /// The verdicts of a decode, whose lines are numbered from 1.
     #[track_caller]
     pub fn verdicts(&self) -> Vec<Said> {
-        let said: Vec<_> = self.stdout.lines().map(Said::parse).collect();
+        let said: Vec<_> =
+            self.stdout.lines().map(Said::parse).filter(|said| !said.again).collect();
         for (number, said) in (1..).zip(&said) {
             assert_eq!(said.line, number);
         }
@@ -178,8 +179,10 @@ pub fn inspect_at(fleet: &Path, unix_s: u64) -> serde_json::Value {
 /// A verdict, as `decode` writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// The number of the line it is about, from 1.
+    /// The number of the line it is about, from 1; 0 for a packet of an earlier call.
     pub line: u64,
+    /// Whether it repeats the payload of a packet that an earlier call accepted.
+    pub again: bool,
     /// `accepted`, `replay`, `stale`, `early`, `forged`, `unknown` or `malformed`.
     pub verdict: String,
     /// The folder of its fleet, where the call has several.
@@ -210,8 +213,11 @@ impl Said {
         let value: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
         let text = |name| value.get(name).and_then(serde_json::Value::as_str).unwrap_or("");
         let number = |name| value.get(name).and_then(serde_json::Value::as_u64);
+        let again = value.get("again").is_some_and(|again| *again == true);
+        assert_eq!(value.get("line").is_some_and(serde_json::Value::is_null), again, "{line}");
         let said = Self {
-            line: number("line").expect("a verdict has a line"),
+            line: number("line").unwrap_or(0),
+            again,
             verdict: text("verdict").to_owned(),
             fleet: text("fleet").to_owned(),
             sender: number("device")
@@ -280,10 +286,15 @@ impl Running {
 
     /// The next verdict.
     pub fn next_verdict(&mut self) -> Said {
-        let mut line = String::new();
-        let stdout = self.stdout.as_mut().expect("not taken");
-        stdout.read_line(&mut line).expect("it writes");
-        Said::parse(&line)
+        loop {
+            let mut line = String::new();
+            let stdout = self.stdout.as_mut().expect("not taken");
+            stdout.read_line(&mut line).expect("it writes");
+            let said = Said::parse(&line);
+            if !said.again {
+                return said;
+            }
+        }
     }
 
     /// Ends it with SIGKILL.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::args::CoseOpenArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::input::{open as open_input, shown};
 use crate::open;
@@ -21,8 +22,8 @@ struct VerdictLine {
     cose: Option<String>,
 }
 
-pub fn open(args: &CoseOpenArgs) -> Result<(), Failure> {
-    let key = open::hop_key(&args.hop_key)?;
+pub fn open(args: &CoseOpenArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let key = open::hop_key(&args.hop_key, &call.console)?;
     let mut fleet_id = [0; 16];
     hex::decode_to_slice(&args.fleet, &mut fleet_id).map_err(|_| {
         let given = shown(&args.fleet);

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::process::ExitCode;
 
 use hintdex::Error;
 
@@ -19,6 +18,8 @@ enum Kind {
     Data,
     /// The call is wrong: exit code 2.
     Usage,
+    /// A running station has answered with this exit code.
+    Answered(u8),
 }
 
 impl Failure {
@@ -27,9 +28,14 @@ impl Failure {
         Self { message: message.into(), kind: Kind::Usage }
     }
 
-    /// Work failed although the call is right; the message names what and where.
+    /// The data is bad, or something that the command needs has failed.
     pub fn failed(message: impl Into<String>) -> Self {
         Self { message: message.into(), kind: Kind::Data }
+    }
+
+    /// A running station has answered with this exit code, and with the text of the failure.
+    pub fn answered(code: u8, message: Option<String>) -> Self {
+        Self { message: message.unwrap_or_default(), kind: Kind::Answered(code) }
     }
 
     /// An operation on a file failed.
@@ -47,10 +53,12 @@ impl Failure {
         Self { message: format!("{}; {more}", self.message), ..self }
     }
 
-    pub fn code(&self) -> ExitCode {
+    /// The exit code.
+    pub const fn code(&self) -> u8 {
         match self.kind {
-            Kind::Data => ExitCode::from(1),
-            Kind::Usage => ExitCode::from(2),
+            Kind::Data => 1,
+            Kind::Usage => 2,
+            Kind::Answered(code) => code,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! `hintdex inspect`
 
-use std::io::{self, Write};
-
 use hintdex::snapshot::{self, Snapshot, SnapshotStats};
 use hintdex::wire::RatchetBits;
 use hintdex::{Durability, KeptKey, Naming, Params, Section, Station, Stats, Timing};
 use serde_json::json;
 
-use crate::args::{InspectArgs, RunArgs};
+use crate::args::InspectArgs;
+use crate::call::Call;
+use crate::console::Console;
 use crate::failure::Failure;
 use crate::key;
 use crate::naming_text::{hint_name, overhead_bytes, station_point, suite_name};
@@ -15,27 +15,26 @@ use crate::open;
 use crate::settings_text::{settings_object, settings_text};
 use crate::unix_time::time_text;
 
-pub fn run(args: &InspectArgs, run: &RunArgs) -> Result<(), Failure> {
-    if args.path.is_file() {
-        return inspect_snapshot(args);
+pub fn run(args: &InspectArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let path = call.console.path(&args.path)?;
+    if path.is_file() {
+        return inspect_snapshot(args, &call.console);
     }
-    let station = open::station(&args.path, Durability::ProcessCrash, run)?;
+    let station = open::station(&args.path, Durability::ProcessCrash, call)?;
     let stats = station.stats()?;
-    let kept = Station::kept_key(&args.path).ok();
+    let kept = Station::kept_key(&path).ok();
     let kept = kept.as_ref();
     let text = match args.json {
         true => to_json(&stats, &station, kept),
         false => to_table(&stats, &station, kept),
     };
-    // A reader that has closed the pipe needs no more.
-    let _ = io::stdout().write_all(text.as_bytes());
-    Ok(())
+    call.console.print(&text)
 }
 
-fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
+fn inspect_snapshot(args: &InspectArgs, console: &Console<'_>) -> Result<(), Failure> {
     let snapshot = Snapshot::open_unauthenticated(&args.path);
     let snapshot = snapshot.map_err(|error| Failure::data(&args.path, &error))?;
-    open::warn_if_exposed(&args.path);
+    open::warn_if_exposed(&args.path, console);
     let (stats, params) = (snapshot.stats(), snapshot.params());
     let text = if args.json {
         let section =
@@ -87,9 +86,7 @@ fn inspect_snapshot(args: &InspectArgs) -> Result<(), Failure> {
         text += &row(("the file", stats.bytes));
         text
     };
-    // A reader that has closed the pipe needs no more.
-    let _ = io::stdout().write_all(text.as_bytes());
-    Ok(())
+    console.print(&text)
 }
 
 /// The encoding of a snapshot with its dial, and the bits of a hint.

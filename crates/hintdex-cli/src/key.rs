@@ -1,38 +1,39 @@
 //! `hintdex key`
 
-use std::io::{self, Write};
-
 use hintdex::{Durability, KeptKey, Station};
 use serde_json::json;
 
-use crate::args::{KeyShowArgs, RewrapArgs, RunArgs};
+use crate::args::{KeyShowArgs, RewrapArgs};
+use crate::call::Call;
+use crate::control::in_use;
 use crate::failure::Failure;
 
 /// `hintdex key rewrap`
-pub fn rewrap(args: &RewrapArgs, run: &RunArgs) -> Result<(), Failure> {
+pub fn rewrap(args: &RewrapArgs, call: &Call<'_>) -> Result<(), Failure> {
     let (passphrase, master_key) = (args.new_passphrase.as_ref(), args.new_master_key.as_ref());
     let options = ["--new-passphrase", "--new-master-key"];
     let protection = args.to.protection(passphrase, master_key, options);
     let protection = protection.map_err(|why| Failure::usage(format!("--to {why}")))?;
-    let (access, options) = (run.secrets.access(), run.station(Durability::Sync));
+    let (access, options) = (call.run.secrets.access(), call.run.station(Durability::Sync));
     for exposed in access.exposed().into_iter().chain(protection.exposed()) {
-        eprintln!("hintdex: note: {exposed}");
+        call.console.report(&format!("note: {exposed}"));
     }
-    Station::rewrap_key(&args.index, &access, &protection, &options, run.time.clock())?;
-    eprintln!("hintdex: {}: {}", args.index.display(), describe(&Station::kept_key(&args.index)?));
+    let clock = call.run.time.clock();
+    let rewrapped = Station::rewrap_key(&args.index, &access, &protection, &options, clock);
+    rewrapped.map_err(|error| in_use(&args.index, error))?;
+    let kept = describe(&Station::kept_key(&args.index)?);
+    call.console.report(&format!("{}: {kept}", args.index.display()));
     Ok(())
 }
 
 /// `hintdex key show`
-pub fn show(args: &KeyShowArgs) -> Result<(), Failure> {
+pub fn show(args: &KeyShowArgs, call: &Call<'_>) -> Result<(), Failure> {
     let kept = Station::kept_key(&args.index)?;
     let text = match args.json {
         true => format!("{}\n", to_json(&kept)),
         false => format!("{}: {}\n", args.index.display(), describe(&kept)),
     };
-    // A reader that has closed the pipe needs no more.
-    let _ = io::stdout().write_all(text.as_bytes());
-    Ok(())
+    call.console.print(&text)
 }
 
 /// The protection of a master key, in words.

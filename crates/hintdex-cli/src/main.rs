@@ -3,12 +3,17 @@
 
 mod args;
 mod beacons;
+mod call;
+mod caller_terminal;
+mod console;
+mod control;
 mod cose;
 mod decode;
 mod devices;
 mod dial;
 mod estimate;
 mod failure;
+mod fleet_commands;
 mod given_ids;
 mod id_map;
 mod input;
@@ -38,7 +43,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use hintdex_host::forbid_core_dumps;
 use rustix::fs::Mode;
 
-use crate::args::{Args, Command, CoseCommand, KeyCommand, RunArgs};
+use crate::args::{Args, Command, CoseCommand, RunArgs};
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::input::shown;
 
@@ -57,7 +63,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("hintdex: {failure}");
-            failure.code()
+            ExitCode::from(failure.code())
         }
     }
 }
@@ -115,28 +121,24 @@ fn is_option_name(word: &str) -> bool {
 }
 
 fn run(mut args: Args) -> Result<(), Failure> {
-    set_threads(&args.run)?;
     keep_memory_private(&args.command);
+    if control::ask_station(&args.command)?.is_some() {
+        return Ok(());
+    }
+    set_threads(&args.run)?;
     args.run.secrets.read_environment().map_err(Failure::usage)?;
-    match args.command {
-        Command::Provision(command) => provision::run(&command, &args.run),
-        Command::Device(command) => devices::run(&command, &args.run),
-        Command::Decode(command) => decode::run(&command, &args.run),
-        Command::Serve(command) => serve::run(&command, &args.run),
-        Command::Cose(CoseCommand::Open(command)) => cose::open(&command),
-        Command::Rebuild(command) => rebuild::run(&command, &args.run),
-        Command::Roll(command) => roll::run(&command, &args.run),
-        Command::Resolve(command) => resolve::run(&command, &args.run),
-        Command::Inspect(command) => inspect::run(&command, &args.run),
-        Command::Verify(command) => verify::run(&command, &args.run),
-        Command::Key(KeyCommand::Rewrap(command)) => key::rewrap(&command, &args.run),
-        Command::Key(KeyCommand::Show(command)) => key::show(&command),
-        Command::ImportKeys(command) => beacons::add::run(&command, &args.run),
-        Command::Identify(command) => beacons::identify::run(&command, &args.run),
-        Command::Beacon(command) => beacons::run(&command, &args.run),
-        Command::Measure(command) => measure::run(&command, &args.run),
-        Command::Estimate(command) => estimate::run(&command, &args.run),
-        Command::Take(command) => measure::take::run(&command, &args.run),
+    let call = Call::of_process(&args.run);
+    match &args.command {
+        Command::Decode(command) => decode::run(command, &call),
+        Command::Serve(command) => serve::run(command, &args.run),
+        Command::Cose(CoseCommand::Open(command)) => cose::open(command, &call),
+        Command::ImportKeys(command) => beacons::add::run(command, &call),
+        Command::Identify(command) => beacons::identify::run(command, &call),
+        Command::Beacon(command) => beacons::run(command, &call),
+        Command::Measure(command) => measure::run(command, &args.run),
+        Command::Estimate(command) => estimate::run(command, &args.run),
+        Command::Take(command) => measure::take::run(command, &args.run),
+        on_fleet => fleet_commands::run(on_fleet, &call),
     }
 }
 

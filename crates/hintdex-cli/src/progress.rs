@@ -2,9 +2,11 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::console::Console;
+
 /// A bar that counts `what`, with the rate and the time left.
-pub fn bar(doing: &'static str, what: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
+pub fn bar(console: &Console<'_>, doing: &'static str, what: &str) -> ProgressBar {
+    let bar = console.show(ProgressBar::new(0));
     let template =
         format!("{{msg}} {{wide_bar}} {{pos}}/{{len}} {what}, {{per_sec}}, {{eta}} left");
     if let Ok(style) = ProgressStyle::with_template(&template) {
@@ -14,8 +16,8 @@ pub fn bar(doing: &'static str, what: &str) -> ProgressBar {
 }
 
 /// A bar that counts the bytes read from a file.
-pub fn bytes(doing: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
+pub fn bytes(console: &Console<'_>, doing: &'static str) -> ProgressBar {
+    let bar = console.show(ProgressBar::new(0));
     let template = "{msg} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);

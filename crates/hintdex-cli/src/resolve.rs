@@ -1,19 +1,22 @@
 //! `hintdex resolve`
 
-use std::io;
+use std::path::Path;
 
 use hintdex::Durability;
 use hintdex::wire::Hint;
 
-use crate::args::{ResolveArgs, RunArgs};
+use crate::args::ResolveArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::input::shown;
 use crate::open;
 use crate::output::write_out;
 
-pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = open::station(&args.index, Durability::ProcessCrash, run)?;
-    args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
+pub fn run(args: &ResolveArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let station = open::station(&args.index, Durability::ProcessCrash, call)?;
+    let snapshots = args.snapshot.iter().map(|path| call.console.path(path));
+    let snapshots = snapshots.collect::<Result<Vec<_>, _>>()?;
+    let snapshots: Vec<&Path> = snapshots.iter().map(AsRef::as_ref).collect();
     let scheme = station.params().scheme;
     let parse = |(number, text): (usize, &String)| {
         let bytes = hex::decode(text).ok().filter(|bytes| bytes.len() == scheme.len_bytes());
@@ -28,7 +31,7 @@ pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
     };
     let hints = (1..).zip(&args.hints).map(parse).collect::<Result<Vec<_>, _>>()?;
     let mut text = String::new();
-    for (hint, devices) in args.hints.iter().zip(station.resolve(&hints)?) {
+    for (hint, devices) in args.hints.iter().zip(station.resolve_with(&snapshots, &hints)?) {
         if devices.is_empty() {
             text += &serde_json::json!({ "hint": hint, "device": null }).to_string();
             text.push('\n');
@@ -40,5 +43,5 @@ pub fn run(args: &ResolveArgs, run: &RunArgs) -> Result<(), Failure> {
         }
     }
     // A reader that has closed the pipe needs no more answers.
-    write_out(&mut io::stdout(), &text).map(|_| ())
+    write_out(&mut call.console.out(), &text).map(|_| ())
 }

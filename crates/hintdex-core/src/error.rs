@@ -188,6 +188,22 @@ pub enum Error {
         /// How many further devices are out of service.
         others: usize,
     },
+    /// Readers have not acknowledged as many payloads as the outbox has room for, so no further
+    /// batch is admitted. Let the readers catch up, or give the outbox more room.
+    OutboxFull {
+        /// The payloads that wait, at most.
+        waiting: u64,
+        /// The room of the outbox, in payloads.
+        room: u64,
+        /// The reader that is furthest behind, if there is one.
+        reader: Option<String>,
+    },
+    /// The outbox has no reader of this name, or a reader cannot have this name. Name it in
+    /// [`Outbox::set_readers`](crate::Outbox::set_readers); a name has 1 to 64 bytes.
+    NoSuchReader {
+        /// The name.
+        name: String,
+    },
     /// An operation of the store failed.
     Store {
         /// The operation.
@@ -375,6 +391,23 @@ impl Error {
                     others => write!(f, "; so are {others} other devices")?,
                 }
                 f.write_str("; all other devices work; restore the record from a backup")
+            }
+            Self::NoSuchReader { name } => write!(
+                f,
+                "the outbox has no reader {name:?}; name it when the outbox is opened, with 1 to 64 \
+                 bytes"
+            ),
+            Self::OutboxFull { waiting, room, reader } => {
+                write!(
+                    f,
+                    "the outbox is full: {waiting} payloads wait, and it has room for {room}; "
+                )?;
+                match reader {
+                    Some(reader) => {
+                        write!(f, "reader {reader:?} is furthest behind: let it catch up")
+                    }
+                    None => f.write_str("it has no reader: name one"),
+                }
             }
             Self::Store { doing, source } => write!(f, "{doing} failed: {source}"),
             Self::File(error) => fmt::Display::fmt(error, f),

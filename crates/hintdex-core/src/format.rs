@@ -7,8 +7,8 @@ use crate::bucket::{self, Bucket};
 use crate::geometry::Geometry;
 use crate::records::{
     self, ADDED_KEY_PREFIX, ASSOCIATED_KEY, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY,
-    NAMING_KEY, POINTS_FAMILY, SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY,
-    WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
+    NAMING_KEY, OUTBOX_FAMILY, POINTS_FAMILY, READER_KEY_PREFIX, SETTINGS_KEY_PREFIX, SLOTS_FAMILY,
+    STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
 };
 
 /// A field: its name, its offset and its width, in bytes.
@@ -28,6 +28,7 @@ pub fn names() -> Vec<(&'static str, String)> {
         ("slots family", SLOTS_FAMILY.into()),
         ("states family", STATES_FAMILY.into()),
         ("points family", POINTS_FAMILY.into()),
+        ("outbox family", OUTBOX_FAMILY.into()),
         ("window family", WINDOW_FAMILY_PREFIX.into()),
         ("meta key", text(META_KEY)),
         ("associated data key", text(ASSOCIATED_KEY)),
@@ -35,6 +36,7 @@ pub fn names() -> Vec<(&'static str, String)> {
         ("window key", text(WINDOW_KEY_PREFIX)),
         ("added key", text(ADDED_KEY_PREFIX)),
         ("settings key", text(SETTINGS_KEY_PREFIX)),
+        ("reader key", text(READER_KEY_PREFIX)),
     ]
 }
 

@@ -24,10 +24,12 @@ use crate::load::{
     lean_record_of, load_fleet, load_meta, load_settings, load_states, load_windows,
 };
 use crate::options::Options;
+use crate::outbox::OutboxLog;
 use crate::params::Params;
 use crate::points_clock::PointsClock;
 use crate::records::{
     ASSOCIATED_KEY, FORMAT_VERSION, META_FAMILY, META_KEY, Meta, NAMING_KEY, NamingRecord,
+    OUTBOX_FAMILY, POINTS_FAMILY,
 };
 use crate::settings::Settings;
 use crate::states::StateTable;
@@ -98,6 +100,7 @@ pub struct LiveIndex {
     pub(crate) dropped: Mutex<Vec<Slot>>,
     pub(crate) index_id: [u8; 16],
     points_clock: PointsClock,
+    pub(crate) outbox: Option<OutboxLog>,
     pub(crate) created_unix_s: u64,
     fleet: RwLock<Arc<Fleet>>,
     pub(crate) states: StateTable,
@@ -162,7 +165,8 @@ impl LiveIndex {
         let meta = Meta::of(&params, &timing, index_id, check_value, created_unix_s);
         meta.parse(associated, params.naming)
             .map_err(|why| Error::unsound("the meta record", why))?;
-        let store = Store::create(draft.path(), Tuning::new(1 << 20))?;
+        let points = params.naming.has_points().then_some(POINTS_FAMILY);
+        let store = Store::create(draft.path(), Tuning::new(1 << 20), points)?;
         let mut batch = WriteBatch::default();
         batch.put_cf(&store.family(META_FAMILY)?, META_KEY, meta.as_bytes());
         if !associated.is_empty() {
@@ -172,9 +176,6 @@ impl LiveIndex {
             batch.put_cf(&store.family(META_FAMILY)?, NAMING_KEY, naming.as_bytes());
         }
         store.write_synced(batch)?;
-        if params.naming.has_points() {
-            store.create_points()?;
-        }
         drop(store);
         // A folder replaces nothing but an empty folder. So a file or another index that
         // appeared here meanwhile stays.
@@ -216,7 +217,8 @@ impl LiveIndex {
     ) -> Result<Self, Error> {
         let clock_s = clock.now_unix_s();
         let (tuning, mut notes) = (Tuning::new(options.memory_bytes), Vec::new());
-        let store = Store::open(path, tuning, options.durability, &mut notes)?;
+        let outbox = options.outbox_payloads.map(|_| OUTBOX_FAMILY);
+        let store = Store::open(path, tuning, options.durability, outbox, &mut notes)?;
         // The process that created the index may have ended before the folder's name was durable.
         sync_folder_of(path)?;
         let (meta, params, timing) = load_meta(&store, path)?;
@@ -241,8 +243,11 @@ impl LiveIndex {
         if !Drafts::is_resumable(&bulk) {
             remove_folder(&bulk)?;
         }
+        let outbox =
+            options.outbox_payloads.map(|room| OutboxLog::open(&store, room)).transpose()?;
         Ok(Self {
             store,
+            outbox,
             keys,
             params,
             options: *options,
@@ -430,8 +435,8 @@ impl LiveIndex {
         })
     }
 
-    /// Adds a message for the operator.
-    pub(crate) fn note(&self, what: String) {
+    /// Adds a message for the operator to those of [`take_notes`](Self::take_notes).
+    pub fn note(&self, what: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 

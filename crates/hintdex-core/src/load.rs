@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hintdex_wire::Slot;
-use rocksdb::{IteratorMode, WriteBatch};
+use rocksdb::{Direction, IteratorMode, WriteBatch};
 use zerocopy::FromBytes;
 
 use crate::Error;
@@ -52,9 +52,23 @@ pub(crate) fn each_row(
     family: &str,
     mut row: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    for entry in store.db().iterator_cf(&store.family(family)?, IteratorMode::Start) {
+    each_row_from(store, family, &[], |key, value| row(key, value).map(|()| true))
+}
+
+/// Calls `row` with the keys and values of a family from `first` on, in order, as long as it returns
+/// true.
+pub(crate) fn each_row_from(
+    store: &Store,
+    family: &str,
+    first: &[u8],
+    mut row: impl FnMut(&[u8], &[u8]) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    let first = IteratorMode::From(first, Direction::Forward);
+    for entry in store.db().iterator_cf(&store.family(family)?, first) {
         let (key, value) = entry.map_err(Error::store("reading the database"))?;
-        row(&key, &value)?;
+        if !row(&key, &value)? {
+            break;
+        }
     }
     Ok(())
 }

@@ -31,6 +31,9 @@ pub struct Options {
     /// How long the point of an accepted packet without a nonce is remembered, in seconds: so long
     /// is a repeat of the packet rejected. Costs 20 bytes on disk a packet of that time.
     pub repeat_window_s: u32,
+    /// The room of the [`Outbox`](crate::Outbox), in payloads; `None` for no outbox. If so many
+    /// payloads are not acknowledged, no further batch is admitted.
+    pub outbox_payloads: Option<u64>,
 }
 
 impl Options {
@@ -45,6 +48,7 @@ impl Default for Options {
             durability: Durability::Sync,
             timing: TimingOptions::default(),
             repeat_window_s: Self::REPEAT_WINDOW_S,
+            outbox_payloads: None,
         }
     }
 }

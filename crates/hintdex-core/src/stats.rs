@@ -11,7 +11,9 @@ use rocksdb::properties::{
 use crate::Error;
 use crate::coverage::SnapshotId;
 use crate::index::LiveIndex;
-use crate::records::{META_FAMILY, POINTS_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
+use crate::records::{
+    META_FAMILY, OUTBOX_FAMILY, POINTS_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family,
+};
 use crate::time::{Span, Timing};
 use crate::window::present_window;
 
@@ -118,7 +120,8 @@ impl LiveIndex {
         let of_windows = declared.iter().map(|window| window.family.clone());
         let families = [META_FAMILY, SLOTS_FAMILY, STATES_FAMILY].map(String::from);
         let points = self.params.naming.has_points().then(|| POINTS_FAMILY.into());
-        for family in of_windows.chain(families).chain(points) {
+        let outbox = self.outbox().map(|_| OUTBOX_FAMILY.into());
+        for family in of_windows.chain(families).chain(points).chain(outbox) {
             let (disk_bytes, buffered_bytes) = (
                 self.property(&family, TOTAL_SST_FILES_SIZE)?,
                 self.property(&family, CUR_SIZE_ALL_MEM_TABLES)?,
@@ -212,6 +215,7 @@ fn section_name(family: &str) -> &'static str {
         SLOTS_FAMILY => "slots",
         STATES_FAMILY => "states",
         POINTS_FAMILY => "points",
+        OUTBOX_FAMILY => "outbox",
         name if epoch_of_family(name).is_some() => "hints",
         _ => "other",
     }

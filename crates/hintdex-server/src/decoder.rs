@@ -1,12 +1,11 @@
 //! The thread that decodes: batches of the packets that have arrived, and scans while none arrive.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hintdex::{
-    EarlyReason, GroupVerdict, Malformed, Received, StationGroup, Ticket, Unknown, Verdict,
+    EarlyReason, GroupVerdict, IndexError, Malformed, Received, StationGroup, Unknown, Verdict,
 };
 use rayon::ThreadPool;
 use tokio::runtime::Handle;
@@ -17,7 +16,7 @@ use crate::gather::agreed_time_ms;
 use crate::heard::Heard;
 use crate::input::now_ms;
 use crate::metrics::StationMetrics;
-use crate::outbox::{Entry, Outboxes};
+use crate::outbox::Outboxes;
 use crate::uplink::GatheredPacket;
 
 /// The most packets of a batch.
@@ -26,13 +25,11 @@ const MAX_BATCH_PACKETS: usize = 4_096;
 const IDLE: Duration = Duration::from_millis(500);
 /// The wait for packets while others wait for a scan.
 const SCANNING: Duration = Duration::from_millis(20);
-/// The most packets whose receptions are kept while they wait for a scan.
-const MAX_WAITING: usize = 1 << 17;
 
 /// What the decoder of a station shares with the service.
 #[derive(Debug)]
 pub struct Shared {
-    pub group: StationGroup,
+    pub group: Arc<StationGroup>,
     pub outboxes: Outboxes,
     pub metrics: Arc<StationMetrics>,
     pub heard: Heard,
@@ -50,14 +47,13 @@ pub struct Decoder {
     /// How long a batch waits for further packets.
     pub batch: Duration,
     pub runtime: Handle,
-    /// The packets that wait for a scan.
-    pub waiting: HashMap<Ticket, Waiting>,
 }
 
-/// A packet that waits for a scan.
-pub struct Waiting {
+/// What is decoded beside the bytes of a packet.
+struct Context {
     received_ms: u64,
-    context: Vec<u8>,
+    /// The receptions as JSON.
+    receptions: Vec<u8>,
 }
 
 enum Next {
@@ -114,15 +110,14 @@ impl Decoder {
         })
     }
 
-    fn decode(&mut self, batch: &[GatheredPacket]) -> Result<(), ServeError> {
-        self.wait_for_room(batch.len());
+    fn decode(&self, batch: &[GatheredPacket]) -> Result<(), ServeError> {
         let near_ms = self.shared.near_ms.load(Ordering::Relaxed);
-        let of = |packet: &GatheredPacket| Waiting {
+        let of = |packet: &GatheredPacket| Context {
             received_ms: agreed_time_ms(&packet.receptions, packet.arrival_ms, near_ms),
             // Receptions are plain data, which JSON always holds.
-            context: serde_json::to_vec(&packet.receptions).unwrap_or_default(),
+            receptions: serde_json::to_vec(&packet.receptions).unwrap_or_default(),
         };
-        let contexts: Vec<Waiting> = batch.iter().map(of).collect();
+        let contexts: Vec<Context> = batch.iter().map(of).collect();
         let received: Vec<Received<'_>> = batch
             .iter()
             .zip(&contexts)
@@ -131,30 +126,37 @@ impl Decoder {
                 at_unix_s: context.received_ms / 1_000,
                 at_ms: u16::try_from(context.received_ms % 1_000).unwrap_or(0),
                 associated_data: None,
+                context: &context.receptions,
             })
             .collect();
         let started = Instant::now();
         let group = &self.shared.group;
-        let verdicts = self.pool.install(|| group.decode_received(&received))?;
+        let verdicts = self.with_room(|| group.decode_received(&received))?;
         self.shared.metrics.record_batch(batch.len(), started.elapsed());
         let now_ms = now_ms();
-        let mut heard = Vec::new();
-        for ((packet, context), verdict) in batch.iter().zip(contexts).zip(verdicts) {
+        for (packet, verdict) in batch.iter().zip(&verdicts) {
             let latency_ms = now_ms.saturating_sub(packet.arrival_ms);
             self.shared.metrics.record_latency(Duration::from_millis(latency_ms));
             self.count_gateways(packet, &verdict.verdict);
-            self.take(verdict, context, &mut heard);
         }
-        self.shared.heard.hear(&heard, now_ms / 1_000);
-        self.shared.outboxes.announce();
+        self.count(verdicts.iter());
         Ok(())
     }
 
-    /// Waits until the outboxes have room: a reader is behind, and the queue before the decoder
-    /// fills up.
-    fn wait_for_room(&self, payloads: usize) {
+    /// Runs a decoding when the outboxes have room. Without room, an output is behind: the decoder
+    /// waits, and the queue before it fills up.
+    fn with_room<T: Send>(
+        &self,
+        decode: impl Fn() -> Result<T, hintdex::Error> + Sync,
+    ) -> Result<T, ServeError> {
         let mut is_reported = false;
-        while !self.shared.outboxes.has_room(payloads) {
+        loop {
+            if self.shared.outboxes.has_room() {
+                match self.pool.install(&decode) {
+                    Err(hintdex::Error::Index(IndexError::OutboxFull { .. })) => {}
+                    other => return Ok(other?),
+                }
+            }
             if !is_reported {
                 tracing::warn!("the outbox is full: decoding waits until an output acknowledges");
                 is_reported = true;
@@ -175,52 +177,28 @@ impl Decoder {
         }
     }
 
-    /// Counts a verdict, and stores the payload of an accepted packet.
-    fn take(
-        &mut self,
-        GroupVerdict { station, verdict }: GroupVerdict,
-        context: Waiting,
-        heard: &mut Vec<(usize, u32)>,
-    ) {
-        self.shared.metrics.count_verdict(verdict.name(), reason(&verdict));
-        match verdict {
-            Verdict::Accepted { device, nonce, payload, source, .. } => {
+    /// Counts verdicts, and lets the outputs look for payloads.
+    fn count<'v>(&self, verdicts: impl Iterator<Item = &'v GroupVerdict>) {
+        let mut heard = Vec::new();
+        for GroupVerdict { station, verdict } in verdicts {
+            self.shared.metrics.count_verdict(verdict.name(), reason(verdict));
+            if let Verdict::Accepted { device, source, .. } = verdict {
                 self.shared.metrics.count_source(source.name());
-                let fleet = station.unwrap_or(0);
-                heard.push((fleet, device.0));
-                let Waiting { received_ms, context } = context;
-                let entry =
-                    |number| Entry { number, device, nonce, source, received_ms, payload, context };
-                self.shared.outboxes.push(fleet, entry);
+                heard.push((station.unwrap_or(0), device.0));
             }
-            Verdict::Unknown(Unknown::ScanBudget { ticket }) => {
-                if self.waiting.len() >= MAX_WAITING {
-                    let group = &self.shared.group;
-                    self.waiting.retain(|ticket, _| group.is_waiting(*ticket));
-                }
-                self.waiting.insert(ticket, context);
-            }
-            _ => {}
+        }
+        self.shared.heard.hear(&heard, now_ms() / 1_000);
+        if !heard.is_empty() {
+            self.shared.outboxes.announce();
         }
     }
 
-    fn scan_waiting(&mut self) -> Result<(), ServeError> {
+    fn scan_waiting(&self) -> Result<(), ServeError> {
         if self.shared.group.waiting() == 0 {
             return Ok(());
         }
-        let group = &self.shared.group;
-        let verdicts = self.pool.install(|| group.scan_waiting())?;
-        let mut heard = Vec::new();
-        let has_any = !verdicts.is_empty();
-        for (ticket, verdict) in verdicts {
-            if let Some(context) = self.waiting.remove(&ticket) {
-                self.take(verdict, context, &mut heard);
-            }
-        }
-        if has_any {
-            self.shared.heard.hear(&heard, now_ms() / 1_000);
-            self.shared.outboxes.announce();
-        }
+        let verdicts = self.with_room(|| self.shared.group.scan_waiting())?;
+        self.count(verdicts.iter().map(|(_, verdict)| verdict));
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! An accepted payload as one JSON object, as outputs hand it out.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::fleets::Fleet;
@@ -15,6 +16,8 @@ pub struct Event {
     pub number: u64,
     /// The device.
     pub device: u32,
+    /// Its EUI, if it has one.
+    pub eui: Option<u64>,
     /// Whether it may have been handed out before.
     pub is_again: bool,
     /// One JSON object without a line end.
@@ -23,11 +26,18 @@ pub struct Event {
 
 impl Event {
     /// The event of a payload. `is_again` says that it may have been handed out before.
-    pub fn new(fleet_number: usize, fleet: &Fleet, entry: &Entry, is_again: bool) -> Self {
+    pub fn new(
+        fleet_number: usize,
+        fleet: &Fleet,
+        euis: &HashMap<u32, u64>,
+        entry: &Entry,
+        is_again: bool,
+    ) -> Self {
         let (device, nonce) = (entry.device.0, entry.nonce);
         let mut text = format!(r#"{{"verdict":"accepted","device":{device}"#);
         // Writing to a string never fails.
-        if let Some(eui) = fleet.euis.get(&device) {
+        let eui = euis.get(&device).copied();
+        if let Some(eui) = eui {
             let _ = write!(text, r#","eui":"{eui:016x}""#);
         }
         let _ = write!(text, r#","nonce":{nonce}"#);
@@ -45,7 +55,7 @@ impl Event {
             receptions.unwrap_or("[]"),
         );
         text.push_str(if is_again { r#","again":true}"# } else { "}" });
-        Self { fleet: fleet_number, number, device, is_again, text }
+        Self { fleet: fleet_number, number, device, eui, is_again, text }
     }
 }
 
@@ -59,7 +69,7 @@ fn jiff_seconds(unix_s: u64) -> String {
 #[cfg(test)]
 #[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
 mod tests {
-    use std::collections::HashMap;
+    use std::path::Path;
 
     use hintdex::Source;
     use hintdex::wire::{DeviceId, NonceKind};
@@ -68,11 +78,10 @@ mod tests {
 
     #[test]
     fn an_event_is_one_object_of_json() {
-        let fleet = Fleet {
-            name: "a \"fleet\"".into(),
-            nonces: NonceKind::Counter,
-            euis: HashMap::from([(42, 0xaa55)]),
-        };
+        let name = "a \"fleet\"".to_owned();
+        let none = |_: &Path| Ok(HashMap::new());
+        let fleet = Fleet::new(name, Path::new(""), NonceKind::Counter, none);
+        let euis = HashMap::from([(42, 0xaa55)]);
         let entry = Entry {
             number: 7,
             device: DeviceId(42),
@@ -82,12 +91,12 @@ mod tests {
             payload: b"21.5 C".to_vec(),
             context: br#"[{"gateway":"g"}]"#.to_vec(),
         };
-        let event = Event::new(0, &fleet, &entry, false);
+        let event = Event::new(0, &fleet, &euis, &entry, false);
         assert_eq!(
             event.text,
             r#"{"verdict":"accepted","device":42,"eui":"000000000000aa55","nonce":3,"payload":"32312e352043","source":"snapshot","fleet":"a \"fleet\"","number":7,"received":"2025-11-24T16:00:00.123Z","receptions":[{"gateway":"g"}]}"#
         );
-        let again = Event::new(0, &fleet, &Entry { context: vec![], ..entry }, true);
+        let again = Event::new(0, &fleet, &euis, &Entry { context: vec![], ..entry }, true);
         let value: serde_json::Value = serde_json::from_str(&again.text).expect("JSON");
         assert_eq!(
             (value["again"].as_bool(), value["receptions"].as_array().map(Vec::len)),

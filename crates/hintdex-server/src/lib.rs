@@ -6,6 +6,8 @@
 //! outputs and the page are tasks of one runtime around it.
 #![forbid(unsafe_code)]
 
+pub mod control;
+
 mod backoff;
 mod base64_text;
 mod config;
@@ -32,5 +34,5 @@ pub use config::{
     MqttAccess, Output, OutputKind, PayloadForm, StationConfig,
 };
 pub use error::ServeError;
-pub use fleets::EuisOf;
+pub use fleets::{EuisOf, ListenOn, OpenFleet};
 pub use service::{Service, serve};

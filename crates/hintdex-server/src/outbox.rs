@@ -1,13 +1,9 @@
-//! The payloads that wait to be handed out, in numbers that increase for each fleet.
-//!
-//! Until the index stores them, they wait in memory: a payload that no output has acknowledged is
-//! lost with the process.
+//! The outboxes of a station's fleets, as the outputs of the service read them.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use hintdex::Source;
 use hintdex::wire::{DeviceId, Nonce};
+use hintdex::{Error, OutboxPayload, Source, StationGroup};
 use tokio::sync::watch;
 
 /// A payload that waits.
@@ -24,80 +20,54 @@ pub struct Entry {
     pub context: Vec<u8>,
 }
 
+impl From<OutboxPayload> for Entry {
+    fn from(stored: OutboxPayload) -> Self {
+        let OutboxPayload { number, device, nonce, source, payload, context, .. } = stored;
+        let received_ms =
+            stored.at_unix_s.saturating_mul(1_000).saturating_add(u64::from(stored.at_ms));
+        Self { number, device, nonce, source, received_ms, payload, context }
+    }
+}
+
 /// The outboxes of a station, one for each fleet. Outputs are their readers.
 #[derive(Debug)]
 pub struct Outboxes {
-    fleets: Vec<Mutex<Memory>>,
+    group: Arc<StationGroup>,
     room: u64,
     changed: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
-struct Memory {
-    entries: VecDeque<Entry>,
-    end: u64,
-    readers: HashMap<String, u64>,
-}
-
-impl Memory {
-    fn first(&self) -> u64 {
-        self.entries.front().map_or(self.end, |entry| entry.number)
-    }
-
-    fn drop_acknowledged(&mut self) {
-        let below = self.readers.values().copied().min().unwrap_or(self.end);
-        while self.entries.front().is_some_and(|entry| entry.number < below) {
-            self.entries.pop_front();
-        }
-    }
-}
-
 impl Outboxes {
-    /// The outboxes of so many fleets, each with room for so many payloads.
-    pub fn new(fleets: usize, room: u64) -> Self {
-        let fleets = (0..fleets).map(|_| Mutex::default()).collect();
-        Self { fleets, room, changed: watch::Sender::new(0) }
+    /// The outboxes of the stations of a group, each with room for so many payloads.
+    pub fn new(group: Arc<StationGroup>, room: u64) -> Self {
+        Self { group, room, changed: watch::Sender::new(0) }
     }
 
-    fn lock(&self, fleet: usize) -> Option<MutexGuard<'_, Memory>> {
-        Some(self.fleets.get(fleet)?.lock().unwrap_or_else(PoisonError::into_inner))
+    fn of(&self, fleet: usize) -> Option<hintdex::Outbox<'_>> {
+        self.group.stations().get(fleet)?.outbox()
     }
 
     /// The number of fleets.
     pub fn fleets(&self) -> usize {
-        self.fleets.len()
+        self.group.stations().len()
     }
 
-    /// Sets the readers. A new reader begins with the oldest payload; one that is not named is
-    /// removed, and what only that reader lacked.
-    pub fn set_readers(&self, names: &[&str]) {
-        for fleet in 0..self.fleets.len() {
-            let Some(mut memory) = self.lock(fleet) else { continue };
-            let first = memory.first();
-            memory.readers.retain(|name, _| names.contains(&name.as_str()));
-            for name in names {
-                memory.readers.entry((*name).to_owned()).or_insert(first);
-            }
-            memory.drop_acknowledged();
+    /// Sets the readers. A new reader begins with the oldest payload; payloads wait for no reader
+    /// that is not named.
+    ///
+    /// # Errors
+    /// The index failed.
+    pub fn set_readers(&self, names: &[&str]) -> Result<(), Error> {
+        for fleet in 0..self.fleets() {
+            self.of(fleet).map_or(Ok(()), |outbox| outbox.set_readers(names))?;
         }
         self.announce();
+        Ok(())
     }
 
-    /// Whether every fleet has room for so many more payloads.
-    pub fn has_room(&self, payloads: usize) -> bool {
-        (0..self.fleets.len())
-            .all(|fleet| self.waiting(fleet).saturating_add(payloads as u64) <= self.room)
-    }
-
-    /// Stores a payload of a fleet.
-    pub fn push(&self, fleet: usize, entry: impl FnOnce(u64) -> Entry) {
-        let Some(mut memory) = self.lock(fleet) else { return };
-        if memory.readers.is_empty() {
-            return;
-        }
-        let number = memory.end;
-        memory.entries.push_back(entry(number));
-        memory.end += 1;
+    /// Whether every fleet takes a further batch.
+    pub fn has_room(&self) -> bool {
+        (0..self.fleets()).all(|fleet| self.waiting(fleet) < self.room)
     }
 
     /// Lets every reader look for payloads, and the decoder for room.
@@ -112,36 +82,44 @@ impl Outboxes {
 
     /// Every stored payload of the fleet has a lower number.
     pub fn end(&self, fleet: usize) -> u64 {
-        self.lock(fleet).map_or(0, |memory| memory.end)
+        self.of(fleet).map_or(0, |outbox| outbox.end())
     }
 
     /// The first number that the reader has not acknowledged.
-    pub fn acknowledged(&self, fleet: usize, reader: &str) -> u64 {
-        self.lock(fleet).and_then(|memory| memory.readers.get(reader).copied()).unwrap_or(0)
+    pub fn place(&self, fleet: usize, reader: &str) -> u64 {
+        // A reader that was removed has nothing to read.
+        let end = self.end(fleet);
+        self.of(fleet).and_then(|outbox| outbox.place(reader).ok()).unwrap_or(end)
     }
 
     /// At most so many payloads from the number `from` on, and the number to read from next.
-    pub fn read(&self, fleet: usize, from: u64, most: usize) -> (Vec<Entry>, u64) {
-        let Some(memory) = self.lock(fleet) else { return (Vec::new(), from) };
-        let start = memory.entries.partition_point(|entry| entry.number < from);
-        let entries: Vec<Entry> = memory.entries.iter().skip(start).take(most).cloned().collect();
-        let next = entries.last().map_or(from, |entry| entry.number + 1);
-        (entries, next)
+    ///
+    /// # Errors
+    /// The index failed.
+    pub fn read(&self, fleet: usize, from: u64, most: usize) -> Result<(Vec<Entry>, u64), Error> {
+        let Some(outbox) = self.of(fleet) else { return Ok((Vec::new(), from)) };
+        let part = outbox.read(from, most)?;
+        Ok((part.payloads.into_iter().map(Entry::from).collect(), part.next))
     }
 
     /// The reader has handed out every payload below this number.
-    pub fn acknowledge(&self, fleet: usize, reader: &str, below: u64) {
-        if let Some(mut memory) = self.lock(fleet) {
-            if let Some(position) = memory.readers.get_mut(reader) {
-                *position = below.max(*position);
-            }
-            memory.drop_acknowledged();
-        }
+    ///
+    /// # Errors
+    /// The index failed.
+    pub fn acknowledge(&self, fleet: usize, reader: &str, below: u64) -> Result<(), Error> {
+        self.of(fleet).map_or(Ok(()), |outbox| outbox.acknowledge(reader, below))?;
         self.announce();
+        Ok(())
     }
 
-    /// The payloads of a fleet that some reader has not acknowledged.
+    /// The payloads of a fleet that some reader has not acknowledged, at most.
     pub fn waiting(&self, fleet: usize) -> u64 {
-        self.lock(fleet).map_or(0, |memory| memory.entries.len() as u64)
+        self.of(fleet).map_or(0, |outbox| outbox.waiting())
+    }
+
+    /// The payloads of all fleets that a reader has not acknowledged, at most.
+    pub fn waiting_for(&self, reader: &str) -> u64 {
+        let of = |fleet| self.end(fleet).saturating_sub(self.place(fleet, reader));
+        (0..self.fleets()).map(of).sum()
     }
 }

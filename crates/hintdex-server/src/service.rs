@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::ServeError;
 use crate::config::{Config, Defaults};
-use crate::fleets::EuisOf;
+use crate::fleets::{EuisOf, ListenOn};
 use crate::input::now_ms;
 use crate::metrics::Metrics;
 use crate::sockets::Sockets;
@@ -36,6 +36,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// Reads the EUIs of a fleet's devices.
     pub euis_of: EuisOf,
+    /// Listens for commands on a fleet.
+    pub listen_on: ListenOn,
 }
 
 /// Runs the stations until SIGTERM or SIGINT, or until the end of standard input where that is the
@@ -94,7 +96,7 @@ struct Running {
 }
 
 async fn run(service: Service) -> Result<(), ServeError> {
-    let Service { config, path, defaults, clock, euis_of } = service;
+    let Service { config, path, defaults, clock, euis_of, listen_on } = service;
     let mut signals = Signals::new()?;
     let metrics = Metrics::new();
     let mut running =
@@ -102,7 +104,7 @@ async fn run(service: Service) -> Result<(), ServeError> {
     for station in config.stations {
         let (sockets, drain) = (&mut running.sockets, config.drain);
         let started = tokio::task::block_in_place(|| {
-            RunningStation::start(station, &metrics, sockets, &clock, euis_of, drain)
+            RunningStation::start(station, &metrics, sockets, &clock, (euis_of, listen_on), drain)
         })?;
         running.stations.push(started);
     }

@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hintdex::Clock;
+use hintdex::{Clock, StationGroup};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::ServeError;
 use crate::config::{Input, InputKind, Output, StationConfig};
+use crate::control::Listener;
 use crate::decoder::{Decoder, Shared};
-use crate::fleets::{self, EuisOf, Fleet};
+use crate::fleets::{self, EuisOf, Fleet, ListenOn, OpenFleet};
 use crate::gather::{Gathered, Gatherer};
 use crate::heard::Heard;
 use crate::input::{Arrived, Bound, Intake};
@@ -38,6 +39,8 @@ pub struct RunningStation {
     /// The way of further inputs to the gatherer; `None` once the station stops.
     intake: Option<mpsc::Sender<Arrived>>,
     hold: watch::Sender<Duration>,
+    /// The control sockets of the fleets.
+    listeners: Vec<Listener>,
     /// Yields how the decoder ended.
     pub decoded: oneshot::Receiver<Result<(), ServeError>>,
 }
@@ -59,18 +62,20 @@ impl RunningStation {
         metrics: &Arc<Metrics>,
         sockets: &mut Sockets,
         clock: &Arc<dyn Clock>,
-        euis_of: EuisOf,
+        (euis_of, listen_on): (EuisOf, ListenOn),
         drain: Duration,
     ) -> Result<Self, ServeError> {
         let (group, labels) = fleets::open(&config.fixed, clock, euis_of)?;
+        let group = Arc::new(group);
         let shared = Arc::new(Shared {
-            outboxes: Outboxes::new(labels.len(), config.fixed.outbox_payloads),
+            outboxes: Outboxes::new(group.clone(), config.fixed.outbox_payloads),
             group,
             metrics: metrics.station(&config.name),
             heard: Heard::default(),
             near_ms: AtomicU64::new(config.near_ms),
             heartbeat_ms: AtomicU64::new(crate::input::now_ms()),
         });
+        let listeners = listen(&labels, &shared.group, listen_on);
         let (intake, arrived) = mpsc::channel(INTAKE_PACKETS);
         let (gathered, queue) = mpsc::channel(config.fixed.queue_packets);
         let (hold, held) = watch::channel(config.gather);
@@ -84,6 +89,7 @@ impl RunningStation {
             config: StationConfig { inputs: Vec::new(), outputs: Vec::new(), ..config.clone() },
             shared,
             hold,
+            listeners,
             decoded,
         };
         station.start_endpoints(config, sockets)?;
@@ -107,9 +113,8 @@ impl RunningStation {
         for input in config.inputs.iter().filter(is_new) {
             bound.push((input.clone(), Bound::new(&place, input, sockets)?));
         }
-        // From here on nothing fails.
         let names: Vec<&str> = config.outputs.iter().map(|output| output.name.as_str()).collect();
-        self.shared.outboxes.set_readers(&names);
+        self.shared.outboxes.set_readers(&names)?;
         for (output, opened) in opened {
             self.start_output(output, opened);
         }
@@ -198,6 +203,9 @@ impl RunningStation {
             }
         }
         self.intake = None;
+        // Waits for commands that run; a command that hangs ends with its caller.
+        let listeners = std::mem::take(&mut self.listeners);
+        tokio::task::block_in_place(|| drop(listeners));
     }
 
     /// Lets the outputs hand out what is left, and waits for them. Returns the payloads that wait
@@ -217,6 +225,22 @@ impl RunningStation {
     pub fn output_names(&self) -> impl Iterator<Item = &str> {
         self.outputs.keys().map(String::as_str)
     }
+}
+
+/// Listens for commands on each fleet. A station without a control socket works, but no other command.
+fn listen(fleets: &[Fleet], group: &Arc<StationGroup>, listen_on: ListenOn) -> Vec<Listener> {
+    let each = fleets.iter().enumerate().filter_map(|(number, fleet)| {
+        let (folder, changes) = (fleet.folder.clone(), fleet.changes.clone());
+        let listener = listen_on(OpenFleet { folder, group: group.clone(), number, changes });
+        let warn = |error| {
+            tracing::warn!(
+                fleet = fleet.name,
+                "other commands cannot work on this fleet while the service runs: {error}"
+            );
+        };
+        listener.map_err(warn).ok()
+    });
+    each.collect()
 }
 
 /// Removes and returns the tasks that do not stay.
@@ -288,7 +312,7 @@ fn start_decoder(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(config.fixed.threads.unwrap_or(0));
     let pool = pool.build().map_err(|error| failed(&error))?;
     let (runtime, batch) = (Handle::current(), config.fixed.batch);
-    let decoder = Decoder { shared, queue, pool, batch, runtime, waiting: HashMap::new() };
+    let decoder = Decoder { shared, queue, pool, batch, runtime };
     let (ended, decoded) = oneshot::channel();
     let thread = thread::Builder::new().name("decoder".to_owned());
     thread

@@ -4,6 +4,8 @@ use hintdex_core::{Admission, Arrival, Reach, Request};
 use hintdex_wire::KeyId;
 
 use crate::attempt::{Attempt, Authentic, Outcome};
+use crate::outbox::{Body, Posts};
+use crate::received::Reception;
 use crate::slot_keys::NO_KEY;
 use crate::{EarlyReason, Error, Params, Resolved, Source, Station, Unknown, Verdict};
 
@@ -18,16 +20,20 @@ impl Station {
     pub(crate) fn admit(
         &self,
         attempts: Vec<Attempt>,
-        times: &[u64],
+        receptions: &[Reception<'_>],
     ) -> Result<Vec<Verdict>, Error> {
         let (mut arrivals, mut requests, no_key) = (Vec::new(), Vec::new(), NO_KEY);
+        let mut posts = Posts::of(self);
         let Params { scheme, ratchet, .. } = self.params();
         let probes = !scheme.is_reversible() || ratchet.is_some() || self.index.may_retire_keys();
-        for (attempt, received_unix_s) in attempts.iter().zip(times) {
-            let received_unix_s = *received_unix_s;
+        for (attempt, reception) in attempts.iter().zip(receptions) {
+            let received_unix_s = reception.at_unix_s;
             if let Outcome::Authentic(authentic) = &attempt.outcome {
                 let Resolved { slot, key, nonce, source } = authentic.resolved;
                 let hint_key = &authentic.hint_key;
+                posts.push(arrivals.len(), key, nonce, || {
+                    Body::new(source, *reception, &authentic.payload)
+                });
                 arrivals.push(Arrival { slot, key, nonce, hint_key, received_unix_s });
                 requests.push(match (authentic.point, self.reach_of(source)) {
                     (Some(point), _) => Request::AdmitPoint(point),
@@ -42,7 +48,7 @@ impl Station {
                 }
             }
         }
-        let admissions = self.index.admit_requests(&arrivals, &requests)?;
+        let admissions = posts.admit(&arrivals, &requests)?;
         self.move_chains(&arrivals, &admissions);
         let mut admissions = admissions.into_iter();
         let verdict = |attempt| self.verdict(attempt, probes, &mut admissions);

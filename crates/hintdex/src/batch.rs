@@ -81,6 +81,7 @@ fn judge_queued(
         at_unix_s: queued.at_unix_s,
         at_ms: queued.at_ms,
         associated_data: queued.associated_data.as_deref().map(AssociatedDataBuf::borrow),
+        context: &queued.context,
     });
     let received: Vec<Received<'_>> = received.collect();
     let found = find_batch(stations, &received, on_budget)?;

@@ -41,6 +41,7 @@ impl Station {
             at_unix_s,
             at_ms: 0,
             associated_data: None,
+            context: &[],
         });
         self.decode_received(&received.collect::<Vec<_>>())
     }

@@ -61,6 +61,20 @@ pub enum Error {
         /// What is wrong.
         why: &'static str,
     },
+    /// A backup, or a file of it, is missing or damaged. Restore another one.
+    Backup {
+        /// The folder or the file.
+        path: PathBuf,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A backup is not written or restored as the call asks. Nothing was changed.
+    BackupRefused {
+        /// The folder.
+        path: PathBuf,
+        /// The reason, and the remedy.
+        why: &'static str,
+    },
     /// A given station key is not that of the point that the devices of the fleet know.
     OtherStationKey,
     /// A master key or a passphrase cannot be read from its source. The text that names the
@@ -177,7 +191,8 @@ impl Error {
             Self::DeviceTwice { .. } | Self::ImportInProgress => true,
             Self::WrongPassphrase { .. } | Self::NoPassphrase { .. } => true,
             Self::KeyElsewhere { .. } | Self::OtherStationKey => true,
-            Self::StationKey { .. } => false,
+            Self::StationKey { .. } | Self::Backup { .. } => false,
+            Self::BackupRefused { .. } => true,
             Self::DeviceKeys { .. } | Self::KeysMissing { .. } | Self::WrappedKey { .. } => false,
             Self::Secret(_) => false,
             Self::ZeroKey { .. } | Self::SharedKey { .. } => false,
@@ -236,6 +251,8 @@ impl fmt::Display for Error {
             | Self::NoPassphrase { .. }
             | Self::KeyElsewhere { .. }
             | Self::StationKey { .. }
+            | Self::Backup { .. }
+            | Self::BackupRefused { .. }
             | Self::OtherStationKey
             | Self::OtherMasterKey { .. } => self.fmt_key_of_fleet(f),
             Self::Secret(error) => fmt::Display::fmt(error, f),
@@ -329,6 +346,9 @@ impl Error {
     /// Writes the message of a failure that is about the master key or the station key.
     fn fmt_key_of_fleet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Backup { path, why } | Self::BackupRefused { path, why } => {
+                write!(f, "{}: {why}", path.display())
+            }
             Self::StationKey { path, why } => write!(
                 f,
                 "{}: {why}; restore it from a backup, or give the key of this station to hintdex \

@@ -16,6 +16,7 @@ use crate::attempt::{Attempt, BoundPacket, Opener, Outcome};
 use crate::ephemeral::EphemeralPackets;
 use crate::finding::Finding;
 use crate::open_packets::OpenPackets;
+use crate::received::Reception;
 use crate::resolve::HINTS_PER_TASK;
 use crate::slot_keys::SlotKeys;
 use crate::{Error, IndexError, Malformed, Params, Received, Station, Verdict};
@@ -35,8 +36,7 @@ pub(crate) struct FleetRun<'a, 'p> {
     keys: &'a RunKeys<'a>,
     /// The places of the packets in the batch.
     places: Vec<usize>,
-    /// The time of reception of each packet, in seconds since 1970.
-    times: Vec<u64>,
+    receptions: Vec<Reception<'p>>,
     packets: RunPackets<'a, 'p>,
     /// The places in the batch of what is no packet of this fleet.
     malformed: Vec<(usize, PacketError)>,
@@ -96,7 +96,11 @@ impl RunPackets<'_, '_> {
     }
 
     /// Admits the packets that are opened, and returns the finding for each.
-    fn finish(self, keys: &RunKeys<'_>, times: &[u64]) -> Result<Vec<Finding>, Error> {
+    fn finish(
+        self,
+        keys: &RunKeys<'_>,
+        receptions: &[Reception<'_>],
+    ) -> Result<Vec<Finding>, Error> {
         let station = keys.station;
         let attempts = match self {
             Self::Judged(findings) => return Ok(findings),
@@ -109,33 +113,33 @@ impl RunPackets<'_, '_> {
                 packets.into_attempts()
             }
         };
-        Ok(station.admit(attempts, times)?.into_iter().map(Finding::Verdict).collect())
+        Ok(station.admit(attempts, receptions)?.into_iter().map(Finding::Verdict).collect())
     }
 }
 
 /// The packets of a batch that one station has not opened yet, split.
-struct Split<T> {
+struct Split<'p, T> {
     /// The places of the packets in the batch.
     places: Vec<usize>,
     packets: Vec<T>,
-    times: Vec<u64>,
+    receptions: Vec<Reception<'p>>,
     malformed: Vec<(usize, PacketError)>,
 }
 
-impl<T> Split<T> {
-    fn of<'p>(
+impl<'p, T> Split<'p, T> {
+    fn of(
         batch: &'p [Received<'p>],
         is_opened: impl Fn(usize) -> bool,
         parse: impl Fn(&Received<'p>) -> Result<T, PacketError>,
     ) -> Self {
         let (places, packets) = (Vec::new(), Vec::new());
-        let mut split = Self { places, packets, times: Vec::new(), malformed: Vec::new() };
+        let mut split = Self { places, packets, receptions: Vec::new(), malformed: Vec::new() };
         for (place, received) in batch.iter().enumerate().filter(|(place, _)| !is_opened(*place)) {
             match parse(received) {
                 Ok(packet) => {
                     split.places.push(place);
                     split.packets.push(packet);
-                    split.times.push(received.at_unix_s);
+                    split.receptions.push(received.reception());
                 }
                 Err(error) => split.malformed.push((place, error)),
             }
@@ -178,19 +182,19 @@ impl<'a, 'p> FleetRun<'a, 'p> {
             let split = Split::of(batch, is_opened, |received| Ok(*received));
             let on_budget = on_budget && keys.station.scans.is_bounded();
             let findings = keys.station.judge_scheduled(scheduled, &split.packets, on_budget)?;
-            let (places, times, malformed) = (split.places, split.times, split.malformed);
+            let Split { places, receptions, malformed, .. } = split;
             let packets = RunPackets::Judged(findings);
-            return Ok(Self { keys, places, times, packets, malformed, refused: Vec::new() });
+            return Ok(Self { keys, places, receptions, packets, malformed, refused: Vec::new() });
         }
         match keys.params.naming {
             Naming::Ephemeral { suite, .. } => {
                 let parse =
                     |received: &Received<'p>| EphemeralPacket::parse(suite, received.packet);
                 let split = Split::of(batch, is_opened, parse);
-                let packets = EphemeralPackets::new(keys.station, split.packets);
-                let (places, times, malformed) = (split.places, split.times, split.malformed);
+                let Split { places, packets, receptions, malformed } = split;
+                let packets = EphemeralPackets::new(keys.station, packets);
                 let packets = RunPackets::Ephemeral(packets);
-                Ok(Self { keys, places, times, packets, malformed, refused: Vec::new() })
+                Ok(Self { keys, places, receptions, packets, malformed, refused: Vec::new() })
             }
             _ => Self::begin_hinted(keys, batch, is_opened),
         }
@@ -205,7 +209,8 @@ impl<'a, 'p> FleetRun<'a, 'p> {
         'a: 'p,
     {
         let parse = |received: &Received<'p>| BoundPacket::parse(&keys.params, received);
-        let Split { places, packets, times, malformed } = Split::of(batch, is_opened, parse);
+        let Split { places, packets, receptions, malformed } = Split::of(batch, is_opened, parse);
+        let times: Vec<u64> = receptions.iter().map(|reception| reception.at_unix_s).collect();
         let station = keys.station;
         let opener = keys.opener().ok_or(IndexError::NotForThisIndex {
             call: "decode",
@@ -213,11 +218,10 @@ impl<'a, 'p> FleetRun<'a, 'p> {
         })?;
         let attempts = attempt_known(station, opener, &packets, &times)?;
         let generation = keys.key_generation;
-        let mut packets =
-            OpenPackets::new(station, opener, packets, times.clone(), attempts, generation);
+        let mut packets = OpenPackets::new(station, opener, packets, times, attempts, generation);
         packets.resolve_known();
         let packets = RunPackets::Hinted(Box::new(packets));
-        Ok(Self { keys, places, times, packets, malformed, refused: Vec::new() })
+        Ok(Self { keys, places, receptions, packets, malformed, refused: Vec::new() })
     }
 
     /// The places in the batch of the packets that this station has opened.
@@ -245,7 +249,7 @@ impl<'a, 'p> FleetRun<'a, 'p> {
     /// Admits the packets that this station has opened. Returns the place in the batch of each
     /// packet with its finding.
     pub(crate) fn finish(self) -> Result<Vec<(usize, Finding)>, Error> {
-        let findings = self.packets.finish(self.keys, &self.times)?;
+        let findings = self.packets.finish(self.keys, &self.receptions)?;
         let station = self.keys.station;
         station.drop_keys();
         station.roll_if_due();

@@ -39,6 +39,7 @@
 
 mod admission;
 mod attempt;
+mod backup;
 mod batch;
 mod chain_search;
 mod decode;
@@ -55,6 +56,7 @@ mod maintenance;
 mod open_packets;
 mod opening;
 mod options;
+mod outbox;
 mod received;
 mod resolve;
 mod resolved;
@@ -74,6 +76,9 @@ mod verdict;
 mod verify;
 mod waiting;
 
+#[doc(hidden)]
+pub use backup::Manifest;
+pub use backup::{BackupOptions, BackupReport, Restored};
 pub use devices::DeviceTransfer;
 pub use error::Error;
 /// The errors of the index, which [`Error::Index`] carries. See the example of [`KeyImport`].
@@ -102,6 +107,9 @@ pub use keys::station_key_format;
 pub use keys::{KeptKey, KeyAccess, PassphraseCost, Protection};
 pub use keys::{KeyImport, KeyPart, WrapKey, WrappedKeys};
 pub use options::StationOptions;
+#[doc(hidden)]
+pub use outbox::format as outbox_format;
+pub use outbox::{Outbox, OutboxPart, OutboxPayload};
 pub use received::Received;
 pub use resolved::{Resolved, ResolvedSlots};
 pub use scan_queue::Ticket;

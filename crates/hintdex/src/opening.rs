@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use hintdex_core::{LiveIndex, Naming, Params};
 use hintdex_host::{Clock, Exposed, SecretSource, SystemClock};
 
+use crate::backup::Restored;
 use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, HintKeys, KeyAccess, MasterFiles, Protection, Secret};
 use crate::maintenance::{MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
+use crate::outbox::PayloadSealer;
 use crate::scans::Scans;
 use crate::schedule::Scheduled;
 use crate::snapshots::{OwnSnapshot, Snapshots};
@@ -17,7 +19,7 @@ use crate::waiting::WaitingPackets;
 use crate::{Error, IndexError, Station, StationKey};
 
 /// The live index, inside a fleet's folder.
-const INDEX_FOLDER: &str = "index";
+pub(crate) const INDEX_FOLDER: &str = "index";
 
 impl Station {
     /// Creates a fleet without devices in the folder `dir`.
@@ -207,8 +209,14 @@ impl Station {
         let is_whole = needed.is_none_or(|needed| snapshots.serves(&needed));
         let scheduled = Scheduled::of(&index);
         let station_key = keys.load_station_key(dir, &index.params().naming)?;
+        let restored = Restored::load(dir, keys.as_ref())?;
         let station = Self {
+            restored,
             station_secret: station_key.map(|key| key.secret()),
+            payload_sealer: index.outbox().map(|_| {
+                let counts_packets = index.params().naming.has_points();
+                PayloadSealer::new(keys.sealer(), *index.id(), counts_packets)
+            }),
             hint_keys: Arc::new(HintKeys::new(index.clone(), keys.clone(), snapshots.clone())),
             index,
             keys,

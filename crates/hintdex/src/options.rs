@@ -40,11 +40,16 @@ pub struct StationOptions {
     /// How long a packet without a nonce is remembered, so that its repeat is rejected, in seconds.
     /// Costs 20 bytes on disk a packet of that time. Packets with nonces need no such time.
     pub repeat_window_s: u32,
+    /// The room of the [outbox](crate::Outbox), in payloads; `None` for no outbox. If so many payloads
+    /// are not acknowledged, decoding is refused until a reader has caught up. A payload takes 66
+    /// bytes on disk, its own and its context's, until it is acknowledged.
+    pub outbox_payloads: Option<u64>,
 }
 
 impl Default for StationOptions {
     fn default() -> Self {
-        let Options { memory_bytes, durability, timing, repeat_window_s } = Options::default();
+        let Options { memory_bytes, durability, timing, repeat_window_s, outbox_payloads } =
+            Options::default();
         Self {
             memory_bytes,
             durability,
@@ -56,6 +61,7 @@ impl Default for StationOptions {
             scan_core_share: 0.1,
             timing,
             repeat_window_s,
+            outbox_payloads,
         }
     }
 }
@@ -78,6 +84,7 @@ impl StationOptions {
             durability: self.durability,
             timing: self.timing,
             repeat_window_s: self.repeat_window_s,
+            outbox_payloads: self.outbox_payloads,
         }
     }
 }

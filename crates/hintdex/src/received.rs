@@ -17,9 +17,25 @@ pub struct Received<'a> {
     /// ([`Params::associated_data`](crate::Params::associated_data)). With a suite that takes
     /// none, a packet with associated data is forged.
     pub associated_data: Option<AssociatedData<'a>>,
+    /// What the caller knows of the reception, in a form of its own: stored beside the payload in the
+    /// [outbox](crate::Outbox), and read by nothing else. Empty for nothing.
+    pub context: &'a [u8],
 }
 
-impl Received<'_> {
+/// What was received beside the bytes of a packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reception<'a> {
+    pub(crate) at_unix_s: u64,
+    pub(crate) at_ms: u16,
+    pub(crate) context: &'a [u8],
+}
+
+impl<'a> Received<'a> {
+    pub(crate) const fn reception(&self) -> Reception<'a> {
+        let Self { at_unix_s, at_ms, context, .. } = *self;
+        Reception { at_unix_s, at_ms, context }
+    }
+
     /// When the packet was received, in milliseconds since 1970.
     pub(crate) const fn at_unix_ms(&self) -> u64 {
         self.at_unix_s.saturating_mul(1000).saturating_add(self.at_ms as u64)

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
+use std::path::Path;
+use std::sync::Arc;
 
 use hintdex_core::Reach;
 use hintdex_scan::Match;
@@ -11,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::resolved::{Resolved, ResolvedSlots, is_certain};
 use crate::slot_keys::SlotKeys;
+use crate::snapshots::{Attached, open_for_lookups};
 use crate::{Error, IndexError, Source, Station};
 
 /// Hints that one task looks up together.
@@ -63,6 +66,62 @@ impl Station {
     /// # Errors
     /// [`Error::Index`] if the index fails, or if packets have no hints.
     pub fn resolve(&self, hints: &[Hint]) -> Result<Vec<ResolvedSlots>, Error> {
+        self.resolve_in(&self.snapshots.attached(), hints)
+    }
+
+    /// [`resolve`](Self::resolve) that asks the snapshots in these files first, the first file
+    /// first. The files are not attached: lookups of packets do not ask them.
+    ///
+    /// Copies each file into memory for the call.
+    ///
+    /// ```
+    /// # use hintdex::wire::{DeviceId, HintCipher, HintScheme, KeyId, KeySource};
+    /// # use hintdex::{DeviceRange, RebuildOptions, Station, StationOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let dir = folder.path().join("fleet");
+    /// # let params = hintdex::Params::counters(HintScheme::Aes128, 16);
+    /// # let station = Station::create(&dir, None, params, &StationOptions::default())?;
+    /// # station.provision(&[DeviceRange::new(DeviceId(0), 100)], None)?;
+    /// # let hint_key = station.key_source().hint_key(KeyId::first(DeviceId(42))).unwrap();
+    /// # let hint = HintCipher::new(HintScheme::Aes128, &hint_key).hint(900).unwrap();
+    /// # let path = folder.path().join("far.hdx");
+    /// let options = RebuildOptions { horizon_nonces: 1000, ..RebuildOptions::default() };
+    /// station.rebuild(&path, &options, None)?;
+    /// station.check_snapshot(&path)?; // it is authentic, and of this fleet
+    /// let resolved = station.resolve_with(&[&path], &[hint])?;
+    /// assert_eq!(resolved[0][0].source, hintdex::Source::Snapshot);
+    /// # Ok::<(), hintdex::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`resolve`](Self::resolve), and those of [`attach`](Self::attach).
+    pub fn resolve_with(
+        &self,
+        snapshots: &[&Path],
+        hints: &[Hint],
+    ) -> Result<Vec<ResolvedSlots>, Error> {
+        let opened = snapshots.iter().map(|path| open_for_lookups(&self.index, path));
+        let mut asked = opened.collect::<Result<Vec<_>, _>>()?;
+        asked.extend(self.snapshots.attached().iter().cloned());
+        self.resolve_in(&asked, hints)
+    }
+
+    /// Checks that the snapshot in the file `path` could be [attached](Self::attach), and attaches
+    /// nothing.
+    ///
+    /// See the example of [`resolve_with`](Self::resolve_with).
+    ///
+    /// # Errors
+    /// Those of [`attach`](Self::attach).
+    pub fn check_snapshot(&self, path: &Path) -> Result<(), Error> {
+        open_for_lookups(&self.index, path).map(drop)
+    }
+
+    fn resolve_in(
+        &self,
+        snapshots: &[Arc<Attached>],
+        hints: &[Hint],
+    ) -> Result<Vec<ResolvedSlots>, Error> {
         if !self.params().naming.has_index() {
             let why = "the packets of this fleet have no hints; hintdex decode finds their devices";
             return Err(IndexError::NotForThisIndex { call: "resolve", why }.into());
@@ -72,7 +131,9 @@ impl Station {
         let times = now_s..=now_s;
         let mut resolved = vec![ResolvedSlots::new(); hints.len()];
         let tasks = hints.par_chunks(HINTS_PER_TASK).zip(resolved.par_chunks_mut(HINTS_PER_TASK));
-        tasks.try_for_each(|(hints, places)| self.look_up(&table, hints, &times, places))?;
+        tasks.try_for_each(|(hints, places)| {
+            self.look_up_in(snapshots, &table, hints, &times, places)
+        })?;
         for first in (0..hints.len()).step_by(HINTS_PER_TASK) {
             let run = first..hints.len().min(first + HINTS_PER_TASK);
             let open = |at: &usize| resolved.get(*at).is_some_and(|found| found.is_empty());
@@ -99,8 +160,20 @@ impl Station {
         times: &RangeInclusive<u64>,
         places: &mut [ResolvedSlots],
     ) -> Result<(), Error> {
+        self.look_up_in(&self.snapshots.attached(), table, hints, times, places)
+    }
+
+    /// [`look_up`](Self::look_up) in these snapshots.
+    fn look_up_in(
+        &self,
+        snapshots: &[Arc<Attached>],
+        table: &SlotKeys<'_>,
+        hints: &[Hint],
+        times: &RangeInclusive<u64>,
+        places: &mut [ResolvedSlots],
+    ) -> Result<(), Error> {
         let is_certain = is_certain(self.params().scheme);
-        self.ask_known(table, hints, times, |at, found| {
+        self.ask_known_in(snapshots, table, hints, times, |at, found| {
             let Some(place) = places.get_mut(at) else { return true };
             for resolved in found {
                 let same =
@@ -123,12 +196,23 @@ impl Station {
         table: &SlotKeys<'_>,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
+        is_done: impl FnMut(usize, ResolvedSlots) -> bool,
+    ) -> Result<(), Error> {
+        self.ask_known_in(&self.snapshots.attached(), table, hints, times, is_done)
+    }
+
+    /// [`ask_known`](Self::ask_known) of these snapshots.
+    fn ask_known_in(
+        &self,
+        snapshots: &[Arc<Attached>],
+        table: &SlotKeys<'_>,
+        hints: &[Hint],
+        times: &RangeInclusive<u64>,
         mut is_done: impl FnMut(usize, ResolvedSlots) -> bool,
     ) -> Result<(), Error> {
         let mut open: Vec<usize> = (0..hints.len()).collect();
         let timing = self.index.timing();
-        let attached = self.snapshots.attached();
-        for attached in attached.iter().filter(|attached| attached.may_hold(&timing, times)) {
+        for attached in snapshots.iter().filter(|attached| attached.may_hold(&timing, times)) {
             let horizon_nonces = attached.snapshot.params().horizon_nonces;
             let search = table.within(|slot| self.expected(slot, times, horizon_nonces));
             let mut found = vec![ResolvedSlots::new(); open.len()];

@@ -29,6 +29,7 @@ pub(crate) struct QueuedPacket {
     pub(crate) at_unix_s: u64,
     pub(crate) at_ms: u16,
     pub(crate) associated_data: Option<Box<AssociatedDataBuf>>,
+    pub(crate) context: Box<[u8]>,
 }
 
 /// Packets that wait for a scan, by hint.
@@ -119,7 +120,14 @@ mod tests {
         let packet = vec![0; len_bytes];
         queue.push(
             hint(number),
-            QueuedPacket { ticket, packet, at_unix_s: 7, at_ms: 0, associated_data: None },
+            QueuedPacket {
+                ticket,
+                packet,
+                at_unix_s: 7,
+                at_ms: 0,
+                associated_data: None,
+                context: Box::default(),
+            },
         )
     }
 

@@ -9,10 +9,12 @@ use hintdex_host::Exposed;
 use hintdex_snapshot::{BuildReport, Encoding, ManifestKey, OpenError, Snapshot};
 use hintdex_wire::{DeviceId, KeySource, Slot, StationSecret};
 
+use crate::backup::Restored;
 use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, HintKeys};
 use crate::maintenance::{MaintenancePass, MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
+use crate::outbox::PayloadSealer;
 use crate::scans::{ScanStats, Scans};
 use crate::schedule::Scheduled;
 use crate::snapshots::{ComingHints, NO_CHAINS, OwnSnapshot, Snapshots, rebuild};
@@ -44,7 +46,7 @@ use crate::{Error, IndexError, RebuildOptions};
 /// #     .unwrap();
 /// # let packet = &packet[..len];
 /// // Device 42 was away for 900 packets, so the index does not have its hint.
-/// let heard = Received { packet, at_unix_s: 1_764_000_000, at_ms: 0, associated_data: None };
+/// let heard = Received { packet, at_unix_s: 1_764_000_000, at_ms: 0, associated_data: None, context: &[] };
 /// let noise = Received { packet: b"noise", ..heard };
 /// let verdicts = station.decode_received(&[heard, noise])?;
 /// let Verdict::Unknown(Unknown::ScanBudget { ticket }) = verdicts[0] else { panic!() };
@@ -75,9 +77,12 @@ pub struct Station {
     pub(crate) scans: Scans,
     /// `None` unless packets follow a schedule.
     pub(crate) scheduled: Option<Scheduled>,
+    /// Seals what the outbox stores; `None` without an outbox.
+    pub(crate) payload_sealer: Option<PayloadSealer>,
     /// The secret of a station whose packets have no hints, ready for use.
     pub(crate) station_secret: Option<StationSecret>,
     pub(crate) waiting: WaitingPackets,
+    pub(crate) restored: Option<Restored>,
     /// The lock of the folder. Declared last, so that it is released after all else is closed.
     pub(crate) folder: Arc<FleetFolder>,
 }
@@ -87,6 +92,11 @@ impl Station {
     /// station then refuses everything until the fleet is opened again.
     pub fn is_poisoned(&self) -> bool {
         self.index.is_poisoned()
+    }
+
+    /// The backup that the fleet was restored from; `None` if it was not restored.
+    pub const fn restored(&self) -> Option<&Restored> {
+        self.restored.as_ref()
     }
 
     /// Attaches the snapshot in the file `path`: lookups ask it first from now on. At most two

@@ -52,7 +52,7 @@ use crate::{Error, Received, Station, Unknown, Verdict};
 /// #     .unwrap();
 /// # let packet = &packet[..len];
 /// // A packet that tracker 42 has sealed.
-/// let heard = Received { packet, at_unix_s: 1_764_000_000, at_ms: 0, associated_data: None };
+/// let heard = Received { packet, at_unix_s: 1_764_000_000, at_ms: 0, associated_data: None, context: &[] };
 /// let verdicts: Vec<GroupVerdict> = group.decode_received(&[heard])?;
 /// assert_eq!(verdicts[0].station, Some(1));
 /// assert!(matches!(verdicts[0].verdict, Verdict::Accepted { device: DeviceId(42), .. }));

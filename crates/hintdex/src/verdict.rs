@@ -35,6 +35,23 @@ impl Source {
             Self::Packet => "packet",
         }
     }
+
+    /// The number of the source in stored records.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Snapshot => 1,
+            Self::Index => 2,
+            Self::Scan => 3,
+            Self::Schedule => 4,
+            Self::Packet => 5,
+        }
+    }
+
+    /// The source with this number.
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
+        let all = [Self::Snapshot, Self::Index, Self::Scan, Self::Schedule, Self::Packet];
+        all.into_iter().find(|source| source.number() == number)
+    }
 }
 
 /// The verdict on one packet.

@@ -122,8 +122,13 @@ fn packets_received_ahead_of_the_stations_clock_leave_a_sound_index() {
             let nonce = nonces.first_of((START + later_s) / unit_s);
             let packet = senders.packet(1, nonce, b"stamped");
             let at_unix_s = START + later_s + 2 * unit_s.max(1800);
-            let received =
-                [Received { packet: &packet, at_unix_s, at_ms: 0, associated_data: None }];
+            let received = [Received {
+                packet: &packet,
+                at_unix_s,
+                at_ms: 0,
+                associated_data: None,
+                context: &[],
+            }];
             heard.extend(station.decode_received(&received).expect("it decodes"));
         }
         assert_eq!(heard[1].name(), "accepted", "{heard:?}");

@@ -143,7 +143,7 @@ pub fn received(sent: &Sent) -> Received<'_> {
 
 pub fn received_at(packet: &[u8], at_ms: u64) -> Received<'_> {
     let (at_unix_s, ms) = (at_ms / 1000, u16::try_from(at_ms % 1000).expect("below 1000"));
-    Received { packet, at_unix_s, at_ms: ms, associated_data: None }
+    Received { packet, at_unix_s, at_ms: ms, associated_data: None, context: &[] }
 }
 
 /// A station and its clock.

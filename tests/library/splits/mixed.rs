@@ -91,6 +91,7 @@ impl Fleets {
                 at_unix_s: heard.packet.at_unix_s,
                 at_ms: 0,
                 associated_data: None,
+                context: &[],
             });
             let received: Vec<Received<'_>> = received.collect();
             let decode = || group.decode_received(&received).expect("it decodes");
@@ -221,8 +222,13 @@ fn a_packet_costs_no_scan_of_another_fleet() {
         let Setting { scheme, suite, .. } = settings[fleet];
         let devices = hintdex_tests::Devices::new(&crate::fleet::SECRET);
         let packet = devices.hinting(scheme).sealing(suite).packet(7, nonce, b"21.5 C");
-        let received =
-            Received { packet: &packet, at_unix_s: START, at_ms: 0, associated_data: None };
+        let received = Received {
+            packet: &packet,
+            at_unix_s: START,
+            at_ms: 0,
+            associated_data: None,
+            context: &[],
+        };
         let said = group.decode_received(&[received]).expect("it decodes").remove(0);
         assert_eq!((said.station, said.verdict.name()), (Some(fleet), "accepted"));
         let hints = |station: &Station| station.scan_stats().hints;

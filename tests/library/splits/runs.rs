@@ -172,6 +172,7 @@ impl Fleet {
                     at_unix_s: packet.at_unix_s,
                     at_ms: 0,
                     associated_data: None,
+                    context: &[],
                 })
                 .collect();
             let decode = || station.decode_received(&received).expect("it decodes");

@@ -1,6 +1,6 @@
 //! The command lines of the commands on the devices of a fleet.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 use hintdex::{MaxGap, Rate, SecretSource};
@@ -59,6 +59,51 @@ pub enum DeviceCommand {
         after_help = "Example: hintdex device import --index fleet devices.jsonl --wrap-key wrap.key"
     )]
     Import(DeviceImportArgs),
+}
+
+impl DeviceCommand {
+    /// The folder of the fleet.
+    pub fn fleet(&self) -> &Path {
+        match self {
+            Self::List(args) => &args.fleet.index,
+            Self::Show(args) => &args.fleet.index,
+            Self::Export(args) => &args.fleet.index,
+            Self::Add(args) => &args.index,
+            Self::Sync(args) => &args.changed.fleet.index,
+            Self::Retire(args) => &args.changed.fleet.index,
+            Self::Revoke(args) => &args.changed.fleet.index,
+            Self::Replace(args) => &args.changed.fleet.index,
+            Self::Rekey(args) => &args.changed.fleet.index,
+            Self::Rotate(args) => &args.changed.fleet.index,
+            Self::Set(args) => &args.changed.fleet.index,
+            Self::Import(args) => &args.changed.fleet.index,
+        }
+    }
+
+    /// Whether the command changes devices.
+    pub const fn changes(&self) -> bool {
+        !matches!(self, Self::List(_) | Self::Show(_) | Self::Export(_))
+    }
+
+    /// The wrap key of an export.
+    pub const fn secret(&self) -> Option<&SecretSource> {
+        match self {
+            Self::Export(args) => args.wrap_key.as_ref(),
+            Self::Import(args) => args.wrap_key.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The list of devices that the command reads.
+    pub fn list(&self) -> Option<&Path> {
+        match self {
+            Self::Add(args) => args.keys.as_deref(),
+            Self::Sync(args) => Some(&args.file),
+            Self::Rekey(args) => Some(&args.file),
+            Self::Replace(args) => args.keys.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// The fleet of a command.

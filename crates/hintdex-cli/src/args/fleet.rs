@@ -125,6 +125,10 @@ pub struct DecodeArgs {
     /// Which crashes an accepted packet survives
     #[arg(long, value_enum, default_value_t = Sync::Batch)]
     pub sync: Sync,
+    /// Whether an accepted payload is stored with the state of its device until its line is flushed.
+    /// The next call writes the payloads that were not, with "again" [default: on with --sync batch]
+    #[arg(long, value_enum, value_name = "SWITCH")]
+    pub outbox: Option<Switch>,
     #[command(flatten)]
     pub form: FormArgs,
     /// The share of one core that scans of all devices may take, like 0.1, so that garbage
@@ -150,6 +154,21 @@ pub struct DecodeArgs {
     /// schedule, it must follow, with a fraction of a second
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
+}
+
+/// Whether a part is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+impl DecodeArgs {
+    /// Whether accepted payloads are stored until they are handed on.
+    pub fn has_outbox(&self) -> bool {
+        let usual = if self.sync == Sync::Batch { Switch::On } else { Switch::Off };
+        self.outbox.unwrap_or(usual) == Switch::On
+    }
 }
 
 /// The form of an accepted payload.

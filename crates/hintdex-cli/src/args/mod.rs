@@ -12,9 +12,10 @@ mod time;
 mod values;
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use hintdex::{Durability, StationOptions};
+use hintdex::{Durability, SecretSource, StationOptions};
 
 pub use beacons::{
     BeaconCommand, BeaconExportArgs, BeaconImportArgs, BeaconListArgs, BeaconRekeyArgs,
@@ -143,4 +144,57 @@ pub enum Command {
     /// Take one measurement in this process
     #[command(hide = true)]
     Take(TakeArgs),
+}
+
+impl Command {
+    /// The folder of the fleet on which a running station can do the command. `None` for a command
+    /// that needs no station, or a closed fleet.
+    pub fn fleet(&self) -> Option<&Path> {
+        match self {
+            Self::Provision(args) => Some(&args.index),
+            Self::Device(command) => Some(command.fleet()),
+            Self::Rebuild(args) => Some(&args.index),
+            Self::Roll(args) => Some(&args.index),
+            Self::Resolve(args) => Some(&args.index),
+            Self::Inspect(args) => Some(args.path.as_path()).filter(|path| path.is_dir()),
+            Self::Verify(args) if args.path.is_dir() => Some(&args.path),
+            Self::Verify(args) => args.index.as_deref(),
+            Self::Key(_)
+            | Self::Decode(_)
+            | Self::Serve(_)
+            | Self::Cose(_)
+            | Self::ImportKeys(_)
+            | Self::Identify(_)
+            | Self::Beacon(_)
+            | Self::Measure(_)
+            | Self::Estimate(_)
+            | Self::Take(_) => None,
+        }
+    }
+
+    /// Whether the command changes the devices of a fleet, or their ids.
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Provision(_) | Self::Roll(_) => true,
+            Self::Device(command) => command.changes(),
+            _ => false,
+        }
+    }
+
+    /// The secret that the command reads beside those that open the fleet.
+    pub const fn secret(&self) -> Option<&SecretSource> {
+        match self {
+            Self::Device(command) => command.secret(),
+            _ => None,
+        }
+    }
+
+    /// The list of devices that the command reads.
+    pub fn list(&self) -> Option<&Path> {
+        match self {
+            Self::Provision(args) => args.keys.as_deref(),
+            Self::Device(command) => command.list(),
+            _ => None,
+        }
+    }
 }

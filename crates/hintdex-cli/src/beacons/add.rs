@@ -8,14 +8,15 @@ use hintdex_beacon::{Changes, Registration, Scheme};
 use super::gaen_export::{self, ExportedKey, FIRST_LEN_BYTES};
 use super::outcome::{counted, publish};
 use super::registrations::{daily_key, registration, table};
-use crate::args::{ImportKeysArgs, RunArgs};
+use crate::args::ImportKeysArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::input::BadRecord;
 use crate::input::lists::{self, BadLines};
 
-pub fn run(args: &ImportKeysArgs, run: &RunArgs) -> Result<(), Failure> {
-    let now = run.time.clock().now_unix_s();
-    let mut input = lists::open(&args.file)?;
+pub fn run(args: &ImportKeysArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let now = call.run.time.clock().now_unix_s();
+    let mut input = lists::open(&args.file, &call.console)?;
     let mut changes = Changes::open(&args.beacons, now)?;
     let options = args.list.options(args.format);
     let first = input.peek(FIRST_LEN_BYTES);
@@ -31,7 +32,7 @@ pub fn run(args: &ImportKeysArgs, run: &RunArgs) -> Result<(), Failure> {
             Ok(add(&mut changes, &registration(fields, args.scheme, now)?)?)
         })?
     };
-    bad.finish(&args.file)?;
+    bad.finish(&args.file, &call.console)?;
     let added = changes.added();
     if added == 0 {
         return Err(Failure::data(&args.file, &"the file holds no beacon; nothing was imported"));

@@ -7,18 +7,19 @@ use hintdex_beacon::wire::beacon::eddystone::RotationExponent;
 use hintdex_beacon::{Changes, Refusal, RollingPeriod, Selection, Setting};
 
 use super::outcome::{counted, publish};
-use crate::args::{BeaconSetArgs, RunArgs, SelectionArgs};
+use crate::args::{BeaconSetArgs, SelectionArgs};
+use crate::call::Call;
 use crate::failure::Failure;
 
-pub fn retire(args: &SelectionArgs, run: &RunArgs) -> Result<(), Failure> {
-    change(args, run, "retired", Changes::retire)
+pub fn retire(args: &SelectionArgs, call: &Call<'_>) -> Result<(), Failure> {
+    change(args, call, "retired", Changes::retire)
 }
 
-pub fn revoke(args: &SelectionArgs, run: &RunArgs) -> Result<(), Failure> {
-    change(args, run, "revoked", Changes::revoke)
+pub fn revoke(args: &SelectionArgs, call: &Call<'_>) -> Result<(), Failure> {
+    change(args, call, "revoked", Changes::revoke)
 }
 
-pub fn set(args: &BeaconSetArgs, run: &RunArgs) -> Result<(), Failure> {
+pub fn set(args: &BeaconSetArgs, call: &Call<'_>) -> Result<(), Failure> {
     let setting = Setting {
         clock_offset_s: args.clock_offset,
         measured_unix_s: args.measured,
@@ -26,18 +27,18 @@ pub fn set(args: &BeaconSetArgs, run: &RunArgs) -> Result<(), Failure> {
         is_randomized: args.randomized,
         rolling_period: args.rolling_period.and_then(RollingPeriod::new),
     };
-    change(&args.which, run, "changed", |changes, which| changes.set(which, &setting))
+    change(&args.which, call, "changed", |changes, which| changes.set(which, &setting))
 }
 
 /// Applies a change to each selected id: to all of them, or to none.
 fn change(
     args: &SelectionArgs,
-    run: &RunArgs,
+    call: &Call<'_>,
     done: &str,
     mut each: impl FnMut(&mut Changes, &Selection) -> Result<u32, Refusal>,
 ) -> Result<(), Failure> {
     let mut changes =
-        Changes::open_registered(&args.folder.beacons, run.time.clock().now_unix_s())?;
+        Changes::open_registered(&args.folder.beacons, call.run.time.clock().now_unix_s())?;
     let ids = args.ids.iter().flat_map(|range| range.first..=range.last);
     let (scheme, start_interval) = (args.scheme, args.start_interval);
     let mut changed = 0;

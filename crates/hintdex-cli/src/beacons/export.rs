@@ -6,12 +6,13 @@ use hintdex_beacon::Inventory;
 use super::outcome::{counted, report};
 use super::transfer_line::{Header, Line, VERSION};
 use crate::args::BeaconExportArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::open;
 use crate::transfer_file::ExportWriter;
 
-pub fn run(args: &BeaconExportArgs) -> Result<(), Failure> {
-    open::warn_if_exposed_in(&args.folder.beacons);
+pub fn run(args: &BeaconExportArgs, call: &Call<'_>) -> Result<(), Failure> {
+    open::warn_if_exposed_in(&args.folder.beacons, &call.console);
     let wrap = WrapKey::read(&args.wrap_key)?;
     let mut inventory = Inventory::open(&args.folder.beacons)?;
     report(inventory.take_events());

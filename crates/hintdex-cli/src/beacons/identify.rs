@@ -10,20 +10,21 @@ use indicatif::ProgressBar;
 
 use super::answers::Answers;
 use super::sightings::{Line, parse};
-use crate::args::{IdentifyArgs, RunArgs};
+use crate::args::IdentifyArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::input::{Lines, open};
 use crate::open::warn_if_exposed_in;
 use crate::output::write_out;
 use crate::progress;
 
-pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
-    let clock = run.time.clock();
+pub fn run(args: &IdentifyArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let clock = call.run.time.clock();
     let mut lines = Lines::new(open(&args.file)?);
-    warn_if_exposed_in(&args.beacons);
-    let mut resolver = Resolver::open(&args.beacons, options(args, run), Box::new(clock))?;
+    warn_if_exposed_in(&args.beacons, &call.console);
+    let mut resolver = Resolver::open(&args.beacons, options(args, call), Box::new(clock))?;
     let bar = if io::stderr().is_terminal() {
-        progress::bar("identifying", "identifiers")
+        progress::bar(&call.console, "identifying", "identifiers")
     } else {
         ProgressBar::hidden()
     };
@@ -33,7 +34,7 @@ pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     let started = Instant::now();
     loop {
-        let latest_s = run.time.latest_unix_s(resolver.now_unix_s());
+        let latest_s = call.run.time.latest_unix_s(resolver.now_unix_s());
         let batch = lines
             .next_batch(|line| parse(line, latest_s))
             .map_err(|error| Failure::io("reading identifiers", &args.file, &error))?;
@@ -56,16 +57,16 @@ pub fn run(args: &IdentifyArgs, run: &RunArgs) -> Result<(), Failure> {
     Ok(resolver.close()?)
 }
 
-fn options(args: &IdentifyArgs, run: &RunArgs) -> Options {
+fn options(args: &IdentifyArgs, call: &Call<'_>) -> Options {
     let usual = Options::default();
     let or = |given: Option<u32>, usual: u64| given.map_or(usual, u64::from);
-    let span_s = or(run.time.span, usual.span_s);
+    let span_s = or(call.run.time.span, usual.span_s);
     Options {
         span_s,
-        before_s: or(run.time.before, usual.before_s),
-        after_s: or(run.time.after, usual.after_s),
-        max_drift_ppm: run.time.max_drift.unwrap_or(usual.max_drift_ppm),
-        lead_s: or(run.time.lead, span_s / 6),
+        before_s: or(call.run.time.before, usual.before_s),
+        after_s: or(call.run.time.after, usual.after_s),
+        max_drift_ppm: call.run.time.max_drift.unwrap_or(usual.max_drift_ppm),
+        lead_s: or(call.run.time.lead, span_s / 6),
         search_reach_s: args.search_reach.into(),
         ..usual
     }

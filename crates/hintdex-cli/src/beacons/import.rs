@@ -6,16 +6,17 @@ use hintdex_beacon::Changes;
 use super::export::check_value;
 use super::outcome::{counted, publish};
 use super::transfer_line::{Header, Line, VERSION};
-use crate::args::{BeaconImportArgs, RunArgs};
+use crate::args::BeaconImportArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::transfer_file::read_export;
 
 const WRONG_CHECK: &str = "the export was changed, or was written with another wrap key; export \
     it again, or give that wrap key";
 
-pub fn run(args: &BeaconImportArgs, run: &RunArgs) -> Result<(), Failure> {
+pub fn run(args: &BeaconImportArgs, call: &Call<'_>) -> Result<(), Failure> {
     let wrap = WrapKey::read(&args.wrap_key)?;
-    let mut changes = Changes::open(&args.beacons, run.time.clock().now_unix_s())?;
+    let mut changes = Changes::open(&args.beacons, call.run.time.clock().now_unix_s())?;
     let take = |line: u64, text: &str| {
         if line == 1 {
             return check_header(text);

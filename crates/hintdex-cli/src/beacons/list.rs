@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::outcome::report;
 use crate::args::{BeaconListArgs, BeaconShowArgs, IdRange};
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::open;
 use crate::output::write_out;
@@ -16,13 +17,13 @@ use crate::unix_time::time_text;
 /// Text that is written at a time.
 const BUFFER_LEN_BYTES: usize = 1 << 16;
 
-pub fn list(args: &BeaconListArgs) -> Result<(), Failure> {
-    let inventory = opened(&args.folder.beacons)?;
+pub fn list(args: &BeaconListArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let inventory = opened(&args.folder.beacons, call)?;
     print(inventory.beacons().filter(|beacon| is_listed(args, beacon)), args.json)
 }
 
-pub fn show(args: &BeaconShowArgs) -> Result<(), Failure> {
-    let inventory = opened(&args.folder.beacons)?;
+pub fn show(args: &BeaconShowArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let inventory = opened(&args.folder.beacons, call)?;
     let mut of_id = inventory.beacons().filter(|beacon| beacon.device.0 == args.id).peekable();
     if of_id.peek().is_none() {
         let (id, folder) = (args.id, args.folder.beacons.display());
@@ -33,8 +34,8 @@ pub fn show(args: &BeaconShowArgs) -> Result<(), Failure> {
     print(of_id, args.json)
 }
 
-fn opened(folder: &Path) -> Result<Inventory, Failure> {
-    open::warn_if_exposed_in(folder);
+fn opened(folder: &Path, call: &Call<'_>) -> Result<Inventory, Failure> {
+    open::warn_if_exposed_in(folder, &call.console);
     let mut inventory = Inventory::open(folder)?;
     report(inventory.take_events());
     Ok(inventory)

@@ -16,22 +16,23 @@ mod sync;
 mod transfer_line;
 mod units;
 
-use crate::args::{BeaconCommand, RunArgs};
+use crate::args::BeaconCommand;
+use crate::call::Call;
 use crate::failure::Failure;
 
-pub fn run(command: &BeaconCommand, run: &RunArgs) -> Result<(), Failure> {
+pub fn run(command: &BeaconCommand, call: &Call<'_>) -> Result<(), Failure> {
     match command {
-        BeaconCommand::List(args) => list::list(args),
-        BeaconCommand::Show(args) => list::show(args),
-        BeaconCommand::Add(args) => add::run(args, run),
-        BeaconCommand::Sync(args) => sync::run(args, run),
-        BeaconCommand::Retire(args) => change::retire(args, run),
-        BeaconCommand::Revoke(args) => change::revoke(args, run),
-        BeaconCommand::Replace(args) => units::replace(args, run),
-        BeaconCommand::Rekey(args) => units::rekey(args, run),
-        BeaconCommand::Set(args) => change::set(args, run),
-        BeaconCommand::Export(args) => export::run(args),
-        BeaconCommand::Import(args) => import::run(args, run),
-        BeaconCommand::ForgetClock(args) => forget_clock::run(args, run),
+        BeaconCommand::List(args) => list::list(args, call),
+        BeaconCommand::Show(args) => list::show(args, call),
+        BeaconCommand::Add(args) => add::run(args, call),
+        BeaconCommand::Sync(args) => sync::run(args, call),
+        BeaconCommand::Retire(args) => change::retire(args, call),
+        BeaconCommand::Revoke(args) => change::revoke(args, call),
+        BeaconCommand::Replace(args) => units::replace(args, call),
+        BeaconCommand::Rekey(args) => units::rekey(args, call),
+        BeaconCommand::Set(args) => change::set(args, call),
+        BeaconCommand::Export(args) => export::run(args, call),
+        BeaconCommand::Import(args) => import::run(args, call),
+        BeaconCommand::ForgetClock(args) => forget_clock::run(args, call),
     }
 }

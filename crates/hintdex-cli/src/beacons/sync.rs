@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use super::outcome::{publish, refused};
 use super::registrations::{registration, table};
-use crate::args::{BeaconSyncArgs, RunArgs};
+use crate::args::BeaconSyncArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::input::BadRecord;
 use crate::input::lists;
@@ -20,12 +21,12 @@ use crate::retire_missing;
 /// The name of a beacon in its scheme: the id, and the rolling start of a daily key.
 type Name = (DeviceId, Option<u32>);
 
-pub fn run(args: &BeaconSyncArgs, run: &RunArgs) -> Result<(), Failure> {
-    let (list, now_unix_s) = (&args.list, run.time.clock().now_unix_s());
+pub fn run(args: &BeaconSyncArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let (list, now_unix_s) = (&args.list, call.run.time.clock().now_unix_s());
     let mut changes = Changes::open(&list.folder.beacons, now_unix_s)?;
     let (mut listed, mut text) = (HashSet::<Name>::new(), String::new());
     let [mut added, mut changed, mut unchanged] = [0_u64; 3];
-    let input = lists::open(&list.file)?;
+    let input = lists::open(&list.file, &call.console)?;
     let options = list.list.options(None);
     let bad = lists::read(&list.file, input, table(list.scheme), &options, |line, fields| {
         let beacon = registration(fields, list.scheme, now_unix_s)?;
@@ -43,7 +44,7 @@ pub fn run(args: &BeaconSyncArgs, run: &RunArgs) -> Result<(), Failure> {
         }
         Ok(())
     })?;
-    let bad = bad.finish(&list.file)?;
+    let bad = bad.finish(&list.file, &call.console)?;
     if listed.is_empty() {
         return Err(Failure::data(&list.file, &"the list has no beacon; nothing was changed"));
     }

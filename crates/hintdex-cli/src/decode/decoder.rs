@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use hintdex::{GroupVerdict, Received, ScheduleStats, Ticket, Unknown, Verdict};
+use hintdex::{GroupVerdict, OutboxPayload, Received, ScheduleStats, Ticket, Unknown, Verdict};
 
 use super::fleets::Fleets;
+use super::handing_on::HandingOn;
 use super::summary::{Labels, Summary};
 use super::waiting::{WaitingLine, WaitingLines};
 use crate::failure::Failure;
@@ -23,15 +24,42 @@ pub struct Decoder {
     waiting: WaitingLines,
     /// The number of verdicts that the last scan for waiting packets returned.
     late_verdicts: usize,
+    handing_on: HandingOn,
     /// The lines of JSON that are not written out yet.
     pub text: String,
 }
 
 impl Decoder {
     /// A decoder that labels the verdicts of each fleet.
-    pub fn new(fleets: Fleets, labels: Vec<Labels>) -> Self {
+    ///
+    /// # Errors
+    /// An outbox cannot be written to.
+    pub fn new(fleets: Fleets, labels: Vec<Labels>) -> Result<Self, Failure> {
         let (waiting, text) = (WaitingLines::default(), String::new());
-        Self { fleets, summary: Summary::new(labels), waiting, late_verdicts: 0, text }
+        let handing_on = HandingOn::begin(fleets.group.stations())?;
+        let left = handing_on.left(fleets.group.stations());
+        if left > 0 {
+            eprintln!(
+                "hintdex: note: up to {left} payloads that an earlier call did not hand on are \
+                 written first, with \"again\""
+            );
+        }
+        let summary = Summary::new(labels);
+        Ok(Self { fleets, summary, waiting, late_verdicts: 0, handing_on, text })
+    }
+
+    /// Writes the next payloads that an earlier call has accepted and not handed on. Returns whether
+    /// there were any left.
+    pub fn write_again(&mut self) -> Result<bool, Failure> {
+        let (summary, text) = (&self.summary, &mut self.text);
+        let stations = self.fleets.group.stations();
+        let write = |station, payload: &OutboxPayload| summary.again(station, payload, text);
+        Ok(self.handing_on.again(stations, write)?)
+    }
+
+    /// Takes the payloads of the lines that are flushed out of the outboxes.
+    pub fn acknowledge(&mut self) -> Result<(), Failure> {
+        Ok(self.handing_on.acknowledge(self.fleets.group.stations())?)
     }
 
     /// How long to wait for the next lines: without a bound, unless packets wait for a scan.
@@ -59,6 +87,7 @@ impl Decoder {
 
     /// Decodes a batch of lines, in runs that one reading of the clock serves.
     pub fn decode_lines(&mut self, batch: &[Line]) -> Result<(), Failure> {
+        self.summary.refresh();
         let tolerance_s = self.fleets.tolerance_s();
         let stamp = |line: &Line| match (line, self.time_of(line)) {
             (Line::Bad(_), _) => Stamp::Any,
@@ -121,7 +150,13 @@ impl Decoder {
                     Some(at_unix_s) => (at_unix_s, *at_ms),
                     None => (present_s, 0),
                 };
-                Some(Received { packet: bytes, at_unix_s, at_ms, associated_data: None })
+                Some(Received {
+                    packet: bytes,
+                    at_unix_s,
+                    at_ms,
+                    associated_data: None,
+                    context: &[],
+                })
             }
             Line::Bad(_) => None,
         }
@@ -177,5 +212,6 @@ impl Decoder {
             heard.extend(at_unix_s.filter(|at_unix_s| self.is_witness(&verdict, *at_unix_s)));
         }
         self.fleets.follow(&heard);
+        self.handing_on.all_written(self.fleets.group.stations());
     }
 }

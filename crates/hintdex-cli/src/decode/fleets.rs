@@ -5,12 +5,13 @@ use std::sync::Arc;
 use hintdex::{FIRST_SET_UNIX_S, ScheduleStats, Station, StationGroup};
 
 use super::notices::{report_clock_move, report_distance};
+use crate::console::Console;
 use crate::open;
 use crate::timeline::{Follower, Timeline};
 
 /// The stations of a call, in the order of their folders. A call with one folder is a group of one.
 pub struct Fleets {
-    pub group: StationGroup,
+    pub group: Arc<StationGroup>,
     /// What messages about each fleet begin with: nothing if there is one fleet only.
     prefixes: Vec<String>,
     timeline: Arc<Timeline>,
@@ -23,6 +24,7 @@ impl Fleets {
         let spans = clocked(&group).map(|station| station.timing().span_s);
         let (near_s, span_s) = (tolerance_s(&group), spans.min().unwrap_or(0));
         let follower = Follower::new(timeline.clone(), near_s, span_s.into());
+        let group = Arc::new(group);
         Self { group, prefixes, timeline, follower }
     }
 
@@ -95,7 +97,7 @@ impl Fleets {
             for (device, moved) in station.take_clock_moves() {
                 report_clock_move(of, device, &moved, station.params().nonces);
             }
-            open::write_notes(of, station);
+            open::write_notes(of, station, &Console::of_process());
             if let Some(failed) = station.take_maintenance_failure() {
                 eprintln!("hintdex: {of}a maintenance pass in the background failed: {failed}");
             }

@@ -2,30 +2,33 @@
 
 mod counts;
 mod decoder;
+mod euis;
 mod fleets;
+mod handing_on;
 mod notices;
 mod opening;
 mod summary;
 mod waiting;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
 
-use crate::args::{DecodeArgs, RunArgs};
+use crate::args::DecodeArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::input::{Batch, Lines, TrailingField, open};
 use crate::output::write_out;
 use crate::progress;
 use decoder::Decoder;
 
-pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
+pub fn run(args: &DecodeArgs, call: &Call<'_>) -> Result<(), Failure> {
     let mut lines = Lines::new(open(&args.file)?);
-    let (fleets, labels) = opening::open(args, run)?;
+    let (fleets, labels) = opening::open(args, call)?;
     let bar = if io::stderr().is_terminal() {
-        progress::bar("decoding", "packets")
+        progress::bar(&call.console, "decoding", "packets")
     } else {
         ProgressBar::hidden()
     };
@@ -36,9 +39,14 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
         true => TrailingField::Time,
         false => TrailingField::Ignored,
     };
-    let mut decoder = Decoder::new(fleets, labels);
+    // Commands of other processes run until the input ends.
+    let listeners = opening::listen(args, &fleets, &labels);
+    let mut decoder = Decoder::new(fleets, labels)?;
     let started = Instant::now();
-    loop {
+    while !decoder.summary.closed_early && decoder.write_again()? {
+        hand_on(&mut decoder, &mut output)?;
+    }
+    while !decoder.summary.closed_early {
         let batch = lines
             .next_packets(trailing, decoder.timeout())
             .map_err(|error| Failure::io("reading packets", &args.file, &error))?;
@@ -50,21 +58,29 @@ pub fn run(args: &DecodeArgs, run: &RunArgs) -> Result<(), Failure> {
                 bar.inc(batch.len() as u64);
             }
         }
-        if !write_out(&mut output, &decoder.text)? {
-            decoder.summary.closed_early = true;
-            break;
-        }
-        decoder.text.clear();
+        hand_on(&mut decoder, &mut output)?;
     }
     if !decoder.summary.closed_early {
         decoder.scan_all_waiting()?;
-        write_out(&mut output, &decoder.text)?;
+        hand_on(&mut decoder, &mut output)?;
     }
     bar.finish_and_clear();
+    drop(listeners);
     decoder.summary.print(started.elapsed(), &decoder.schedule_stats());
     match (decoder.summary.nothing_was_a_packet(), lines.first()) {
         (Some(reason), Some(first)) => Err(no_packets(&args.file, &format!("{first}: {reason}"))),
         _ => Ok(()),
+    }
+}
+
+/// Writes the lines that are ready, and takes their payloads out of the outboxes.
+fn hand_on(decoder: &mut Decoder, output: &mut impl Write) -> Result<(), Failure> {
+    if write_out(output, &decoder.text)? {
+        decoder.text.clear();
+        decoder.acknowledge()
+    } else {
+        decoder.summary.closed_early = true;
+        Ok(())
     }
 }
 

@@ -1,39 +1,41 @@
 //! What a call of `hintdex decode` names is checked and opened.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hintdex::{GroupError, HopKey, Station, StationGroup, StationOptions};
+use hintdex_server::control::Listener;
 
+use super::euis::Euis;
 use super::fleets::Fleets;
 use super::notices;
 use super::summary::{Hop, Labels};
-use crate::args::{DecodeArgs, Output, RunArgs};
+use crate::args::{DecodeArgs, Output};
+use crate::call::Call;
+use crate::control::{self, in_use};
 use crate::failure::Failure;
-use crate::id_map::IdMap;
 use crate::open;
 use crate::timeline::Timeline;
 
 /// The least memory of a station, as for `--memory`.
 const MIN_MEMORY_BYTES: usize = 1 << 20;
 
-/// Opens every fleet of the call, and returns what their verdicts are labelled with.
-pub fn open(args: &DecodeArgs, run: &RunArgs) -> Result<(Fleets, Vec<Labels>), Failure> {
+/// Opens every fleet of the call, and returns the labels of their verdicts.
+pub fn open(args: &DecodeArgs, call: &Call<'_>) -> Result<(Fleets, Vec<Labels>), Failure> {
     check_folders(&args.index)?;
     check_snapshots(args)?;
-    let hop_keys = hop_keys(args)?;
-    let timeline = Arc::new(Timeline::new(run.time.clock()));
-    let options = options(args, run);
+    let hop_keys = hop_keys(args, call)?;
+    let timeline = Arc::new(Timeline::new(call.run.time.clock()));
+    let options = options(args, call);
     let is_mixed = args.index.len() > 1;
     let (mut stations, mut prefixes, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     for (folder, hop_key) in args.index.iter().zip(hop_keys) {
         let of = if is_mixed { format!("{}: ", folder.display()) } else { String::new() };
-        let station = open_station(folder, &of, args, run, &options, &timeline)?;
+        let station = open_station(folder, &of, args, call, &options, &timeline)?;
         labels.push(Labels {
             folder: is_mixed.then(|| folder.to_string_lossy().into_owned()),
             nonces: station.params().nonces,
-            euis: euis_of(folder),
+            euis: Euis::of(folder),
             hop: hop_key.map(|key| Hop { key, fleet_id: *station.fleet_id() }),
         });
         stations.push(station);
@@ -43,15 +45,31 @@ pub fn open(args: &DecodeArgs, run: &RunArgs) -> Result<(Fleets, Vec<Labels>), F
     Ok((Fleets::new(group, prefixes, timeline), labels))
 }
 
+/// Listens for commands on each fleet. A fleet whose socket cannot be made is decoded all the same.
+pub fn listen(args: &DecodeArgs, fleets: &Fleets, labels: &[Labels]) -> Vec<Listener> {
+    let (mut listeners, folders) = (Vec::new(), args.index.iter().enumerate());
+    for ((number, folder), labels) in folders.zip(labels) {
+        let group = fleets.group.clone();
+        let (folder, changes) = (folder.clone(), labels.euis.changes().clone());
+        match control::listen("decode", control::Fleet { folder, group, number, changes }) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => eprintln!("hintdex: note: {error}; other commands wait for the end"),
+        }
+    }
+    listeners
+}
+
 /// The options of each station. What bounds the call is shared evenly.
-fn options(args: &DecodeArgs, run: &RunArgs) -> StationOptions {
+fn options(args: &DecodeArgs, call: &Call<'_>) -> StationOptions {
     let fleets = args.index.len().max(1);
-    let of_call = run.station(args.sync.into());
+    let of_call = call.run.station(args.sync.into());
     StationOptions {
         memory_bytes: (of_call.memory_bytes / fleets).max(MIN_MEMORY_BYTES),
         refill: true,
         roll_in_background: true,
         repeat_window_s: args.repeat_window.unwrap_or(StationOptions::REPEAT_WINDOW_S),
+        // The reader is this call, and what it cannot write it does not accept: no bound is needed.
+        outbox_payloads: args.has_outbox().then_some(u64::MAX),
         scan_core_share: args.scan_share.unwrap_or(f64::INFINITY) / fleets as f64,
         ..args.form.of(of_call)
     }
@@ -63,12 +81,13 @@ fn open_station(
     folder: &Path,
     of: &str,
     args: &DecodeArgs,
-    run: &RunArgs,
+    call: &Call<'_>,
     options: &StationOptions,
     timeline: &Arc<Timeline>,
 ) -> Result<Station, Failure> {
-    let access = run.secrets.access();
-    let station = Station::open_by(folder, &access, options, timeline.clone())?;
+    let access = call.run.secrets.access();
+    let opened = Station::open_by(folder, &access, options, timeline.clone());
+    let station = opened.map_err(|error| in_use(folder, error))?;
     args.snapshot.iter().rev().try_for_each(|path| station.attach(path))?;
     if let Some(refused) = station.refused_snapshot() {
         eprintln!("hintdex: {of}the fleet's own snapshot is not used: {refused}");
@@ -130,7 +149,7 @@ fn check_snapshots(args: &DecodeArgs) -> Result<(), Failure> {
 }
 
 /// The hop key of each fleet with `--output cose`, and none without.
-fn hop_keys(args: &DecodeArgs) -> Result<Vec<Option<HopKey>>, Failure> {
+fn hop_keys(args: &DecodeArgs, call: &Call<'_>) -> Result<Vec<Option<HopKey>>, Failure> {
     let (fleets, keys) = (args.index.len(), args.hop_key.len());
     match (args.output, keys) {
         (Output::Json, 0) => return Ok(args.index.iter().map(|_| None).collect()),
@@ -147,7 +166,7 @@ fn hop_keys(args: &DecodeArgs) -> Result<Vec<Option<HopKey>>, Failure> {
     }
     let mut hop_keys: Vec<HopKey> = Vec::new();
     for (source, folder) in args.hop_key.iter().zip(&args.index) {
-        let key = open::hop_key(source)?;
+        let key = open::hop_key(source, &call.console)?;
         if hop_keys.iter().any(|other| key.is_same(other)) {
             return Err(Failure::usage(format!(
                 "--hop-key: the key for {} is also that of another fleet; two fleets under one hop \
@@ -158,17 +177,4 @@ fn hop_keys(args: &DecodeArgs) -> Result<Vec<Option<HopKey>>, Failure> {
         hop_keys.push(key);
     }
     Ok(hop_keys.into_iter().map(Some).collect())
-}
-
-/// The EUIs of the fleet's devices. Without a sound map, verdicts carry ids alone: a station
-/// does not stop for names.
-fn euis_of(folder: &Path) -> HashMap<u32, u64> {
-    let map = IdMap::open(folder);
-    map.map_or_else(
-        |failure| {
-            eprintln!("hintdex: note: {failure}; verdicts carry no EUI");
-            HashMap::new()
-        },
-        |map| map.euis(),
-    )
 }

@@ -1,13 +1,13 @@
 //! Verdicts: each as a line of JSON, and all of them counted.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use hintdex::wire::{DeviceId, KeyId, Nonce, NonceKind};
-use hintdex::{GroupVerdict, HopKey, ScheduleStats, Verdict};
+use hintdex::{GroupVerdict, HopKey, OutboxPayload, ScheduleStats, Verdict};
 
 use super::counts::Counts;
+use super::euis::Euis;
 use crate::input::BadLine;
 use crate::unix_time::time_text;
 
@@ -18,7 +18,7 @@ pub struct Labels {
     /// The kind of the fleet's nonces: clocked nonces yield a time.
     pub nonces: NonceKind,
     /// The EUIs of devices, if the fleet has an id map.
-    pub euis: HashMap<u32, u64>,
+    pub euis: Euis,
     /// The hop for which accepted payloads are sealed.
     pub hop: Option<Hop>,
 }
@@ -64,7 +64,7 @@ impl Labels {
 
     /// A device as the members `device` and, if it has one, `eui`.
     fn device_text(&self, device: DeviceId) -> String {
-        let eui = self.euis.get(&device.0);
+        let eui = self.euis.of_device(device.0);
         let eui = eui.map_or_else(String::new, |eui| format!(r#","eui":"{eui:016x}""#));
         format!(r#""device":{device}{eui}"#)
     }
@@ -108,6 +108,11 @@ impl Summary {
         Self { fleets, all: Counts::default(), lines, closed_early, first_reason }
     }
 
+    /// Takes over what commands have changed since the last lines.
+    pub fn refresh(&mut self) {
+        self.fleets.iter_mut().for_each(|(labels, _)| labels.euis.refresh());
+    }
+
     /// Counts the verdict on the present line and appends its line of JSON.
     pub fn verdict(&mut self, verdict: &GroupVerdict, out: &mut String) {
         self.write(self.lines, verdict, "", out);
@@ -117,6 +122,18 @@ impl Summary {
     pub fn late(&mut self, line: u64, verdict: &GroupVerdict, out: &mut String) {
         self.all.unknown -= 1;
         self.write(line, verdict, r#","late":true"#, out);
+    }
+
+    /// Appends the line of a payload that an earlier call has accepted and not handed on. Counts
+    /// nothing: the packet is of no line of this call.
+    pub fn again(&self, station: usize, payload: &OutboxPayload, out: &mut String) {
+        let Some((labels, _)) = self.fleets.get(station) else { return };
+        let OutboxPayload { device, generation, nonce, ref payload, source, .. } = *payload;
+        let payload = payload.clone();
+        let verdict = Verdict::Accepted { device, generation, nonce, payload, source };
+        let (name, members) = (verdict.name(), labels.members(&verdict));
+        // Writing to a string never fails.
+        let _ = writeln!(out, r#"{{"line":null,"verdict":"{name}"{members},"again":true}}"#);
     }
 
     fn write(

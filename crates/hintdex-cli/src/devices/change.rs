@@ -5,15 +5,14 @@ use hintdex::{KeyStatus, Station};
 
 use super::fleet::{counted, devices_of, each_device, open_changed, report};
 use super::later_keys;
-use crate::args::{
-    DeviceReplaceArgs, DeviceRetireArgs, DeviceRevokeArgs, DeviceRotateArgs, RunArgs,
-};
+use crate::args::{DeviceReplaceArgs, DeviceRetireArgs, DeviceRevokeArgs, DeviceRotateArgs};
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::progress;
 use crate::unix_time::time_text;
 
-pub fn retire(args: &DeviceRetireArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = open_changed(&args.changed, run)?;
+pub fn retire(args: &DeviceRetireArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, call)?;
     let devices = devices_of(&args.ids.ids)?;
     let what = match args.at {
         None => {
@@ -25,42 +24,42 @@ pub fn retire(args: &DeviceRetireArgs, run: &RunArgs) -> Result<(), Failure> {
             format!("{} will retire at {} at the latest", counted(devices.len()), time_text(unix_s))
         }
     };
-    report(&station, &args.changed.fleet.index, &what);
+    report(call, &station, &args.changed.fleet.index, &what);
     Ok(())
 }
 
-pub fn revoke(args: &DeviceRevokeArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = open_changed(&args.changed, run)?;
+pub fn revoke(args: &DeviceRevokeArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, call)?;
     let devices = devices_of(&args.ids.ids)?;
     station.revoke(&devices, args.generation)?;
     let what = format!("revoked the keys of {}", counted(devices.len()));
-    report(&station, &args.changed.fleet.index, &what);
+    report(call, &station, &args.changed.fleet.index, &what);
     Ok(())
 }
 
-pub fn replace(args: &DeviceReplaceArgs, run: &RunArgs) -> Result<(), Failure> {
+pub fn replace(args: &DeviceReplaceArgs, call: &Call<'_>) -> Result<(), Failure> {
     if let Some(path) = &args.keys {
-        return later_keys::replace(&args.changed, path, &args.list, run);
+        return later_keys::replace(&args.changed, path, &args.list, call);
     }
-    let station = open_changed(&args.changed, run)?;
+    let station = open_changed(&args.changed, call)?;
     let devices = devices_of(&args.ids)?;
-    let bar = progress::bar("replacing", "devices");
+    let bar = progress::bar(&call.console, "replacing", "devices");
     station.replace(&devices, Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
     let what = format!("replaced {}; the new units use their next keys", counted(devices.len()));
-    report(&station, &args.changed.fleet.index, &what);
+    report(call, &station, &args.changed.fleet.index, &what);
     Ok(())
 }
 
-pub fn rotate(args: &DeviceRotateArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = open_changed(&args.changed, run)?;
+pub fn rotate(args: &DeviceRotateArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, call)?;
     let devices =
         if args.all { all_that_rotate(&station)? } else { those_that_rotate(&station, args)? };
-    let bar = progress::bar("rotating", "devices");
+    let bar = progress::bar(&call.console, "rotating", "devices");
     station.rotate(&devices, args.grace.grace, Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
     let what = format!("the next keys of {} are awaited", counted(devices.len()));
-    report(&station, &args.changed.fleet.index, &what);
+    report(call, &station, &args.changed.fleet.index, &what);
     Ok(())
 }
 

@@ -1,19 +1,19 @@
 //! The fleet of a command, its devices, and what is reported of a change.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use hintdex::wire::DeviceId;
 use hintdex::{DeviceTransfer, Durability, KeyStatus, SlotInfo, Station};
 
-use crate::args::{ChangedFleetArgs, IdRange, RunArgs};
+use crate::args::{ChangedFleetArgs, IdRange};
+use crate::call::Call;
 use crate::failure::Failure;
-use crate::open;
+use crate::open::{self, Opened};
 
 /// Opens the fleet of a command that changes it.
-pub fn open_changed(args: &ChangedFleetArgs, run: &RunArgs) -> Result<Station, Failure> {
-    let options = args.form.of(run.station(Durability::Sync));
-    Ok(open::with_options(&args.fleet.index, &options, run)?)
+pub fn open_changed<'a>(args: &ChangedFleetArgs, call: &Call<'a>) -> Result<Opened<'a>, Failure> {
+    let options = args.form.of(call.run.station(Durability::Sync));
+    open::with_options(&args.fleet.index, &options, call)
 }
 
 /// The most ids of a call.
@@ -65,12 +65,13 @@ pub fn each_device(
 }
 
 /// Reports a change of the fleet in one line, and what failed after it.
-pub fn report(station: &Station, index: &Path, what: &str) {
+pub fn report(call: &Call<'_>, station: &Station, index: &Path, what: &str) {
     if let Some(failed) = station.take_maintenance_failure() {
-        eprintln!("hintdex: the change is made, and the snapshot is not in use: {failed}");
+        let what = format!("the change is made, and the snapshot is not in use: {failed}");
+        call.console.report(&what);
     }
-    // A reader that has closed the pipe needs no more.
-    let _ = writeln!(io::stdout(), "{what} in {}", index.display());
+    // The change is made, whether or not its report is read.
+    let _ = call.console.print(&format!("{what} in {}\n", index.display()));
 }
 
 /// `1 device`, or `2 devices`.

@@ -4,30 +4,31 @@ use std::path::Path;
 
 use hintdex::{DeviceTransfer, Station, WrapKey};
 
-use super::export::check_value;
+use super::export::{check_value, wrap_key};
 use super::fleet::{counted, device_count, open_changed, report};
 use super::transfer_line::{Header, Line, VERSION};
-use crate::args::{DeviceImportArgs, RunArgs};
+use crate::args::DeviceImportArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::id_map::IdMap;
 use crate::progress;
 use crate::transfer_file::read_export;
 
-pub fn run(args: &DeviceImportArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = open_changed(&args.changed, run)?;
-    let wrap = args.wrap_key.as_ref().map(WrapKey::read).transpose()?;
-    let Export { devices, euis } = read(&args.file, &station, wrap.as_ref())?;
-    let mut map = IdMap::open(&args.changed.fleet.index)?;
+pub fn run(args: &DeviceImportArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, call)?;
+    let wrap = wrap_key(args.wrap_key.as_ref(), call)?;
+    let Export { devices, euis } = read(&call.console.path(&args.file)?, &station, wrap.as_ref())?;
+    let mut map = IdMap::open(&call.console.path(&args.changed.fleet.index)?)?;
     map.take_all(&euis).map_err(|eui| {
         let why = format!("the EUI {eui:016x} or its id stands for another device in this fleet");
         Failure::data(&args.file, &format!("{why}; nothing was imported"))
     })?;
     map.publish()?;
-    let bar = progress::bar("importing", "devices");
+    let bar = progress::bar(&call.console, "importing", "devices");
     station.import(&devices, wrap.as_ref(), Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
     let what = format!("imported {} with their states", counted(device_count(&devices)));
-    report(&station, &args.changed.fleet.index, &what);
+    report(call, &station, &args.changed.fleet.index, &what);
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use hintdex::wire::DeviceId;
 use hintdex::{Error, KeyImport, Station};
 
 use super::fleet::{counted, open_changed, report};
-use crate::args::{ChangedFleetArgs, DeviceRekeyArgs, ListArgs, RunArgs};
+use crate::args::{ChangedFleetArgs, DeviceRekeyArgs, ListArgs};
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::given_ids::GivenIds;
 use crate::input::lists::{self, Rejected};
@@ -14,14 +15,14 @@ use crate::input::{BadRecord, Fields};
 use crate::progress;
 use crate::provision::device_list::{GivenKeys, TABLE, device};
 
-pub fn rekey(args: &DeviceRekeyArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = open_changed(&args.changed, run)?;
-    let (import, count) = read(&station, &args.changed, &args.file, &args.list)?;
-    let bar = progress::bar("rekeying", "devices");
+pub fn rekey(args: &DeviceRekeyArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, call)?;
+    let (import, count) = read(call, &station, &args.changed, &args.file, &args.list)?;
+    let bar = progress::bar(&call.console, "rekeying", "devices");
     import.rekey(args.grace.grace, Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
     let what = format!("the new keys of {} are awaited", counted(count));
-    report(&station, &args.changed.fleet.index, &what);
+    report(call, &station, &args.changed.fleet.index, &what);
     Ok(())
 }
 
@@ -29,25 +30,26 @@ pub fn replace(
     changed: &ChangedFleetArgs,
     path: &Path,
     list: &ListArgs,
-    run: &RunArgs,
+    call: &Call<'_>,
 ) -> Result<(), Failure> {
-    let station = open_changed(changed, run)?;
-    let (import, count) = read(&station, changed, path, list)?;
-    let bar = progress::bar("replacing", "devices");
+    let station = open_changed(changed, call)?;
+    let (import, count) = read(call, &station, changed, path, list)?;
+    let bar = progress::bar(&call.console, "replacing", "devices");
     import.replace(Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
-    report(&station, &changed.fleet.index, &format!("replaced {}", counted(count)));
+    report(call, &station, &changed.fleet.index, &format!("replaced {}", counted(count)));
     Ok(())
 }
 
 /// The import of the later keys of a list, and the number of its devices.
 fn read<'a>(
+    call: &Call<'_>,
     station: &'a Station,
     changed: &ChangedFleetArgs,
     path: &Path,
     list: &ListArgs,
 ) -> Result<(KeyImport<'a>, usize), Failure> {
-    let mut given = GivenIds::open(station, &changed.fleet.index)?;
+    let mut given = GivenIds::open(station, &call.console.path(&changed.fleet.index)?)?;
     let mut import = station.import_later_keys()?;
     let mut count = 0;
     let add = |_: u64, fields: &Fields<'_>| {
@@ -59,8 +61,9 @@ fn read<'a>(
         count += 1;
         Ok(())
     };
-    let bad = lists::read(path, lists::open(path)?, &TABLE, &list.options(None), add)?;
-    bad.finish(path)?;
+    let input = lists::open(path, &call.console)?;
+    let bad = lists::read(path, input, &TABLE, &list.options(None), add)?;
+    bad.finish(path, &call.console)?;
     if count == 0 {
         return Err(Failure::data(path, &"the list has no device; nothing was changed"));
     }

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::io::{self, BufWriter};
+use std::io::BufWriter;
 
 use hintdex::wire::DeviceId;
 use hintdex::{DeviceSettings, Durability, KeyOrigin, KeyStatus, SlotInfo, Station};
 use serde_json::{Map, Value, json};
 
 use super::fleet::each_device;
-use crate::args::{DeviceListArgs, DeviceShowArgs, IdRange, RunArgs};
+use crate::args::{DeviceListArgs, DeviceShowArgs, IdRange};
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::id_map::IdMap;
 use crate::open;
@@ -20,10 +21,10 @@ use crate::unix_time::time_text;
 /// Text that is written at a time.
 const BUFFER_LEN_BYTES: usize = 1 << 16;
 
-pub fn list(args: &DeviceListArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = open::station(&args.fleet.index, Durability::ProcessCrash, run)?;
-    let euis = IdMap::open(&args.fleet.index)?.euis();
-    let mut output = BufWriter::with_capacity(BUFFER_LEN_BYTES, io::stdout().lock());
+pub fn list(args: &DeviceListArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let station = open::station(&args.fleet.index, Durability::ProcessCrash, call)?;
+    let euis = IdMap::open(&call.console.path(&args.fleet.index)?)?.euis();
+    let mut output = BufWriter::with_capacity(BUFFER_LEN_BYTES, call.console.out());
     let mut is_open = true;
     if !args.json {
         is_open = write_out(&mut output, &format!("{}\n", header()))?;
@@ -47,10 +48,10 @@ pub fn list(args: &DeviceListArgs, run: &RunArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-pub fn show(args: &DeviceShowArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = open::station(&args.fleet.index, Durability::ProcessCrash, run)?;
+pub fn show(args: &DeviceShowArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let station = open::station(&args.fleet.index, Durability::ProcessCrash, call)?;
     let keys = known_keys(&station, DeviceId(args.id))?;
-    let euis = IdMap::open(&args.fleet.index)?.euis();
+    let euis = IdMap::open(&call.console.path(&args.fleet.index)?)?.euis();
     let mut text = if args.json { String::new() } else { format!("{}\n", header()) };
     let settings = station.settings_in_use(DeviceId(args.id));
     for key in keys.iter().rev() {
@@ -60,7 +61,7 @@ pub fn show(args: &DeviceShowArgs, run: &RunArgs) -> Result<(), Failure> {
         // Writing to a string does not fail.
         let _ = writeln!(text, "settings: {}", settings_text(&settings));
     }
-    write_out(&mut io::stdout().lock(), &text)?;
+    write_out(&mut call.console.out(), &text)?;
     Ok(())
 }
 

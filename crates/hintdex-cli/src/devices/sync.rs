@@ -1,7 +1,6 @@
 //! `hintdex device sync`: a fleet is brought to a list
 
 use std::collections::HashSet;
-use std::io;
 use std::path::Path;
 
 use hintdex::wire::DeviceId;
@@ -10,7 +9,8 @@ use serde_json::json;
 
 use super::fleet::{each_device, open_changed};
 use super::later_keys::add_to;
-use crate::args::{DeviceSyncArgs, RunArgs};
+use crate::args::DeviceSyncArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::given_ids::GivenIds;
 use crate::input::lists::{self, Rejected};
@@ -28,11 +28,11 @@ enum Change {
     Unchanged,
 }
 
-pub fn run(args: &DeviceSyncArgs, run: &RunArgs) -> Result<(), Failure> {
-    let station = open_changed(&args.changed, run)?;
+pub fn run(args: &DeviceSyncArgs, call: &Call<'_>) -> Result<(), Failure> {
+    let station = open_changed(&args.changed, call)?;
     let mut sync = Sync {
         station: &station,
-        given: GivenIds::open(&station, &args.changed.fleet.index)?,
+        given: GivenIds::open(&station, &call.console.path(&args.changed.fleet.index)?)?,
         import: None,
         derived: Vec::new(),
         listed: HashSet::new(),
@@ -41,13 +41,13 @@ pub fn run(args: &DeviceSyncArgs, run: &RunArgs) -> Result<(), Failure> {
         prints: args.json,
         report: String::new(),
     };
-    let bar = progress::bytes("reading the list");
-    let input = lists::open(&args.file)?;
+    let bar = progress::bytes(&call.console, "reading the list");
+    let input = lists::open(&args.file, &call.console)?;
     let options = args.list.options(None);
     let take = |line: u64, fields: &Fields<'_>| sync.take(line, &device(fields)?);
     let bad = lists::read(&args.file, input, &TABLE, &options, take)?;
     bar.finish_and_clear();
-    let refused = bad.finish(&args.file)?;
+    let refused = bad.finish(&args.file, &call.console)?;
     let missing = if args.retire_missing { sync.missing(refused)? } else { Vec::new() };
     let [added, changed, unchanged] = sync.counts;
     let mut text = std::mem::take(&mut sync.report);
@@ -55,19 +55,20 @@ pub fn run(args: &DeviceSyncArgs, run: &RunArgs) -> Result<(), Failure> {
         text.push_str(&format!("{}\n", json!({ "device": device.0, "change": "retired" })));
     }
     if !args.dry_run {
-        sync.apply(args, &missing)?;
+        sync.apply(args, &missing, call)?;
     }
-    write_out(&mut io::stdout().lock(), &text)?;
+    write_out(&mut call.console.out(), &text)?;
     if let Some(failed) = station.take_maintenance_failure() {
-        eprintln!("hintdex: the fleet is as listed, and its snapshot is not in use: {failed}");
+        call.console
+            .report(&format!("the fleet is as listed, and its snapshot is not in use: {failed}"));
     }
     let what = if args.dry_run { "would be " } else { "" };
-    eprintln!(
-        "hintdex: {}: {what}{added} added, {changed} changed, {unchanged} unchanged, \
+    call.console.report(&format!(
+        "{}: {what}{added} added, {changed} changed, {unchanged} unchanged, \
          {} retired, {refused} refused",
         args.changed.fleet.index.display(),
         missing.len(),
-    );
+    ));
     Ok(())
 }
 
@@ -173,10 +174,15 @@ impl Sync<'_> {
         Ok(missing)
     }
 
-    fn apply(mut self, args: &DeviceSyncArgs, missing: &[DeviceId]) -> Result<(), Failure> {
+    fn apply(
+        mut self,
+        args: &DeviceSyncArgs,
+        missing: &[DeviceId],
+        call: &Call<'_>,
+    ) -> Result<(), Failure> {
         self.check_not_empty(&args.file)?;
         self.given.publish()?;
-        let bar = progress::bar("syncing", "devices");
+        let bar = progress::bar(&call.console, "syncing", "devices");
         let report = progress::reporter(&bar);
         if !self.derived.is_empty() {
             self.derived.sort_unstable();

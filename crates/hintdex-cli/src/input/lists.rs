@@ -4,16 +4,15 @@
 //! docs/guide/lists.md.
 //!
 //! ```ignore
-//! let input = lists::open(path)?;
+//! let input = lists::open(path, &call.console)?;
 //! let report = lists::read(path, input, &TABLE, &options, |line_number, fields| {
 //!     let device = fields.device("id")?;       // BadRecord: the line is bad, reading goes on
 //!     station.change(device)?;                 // Failure: reading stops
 //!     Ok(())
 //! })?;
-//! report.finish(path)?;                        // reports bad lines; fails without --skip-bad
+//! report.finish(path, &call.console)?;         // reports bad lines; fails without --skip-bad
 //! ```
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -24,6 +23,7 @@ use super::json;
 use super::list_source::{Found, ListSource};
 use super::secret::{SecretReader, open_secret};
 use super::table::{BadRecord, Fields, Table};
+use crate::console::{Console, Input};
 use crate::failure::Failure;
 
 /// Bytes that are read at a time.
@@ -84,8 +84,8 @@ impl From<Failure> for Rejected {
 }
 
 /// Opens a list; `-` is standard input. The buffer of the list is zeroized.
-pub fn open(path: &Path) -> Result<SecretReader<File>, Failure> {
-    Ok(SecretReader::new(BUFFER_LEN_BYTES, open_secret(path)?))
+pub fn open<'a>(path: &Path, console: &'a Console<'_>) -> Result<SecretReader<Input<'a>>, Failure> {
+    Ok(SecretReader::new(BUFFER_LEN_BYTES, open_secret(path, console)?))
 }
 
 /// Reads a list, and calls `each` with the number of the line and the fields of each record.
@@ -154,7 +154,7 @@ pub fn read<R: Read>(
             return Err(Failure::data(path, &bad.message().unwrap_or_default()));
         }
     }
-    extras.report(path);
+    bad.ignored_columns = extras.names;
     Ok(bad)
 }
 
@@ -205,13 +205,6 @@ impl Extras {
         }
         self.is_allowed
     }
-
-    fn report(&self, path: &Path) {
-        if !self.names.is_empty() {
-            let names = self.names.join(", ");
-            eprintln!("hintdex: note: {}: ignored columns: {names}", path.display());
-        }
-    }
 }
 
 /// The report on bad lines.
@@ -223,12 +216,14 @@ pub struct BadLines {
     /// The first bad lines: one, or with `is_skipped` up to [`MAX_REPORTED_LINES`].
     first: Vec<String>,
     count: u64,
+    /// The unknown columns that were skipped, as a message may show them.
+    ignored_columns: Vec<String>,
 }
 
 impl BadLines {
     /// A report without a bad line, which counts in `unit`s. Whether bad lines are skipped.
     pub const fn new(unit: &'static str, is_skipped: bool) -> Self {
-        Self { unit, is_skipped, first: Vec::new(), count: 0 }
+        Self { unit, is_skipped, first: Vec::new(), count: 0, ignored_columns: Vec::new() }
     }
 
     pub fn add(&mut self, number: u64, why: &dyn std::fmt::Display) {
@@ -264,17 +259,21 @@ impl BadLines {
         Some(format!("{first}{more}; nothing was imported"))
     }
 
-    /// Fails if a line is bad. If bad lines are skipped, reports them on standard error, and
-    /// returns their number.
+    /// Reports the skipped columns on standard error, and fails if a line is bad. If bad lines are
+    /// skipped, reports them as well, and returns their number.
     ///
     /// # Errors
     /// A line is bad, and bad lines are not skipped.
-    pub fn finish(&self, path: &Path) -> Result<u64, Failure> {
+    pub fn finish(&self, path: &Path, console: &Console<'_>) -> Result<u64, Failure> {
+        if !self.ignored_columns.is_empty() {
+            let names = self.ignored_columns.join(", ");
+            console.report(&format!("note: {}: ignored columns: {names}", path.display()));
+        }
         if let Some(message) = self.message().filter(|_| !self.is_skipped) {
             return Err(Failure::data(path, &message));
         }
         for line in self.first.iter().cloned().chain(self.more(self.first.len())) {
-            eprintln!("hintdex: {}: {line}; skipped", path.display());
+            console.report(&format!("{}: {line}; skipped", path.display()));
         }
         Ok(self.count)
     }

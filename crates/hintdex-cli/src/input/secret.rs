@@ -3,11 +3,11 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::console::{Console, Input};
 use crate::failure::Failure;
 
 /// The hex digits of six bytes of a key, with or without separators.
@@ -53,16 +53,12 @@ pub fn describe(text: &str) -> String {
 }
 
 /// Opens a file of keys; `-` is standard input.
-pub fn open_secret(path: &Path) -> Result<File, Failure> {
-    // The standard library reads standard input through a buffer that is never zeroized.
+pub fn open_secret<'a>(path: &Path, console: &'a Console<'_>) -> Result<Input<'a>, Failure> {
     let opened = match path.as_os_str() == "-" {
-        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
-        false => File::open(path),
+        true => console.input(),
+        false => File::open(console.path(path)?).map(Input::File),
     };
-    match opened {
-        Ok(file) => Ok(file),
-        Err(error) => Err(Failure::usage(format!("opening {} failed: {error}", shown_path(path)))),
-    }
+    opened.map_err(|error| Failure::usage(format!("opening {} failed: {error}", shown_path(path))))
 }
 
 /// A path that cannot be opened, as a message may [show](shown) it: the user may have given

@@ -12,6 +12,7 @@ use super::secret::SecretReader;
 use super::table::{BadRecord, Table};
 use crate::beacons::registrations::table;
 use crate::beacons::sightings;
+use crate::console::Console;
 use crate::failure::Failure;
 use crate::provision::device_list;
 use crate::unix_time::read_time;
@@ -174,7 +175,10 @@ fn extra_columns_and_bad_lines_are_skipped_on_request() {
     let list = with_key("id,irk\nx,<K>\n5,<K>\n6,<K>0\n7,<K>\n");
     let (loaded, bad) = read(list.as_bytes(), table(Scheme::BleRpa), &skip)
         .unwrap_or_else(|why| unreachable!("{why}"));
-    assert_eq!((loaded.as_str(), bad.finish(Path::new("list")).ok()), ("3:5 5:7", Some(2)));
+    assert_eq!(
+        (loaded.as_str(), bad.finish(Path::new("list"), &Console::of_process()).ok()),
+        ("3:5 5:7", Some(2))
+    );
     assert!(read(b"[", table(Scheme::BleRpa), &skip).is_err());
 }
 

@@ -8,9 +8,11 @@ use hintdex::wire::{DeviceId, Slot};
 use hintdex::{DeviceRange, Error, IndexError, KeyImport, KeyOrigin, Station};
 use zeroize::Zeroizing;
 
+use crate::args::ProvisionArgs;
+use crate::call::Call;
 use crate::failure::Failure;
 use crate::given_ids::GivenIds;
-use crate::input::lists::{self, BadLines, ListOptions, Rejected};
+use crate::input::lists::{self, BadLines, Rejected};
 use crate::input::{BadRecord, Fields, GivenId, SecretReader, open_secret};
 use crate::progress;
 
@@ -24,23 +26,24 @@ const RECORD_LEN_BYTES: usize = 4 + 16 + 32;
 /// Bytes that are read at a time.
 const BUFFER_LEN_BYTES: usize = 1 << 20;
 
-/// Adds the devices of the file `path`: all of them, or none. `folder` is the fleet's.
+/// Adds the devices of the file `path`: all of them, or none.
 pub fn provision(
     station: &Station,
-    folder: &Path,
+    args: &ProvisionArgs,
     path: &Path,
-    options: &ListOptions,
+    call: &Call<'_>,
 ) -> Result<Range<Slot>, Failure> {
-    let bar = progress::bytes("reading keys");
-    let input = open_secret(path)?;
-    // The length of standard input is not known.
-    bar.set_length(input.metadata().map_or(0, |metadata| metadata.len()));
+    let options = &args.list.options(None);
+    let bar = progress::bytes(&call.console, "reading keys");
+    let input = open_secret(path, &call.console)?;
+    // The length of a pipe is not known.
+    bar.set_length(input.len_bytes().unwrap_or(0));
     let mut input = SecretReader::new(BUFFER_LEN_BYTES, bar.wrap_read(input));
     let first = input.peek(1).map_err(|error| Failure::io("reading keys", path, &error))?;
     let is_binary = first.first() == MAGIC.first();
     let mut devices = Devices {
         station,
-        given: GivenIds::open(station, folder)?,
+        given: GivenIds::open(station, &call.console.path(&args.index)?)?,
         import: None,
         ids: Vec::new(),
         places: Places::default(),
@@ -53,7 +56,7 @@ pub fn provision(
         devices.bad = lists::read(path, input, &TABLE, options, add)?;
     }
     bar.finish_and_clear();
-    devices.provision(path)
+    devices.provision(path, call)
 }
 
 /// The devices read so far.
@@ -143,13 +146,13 @@ impl Devices<'_> {
         Ok(())
     }
 
-    fn provision(mut self, path: &Path) -> Result<Range<Slot>, Failure> {
-        self.bad.finish(path)?;
+    fn provision(mut self, path: &Path, call: &Call<'_>) -> Result<Range<Slot>, Failure> {
+        self.bad.finish(path, &call.console)?;
         if self.import.is_none() && self.ids.is_empty() {
             return Err(Failure::data(path, &"the file holds no device; nothing was imported"));
         }
         self.given.publish()?;
-        let bar = progress::bar("provisioning", "devices");
+        let bar = progress::bar(&call.console, "provisioning", "devices");
         let report = progress::reporter(&bar);
         if let Some(import) = self.import {
             return import.provision(Some(&report)).map_err(|error| match error {

@@ -12,20 +12,22 @@ use hintdex::{
     StationKey,
 };
 
-use crate::args::{KeyKind, ProvisionArgs, RunArgs, SecretArgs, SuiteName};
+use crate::args::{KeyKind, ProvisionArgs, SecretArgs, SuiteName};
+use crate::call::Call;
+use crate::control::in_use;
 use crate::failure::Failure;
 use crate::key;
-use crate::open;
+use crate::open::{self, Opened};
 use crate::progress;
 
-pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
+pub fn run(args: &ProvisionArgs, call: &Call<'_>) -> Result<(), Failure> {
     let ranges = ids::ranges_of(args)?;
     let started = Instant::now();
-    let (station, is_new) = open_or_create(args, run)?;
+    let (station, is_new) = open_or_create(args, call)?;
     let late = args.late.map_or(Ok(()), |late| set_late(&station, late));
     let provisioned = late.and_then(|()| match &args.keys {
-        Some(path) => keys::provision(&station, &args.index, path, &args.list.options(None)),
-        None => provision(&station, &ranges),
+        Some(path) => keys::provision(&station, args, path, call),
+        None => provision(&station, &ranges, call),
     });
     let slots = match provisioned {
         Ok(slots) => slots,
@@ -37,7 +39,7 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
         }
         Err(failure) => {
             // The next call may give other parameters for a fleet that has no device.
-            if is_new {
+            if let (true, Opened::Own(station)) = (is_new, station) {
                 // If the removal fails, the next call reports the parameters of this fleet.
                 let _ = station.discard_empty();
             }
@@ -46,17 +48,19 @@ pub fn run(args: &ProvisionArgs, run: &RunArgs) -> Result<(), Failure> {
     };
 
     if let Some(failed) = station.take_maintenance_failure() {
-        eprintln!("hintdex: the devices are added, and their snapshot is not in use: {failed}");
+        let what = format!("the devices are added, and their snapshot is not in use: {failed}");
+        call.console.report(&what);
     }
     let devices = ids::describe(&station, slots);
-    report(&station, args, &devices, started.elapsed().as_secs_f64())
+    report(call, &station, args, &devices, started.elapsed().as_secs_f64())
 }
 
 fn provision(
     station: &Station,
     ranges: &[DeviceRange],
+    call: &Call<'_>,
 ) -> Result<std::ops::Range<hintdex::wire::Slot>, Failure> {
-    let bar = progress::bar("provisioning", "devices");
+    let bar = progress::bar(&call.console, "provisioning", "devices");
     let slots = station.provision(ranges, Some(&progress::reporter(&bar)))?;
     bar.finish_and_clear();
     Ok(slots)
@@ -79,16 +83,22 @@ fn set_late(station: &Station, late_nonces: u32) -> Result<(), Failure> {
 }
 
 /// The fleet, and whether this call created it.
-fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool), Failure> {
-    let protection = protection(args, run)?;
+fn open_or_create<'a>(
+    args: &ProvisionArgs,
+    call: &Call<'a>,
+) -> Result<(Opened<'a>, bool), Failure> {
+    if let Some(station) = call.running_in(&args.index)? {
+        return running(args, station).map(|station| (station, false));
+    }
+    let protection = protection(args, call)?;
     if !Station::exists(&args.index) {
-        match create(args, &protection, run) {
+        match create(args, &protection, call) {
             // Another process has created the fleet in between, and has closed it.
             Err(hintdex::Error::Index(IndexError::AlreadyAnIndex { .. })) => {}
             created => {
-                let station = created?;
-                open::write_notes("", &station);
-                return Ok((station, true));
+                let station = created.map_err(|error| in_use(&args.index, error))?;
+                open::write_notes("", &station, &call.console);
+                return Ok((Opened::Own(Box::new(station)), true));
             }
         }
     }
@@ -96,9 +106,10 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
         let kept = key::describe(&Station::kept_key(&args.index)?);
         return Err(Failure::usage(format!("--protect: {kept}; hintdex key rewrap changes that")));
     }
-    let access = KeyAccess { station_key: given_station_key(args)?, ..run.secrets.access() };
-    let options = args.form.of(run.station(Durability::Sync));
-    let station = open::with_access(&args.index, &access, &options, run)?;
+    let access =
+        KeyAccess { station_key: given_station_key(args, call)?, ..call.run.secrets.access() };
+    let options = args.form.of(call.run.station(Durability::Sync));
+    let station = open::with_access(&args.index, &access, &options, call)?;
     if params::are_those_of(args, &station.params()) {
         Ok((station, false))
     } else {
@@ -106,14 +117,33 @@ fn open_or_create(args: &ProvisionArgs, run: &RunArgs) -> Result<(Station, bool)
     }
 }
 
+/// The running station, if it has the parameters that the arguments name.
+fn running<'a>(args: &ProvisionArgs, station: &'a Station) -> Result<Opened<'a>, Failure> {
+    if args.protect.is_some() {
+        return Err(Failure::usage(
+            "--protect: a running station keeps its master key as it is; stop the station, then \
+             hintdex key rewrap changes that",
+        ));
+    }
+    if params::are_those_of(args, &station.params()) {
+        Ok(Opened::Running(station))
+    } else {
+        Err(hintdex::Error::OtherParams { has: Box::new(station.params()) }.into())
+    }
+}
+
 /// The station key that the arguments name.
-fn given_station_key(args: &ProvisionArgs) -> Result<Option<StationKey>, hintdex::Error> {
-    args.station_key.as_ref().map(open::station_key).transpose()
+fn given_station_key(
+    args: &ProvisionArgs,
+    call: &Call<'_>,
+) -> Result<Option<StationKey>, hintdex::Error> {
+    let read = |source| open::station_key(source, &call.console);
+    args.station_key.as_ref().map(read).transpose()
 }
 
 /// How a new fleet keeps its master key.
-fn protection(args: &ProvisionArgs, run: &RunArgs) -> Result<Protection, Failure> {
-    let SecretArgs { master_key, passphrase } = &run.secrets;
+fn protection(args: &ProvisionArgs, call: &Call<'_>) -> Result<Protection, Failure> {
+    let SecretArgs { master_key, passphrase } = &call.run.secrets;
     let kind = args.protect.unwrap_or(match (passphrase, master_key) {
         (Some(_), _) => KeyKind::Passphrase,
         (None, Some(source)) if !source.is_file() => KeyKind::External,
@@ -127,21 +157,22 @@ fn protection(args: &ProvisionArgs, run: &RunArgs) -> Result<Protection, Failure
 fn create(
     args: &ProvisionArgs,
     protection: &Protection,
-    run: &RunArgs,
+    call: &Call<'_>,
 ) -> Result<Station, hintdex::Error> {
-    let mut station_key = given_station_key(args)?;
+    let mut station_key = given_station_key(args, call)?;
     if matches!(args.suite, Some(SuiteName::Ephemeral(_))) && station_key.is_none() {
         station_key = Some(StationKey::generate()?);
     }
     let point = station_key.as_ref().map(StationKey::point);
-    let params = params::of_new_fleet(args, point, run.time.max_drift)?;
-    let options = args.form.of(run.station(Durability::Sync));
-    let access = KeyAccess { station_key, ..run.secrets.access() };
-    Station::create_by(&args.index, &access, protection, params, &options, run.time.clock())
+    let params = params::of_new_fleet(args, point, call.run.time.max_drift)?;
+    let options = args.form.of(call.run.station(Durability::Sync));
+    let access = KeyAccess { station_key, ..call.run.secrets.access() };
+    Station::create_by(&args.index, &access, protection, params, &options, call.run.time.clock())
 }
 
 /// What the call added, and what devices have to know.
 fn report(
+    call: &Call<'_>,
     station: &Station,
     args: &ProvisionArgs,
     devices: &str,
@@ -159,9 +190,13 @@ fn report(
             format!("{} devices with {naming} packets, which have no hints", stats.devices)
         }
     };
-    println!("provisioned devices {devices} in {folder} in {seconds:.2} s: {hints}");
+    let mut text =
+        format!("provisioned devices {devices} in {folder} in {seconds:.2} s: {hints}\n");
     if let Naming::Ephemeral { station, .. } = station.params().naming {
-        println!("the point of the station, for the devices: {}", hex::encode(station.0));
+        let point = hex::encode(station.0);
+        text.push_str(&format!("the point of the station, for the devices: {point}\n"));
     }
+    // The devices are added, whether or not the report is read.
+    let _ = call.console.print(&text);
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use hintdex_wire::{HintCipher, Nonce, NonceKind, Slot};
 use rocksdb::WriteBatch;
+use zerocopy::IntoBytes;
 
 use super::judge::{
     Judgement, LateChange, is_within, judge_clocked, judge_counter, judge_scheduled,
@@ -18,7 +19,8 @@ use crate::index::LiveIndex;
 use crate::late_rows::{delete_late_rows, put_late_block, put_late_rows};
 use crate::points::LanePoints;
 use crate::records::{
-    ADDED_KEY_PREFIX, META_FAMILY, PointHead, STATES_FAMILY, SlotRow, Unsound, epoch_key, slot_key,
+    ADDED_KEY_PREFIX, META_FAMILY, OUTBOX_FAMILY, OutboxKey, OutboxRecord, PointHead,
+    STATES_FAMILY, SlotRow, Unsound, epoch_key, slot_key,
 };
 use crate::settings::Settings;
 use crate::states::{Shard, ShardGuard, StateTable};
@@ -46,6 +48,8 @@ pub(super) struct Lane<'a> {
     dropped: Vec<Slot>,
     /// The points of the lane's packets without a nonce, once there is one.
     points: Option<LanePoints<'a>>,
+    /// What the lane adds to the outbox.
+    posts: Vec<Post<'a>>,
     /// Slots with a new state, once for each change.
     changed: Vec<Slot>,
     /// Slots of which rows of the late window must be stored, each with the rows.
@@ -55,6 +59,13 @@ pub(super) struct Lane<'a> {
     /// Hints to add to each declared window, and to the window that is being built.
     added: Vec<Vec<Added>>,
     for_build: Vec<Added>,
+}
+
+/// An accepted payload on its way to the outbox.
+struct Post<'a> {
+    number: u64,
+    record: OutboxRecord,
+    body: &'a [u8],
 }
 
 /// The families that a lane writes to, besides those of windows.
@@ -86,6 +97,7 @@ impl<'a> Lane<'a> {
             succeeded: Vec::new(),
             dropped: Vec::new(),
             points: None,
+            posts: Vec::new(),
             changed: Vec::new(),
             late: Vec::new(),
             unsound: Vec::new(),
@@ -183,6 +195,22 @@ impl<'a> Lane<'a> {
             }
             refused => refused,
         })
+    }
+
+    /// Adds the body of an arrival to the outbox, if the arrival is accepted.
+    pub(super) fn post(
+        &mut self,
+        number: u64,
+        body: &'a [u8],
+        arrival: &Arrival<'_>,
+        admission: Admission,
+    ) {
+        let nonce = match admission {
+            Admission::Accepted => arrival.nonce,
+            Admission::AcceptedAs(nonce) => nonce,
+            _ => return,
+        };
+        self.posts.push(Post { number, record: OutboxRecord::new(arrival.key, nonce), body });
     }
 
     /// Notes what follows from a judgement. `is_new`: no packet of the slot was accepted before.
@@ -389,6 +417,21 @@ impl<'a> Lane<'a> {
         }
     }
 
+    /// Adds the rows of the outbox to the batch of the states that they belong to.
+    fn put_posts(&self, batch: &mut WriteBatch) -> Result<(), Error> {
+        if self.posts.is_empty() {
+            return Ok(());
+        }
+        let (outbox, mut row) = (self.index.store.family(OUTBOX_FAMILY)?, Vec::new());
+        for Post { number, record, body } in &self.posts {
+            row.clear();
+            row.extend_from_slice(record.as_bytes());
+            row.extend_from_slice(body);
+            batch.put_cf(&outbox, OutboxKey::of(*number).as_bytes(), &row);
+        }
+        Ok(())
+    }
+
     fn store(&mut self) -> Result<(), Error> {
         let mut batch = WriteBatch::default();
         // Slots are sorted, so that the store finds each row's place from the one before. A
@@ -408,6 +451,7 @@ impl<'a> Lane<'a> {
         }
         self.put_late_rows(&mut batch);
         self.points.iter().for_each(|points| points.put(&mut batch));
+        self.put_posts(&mut batch)?;
         let mut all = Vec::new();
         for (window, added) in self.windows.declared.iter().zip(&self.added) {
             if added.is_empty() {

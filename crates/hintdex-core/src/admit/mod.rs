@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::index::LiveIndex;
+use crate::outbox::Reserved;
 use crate::states::{SHARDS, ShardGuard, StateTable};
 use crate::time::ClockMove;
 
@@ -20,6 +21,20 @@ pub use request::{Admission, Arrival, Reach, Request};
 
 /// A lane gets at least this many arrivals: fewer are not worth another thread.
 const ARRIVALS_PER_LANE: usize = 128;
+
+/// What goes with the arrivals of a batch, at the same positions.
+struct Batch<'a> {
+    requests: &'a [Request],
+    bodies: &'a [&'a [u8]],
+    numbers: Option<&'a Reserved<'a>>,
+}
+
+impl<'a> Batch<'a> {
+    /// The number and the body of an arrival that may be stored in the outbox.
+    fn body_at(&self, position: usize) -> Option<(u64, &'a [u8])> {
+        Some((self.numbers?.number(position), *self.bodies.get(position)?))
+    }
+}
 
 impl LiveIndex {
     /// Admits one arrival: judges its nonce. If the nonce is fresh, makes the new state and the
@@ -55,8 +70,28 @@ impl LiveIndex {
         arrivals: &[Arrival<'_>],
         requests: &[Request],
     ) -> Result<Vec<Admission>, Error> {
+        self.admit_with_outbox(arrivals, requests, &[])
+    }
+
+    /// [`admit_requests`](Self::admit_requests) that stores a body for each arrival that is accepted
+    /// in the [outbox](Self::outbox), at the same index of `bodies`, in the write batch of the new
+    /// state. Without an outbox, nothing but states is stored.
+    ///
+    /// # Errors
+    /// Those of [`admit_batch`](Self::admit_batch), and [`Error::OutboxFull`] before anything is
+    /// admitted.
+    pub fn admit_with_outbox(
+        &self,
+        arrivals: &[Arrival<'_>],
+        requests: &[Request],
+        bodies: &[&[u8]],
+    ) -> Result<Vec<Admission>, Error> {
         self.store.check()?;
         self.check_known(arrivals)?;
+        let outbox = self.outbox.as_ref().filter(|_| !bodies.is_empty());
+        let numbers = outbox.map(|outbox| outbox.reserve(arrivals.len())).transpose()?;
+        let numbers = numbers.as_ref();
+        let batch = Batch { requests, bodies, numbers };
         let threads = rayon::current_num_threads().min(SHARDS as usize);
         let lanes = (arrivals.len() / ARRIVALS_PER_LANE).clamp(1, threads);
         // Such an arrival changes slots of other shards, so one lane has them all.
@@ -65,14 +100,14 @@ impl LiveIndex {
         if lanes == 1 || !successors.is_empty() {
             store_admissions(
                 &mut admissions,
-                self.admit_lane(arrivals.iter().enumerate(), requests, &successors)?,
+                self.admit_lane(arrivals.iter().enumerate(), &batch, &successors)?,
             );
         } else {
             let of_lane = |lane| {
                 let mine = move |(_, arrival): &(usize, &Arrival<'_>)| {
                     StateTable::shard_of(arrival.slot) as usize % lanes == lane
                 };
-                self.admit_lane(arrivals.iter().enumerate().filter(mine), requests, &[])
+                self.admit_lane(arrivals.iter().enumerate().filter(mine), &batch, &[])
             };
             let done: Vec<_> = (0..lanes).into_par_iter().map(of_lane).collect::<Result<_, _>>()?;
             done.into_iter().for_each(|lane| store_admissions(&mut admissions, lane));
@@ -102,7 +137,7 @@ impl LiveIndex {
     fn admit_lane<'a>(
         &self,
         arrivals: impl Iterator<Item = (usize, &'a Arrival<'a>)> + Clone,
-        requests: &[Request],
+        batch: &Batch<'a>,
         successors: &[Slot],
     ) -> Result<Vec<(usize, Admission)>, Error> {
         let shard_bit = |set: u64, slot: Slot| set | 1 << StateTable::shard_of(slot);
@@ -113,10 +148,14 @@ impl LiveIndex {
         let mut lane = Lane::new(self, &windows, shards, successors)?;
         let admissions = arrivals
             .map(|(position, arrival)| {
-                let request = requests.get(position).copied().unwrap_or(Request::Admit);
-                lane.admit_one(arrival, request).map(|admission| (position, admission))
+                let request = batch.requests.get(position).copied().unwrap_or(Request::Admit);
+                let admission = lane.admit_one(arrival, request)?;
+                if let Some((number, body)) = batch.body_at(position) {
+                    lane.post(number, body, arrival, admission);
+                }
+                Ok((position, admission))
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, Error>>()?;
         lane.write()?;
         Ok(admissions)
     }

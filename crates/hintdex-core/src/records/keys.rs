@@ -8,6 +8,9 @@ pub(crate) const SLOTS_FAMILY: &str = "slots";
 pub(crate) const STATES_FAMILY: &str = "states";
 /// The family of the accepted points of packets without a nonce; absent in other fleets.
 pub(crate) const POINTS_FAMILY: &str = "points";
+/// The family of the payloads that readers have not acknowledged; absent before an index was first
+/// opened with an outbox.
+pub(crate) const OUTBOX_FAMILY: &str = "outbox";
 /// The prefix of a window family's name; the window's epoch in hex follows.
 pub(crate) const WINDOW_FAMILY_PREFIX: &str = "hints-";
 
@@ -25,6 +28,9 @@ pub(crate) const ADDED_KEY_PREFIX: &[u8] = b"added:";
 /// The key of the [`SettingsRecord`](super::SettingsRecord) of the fleet, and the key prefix of
 /// those of devices; the id follows, big-endian.
 pub(crate) const SETTINGS_KEY_PREFIX: &[u8] = b"set:";
+
+/// The key prefix of the places of the outbox's readers; the name of the reader follows.
+pub(crate) const READER_KEY_PREFIX: &[u8] = b"reader:";
 
 /// The key of the settings of a device, or of the fleet.
 pub(crate) fn settings_key(device: Option<DeviceId>) -> Vec<u8> {

@@ -13,6 +13,7 @@ mod late_rows;
 mod layout;
 mod meta;
 mod naming;
+mod outbox;
 mod point;
 mod schedule;
 mod settings;
@@ -22,15 +23,16 @@ mod window;
 
 pub(crate) use extent::{ExtentRecord, SlotRun};
 pub(crate) use keys::{
-    ADDED_KEY_PREFIX, ASSOCIATED_KEY, META_FAMILY, META_KEY, NAMING_KEY, POINTS_FAMILY,
-    SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
-    device_of_settings, epoch_key, epoch_of_family, settings_key, slot_key, slot_of_key,
-    window_family,
+    ADDED_KEY_PREFIX, ASSOCIATED_KEY, META_FAMILY, META_KEY, NAMING_KEY, OUTBOX_FAMILY,
+    POINTS_FAMILY, READER_KEY_PREFIX, SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY,
+    WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX, device_of_settings, epoch_key, epoch_of_family,
+    settings_key, slot_key, slot_of_key, window_family,
 };
 pub(crate) use late_rows::{LateBlockRecord, LateHeadRecord, late_key, late_place_of_key};
 pub(crate) use layout::{Field, Unsound};
 pub(crate) use meta::{FORMAT_VERSION, MAGIC, Meta};
 pub(crate) use naming::NamingRecord;
+pub(crate) use outbox::{OutboxKey, OutboxRecord, ReaderRecord};
 pub use point::PointHead;
 pub(crate) use point::{PointKey, PointRecord};
 pub(crate) use schedule::ScheduleRecord;
@@ -47,6 +49,7 @@ pub(crate) fn layouts() -> Vec<(&'static str, Vec<Field>)> {
     all.push(schedule::layout());
     all.extend(late_rows::layouts());
     all.extend([settings::layout(), point::layout()]);
+    all.extend(outbox::layouts());
     all
 }
 

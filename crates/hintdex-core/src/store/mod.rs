@@ -23,7 +23,6 @@ use rocksdb::{
 
 use crate::Error;
 use crate::options::Durability;
-use crate::records::POINTS_FAMILY;
 use crate::row_cache::RowBudget;
 
 use database::family;
@@ -186,10 +185,9 @@ impl Store {
         self.check()
     }
 
-    /// Creates the family of points.
-    pub(crate) fn create_points(&self) -> Result<(), Error> {
-        let created = self.db.create_cf(POINTS_FAMILY, &self.tuning.points());
-        self.poison_on_error("creating a column family", created)
+    /// From now on, compactions delete payloads of the outbox before the number `first`.
+    pub(crate) fn forget_payloads_before(&self, first: u64) {
+        self.tuning.forget_payloads_before(first);
     }
 
     /// From now on, compactions delete points of minutes before `first`.

@@ -22,11 +22,11 @@ use crate::records::{META_FAMILY, SLOTS_FAMILY, STATES_FAMILY, epoch_of_family};
 const TRUTH: [&str; 3] = [META_FAMILY, SLOTS_FAMILY, STATES_FAMILY];
 
 impl Store {
-    /// Creates a database with the families of every store.
-    pub(crate) fn create(path: &Path, tuning: Tuning) -> Result<Self, Error> {
+    /// Creates a database with the families of every store, and another one if it is named.
+    pub(crate) fn create(path: &Path, tuning: Tuning, more: Option<&str>) -> Result<Self, Error> {
         let mut options = tuning.database(true);
         options.create_missing_column_families(true);
-        let families = TRUTH.map(String::from);
+        let families: Vec<_> = TRUTH.into_iter().chain(more).map(String::from).collect();
         let db = open_database(path, &tuning, &options, &families)?;
         Self::from_db(path, tuning, db, Durability::Sync)
     }
@@ -36,20 +36,30 @@ impl Store {
         path.join("CURRENT").is_file()
     }
 
-    /// Opens a database with all its families. If a table of a window cannot be read, drops all
-    /// windows and adds a line to `notes`.
+    /// Opens a database with all its families, and creates another one if it is named and missing.
+    /// If a table of a window cannot be read, drops all windows and adds a line to `notes`.
+    ///
+    /// Only an opening creates a family that has a compaction filter: the binding keeps the filters of
+    /// an opening as long as the database, and those of `create_cf` only as long as the options.
     pub(crate) fn open(
         path: &Path,
         tuning: Tuning,
         durability: Durability,
+        more: Option<&str>,
         notes: &mut Vec<String>,
     ) -> Result<Self, Error> {
         if !Self::exists(path) {
             return Err(Error::NotAnIndex { path: path.to_owned() });
         }
         logs::check(path)?;
-        let families = family_names(path)?;
-        let options = tuning.database(false);
+        let with_more = |mut families: Vec<String>| {
+            let missing = more.filter(|more| !families.iter().any(|name| name == more));
+            families.extend(missing.map(String::from));
+            families
+        };
+        let families = with_more(family_names(path)?);
+        let mut options = tuning.database(false);
+        options.create_missing_column_families(more.is_some());
         // A mark without windows is left from an opening that dropped them.
         let is_marked = damage_mark::exists(path) && has_windows(&families);
         let opened = match is_marked {
@@ -80,8 +90,9 @@ impl Store {
             Err(why) => {
                 check_truth(path, &tuning)?;
                 damage_mark::write(path, &why)?;
-                drop_windows(path, &tuning, &families)?;
-                let db = open_database(path, &tuning, &options, &family_names(path)?)?;
+                drop_windows(path, &tuning, &family_names(path)?)?;
+                let families = with_more(family_names(path)?);
+                let db = open_database(path, &tuning, &options, &families)?;
                 notes.push(format!(
                     "the windows of hints are dropped: {why}; decode and roll rebuild them"
                 ));

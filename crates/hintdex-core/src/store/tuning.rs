@@ -1,7 +1,7 @@
 //! The options of RocksDB, and the division of the memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
@@ -15,7 +15,8 @@ use super::reports::Reports;
 use crate::bucket;
 use crate::geometry::Geometry;
 use crate::records::{
-    META_FAMILY, POINTS_FAMILY, PointRecord, STATES_FAMILY, WINDOW_FAMILY_PREFIX,
+    META_FAMILY, OUTBOX_FAMILY, OutboxKey, POINTS_FAMILY, PointRecord, STATES_FAMILY,
+    WINDOW_FAMILY_PREFIX,
 };
 use crate::row_cache::RowBudget;
 
@@ -41,6 +42,8 @@ pub(crate) struct Tuning {
     reports: Reports,
     /// Compactions delete points of minutes before this one.
     first_minute: Arc<AtomicU32>,
+    /// Compactions delete payloads of the outbox before this number.
+    first_payload: Arc<AtomicU64>,
 }
 
 impl Tuning {
@@ -58,8 +61,16 @@ impl Tuning {
         );
         let buffer_len_bytes = (memory_bytes / 8).clamp(1 << 20, 64 << 20);
         let reports = Reports::default();
-        let first_minute = Arc::default();
-        Self { rows, cache, cache_len_bytes, buffers, buffer_len_bytes, reports, first_minute }
+        Self {
+            rows,
+            cache,
+            cache_len_bytes,
+            buffers,
+            buffer_len_bytes,
+            reports,
+            first_minute: Arc::default(),
+            first_payload: Arc::default(),
+        }
     }
 
     /// The bytes that the row cache and the block cache will hold of a window of this length.
@@ -150,8 +161,26 @@ impl Tuning {
         options
     }
 
+    /// Options of the outbox, which a compaction rids of acknowledged payloads.
+    fn outbox(&self) -> RocksOptions {
+        let mut options = self.family(16);
+        let first_payload = self.first_payload.clone();
+        options.set_compaction_filter("hintdex.outbox", move |_, key, _| {
+            match OutboxKey::number(key) {
+                Some(number) if number < first_payload.load(Ordering::Relaxed) => Decision::Remove,
+                _ => Decision::Keep,
+            }
+        });
+        options
+    }
+
+    /// From now on, compactions delete payloads of the outbox before the number `first`.
+    pub(super) fn forget_payloads_before(&self, first: u64) {
+        self.first_payload.fetch_max(first, Ordering::Relaxed);
+    }
+
     /// Options of the family of points, which a compaction rids of forgotten ones.
-    pub(super) fn points(&self) -> RocksOptions {
+    fn points(&self) -> RocksOptions {
         let mut options = self.family(16);
         let first_minute = self.first_minute.clone();
         options.set_compaction_filter("hintdex.points", move |_, _, row| {
@@ -177,6 +206,7 @@ impl Tuning {
             META_FAMILY => self.meta(),
             STATES_FAMILY => self.states(),
             POINTS_FAMILY => self.points(),
+            OUTBOX_FAMILY => self.outbox(),
             name if name.starts_with(WINDOW_FAMILY_PREFIX) => self.window(),
             _ => self.family(16),
         }

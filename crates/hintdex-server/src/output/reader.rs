@@ -44,7 +44,7 @@ impl Reader {
     pub fn new(name: &str, shared: Arc<Shared>, fleets: Arc<Vec<Fleet>>, finish: Stop) -> Self {
         let outboxes = &shared.outboxes;
         let position = |fleet| Position {
-            next: outboxes.acknowledged(fleet, name),
+            next: outboxes.place(fleet, name),
             again_below: outboxes.end(fleet),
         };
         let positions = (0..outboxes.fleets()).map(position).collect();
@@ -89,11 +89,22 @@ impl Reader {
         else {
             return false;
         };
-        let (entries, next) = self.shared.outboxes.read(fleet, position.next, MAX_PART);
-        let of =
-            |entry: &Entry| Event::new(fleet, label, entry, entry.number < position.again_below);
+        let (entries, next) = match self.shared.outboxes.read(fleet, position.next, MAX_PART) {
+            Ok(part) => part,
+            Err(error) => {
+                self.failed(&Failed::after(0, error)).await;
+                return true;
+            }
+        };
+        let euis = label.euis();
+        let of = |entry: &Entry| {
+            Event::new(fleet, label, &euis, entry, entry.number < position.again_below)
+        };
         let events: Vec<Event> = entries.iter().map(of).collect();
         if events.is_empty() {
+            if next > position.next {
+                self.acknowledge(fleet, next);
+            }
             return false;
         }
         let result = sink.hand_out(&events).await;
@@ -103,14 +114,14 @@ impl Reader {
         };
         let below = events.get(acknowledged).map_or(next, |event| event.number);
         if acknowledged > 0 {
-            self.shared.outboxes.acknowledge(fleet, &self.name, below);
+            self.acknowledge(fleet, below);
             let done = events.get(..acknowledged).unwrap_or_default();
             let again = done.iter().filter(|event| event.is_again).count();
             self.metrics.handed_out.inc_by(acknowledged as u64);
             self.metrics.again.inc_by(again as u64);
         }
         if let Some(position) = self.positions.get_mut(fleet) {
-            position.next = below;
+            position.next = below.max(position.next);
             if matches!(&result, Err(failed) if failed.may_be_out) {
                 position.again_below = position.again_below.max(next);
             }
@@ -120,6 +131,14 @@ impl Reader {
             Err(failed) => self.failed(&failed).await,
         }
         true
+    }
+
+    /// The payloads below this number are handed out. If that cannot be written, they are handed out
+    /// again after the next start.
+    fn acknowledge(&self, fleet: usize, below: u64) {
+        if let Err(error) = self.shared.outboxes.acknowledge(fleet, &self.name, below) {
+            tracing::error!(output = self.name, "acknowledging payloads failed: {error}");
+        }
     }
 
     fn recovered(&mut self) {

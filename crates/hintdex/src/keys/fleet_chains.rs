@@ -1,5 +1,7 @@
 //! The chains of a fleet: which key has which chain, and when chains move on.
 
+use std::path::Path;
+
 use hintdex_core::{DeviceRange, LiveIndex};
 use hintdex_wire::{Chain, DeviceId, KeyId, KeySource, RatchetBits, Slot};
 use subtle::ConstantTimeEq;
@@ -63,6 +65,16 @@ impl FleetKeys {
                 self.chains.move_to(key, &chain);
             }
         }
+    }
+
+    /// The file of chains.
+    pub(crate) fn chain_path(&self) -> &Path {
+        self.chains.path()
+    }
+
+    /// Runs `work` while the file of chains stays as it is.
+    pub(crate) fn while_chains_rest<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.chains.while_stored(work)
     }
 
     /// Whether chains that have moved must be stored now, after so many accepted packets more.

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::chains::ChainStore;
 use super::imported::ImportedKeys;
 use super::sealed::KEYS_LEN_BYTES;
+use super::siv::Sealer;
 use super::station_key::StationKey;
 use crate::Error;
 
@@ -51,6 +52,11 @@ impl FleetKeys {
         let chains = Arc::new(ChainStore::open(&dir.join(CHAIN_FILE), &master)?);
         let importing = Mutex::default();
         Ok(Arc::new(Self { master, hkdf, derivation, has_mac_keys, imported, chains, importing }))
+    }
+
+    /// What seals secrets of this fleet under its master key.
+    pub(crate) fn sealer(&self) -> Sealer {
+        Sealer::new(&self.master)
     }
 
     /// The master key that derives the keys of devices.

@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 const SIV_LEN_BYTES: usize = 16;
 
 /// Seals and unseals secrets.
-pub(super) struct Sealer(Zeroizing<[u8; 32]>);
+pub(crate) struct Sealer(Zeroizing<[u8; 32]>);
 
 impl Sealer {
-    pub(super) fn new(master: &MasterKey) -> Self {
+    pub(crate) fn new(master: &MasterKey) -> Self {
         Self(master.sealing_key())
     }
 
@@ -26,14 +26,14 @@ impl Sealer {
 
     /// Seals a secret in place for the parts of its owner, and returns the tag. `None` if the cipher
     /// rejects a length, which does not occur.
-    pub(super) fn seal(&self, owner: &[&[u8]], secret: &mut [u8]) -> Option<[u8; SIV_LEN_BYTES]> {
+    pub(crate) fn seal(&self, owner: &[&[u8]], secret: &mut [u8]) -> Option<[u8; SIV_LEN_BYTES]> {
         let siv = self.cipher().encrypt_inout_detached(owner, InOutBuf::from(secret)).ok()?;
         Some(siv.into())
     }
 
     /// Unseals a secret in place; `None` if the secret is damaged, of another owner or under another
     /// key.
-    pub(super) fn unseal(
+    pub(crate) fn unseal(
         &self,
         owner: &[&[u8]],
         sealed: &mut [u8],

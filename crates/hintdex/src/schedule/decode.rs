@@ -17,6 +17,7 @@ use super::devices::{Opener, Parts, Tries};
 use super::search::search;
 use super::state::{Inner, Opened, ScheduleStats, Scheduled};
 use crate::finding::Finding;
+use crate::outbox::{Body, Posts};
 use crate::scans::{Cached, PASS_TIME, Pass};
 use crate::slot_keys::NO_KEY;
 use crate::{EarlyReason, Error, Received, Source, Station, Unknown, Verdict};
@@ -71,6 +72,7 @@ impl Station {
     ///     at_unix_s: 1_764_000_000,
     ///     at_ms: 250,
     ///     associated_data: None,
+    ///     context: &[],
     /// };
     /// let clock = ScheduleClock::heard_first(1_764_000_000_250, 0, tolerance);
     /// let delay_ms = schedule.delay_ms(&key, 0).unwrap();
@@ -80,6 +82,7 @@ impl Station {
     ///     at_unix_s: next_ms / 1000,
     ///     at_ms: (next_ms % 1000) as u16,
     ///     associated_data: None,
+    ///     context: &[],
     /// };
     /// let verdicts = station.decode_received(&[first, next])?;
     /// for (nonce, verdict) in (0..).zip(&verdicts) {
@@ -148,7 +151,8 @@ impl Station {
             drop(inner);
             let is_done = unexpected.is_none();
             opened.extend(unexpected);
-            self.admit_opened(scheduled, &opener, std::mem::take(&mut opened), &mut outcomes)?;
+            let opened = std::mem::take(&mut opened);
+            self.admit_opened(scheduled, &opener, opened, packets, &mut outcomes)?;
             if is_done {
                 break;
             }
@@ -299,6 +303,7 @@ impl Station {
         scheduled: &Scheduled,
         opener: &Opener<'_>,
         opened: Vec<Opened>,
+        packets: &[Received<'_>],
         outcomes: &mut [Option<Finding>],
     ) -> Result<(), Error> {
         if opened.is_empty() {
@@ -315,7 +320,11 @@ impl Station {
         let arrivals: Vec<Arrival<'_>> = opened.iter().map(arrival).collect();
         let requests: Vec<Request> =
             opened.iter().map(|opened| Request::AdmitSeen(opened.seen)).collect();
-        let admissions = self.index.admit_requests(&arrivals, &requests);
+        let mut posts = Posts::of(self);
+        for (position, opened) in opened.iter().enumerate() {
+            posts.push(position, opened.key, opened.nonce, || opened.body(packets));
+        }
+        let admissions = posts.admit(&arrivals, &requests);
         let mut inner = scheduled.lock();
         for opened in &opened {
             // The first packet under a key retires the older keys of its device.
@@ -333,6 +342,12 @@ impl Station {
 }
 
 impl Opened {
+    /// What the outbox stores if the packet, one of these, is accepted.
+    fn body<'a>(&'a self, packets: &[Received<'a>]) -> Body<'a> {
+        let reception = packets.get(self.at).map(Received::reception).unwrap_or_default();
+        Body::new(self.source, reception, &self.payload)
+    }
+
     fn verdict(self, admission: Admission) -> Verdict {
         let Self { key: KeyId { device, generation }, nonce, source, payload, .. } = self;
         match admission {

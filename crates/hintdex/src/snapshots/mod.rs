@@ -13,10 +13,11 @@ mod rebuild;
 mod registry;
 mod table_hints;
 
+pub(crate) use attached::Attached;
 pub(crate) use coming_hints::ComingHints;
 pub use confirm::{MIN_GROUP_LEN_SLOTS, confirm_candidates};
 pub(crate) use own::OwnSnapshot;
 pub use rebuild::RebuildOptions;
 pub(crate) use rebuild::rebuild;
-pub(crate) use registry::{NO_CHAINS, Snapshots};
+pub(crate) use registry::{NO_CHAINS, Snapshots, open_for_lookups};
 pub use table_hints::TableHints;

@@ -30,19 +30,14 @@ impl Snapshots {
     }
 
     /// [`attach`](Self::attach) of a file that a user built at some time; `open` opens the
-    /// file. Slots may have other keys since: those of the station's own snapshots have not.
+    /// file.
     pub(crate) fn attach_by(
         &self,
         index: &LiveIndex,
         path: &Path,
         open: fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
     ) -> Result<SnapshotId, Error> {
-        let snapshot = open_of_fleet(index, path, open)?;
-        let SnapshotParams { slots, built_at_unix_s, .. } = snapshot.params();
-        if index.has_reused_slots(Slot(slots.end), *built_at_unix_s) {
-            let why = "slots have new keys since the snapshot was built";
-            return Err(Error::SnapshotRefused { path: path.to_owned(), why });
-        }
+        let snapshot = open_given(index, path, open)?;
         self.attach_opened(index, path, snapshot)
     }
 
@@ -128,6 +123,32 @@ impl Snapshots {
     pub(crate) fn attached(&self) -> Guard<Arc<Vec<Arc<Attached>>>> {
         self.attached.load()
     }
+}
+
+/// A snapshot for some lookups alone, from a file that a user built at some time: not attached,
+/// and asked as if it were.
+pub(crate) fn open_for_lookups(index: &LiveIndex, path: &Path) -> Result<Arc<Attached>, Error> {
+    let open = |path: &Path, key: &ManifestKey| Snapshot::open_in_memory(path, key);
+    let snapshot = open_given(index, path, open)?;
+    check_serves(index, snapshot.params())
+        .map_err(|why| Error::SnapshotRefused { path: path.to_owned(), why })?;
+    Ok(Arc::new(Attached::new(path.to_owned(), snapshot)))
+}
+
+/// [`open_of_fleet`] of a file that a user built at some time. Slots may have other keys since:
+/// those of the station's own snapshots have not.
+fn open_given(
+    index: &LiveIndex,
+    path: &Path,
+    open: impl Fn(&Path, &ManifestKey) -> Result<Snapshot, OpenError>,
+) -> Result<Snapshot, Error> {
+    let snapshot = open_of_fleet(index, path, open)?;
+    let SnapshotParams { slots, built_at_unix_s, .. } = snapshot.params();
+    if index.has_reused_slots(Slot(slots.end), *built_at_unix_s) {
+        let why = "slots have new keys since the snapshot was built";
+        return Err(Error::SnapshotRefused { path: path.to_owned(), why });
+    }
+    Ok(snapshot)
 }
 
 /// Opens the snapshot in the file `path` by the key of the index's fleet.

@@ -281,6 +281,7 @@ impl World {
                     at_unix_s: sent.at_unix_s,
                     at_ms: 0,
                     associated_data: None,
+                    context: &[],
                 });
                 let received: Vec<Received<'_>> = received.collect();
                 let at_once = if self.tries_nonces() { 1 } else { received.len().max(1) };

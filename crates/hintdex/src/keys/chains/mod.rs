@@ -241,6 +241,12 @@ impl ChainStore {
         Ok(())
     }
 
+    /// Runs `work` while no chain is stored or overwritten.
+    pub(super) fn while_stored<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _alone = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+
     /// Overwrites the older chains that an interrupted call has left.
     fn clear_left(&self) -> Result<(), Error> {
         let mut inner = self.write();

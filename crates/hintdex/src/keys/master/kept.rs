@@ -70,6 +70,16 @@ impl MasterFiles {
         Self { key, place, old, aside }
     }
 
+    /// The file of the key.
+    pub(crate) fn key_path(&self) -> &Path {
+        &self.key
+    }
+
+    /// The record of the place of a key that is not kept.
+    pub(crate) fn place_path(&self) -> &Path {
+        &self.place
+    }
+
     /// What is kept.
     ///
     /// # Errors

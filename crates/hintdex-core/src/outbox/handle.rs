@@ -1,0 +1,216 @@
+//! The outbox as its readers use it.
+
+use hintdex_wire::{KeyId, Nonce};
+use rocksdb::{Direction, IteratorMode, ReadOptions};
+use zerocopy::IntoBytes;
+
+use super::log::OutboxLog;
+use crate::Error;
+use crate::index::LiveIndex;
+use crate::records::{OUTBOX_FAMILY, OutboxKey, OutboxRecord};
+
+/// The outbox of an index that was opened with one ([`Options::outbox_payloads`]).
+///
+/// ```
+/// use hintdex_core::{Arrival, LiveIndex, Options, Outbox, OutboxRow, Params, Request};
+/// # use hintdex_core::DeviceRange;
+/// # use std::sync::Arc;
+/// # use hintdex_wire::{DeviceId, HintScheme, KeySource, MasterKey, Slot};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("index");
+/// # let keys = Arc::new(MasterKey::new(&[7; 32]));
+/// # let params = Params::counters(HintScheme::Aes128, 16);
+/// let options = Options { outbox_payloads: Some(1_000_000), ..Options::default() };
+/// let index = LiveIndex::create(&path, keys.clone(), params, &options)?;
+/// index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
+/// let outbox: Outbox<'_> = index.outbox().unwrap();
+/// outbox.set_readers(&["broker"])?;
+///
+/// # let key = index.key(Slot(3)).unwrap();
+/// # let hint_key = keys.hint_key(key).unwrap();
+/// let arrival = Arrival { slot: Slot(3), key, nonce: 0, hint_key: &hint_key, received_unix_s: 0 };
+/// index.admit_with_outbox(&[arrival, arrival], &[Request::Admit; 2], &[b"21.5 C", b"again"])?;
+///
+/// // The second arrival was a replay.
+/// let place = outbox.place("broker")?;
+/// let (rows, next): (Vec<OutboxRow>, u64) = outbox.read(place, 100)?;
+/// assert_eq!((rows.len(), rows[0].body.as_slice()), (1, &b"21.5 C"[..]));
+/// outbox.acknowledge("broker", next)?;
+/// assert_eq!(outbox.waiting(), 0);
+/// # Ok::<(), hintdex_core::Error>(())
+/// ```
+///
+/// [`Options::outbox_payloads`]: crate::Options::outbox_payloads
+#[derive(Clone, Copy, Debug)]
+pub struct Outbox<'a> {
+    index: &'a LiveIndex,
+    log: &'a OutboxLog,
+}
+
+/// A payload that waits in the outbox.
+///
+/// See the example of [`Outbox`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// The number of the payload.
+    pub number: u64,
+    /// The key that opened the packet.
+    pub key: KeyId,
+    /// The nonce of the packet, or the number that [`Admission::AcceptedAs`](crate::Admission)
+    /// returned.
+    pub nonce: Nonce,
+    /// The bytes that were given with the arrival.
+    pub body: Vec<u8>,
+}
+
+impl LiveIndex {
+    /// The outbox; `None` unless the index was opened with one.
+    pub fn outbox(&self) -> Option<Outbox<'_>> {
+        self.outbox.as_ref().map(|log| Outbox { index: self, log })
+    }
+}
+
+impl Outbox<'_> {
+    /// The number behind the last payload: that of every payload of a call that has returned is
+    /// below.
+    pub fn end(&self) -> u64 {
+        self.log.end()
+    }
+
+    /// How many payloads wait for a reader, at most: the numbers from the place of the slowest reader
+    /// to the end.
+    pub fn waiting(&self) -> u64 {
+        self.log.end().saturating_sub(self.log.oldest())
+    }
+
+    /// The readers with their places, by name.
+    pub fn readers(&self) -> Vec<(String, u64)> {
+        self.log.places()
+    }
+
+    /// The place of a reader.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchReader`].
+    pub fn place(&self, reader: &str) -> Result<u64, Error> {
+        self.log.place(reader)
+    }
+
+    /// Sets the readers of the outbox. A new one begins with the oldest payload that a former one
+    /// has not acknowledged, so a payload whose reader is renamed or replaced is not lost.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchReader`] for an empty name or one of more than 64 bytes, or those of the store.
+    pub fn set_readers(&self, names: &[&str]) -> Result<(), Error> {
+        self.log.set_readers(&self.index.store, names)
+    }
+
+    /// The payloads from the number `from` on, `most` at most, and the number to read on from. Reads
+    /// nothing of a batch that is being admitted. A row that is damaged is left out, with a
+    /// [note](LiveIndex::take_notes).
+    ///
+    /// Costs 1 to 2 µs a payload.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn read(&self, from: u64, most: usize) -> Result<(Vec<OutboxRow>, u64), Error> {
+        let (store, end) = (&self.index.store, self.end());
+        let from = from.max(self.log.oldest());
+        if from >= end || most == 0 {
+            return Ok((Vec::new(), from));
+        }
+        let family = store.family(OUTBOX_FAMILY)?;
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(OutboxKey::of(end).as_bytes());
+        let key = OutboxKey::of(from);
+        let first = IteratorMode::From(key.as_bytes(), Direction::Forward);
+        let mut rows = Vec::new();
+        for entry in store.db().iterator_cf_opt(&family, options, first) {
+            let (key, row) = entry.map_err(Error::store("reading the database"))?;
+            let Some(number) = OutboxKey::number(&key) else { continue };
+            match OutboxRecord::read(&row) {
+                Some((key, nonce, body)) => {
+                    rows.push(OutboxRow { number, key, nonce, body: body.to_vec() });
+                }
+                None => {
+                    self.index
+                        .note(format!("payload {number} of the outbox is damaged; it is left out"));
+                }
+            }
+            if rows.len() == most {
+                return Ok((rows, number.saturating_add(1)));
+            }
+        }
+        Ok((rows, end))
+    }
+
+    /// Notes that a reader has acknowledged every payload whose number is below `below`. A number
+    /// past the [end](Self::end) counts as the end, one before the reader's place changes nothing.
+    ///
+    /// Survives a crash of the process at once, and one of the machine with the next batch that is
+    /// synced. Costs 2 µs.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchReader`], or those of the store.
+    pub fn acknowledge(&self, reader: &str, below: u64) -> Result<(), Error> {
+        self.log.acknowledge(&self.index.store, reader, below)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use std::sync::Arc;
+
+    use hintdex_wire::{DeviceId, HintKey, HintScheme, MasterKey, Slot};
+    use rocksdb::IteratorMode;
+
+    use super::*;
+    use crate::{Arrival, DeviceRange, Options, Params};
+
+    /// A compaction deletes what every reader has acknowledged, and nothing else.
+    #[test]
+    fn a_compaction_deletes_acknowledged_payloads_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = Arc::new(MasterKey::new(&[7; 32]));
+        let options = Options { outbox_payloads: Some(100), ..Options::default() };
+        let path = folder.path().join("index");
+        let params = Params::counters(HintScheme::Aes128, 4);
+        let index = LiveIndex::create(&path, keys.clone(), params, &options).expect("a new folder");
+        index.provision(&[DeviceRange::new(DeviceId(0), 1)], None).expect("ids are free");
+        let (slot, key) = (Slot(0), KeyId::first(DeviceId(0)));
+        let hint_key = &HintKey::from_bytes([0; 16]);
+        for nonce in 0..10 {
+            let arrival = Arrival { slot, key, nonce, hint_key, received_unix_s: 0 };
+            index.admit_with_outbox(&[arrival], &[], &[b"21.5 C"]).expect("it admits");
+        }
+        let stored = |index: &LiveIndex| {
+            index.store.compact(OUTBOX_FAMILY).expect("it compacts");
+            let family = index.store.family(OUTBOX_FAMILY).expect("it is there");
+            let rows = index.store.db().iterator_cf(&family, IteratorMode::Start);
+            rows.map(|row| OutboxKey::number(&row.expect("it reads").0)).collect::<Vec<_>>()
+        };
+        let from = |first: u64| (first..10).map(Some).collect::<Vec<_>>();
+        assert_eq!(stored(&index), from(0));
+        let outbox = index.outbox().expect("it has one");
+        outbox.set_readers(&["a", "b"]).expect("names");
+        outbox.acknowledge("a", 8).expect("a reader");
+        assert_eq!(stored(&index), from(0));
+        outbox.acknowledge("b", 3).expect("a reader");
+        assert_eq!(stored(&index), from(3));
+        drop(index);
+        let index = LiveIndex::open(&path, keys.clone(), &options).expect("it opens");
+        assert_eq!(stored(&index), from(3));
+        index.outbox().expect("it has one").acknowledge("b", 9).expect("a reader");
+        assert_eq!(stored(&index), from(8));
+        drop(index);
+        // Without an outbox, nothing is deleted, and the numbers go on behind.
+        let index = LiveIndex::open(&path, keys.clone(), &Options::default()).expect("it opens");
+        assert!(index.outbox().is_none());
+        assert_eq!(stored(&index), from(8));
+        drop(index);
+        let index = LiveIndex::open(&path, keys, &options).expect("it opens");
+        let outbox = index.outbox().expect("it has one");
+        assert_eq!((outbox.end(), outbox.waiting()), (10, 2));
+    }
+}
