@@ -20,6 +20,7 @@ mod heard;
 mod input;
 mod log;
 mod metrics;
+mod mqtt;
 mod outbox;
 mod output;
 mod service;

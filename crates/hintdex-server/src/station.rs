@@ -102,7 +102,7 @@ impl RunningStation {
         config: StationConfig,
         sockets: &mut Sockets,
     ) -> Result<(), ServeError> {
-        let place = format!("station {}", self.config.name);
+        let place = self.config.name.clone();
         let is_new = |output: &&Output| !self.outputs.contains_key(&output.name);
         let mut opened = Vec::new();
         for output in config.outputs.iter().filter(is_new) {

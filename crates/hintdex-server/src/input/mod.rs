@@ -1,9 +1,12 @@
 //! Inputs: where packets come from.
 
+mod chirpstack;
 mod datagrams;
 mod intake;
 mod line;
 mod line_streams;
+mod message;
+mod mqtt;
 mod semtech;
 
 use std::net::SocketAddr;
@@ -15,6 +18,7 @@ pub use intake::{Arrived, Intake, now_ms};
 
 use crate::ServeError;
 use crate::config::{Input, InputKind};
+use crate::mqtt::{client_name, options};
 use crate::sockets::Sockets;
 use crate::stop::Stop;
 
@@ -25,21 +29,25 @@ pub enum Bound {
     Udp(UdpSocket),
     Stdin,
     Unix(UnixListener),
+    Mqtt(mqtt::Topics),
 }
 
 impl Bound {
-    /// Binds the address of an input of the station `place`.
+    /// Binds the address of an input of the station `station`.
     ///
     /// # Errors
     /// The address is taken or may not be bound.
-    pub fn new(place: &str, input: &Input, sockets: &mut Sockets) -> Result<Self, ServeError> {
-        let place = format!("{place}: in {}", input.name);
+    pub fn new(station: &str, input: &Input, sockets: &mut Sockets) -> Result<Self, ServeError> {
+        let place = format!("station {station}: in {}", input.name);
         Ok(match &input.kind {
             InputKind::SemtechUdp(address) => Self::SemtechUdp(udp(&place, *address, sockets)?),
             InputKind::Udp(address) => Self::Udp(udp(&place, *address, sockets)?),
             InputKind::Stdin => Self::Stdin,
             InputKind::Unix(path) => Self::Unix(unix(&place, path, sockets)?),
-            InputKind::Mqtt { .. } => return Err(ServeError::usage(format!("{place}: not yet"))),
+            InputKind::Mqtt { access, topics, form } => {
+                let options = options(&place, access, &client_name(station, &input.name))?;
+                Self::Mqtt(mqtt::Topics { options, topics: topics.clone(), form: form.clone() })
+            }
         })
     }
 
@@ -50,6 +58,7 @@ impl Bound {
                 socket.local_addr().map_or_else(|_| String::new(), |address| address.to_string())
             }
             Self::Stdin => "standard input".to_owned(),
+            Self::Mqtt(topics) => topics.topics.join(" "),
             Self::Unix(listener) => {
                 let address = listener.local_addr().ok();
                 let path = address.as_ref().and_then(|address| address.as_pathname());
@@ -65,6 +74,7 @@ impl Bound {
             Self::Udp(socket) => datagrams::udp(socket, intake, stop).await,
             Self::Stdin => line_streams::stdin(intake, stop).await,
             Self::Unix(listener) => line_streams::unix(listener, intake, stop).await,
+            Self::Mqtt(topics) => topics.run(intake, stop).await,
         }
     }
 }

@@ -30,4 +30,9 @@ impl Failed {
     pub fn after(acknowledged: usize, why: impl ToString) -> Self {
         Self { acknowledged, why: why.to_string(), may_be_out: true }
     }
+
+    /// The failure before any event was sent.
+    pub fn before(why: impl ToString) -> Self {
+        Self { acknowledged: 0, why: why.to_string(), may_be_out: false }
+    }
 }
