@@ -24,6 +24,7 @@ pub fn run(command: &Command, call: &Call<'_>) -> Result<(), Failure> {
         Command::Key(KeyCommand::Rewrap(args)) => key::rewrap(args, call),
         Command::Key(KeyCommand::Show(args)) => key::show(args, call),
         Command::Decode(_)
+        | Command::Serve(_)
         | Command::Cose(_)
         | Command::ImportKeys(_)
         | Command::Identify(_)

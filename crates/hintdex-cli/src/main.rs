@@ -30,6 +30,7 @@ mod rebuild;
 mod resolve;
 mod retire_missing;
 mod roll;
+mod serve;
 mod settings_text;
 mod timeline;
 mod transfer_file;
@@ -130,6 +131,7 @@ fn run(mut args: Args) -> Result<(), Failure> {
     let call = Call::of_process(&args.run);
     match &args.command {
         Command::Decode(command) => decode::run(command, &call),
+        Command::Serve(command) => serve::run(command, &args.run),
         Command::Cose(CoseCommand::Open(command)) => cose::open(command, &call),
         Command::ImportKeys(command) => beacons::add::run(command, &call),
         Command::Identify(command) => beacons::identify::run(command, &call),

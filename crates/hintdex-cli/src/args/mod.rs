@@ -8,6 +8,7 @@ mod ids;
 mod key;
 mod lists;
 mod measure;
+mod serve;
 mod time;
 mod values;
 
@@ -36,6 +37,7 @@ pub use ids::IdRange;
 pub use key::{KeyCommand, KeyKind, KeyShowArgs, RewrapArgs, SecretArgs};
 pub use lists::ListArgs;
 pub use measure::{EstimateArgs, MeasureArgs, TakeArgs, What};
+pub use serve::ServeArgs;
 pub use time::TimeArgs;
 
 use values::parse_size;
@@ -96,6 +98,11 @@ pub enum Command {
     /// Decode packets: read one line of hex for each packet, write one JSON object for each line
     #[command(after_help = "Example: hintdex decode --index fleet packets.hex")]
     Decode(DecodeArgs),
+    /// Run stations as a service: packets in from gateways, payloads out at least once
+    #[command(
+        after_help = "Example: hintdex serve --index fleet --in semtech-udp://0.0.0.0:1700 --out lines:-"
+    )]
+    Serve(ServeArgs),
     /// Open payloads behind the station
     #[command(subcommand)]
     Cose(CoseCommand),
@@ -166,6 +173,7 @@ impl Command {
             Self::Restore(_)
             | Self::Key(_)
             | Self::Decode(_)
+            | Self::Serve(_)
             | Self::Cose(_)
             | Self::ImportKeys(_)
             | Self::Identify(_)

@@ -1,0 +1,100 @@
+//! Topics of a broker as an input.
+
+use rumqttc::{
+    AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS, SubscribeFilter, SubscribeReasonCode,
+};
+
+use super::intake::Intake;
+use super::message::{self, BadMessage};
+use crate::backoff::Backoff;
+use crate::config::PayloadForm;
+use crate::mqtt::why;
+use crate::stop::Stop;
+
+/// The requests that wait for the connection, at most.
+const MAX_REQUESTS: usize = 64;
+
+/// An input of MQTT.
+#[derive(Debug)]
+pub struct Topics {
+    pub options: MqttOptions,
+    pub topics: Vec<String>,
+    /// `None` for messages of the ChirpStack gateway bridge.
+    pub form: Option<PayloadForm>,
+}
+
+impl Topics {
+    /// Takes the messages of the topics until the order to stop. While the broker is gone, it keeps
+    /// messages for the client, whose session lasts (QoS 1, no clean session).
+    pub async fn run(mut self, intake: Intake, mut stop: Stop) {
+        self.options.set_clean_session(false);
+        let (client, mut events) = AsyncClient::new(self.options.clone(), MAX_REQUESTS);
+        let (mut backoff, mut failures) = (Backoff::default(), 0_u64);
+        while let Some(event) = stop.or(events.poll()).await {
+            match event {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                    intake.metrics.connected.set(1);
+                    (backoff, failures) = (Backoff::default(), 0);
+                    tracing::info!(input = intake.name, "connected to the broker");
+                    self.subscribe(&client, &intake);
+                }
+                Ok(Event::Incoming(Packet::SubAck(ack))) => {
+                    if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
+                        tracing::error!(
+                            input = intake.name,
+                            "the broker refuses a topic; check the rights of the user"
+                        );
+                    }
+                }
+                Ok(Event::Incoming(Packet::Publish(publish))) => {
+                    if !self.take(&intake, &publish.topic, &publish.payload, &mut stop).await {
+                        break;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    intake.metrics.connected.set(0);
+                    failures += 1;
+                    if failures.is_power_of_two() {
+                        tracing::warn!(input = intake.name, failures, "no broker: {}", why(&error));
+                    }
+                    if stop.or(tokio::time::sleep(backoff.wait())).await.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        intake.metrics.connected.set(0);
+        leave(&client, &mut events).await;
+    }
+
+    fn subscribe(&self, client: &AsyncClient, intake: &Intake) {
+        let filter = |topic: &String| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce);
+        if let Err(error) = client.try_subscribe_many(self.topics.iter().map(filter)) {
+            tracing::error!(input = intake.name, "subscribing failed: {error}");
+        }
+    }
+
+    /// Takes a message. Returns whether the station still takes packets.
+    async fn take(&self, intake: &Intake, topic: &str, message: &[u8], stop: &mut Stop) -> bool {
+        match message::parse(self.form.as_ref(), topic, message) {
+            Ok(uplink) => stop.or(intake.send(uplink)).await == Some(true),
+            Err(BadMessage::BadCrc) => {
+                intake.metrics.crc_errors.inc();
+                true
+            }
+            Err(why) => {
+                intake.malformed(topic, why.text());
+                true
+            }
+        }
+    }
+}
+
+/// Says goodbye, so that the broker does not wait for the client.
+async fn leave(client: &AsyncClient, events: &mut EventLoop) {
+    if client.try_disconnect().is_ok() {
+        let until = tokio::time::Instant::now() + std::time::Duration::from_millis(500);
+        while let Ok(Ok(_)) = tokio::time::timeout_at(until, events.poll()).await {}
+    }
+}

@@ -1,0 +1,128 @@
+//! Lines to files that are rotated by size and by age.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::sink::{Failed, Sink};
+use crate::config::FileRotation;
+use crate::event::Event;
+
+/// A file of lines. A payload is acknowledged when its line is synced to the disk.
+///
+/// A file that is long or old is renamed to `NAME.1`, the one before to `NAME.2`, and so on.
+#[derive(Debug)]
+pub struct Lines {
+    path: PathBuf,
+    rotation: FileRotation,
+    file: File,
+    len_bytes: u64,
+    begun: SystemTime,
+}
+
+impl Lines {
+    /// Opens the file to append, or creates it for its owner alone.
+    pub fn open(path: &Path, rotation: FileRotation) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let metadata = file.metadata()?;
+        let begun = if metadata.len() == 0 { SystemTime::now() } else { metadata.modified()? };
+        let lines =
+            Self { path: path.to_owned(), rotation, len_bytes: metadata.len(), begun, file };
+        lines.end_last_line()?;
+        Ok(lines)
+    }
+
+    /// A crash may have cut the last line; the next begins on a line of its own.
+    fn end_last_line(&self) -> io::Result<()> {
+        use std::os::unix::fs::FileExt as _;
+        let mut last = [0];
+        if self.len_bytes == 0 {
+            return Ok(());
+        }
+        File::open(&self.path)?.read_exact_at(&mut last, self.len_bytes - 1)?;
+        if last == *b"\n" { Ok(()) } else { (&self.file).write_all(b"\n") }
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        let age = self.begun.elapsed().unwrap_or(Duration::ZERO);
+        let is_long = self.len_bytes + text.len() as u64 > self.rotation.max_len_bytes;
+        if self.len_bytes > 0 && (is_long || age > self.rotation.max_age) {
+            self.rotate()?;
+        }
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_data()?;
+        self.len_bytes += text.len() as u64;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let name = |number: u32| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(format!(".{number}"));
+            PathBuf::from(name)
+        };
+        for number in (1..self.rotation.keep).rev() {
+            match fs::rename(name(number), name(number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        if self.rotation.keep > 0 {
+            fs::rename(&self.path, name(1))?;
+        } else {
+            fs::remove_file(&self.path)?;
+        }
+        *self = Self::open(&self.path, self.rotation)?;
+        Ok(())
+    }
+}
+
+impl Sink for Lines {
+    async fn hand_out(&mut self, events: &[Event]) -> Result<(), Failed> {
+        let mut text = String::new();
+        for event in events {
+            text.push_str(&event.text);
+            text.push('\n');
+        }
+        tokio::task::block_in_place(|| self.write(&text)).map_err(|error| {
+            Failed::after(0, format!("writing {} failed: {error}", self.path.display()))
+        })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_rotated_and_the_oldest_goes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("payloads.jsonl");
+        let rotation =
+            FileRotation { max_len_bytes: 10, max_age: Duration::from_secs(3_600), keep: 2 };
+        let mut lines = Lines::open(&path, rotation).expect("a file");
+        for text in ["1234567\n", "2\n", "3\n", "4234567\n", "5234567\n"] {
+            lines.write(text).expect("written");
+        }
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).ok();
+        assert_eq!(read("payloads.jsonl").as_deref(), Some("5234567\n"));
+        assert_eq!(read("payloads.jsonl.1").as_deref(), Some("4234567\n"));
+        assert_eq!(read("payloads.jsonl.2").as_deref(), Some("3\n"));
+        assert_eq!(read("payloads.jsonl.3"), None);
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_stays_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("payloads.jsonl");
+        fs::write(&path, "{\"cut").expect("written");
+        let rotation =
+            FileRotation { max_len_bytes: 1_000, max_age: Duration::from_secs(3_600), keep: 2 };
+        let mut lines = Lines::open(&path, rotation).expect("a file");
+        lines.write("whole\n").expect("written");
+        assert_eq!(fs::read_to_string(&path).ok().as_deref(), Some("{\"cut\nwhole\n"));
+    }
+}

@@ -1,0 +1,142 @@
+//! Lines to the clients of a Unix socket.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{Instant, timeout_at};
+
+use super::sink::{Failed, Sink};
+use crate::event::Event;
+use crate::metrics::OutputMetrics;
+
+/// The most clients at a time.
+const MAX_CLIENTS: usize = 64;
+/// The longest answer of a client, in bytes: a number.
+const MAX_ANSWER_LEN_BYTES: u64 = 64;
+
+/// A Unix socket, whose clients each get every payload as a line.
+///
+/// Payloads wait until a client is connected. A payload is acknowledged when its line is written to
+/// every connected client; with `ack`, when every client has answered with its number, or a later
+/// one. A client that does not keep up is disconnected.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+    ack: bool,
+    timeout: Duration,
+    clients: Vec<Client>,
+    metrics: OutputMetrics,
+}
+
+#[derive(Debug)]
+struct Client {
+    answers: BufReader<OwnedReadHalf>,
+    lines: OwnedWriteHalf,
+}
+
+impl Client {
+    fn new(stream: UnixStream) -> Self {
+        let (read, lines) = stream.into_split();
+        Self { answers: BufReader::new(read), lines }
+    }
+
+    /// Reads answers until the client has acknowledged the last event. Returns how many events are
+    /// acknowledged.
+    async fn acknowledged(&mut self, events: &[Event], until: Instant) -> usize {
+        let mut acknowledged = 0;
+        while acknowledged < events.len() {
+            let mut answer = String::new();
+            let mut limited = (&mut self.answers).take(MAX_ANSWER_LEN_BYTES);
+            let read = timeout_at(until, limited.read_line(&mut answer)).await;
+            let number: Option<u64> = match read {
+                Ok(Ok(1..)) => answer.trim_ascii().parse().ok(),
+                _ => None,
+            };
+            let Some(number) = number else { return acknowledged };
+            acknowledged = events.iter().take_while(|event| event.number <= number).count();
+        }
+        acknowledged
+    }
+}
+
+impl Socket {
+    /// The clients of a listener.
+    pub const fn new(
+        listener: UnixListener,
+        ack: bool,
+        timeout: Duration,
+        metrics: OutputMetrics,
+    ) -> Self {
+        Self { listener, ack, timeout, clients: Vec::new(), metrics }
+    }
+
+    /// Accepts the clients that have connected, and waits for the first if there is none.
+    async fn accept(&mut self) -> Result<(), Failed> {
+        loop {
+            let is_first = self.clients.is_empty();
+            let wait = async {
+                if !is_first {
+                    // Only clients that have connected already.
+                    tokio::task::yield_now().await;
+                    return None;
+                }
+                std::future::pending().await
+            };
+            let accepted = tokio::select! {
+                biased;
+                accepted = self.listener.accept() => Some(accepted),
+                none = wait => none,
+            };
+            match accepted {
+                None => break,
+                Some(Ok((stream, _))) if self.clients.len() < MAX_CLIENTS => {
+                    self.clients.push(Client::new(stream));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
+                    return Err(Failed::before(format!("accepting a client failed: {error}")));
+                }
+            }
+        }
+        self.metrics.connected.set(i64::try_from(self.clients.len()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+}
+
+impl Sink for Socket {
+    async fn hand_out(&mut self, events: &[Event]) -> Result<(), Failed> {
+        self.accept().await?;
+        let mut text = String::new();
+        for event in events {
+            text.push_str(&event.text);
+            text.push('\n');
+        }
+        let until = Instant::now() + self.timeout;
+        let (mut kept, mut most) = (Vec::new(), 0);
+        for mut client in std::mem::take(&mut self.clients) {
+            let written = timeout_at(until, client.lines.write_all(text.as_bytes())).await;
+            if matches!(written, Ok(Ok(()))) {
+                kept.push(client);
+            }
+        }
+        for mut client in kept {
+            let acknowledged = match self.ack {
+                true => client.acknowledged(events, until).await,
+                false => events.len(),
+            };
+            most = most.max(acknowledged);
+            if acknowledged == events.len() {
+                self.clients.push(client);
+            }
+        }
+        self.metrics.connected.set(i64::try_from(self.clients.len()).unwrap_or(i64::MAX));
+        // A client that is gone acknowledges no longer; it counts as long as another has.
+        if most == events.len() {
+            Ok(())
+        } else {
+            Err(Failed::after(most, "every client has disconnected or does not keep up"))
+        }
+    }
+}

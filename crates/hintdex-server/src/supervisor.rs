@@ -1,0 +1,17 @@
+//! What systemd hears of the service: that it is ready, alive, reloading or stopping.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// Tells systemd, if it asked to be told (NOTIFY_SOCKET of sd_notify(3)).
+pub fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!("systemd was not told: {error}");
+    }
+}
+
+/// How often systemd wants to hear that the service is alive; `None` if it does not.
+pub fn watchdog_interval() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|within| within / 2)
+}
