@@ -458,7 +458,7 @@ fn a_station_that_dies_in_between_leaves_the_change_unknown() {
         }
     });
     let retire = ["device", "retire", "--index", "fleet", "1"];
-    run_in(folder.path(), &retire, "").refused(2, &["0.0.1", "start the station anew"]);
+    run_in(folder.path(), &retire, "").refused(2, &["0.0.1", "start the station again"]);
     run_in(folder.path(), &retire, "").refused(1, &["ended before it answered", "not known"]);
     let reads = run_in(folder.path(), &["inspect", "fleet"], "");
     reads.refused(1, &["ended before it answered", "call again"]);
