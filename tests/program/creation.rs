@@ -155,7 +155,8 @@ fn drafts_that_a_killed_creation_left_are_swept() {
     running.send("no packet\n");
     assert_eq!(running.next_verdict().verdict, "malformed");
     leave();
-    run(["verify", fleet.to_str().expect("text")]).refused(2, &["another process"]);
+    decode(&fleet, &[], "").refused(2, &["process", "stop"]);
+    verify(&fleet);
     assert!(fleet.join(".index.AbCdEf.making").exists());
     // No line of its input was a packet.
     assert_eq!(running.end().code, Some(1));

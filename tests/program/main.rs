@@ -15,6 +15,8 @@ mod beacons;
 mod capture;
 mod clocked;
 mod control;
+mod control_faults;
+mod control_load;
 mod cose;
 mod crash_decode;
 mod crash_devices;

@@ -50,30 +50,23 @@ fn run(request: &Request<'_>, fleet: &Fleet, changing: &Mutex<()>) -> Result<(),
     };
     let matches = Args::command().try_get_matches_from(request.arguments()).map_err(unknown)?;
     let args = Args::from_arg_matches(&matches).map_err(unknown)?;
-    // A pool of its own: packets do not wait for the tasks of a command.
-    let threads = rayon::current_num_threads();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| Failure::failed(format!("no threads: {error}")))?;
     // The library serializes changes of the fleet. The id map beside it has no lock of its own.
     let is_change = args.command.changes();
     let _turn = is_change.then(|| changing.lock().unwrap_or_else(PoisonError::into_inner));
-    let ran = pool.install(|| {
-        let console = Console::of_caller(request);
-        let ignored = options::ignored(&matches);
-        if !ignored.is_empty() {
-            console.report(&format!(
-                "note: {ignored}: the running station keeps its own; such options count when a \
-                 station starts"
-            ));
-        }
-        let call = Call { run: &args.run, console, running: running(fleet) };
-        let ran = fleet_commands::run(&args.command, &call);
-        ran.map_err(|failure| failure.in_words(|text| call.console.in_words_of_caller(text)))
-    });
+    let console = Console::of_caller(request);
+    let ignored = options::ignored(&matches);
+    if !ignored.is_empty() {
+        console.report(&format!(
+            "note: {ignored}: the running station keeps its own; such options count when a station \
+             starts"
+        ));
+    }
+    let call = Call { run: &args.run, console, running: running(fleet) };
+    let ran = fleet_commands::run(&args.command, &call);
     if is_change {
         fleet.changes.fetch_add(1, Ordering::Release);
     }
-    ran
+    ran.map_err(|failure| failure.in_words(|text| call.console.in_words_of_caller(text)))
 }
 
 fn running(fleet: &Fleet) -> Option<Running<'_>> {

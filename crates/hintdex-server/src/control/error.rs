@@ -53,7 +53,7 @@ impl fmt::Display for ControlError {
             Self::OtherVersion { folder, version } => write!(
                 f,
                 "{}: the running station is hintdex {}, and this program is {VERSION}; call the \
-                 program of the station, or start the station anew with this one",
+                 program of the station, or start the station again with this one",
                 folder.display(),
                 if version.is_empty() { "of another version" } else { version }
             ),
