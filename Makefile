@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 CARGO ?= cargo
 LIGHT := -p hintdex-host -p hintdex-wire -p hintdex-scan -p hintdex-snapshot -p hintdex-beacon
 
-.PHONY: help demo test test-long lint docs-check build bench compare perf perf-accept setup clean
+.PHONY: help demo test test-long lint docs-check build package bench compare perf perf-accept setup clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ test-long: test
 	tools/with-ccache.sh $(CARGO) test --release --workspace -- --ignored
 	tests/fuzz/run 60
 	tools/mutants.sh hintdex-wire 0/20
+
+# make package  the Debian package, at $CARGO_TARGET_DIR/package: program, service, man pages, completions
+package: build
+	tools/package.sh
 
 # make bench   every figure of docs/results, beside its peer in the same run
 bench: build

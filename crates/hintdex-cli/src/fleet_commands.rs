@@ -31,6 +31,7 @@ pub fn run(command: &Command, call: &Call<'_>) -> Result<(), Failure> {
         | Command::Beacon(_)
         | Command::Measure(_)
         | Command::Estimate(_)
+        | Command::Generate(_)
         | Command::Take(_) => {
             Err(Failure::usage("the command does not work on a fleet; call it by itself"))
         }

@@ -15,6 +15,7 @@ mod dial;
 mod estimate;
 mod failure;
 mod fleet_commands;
+mod generate;
 mod given_ids;
 mod id_map;
 mod input;
@@ -138,6 +139,7 @@ fn run(mut args: Args) -> Result<(), Failure> {
         Command::Beacon(command) => beacons::run(command, &call),
         Command::Measure(command) => measure::run(command, &args.run),
         Command::Estimate(command) => estimate::run(command, &args.run),
+        Command::Generate(command) => generate::run(command, &call),
         Command::Take(command) => measure::take::run(command, &args.run),
         on_fleet => fleet_commands::run(on_fleet, &call),
     }

@@ -4,6 +4,7 @@ mod backup;
 mod beacons;
 mod devices;
 mod fleet;
+mod generate;
 mod ids;
 mod key;
 mod lists;
@@ -33,6 +34,7 @@ pub use fleet::{
     CoseCommand, CoseOpenArgs, DecodeArgs, InspectArgs, Output, ProvisionArgs, RebuildArgs,
     ResolveArgs, RollArgs, VerifyArgs,
 };
+pub use generate::{CompletionsArgs, GenerateCommand, ManArgs};
 pub use ids::IdRange;
 pub use key::{KeyCommand, KeyKind, KeyShowArgs, RewrapArgs, SecretArgs};
 pub use lists::ListArgs;
@@ -151,6 +153,9 @@ pub enum Command {
     /// Estimate the bytes, memory and time of a fleet before it is built
     #[command(after_help = "Example: hintdex estimate --devices 1000000 --lookahead 16")]
     Estimate(EstimateArgs),
+    /// Write man pages and shell completions
+    #[command(subcommand)]
+    Generate(GenerateCommand),
     /// Take one measurement in this process
     #[command(hide = true)]
     Take(TakeArgs),
@@ -180,6 +185,7 @@ impl Command {
             | Self::Beacon(_)
             | Self::Measure(_)
             | Self::Estimate(_)
+            | Self::Generate(_)
             | Self::Take(_) => None,
         }
     }

@@ -4,7 +4,7 @@
 //! listens on the socket `control.sock` in the folder, mode 0600. Another process of the same user
 //! sends a command line with its standard streams, its working folder and its root as descriptors.
 //! The station runs the command, which reads and writes those streams, and answers with the exit
-//! code. docs/decisions/0017-commands-run-in-the-station.md has the reasons.
+//! code. docs/decisions/0018-commands-run-in-the-station.md has the reasons.
 //!
 //! ```text
 //! station                                        caller
