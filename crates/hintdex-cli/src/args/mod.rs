@@ -47,7 +47,7 @@ pub use values::{HintName, SuiteName};
 
 /// The index that resolves the hint at the head of a radio packet to (device, nonce).
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(name = "hintdex", version, about, max_term_width = 100)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
