@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hintdex::Clock;
@@ -12,18 +13,16 @@ use tokio::time::Instant;
 use crate::ServeError;
 use crate::config::{Config, Defaults};
 use crate::fleets::{EuisOf, ListenOn};
-use crate::input::now_ms;
 use crate::metrics::Metrics;
 use crate::sockets::Sockets;
 use crate::station::RunningStation;
-use crate::{log, supervisor};
+use crate::stop::Stopper;
+use crate::watch::Watch;
+use crate::web::Web;
+use crate::{log, supervisor, watch};
 
 /// How often the service looks after itself.
 const TICK: Duration = Duration::from_millis(100);
-/// A decoder that has not shown itself for this long is stuck, and systemd is told no more that
-/// the service is alive.
-const STUCK_MS: u64 = 60_000;
-
 /// What [`serve`] runs.
 pub struct Service {
     /// The configuration.
@@ -93,21 +92,43 @@ struct Running {
     stations: Vec<RunningStation>,
     sockets: Sockets,
     drain: Duration,
+    watch: Arc<Watch>,
+    web: Web,
+}
+
+impl Running {
+    /// Starts every station of a configuration, and the page.
+    async fn start(service: Service) -> Result<Self, ServeError> {
+        let Service { config, clock, euis_of, listen_on, .. } = service;
+        let (metrics, mut sockets, mut stations) =
+            (Metrics::new(), Sockets::inherited(), Vec::new());
+        for station in config.stations {
+            // Opening a fleet reads its files.
+            let started = tokio::task::block_in_place(|| {
+                let on_fleets = (euis_of, listen_on);
+                let sockets = &mut sockets;
+                RunningStation::start(station, &metrics, sockets, &clock, on_fleets, config.drain)
+            })?;
+            stations.push(started);
+        }
+        let watch = Arc::new(Watch {
+            stations: stations.iter().map(|station| station.watched.clone()).collect(),
+            metrics,
+            silent_s: AtomicU64::new(config.silent.as_secs()),
+            is_ready: AtomicBool::new(true),
+        });
+        let mut web = Web::default();
+        web.show(config.web, &watch, &mut sockets).await?;
+        Ok(Self { stations, sockets, drain: config.drain, watch, web })
+    }
 }
 
 async fn run(service: Service) -> Result<(), ServeError> {
-    let Service { config, path, defaults, clock, euis_of, listen_on } = service;
+    let (path, defaults) = (service.path.clone(), service.defaults.clone());
     let mut signals = Signals::new()?;
-    let metrics = Metrics::new();
-    let mut running =
-        Running { stations: Vec::new(), sockets: Sockets::inherited(), drain: config.drain };
-    for station in config.stations {
-        let (sockets, drain) = (&mut running.sockets, config.drain);
-        let started = tokio::task::block_in_place(|| {
-            RunningStation::start(station, &metrics, sockets, &clock, (euis_of, listen_on), drain)
-        })?;
-        running.stations.push(started);
-    }
+    let mut running = Running::start(service).await?;
+    let (_sampling, stop_sampling) = Stopper::new();
+    tokio::spawn(watch::sample(running.watch.clone(), stop_sampling));
     supervisor::notify(NotifyState::Ready);
     tracing::info!(stations = running.stations.len(), "ready");
     let watchdog = supervisor::watchdog_interval();
@@ -125,7 +146,7 @@ async fn run(service: Service) -> Result<(), ServeError> {
                 }
             }
         }
-        if watchdog.is_some_and(|every| alive_at.elapsed() >= every) && running.is_alive() {
+        if watchdog.is_some_and(|every| alive_at.elapsed() >= every) && running.watch.is_alive() {
             supervisor::notify(NotifyState::Watchdog);
             alive_at = Instant::now();
         }
@@ -150,14 +171,6 @@ impl Running {
         })
     }
 
-    /// Whether every decoder has shown itself lately.
-    fn is_alive(&self) -> bool {
-        let last = |station: &RunningStation| {
-            station.shared.heartbeat_ms.load(std::sync::atomic::Ordering::Relaxed)
-        };
-        self.stations.iter().all(|station| now_ms().saturating_sub(last(station)) < STUCK_MS)
-    }
-
     /// Reads the configuration again and changes what can change while the stations run.
     async fn reload(&mut self, path: Option<&PathBuf>, defaults: &Defaults) {
         let Some(path) = path else {
@@ -174,6 +187,10 @@ impl Running {
 
     async fn change(&mut self, config: Config) {
         self.drain = config.drain;
+        self.watch.silent_s.store(config.silent.as_secs(), Ordering::Relaxed);
+        if let Err(error) = self.web.show(config.web, &self.watch, &mut self.sockets).await {
+            tracing::error!("SIGHUP: {error}");
+        }
         let mut known = 0;
         for new in config.stations {
             let mut stations = self.stations.iter_mut();
@@ -204,6 +221,7 @@ impl Running {
 
     /// Stops the inputs, decodes what has arrived, and hands out what was accepted.
     async fn stop(mut self) -> Result<(), ServeError> {
+        self.watch.is_ready.store(false, Ordering::Relaxed);
         let until = Instant::now() + self.drain;
         for station in &mut self.stations {
             station.stop_inputs().await;

@@ -44,6 +44,8 @@ impl Topics {
                             input = intake.name,
                             "the broker refuses a topic; check the rights of the user"
                         );
+                    } else {
+                        tracing::info!(input = intake.name, "subscribed to the topics");
                     }
                 }
                 Ok(Event::Incoming(Packet::Publish(publish))) => {
