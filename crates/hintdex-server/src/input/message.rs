@@ -1,40 +1,10 @@
 //! A message of MQTT as a packet: its bytes, a text, or a text in JSON.
 
+use super::bad_message::{BadMessage, checked};
 use super::chirpstack;
 use crate::base64_text;
 use crate::config::PayloadForm;
-use crate::uplink::{MAX_PACKET_LEN_BYTES, Reception, Uplink};
-
-/// Why a message holds no packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadMessage {
-    NotText,
-    NotHex,
-    NotBase64,
-    NotJson,
-    /// The pointer of the configuration leads to no text.
-    NothingThere,
-    TooLong,
-    /// The bytes are no UplinkFrame of ChirpStack.
-    NotUplink,
-    /// The gateway reports a wrong checksum on the air.
-    BadCrc,
-}
-
-impl BadMessage {
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::NotText => "the message is no UTF-8",
-            Self::NotHex => "it is not pairs of hex digits",
-            Self::NotBase64 => "it is no base64",
-            Self::NotJson => "the message is no JSON",
-            Self::NothingThere => "the JSON has no text at the pointer of the configuration",
-            Self::TooLong => "it is longer than any packet",
-            Self::NotUplink => "it is no UplinkFrame of the ChirpStack gateway bridge",
-            Self::BadCrc => "its checksum on the air is wrong",
-        }
-    }
-}
+use crate::uplink::{Reception, Uplink};
 
 /// Reads a message. `topic` names the gateway of a message that does not.
 ///
@@ -55,11 +25,6 @@ pub fn parse(
     };
     let reception = Reception { gateway: Some(topic.to_owned()), ..Reception::default() };
     checked(Uplink { packet, reception })
-}
-
-/// Refuses a packet that is too long.
-pub fn checked(uplink: Uplink) -> Result<Uplink, BadMessage> {
-    if uplink.packet.len() > MAX_PACKET_LEN_BYTES { Err(BadMessage::TooLong) } else { Ok(uplink) }
 }
 
 fn text(message: &[u8]) -> Result<&str, BadMessage> {
@@ -86,6 +51,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::uplink::MAX_PACKET_LEN_BYTES;
 
     fn forms() -> [PayloadForm; 5] {
         let pointer = || "/uplink/0/data".to_owned();

@@ -1,5 +1,6 @@
 //! Inputs: where packets come from.
 
+mod bad_message;
 mod chirpstack;
 mod datagrams;
 mod intake;

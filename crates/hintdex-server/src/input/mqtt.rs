@@ -4,8 +4,9 @@ use rumqttc::{
     AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS, SubscribeFilter, SubscribeReasonCode,
 };
 
+use super::bad_message::BadMessage;
 use super::intake::Intake;
-use super::message::{self, BadMessage};
+use super::message;
 use crate::backoff::Backoff;
 use crate::config::PayloadForm;
 use crate::mqtt::why;

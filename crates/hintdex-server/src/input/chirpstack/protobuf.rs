@@ -2,8 +2,8 @@
 
 use prost::Message;
 
-use super::{BAD_CRC, data_rate};
-use crate::input::message::BadMessage;
+use super::fields::{BAD_CRC, data_rate};
+use crate::input::bad_message::BadMessage;
 use crate::uplink::{Reception, Uplink};
 
 #[derive(Clone, PartialEq, Message)]
