@@ -8,6 +8,8 @@ use std::time::Duration;
 use hintdex::Clock;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::ServeError;
@@ -16,7 +18,6 @@ use crate::fleets::{EuisOf, ListenOn};
 use crate::metrics::Metrics;
 use crate::sockets::Sockets;
 use crate::station::RunningStation;
-use crate::stop::Stopper;
 use crate::watch::Watch;
 use crate::web::Web;
 use crate::{log, supervisor, watch};
@@ -94,6 +95,8 @@ struct Running {
     drain: Duration,
     watch: Arc<Watch>,
     web: Web,
+    /// The task that samples the rates.
+    sampling: JoinHandle<()>,
 }
 
 impl Running {
@@ -119,7 +122,8 @@ impl Running {
         });
         let mut web = Web::default();
         web.show(config.web, &watch, &mut sockets).await?;
-        Ok(Self { stations, sockets, drain: config.drain, watch, web })
+        let sampling = tokio::spawn(watch::sample(watch.clone()));
+        Ok(Self { stations, sockets, drain: config.drain, watch, web, sampling })
     }
 }
 
@@ -127,8 +131,6 @@ async fn run(service: Service) -> Result<(), ServeError> {
     let (path, defaults) = (service.path.clone(), service.defaults.clone());
     let mut signals = Signals::new()?;
     let mut running = Running::start(service).await?;
-    let (_sampling, stop_sampling) = Stopper::new();
-    tokio::spawn(watch::sample(running.watch.clone(), stop_sampling));
     supervisor::notify(NotifyState::Ready);
     tracing::info!(stations = running.stations.len(), "ready");
     let watchdog = supervisor::watchdog_interval();
@@ -167,6 +169,9 @@ impl Running {
     fn failed_decoder(&mut self) -> Option<ServeError> {
         self.stations.iter_mut().find_map(|station| match station.decoded.try_recv() {
             Ok(Err(failed)) => Some(failed),
+            Err(TryRecvError::Closed) => {
+                Some(ServeError::failed("a decoder has ended before the service; please report it"))
+            }
             _ => None,
         })
     }
@@ -237,6 +242,10 @@ impl Running {
                 ),
             }
         }
+        // What is left of the tasks must not hold the indexes open.
+        self.sampling.abort();
+        let _ = (&mut self.sampling).await;
+        let _ = self.web.show(None, &self.watch, &mut self.sockets).await;
         let mut waiting = 0;
         for station in &mut self.stations {
             waiting += station.finish_outputs(until).await;

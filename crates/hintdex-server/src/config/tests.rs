@@ -94,7 +94,11 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_key() {
     refused("wep = 5", &["line 1", "\"web\""]);
     refused(&station("zzzzzz = 1", ""), &["line 3", "known here: name, index"]);
     refused("[[station]\n", &["line 1"]);
-    refused(&station("gather_ms = \"soon\"", ""), &["line 3", "integer"]);
+    refused(&station("gather_ms = \"soon\"", ""), &["line 3", "expected a whole number"]);
+    refused(
+        &station("index = \"fleet\"", "").replacen("index = [\"fleet\"]\n", "", 1),
+        &["line 2", "a list"],
+    );
 }
 
 #[test]

@@ -6,6 +6,9 @@ use crate::base64_text;
 use crate::config::PayloadForm;
 use crate::uplink::{Reception, Uplink};
 
+/// The longest part of a topic that names a gateway.
+const MAX_GATEWAY_CHARS: usize = 128;
+
 /// Reads a message. `topic` names the gateway of a message that does not.
 ///
 /// # Errors
@@ -23,7 +26,8 @@ pub fn parse(
         PayloadForm::JsonHex(pointer) => from_hex(&at(message, pointer)?)?,
         PayloadForm::JsonBase64(pointer) => from_base64(&at(message, pointer)?)?,
     };
-    let reception = Reception { gateway: Some(topic.to_owned()), ..Reception::default() };
+    let gateway: String = topic.chars().take(MAX_GATEWAY_CHARS).collect();
+    let reception = Reception { gateway: Some(gateway), ..Reception::default() };
     checked(Uplink { packet, reception })
 }
 

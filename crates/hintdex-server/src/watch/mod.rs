@@ -16,8 +16,10 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-pub use history::{History, SAMPLE_S};
+pub use history::History;
 pub use status::Watched;
+
+use history::SAMPLE_S;
 
 use crate::input::now_ms;
 use crate::metrics::Metrics;
@@ -56,9 +58,10 @@ pub async fn serve(listener: TcpListener, watch: Arc<Watch>, mut stop: Stop) {
     }
 }
 
-/// Samples the rates, and reads the figures of the indexes, until the order to stop.
-pub async fn sample(watch: Arc<Watch>, mut stop: Stop) {
-    while stop.or(tokio::time::sleep(Duration::from_secs(SAMPLE_S))).await.is_some() {
+/// Samples the rates, and reads the figures of the indexes, until the task is aborted.
+pub async fn sample(watch: Arc<Watch>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(SAMPLE_S)).await;
         let watch = watch.clone();
         // The figures of an index take some milliseconds.
         let read = tokio::task::spawn_blocking(move || {

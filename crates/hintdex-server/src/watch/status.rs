@@ -113,20 +113,19 @@ impl Watched {
 
     /// Reads the figures of the indexes: a call of each fleet's index.
     pub fn read_index(&self) {
-        let mut figures = IndexFigures::default();
+        let (mut figures, mut hint_bytes) = (IndexFigures::default(), 0);
         for station in self.shared.group.stations() {
             let Ok(stats) = station.stats() else { continue };
             figures.devices += stats.devices;
             figures.hints += stats.hints;
-            let bytes =
-                stats.sections.iter().map(|section| section.disk_bytes + section.buffered_bytes);
-            figures.disk_bytes += bytes.sum::<u64>();
+            figures.disk_bytes += stats.disk_bytes();
+            hint_bytes += stats.hint_bytes();
             figures.memory_bytes +=
                 stats.states_memory_bytes + stats.cache_bytes + stats.tables_memory_bytes;
             figures.windows += (stats.spans.len() as u64).max(1);
             figures.rolls += stats.rolls;
         }
-        figures.bytes_per_hint = figures.disk_bytes as f64 / figures.hints.max(1) as f64;
+        figures.bytes_per_hint = hint_bytes as f64 / figures.hints.max(1) as f64;
         let mut index = self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *index = figures;
     }

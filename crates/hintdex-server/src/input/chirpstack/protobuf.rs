@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(uplink.packet, [0xaa, 0xbb, 0xcc]);
         let expected = Reception {
             gateway: Some("0016c001f153a14c".into()),
-            time_ms: Some(1_658_743_466_500),
+            time_ms: Some(1_658_742_954_500),
             rssi: Some(-36.0),
             snr: Some(10.5),
             frequency_hz: Some(868_094_880),
