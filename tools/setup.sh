@@ -14,6 +14,8 @@ command -v strace >/dev/null || missing+=(strace)
 command -v valgrind >/dev/null || missing+=(valgrind)
 # A test looks at the report of hintdex measure in a browser.
 command -v chromium >/dev/null || missing+=(chromium)
+# Tests of the service send packets and payloads through a broker.
+command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
 # RocksDB's bindings are made from its header by libclang. (libclang-cpp, which
 # LLVM's own packages bring, is another library.)
 has_libclang() {

@@ -41,6 +41,8 @@ mod ratchet;
 mod schedule;
 mod schemes;
 mod secrets;
+mod serve;
+mod serve_outputs;
 mod settings;
 mod snapshots;
 mod streams;

@@ -15,8 +15,10 @@ pub mod documents;
 pub mod files;
 pub mod killing;
 pub mod ledger;
+pub mod mqtt;
 pub mod program;
 pub mod random;
+pub mod serving;
 pub mod trace;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -29,6 +29,8 @@ mod station;
 mod stop;
 mod supervisor;
 mod uplink;
+mod watch;
+mod web;
 
 pub use config::{
     Broker, CallConfig, Config, Defaults, FileRotation, FixedConfig, Input, InputKind, LogConfig,

@@ -288,8 +288,8 @@ impl StationMetrics {
         counter.inc();
     }
 
-    /// Takes back a verdict that a later one replaces. A counter never falls, so the late verdict
-    /// of a packet is counted beside its first.
+    /// Counts a packet whose device was found. A packet that waited for a scan counts twice among
+    /// the verdicts, as a counter never falls, and once here.
     pub fn count_source(&self, source: &'static str) {
         let labels = labels(&self.name, &[("source", source)]);
         self.families.sources.get_or_create(&labels).inc();

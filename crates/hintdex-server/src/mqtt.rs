@@ -109,9 +109,11 @@ pub fn why(error: &ConnectionError) -> String {
 
 /// A name of this machine's client that no other machine has, and that stays: the broker keeps the
 /// session of a client under its name.
-pub fn client_name(station: &str, endpoint: &str) -> String {
+///
+/// `way` is `in` or `out`: a broker ends the connection of a client when another has its name.
+pub fn client_name(station: &str, way: &str, endpoint: &str) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim_ascii();
     let host = if host.is_empty() { "host" } else { host };
-    format!("hintdex-{host}-{station}-{endpoint}")
+    format!("hintdex-{host}-{station}-{way}-{endpoint}")
 }

@@ -2,28 +2,28 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hintdex::Clock;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::ServeError;
 use crate::config::{Config, Defaults};
 use crate::fleets::{EuisOf, ListenOn};
-use crate::input::now_ms;
 use crate::metrics::Metrics;
 use crate::sockets::Sockets;
 use crate::station::RunningStation;
-use crate::{log, supervisor};
+use crate::watch::Watch;
+use crate::web::Web;
+use crate::{log, supervisor, watch};
 
 /// How often the service looks after itself.
 const TICK: Duration = Duration::from_millis(100);
-/// A decoder that has not shown itself for this long is stuck, and systemd is told no more that
-/// the service is alive.
-const STUCK_MS: u64 = 60_000;
-
 /// What [`serve`] runs.
 pub struct Service {
     /// The configuration.
@@ -93,21 +93,44 @@ struct Running {
     stations: Vec<RunningStation>,
     sockets: Sockets,
     drain: Duration,
+    watch: Arc<Watch>,
+    web: Web,
+    /// The task that samples the rates.
+    sampling: JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts every station of a configuration, and the page.
+    async fn start(service: Service) -> Result<Self, ServeError> {
+        let Service { config, clock, euis_of, listen_on, .. } = service;
+        let (metrics, mut sockets, mut stations) =
+            (Metrics::new(), Sockets::inherited(), Vec::new());
+        for station in config.stations {
+            // Opening a fleet reads its files.
+            let started = tokio::task::block_in_place(|| {
+                let on_fleets = (euis_of, listen_on);
+                let sockets = &mut sockets;
+                RunningStation::start(station, &metrics, sockets, &clock, on_fleets, config.drain)
+            })?;
+            stations.push(started);
+        }
+        let watch = Arc::new(Watch {
+            stations: stations.iter().map(|station| station.watched.clone()).collect(),
+            metrics,
+            silent_s: AtomicU64::new(config.silent.as_secs()),
+            is_ready: AtomicBool::new(true),
+        });
+        let mut web = Web::default();
+        web.show(config.web, &watch, &mut sockets).await?;
+        let sampling = tokio::spawn(watch::sample(watch.clone()));
+        Ok(Self { stations, sockets, drain: config.drain, watch, web, sampling })
+    }
 }
 
 async fn run(service: Service) -> Result<(), ServeError> {
-    let Service { config, path, defaults, clock, euis_of, listen_on } = service;
+    let (path, defaults) = (service.path.clone(), service.defaults.clone());
     let mut signals = Signals::new()?;
-    let metrics = Metrics::new();
-    let mut running =
-        Running { stations: Vec::new(), sockets: Sockets::inherited(), drain: config.drain };
-    for station in config.stations {
-        let (sockets, drain) = (&mut running.sockets, config.drain);
-        let started = tokio::task::block_in_place(|| {
-            RunningStation::start(station, &metrics, sockets, &clock, (euis_of, listen_on), drain)
-        })?;
-        running.stations.push(started);
-    }
+    let mut running = Running::start(service).await?;
     supervisor::notify(NotifyState::Ready);
     tracing::info!(stations = running.stations.len(), "ready");
     let watchdog = supervisor::watchdog_interval();
@@ -125,7 +148,7 @@ async fn run(service: Service) -> Result<(), ServeError> {
                 }
             }
         }
-        if watchdog.is_some_and(|every| alive_at.elapsed() >= every) && running.is_alive() {
+        if watchdog.is_some_and(|every| alive_at.elapsed() >= every) && running.watch.is_alive() {
             supervisor::notify(NotifyState::Watchdog);
             alive_at = Instant::now();
         }
@@ -146,16 +169,11 @@ impl Running {
     fn failed_decoder(&mut self) -> Option<ServeError> {
         self.stations.iter_mut().find_map(|station| match station.decoded.try_recv() {
             Ok(Err(failed)) => Some(failed),
+            Err(TryRecvError::Closed) => {
+                Some(ServeError::failed("a decoder has ended before the service; please report it"))
+            }
             _ => None,
         })
-    }
-
-    /// Whether every decoder has shown itself lately.
-    fn is_alive(&self) -> bool {
-        let last = |station: &RunningStation| {
-            station.shared.heartbeat_ms.load(std::sync::atomic::Ordering::Relaxed)
-        };
-        self.stations.iter().all(|station| now_ms().saturating_sub(last(station)) < STUCK_MS)
     }
 
     /// Reads the configuration again and changes what can change while the stations run.
@@ -174,6 +192,10 @@ impl Running {
 
     async fn change(&mut self, config: Config) {
         self.drain = config.drain;
+        self.watch.silent_s.store(config.silent.as_secs(), Ordering::Relaxed);
+        if let Err(error) = self.web.show(config.web, &self.watch, &mut self.sockets).await {
+            tracing::error!("SIGHUP: {error}");
+        }
         let mut known = 0;
         for new in config.stations {
             let mut stations = self.stations.iter_mut();
@@ -204,6 +226,7 @@ impl Running {
 
     /// Stops the inputs, decodes what has arrived, and hands out what was accepted.
     async fn stop(mut self) -> Result<(), ServeError> {
+        self.watch.is_ready.store(false, Ordering::Relaxed);
         let until = Instant::now() + self.drain;
         for station in &mut self.stations {
             station.stop_inputs().await;
@@ -219,6 +242,10 @@ impl Running {
                 ),
             }
         }
+        // What is left of the tasks must not hold the indexes open.
+        self.sampling.abort();
+        let _ = (&mut self.sampling).await;
+        let _ = self.web.show(None, &self.watch, &mut self.sockets).await;
         let mut waiting = 0;
         for station in &mut self.stations {
             waiting += station.finish_outputs(until).await;

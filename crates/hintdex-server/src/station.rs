@@ -1,8 +1,8 @@
 //! A station of the service while it runs: inputs, gatherer, decoder and outputs.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use crate::output::Opened;
 use crate::sockets::Sockets;
 use crate::stop::Stopper;
 use crate::uplink::GatheredPacket;
+use crate::watch::{History, Watched};
 
 /// The room between the inputs and the gatherer, in packets.
 const INTAKE_PACKETS: usize = 4_096;
@@ -32,8 +33,10 @@ const INTAKE_PACKETS: usize = 4_096;
 /// A running station.
 pub struct RunningStation {
     pub config: StationConfig,
-    pub shared: Arc<Shared>,
-    pub fleets: Arc<Vec<Fleet>>,
+    shared: Arc<Shared>,
+    fleets: Arc<Vec<Fleet>>,
+    /// What the page shows of the station.
+    pub watched: Arc<Watched>,
     inputs: HashMap<String, Running<Input>>,
     outputs: HashMap<String, Running<Output>>,
     /// The way of further inputs to the gatherer; `None` once the station stops.
@@ -81,11 +84,22 @@ impl RunningStation {
         let (hold, held) = watch::channel(config.gather);
         tokio::spawn(gather(arrived, gathered, held, shared.clone()));
         let decoded = start_decoder(&config, shared.clone(), queue, drain)?;
+        let fleets = Arc::new(labels);
+        let watched = Arc::new(Watched {
+            name: config.name.clone(),
+            shared: shared.clone(),
+            fleets: fleets.clone(),
+            history: History::default(),
+            outputs: Mutex::default(),
+            index: Mutex::default(),
+        });
+        watched.read_index();
         let mut station = Self {
+            watched,
             inputs: HashMap::new(),
             outputs: HashMap::new(),
             intake: Some(intake),
-            fleets: Arc::new(labels),
+            fleets,
             config: StationConfig { inputs: Vec::new(), outputs: Vec::new(), ..config.clone() },
             shared,
             hold,
@@ -115,6 +129,9 @@ impl RunningStation {
         }
         let names: Vec<&str> = config.outputs.iter().map(|output| output.name.as_str()).collect();
         self.shared.outboxes.set_readers(&names)?;
+        let mut watched = self.watched.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        *watched = names.iter().map(|name| (*name).to_owned()).collect();
+        drop(watched);
         for (output, opened) in opened {
             self.start_output(output, opened);
         }
@@ -219,11 +236,6 @@ impl RunningStation {
             }
         }
         (0..self.shared.outboxes.fleets()).map(|fleet| self.shared.outboxes.waiting(fleet)).sum()
-    }
-
-    /// The names of the outputs.
-    pub fn output_names(&self) -> impl Iterator<Item = &str> {
-        self.outputs.keys().map(String::as_str)
     }
 }
 

@@ -9,8 +9,8 @@ use hintdex::{Durability, KeyAccess, StationGroup};
 use super::checker::{Checker, check_name, within};
 use super::endpoints::{Input, InputKind, Output, OutputKind};
 use super::file::{FileConfig, StationTable};
+use super::types::{Config, Defaults, FixedConfig, LogConfig, StationConfig};
 use super::url::listen_address;
-use super::{Config, Defaults, FixedConfig, LogConfig, StationConfig};
 
 /// The least memory of a fleet, in bytes, as for `--memory`.
 const MIN_MEMORY_BYTES: usize = 1 << 20;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hintdex::SecretSource;
 
-use super::Defaults;
+use super::types::Defaults;
 
 /// The value of a key, or its default; within bounds.
 pub fn within(

@@ -102,7 +102,7 @@ fn line_of(text: &str, at: usize) -> usize {
 /// The message of serde about an unknown key, with the nearest known key instead of all of them.
 /// Names stand in backticks: the unknown key first, then those that are expected.
 fn known(message: &str) -> String {
-    let Some(rest) = message.strip_prefix("unknown field ") else { return message.to_owned() };
+    let Some(rest) = message.strip_prefix("unknown field ") else { return in_words(message) };
     let mut names = rest.split('`').skip(1).step_by(2);
     let Some(unknown) = names.next() else { return message.to_owned() };
     let known: Vec<&str> = names.collect();
@@ -110,6 +110,18 @@ fn known(message: &str) -> String {
         Some(near) => format!("unknown key {unknown:?}; did you mean {near:?}?"),
         None => format!("unknown key {unknown:?}; known here: {}", known.join(", ")),
     }
+}
+
+/// The message of serde about a wrong type, with words instead of types of Rust.
+fn in_words(message: &str) -> String {
+    let words = [
+        ("expected u64", "expected a whole number"),
+        ("expected u32", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected a list in brackets"),
+    ];
+    words.iter().fold(message.to_owned(), |message, (of_rust, word)| message.replace(of_rust, word))
 }
 
 impl InputTable {

@@ -32,8 +32,11 @@ pub enum OutputUrl {
 /// A broker of MQTT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broker {
+    /// Its name or address.
     pub host: String,
+    /// Its port.
     pub port: u16,
+    /// Whether the connection is encrypted.
     pub is_tls: bool,
     /// The path of the URL: a topic. Empty for that of the kind.
     pub topic: String,

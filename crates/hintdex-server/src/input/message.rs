@@ -1,40 +1,13 @@
 //! A message of MQTT as a packet: its bytes, a text, or a text in JSON.
 
+use super::bad_message::{BadMessage, checked};
 use super::chirpstack;
 use crate::base64_text;
 use crate::config::PayloadForm;
-use crate::uplink::{MAX_PACKET_LEN_BYTES, Reception, Uplink};
+use crate::uplink::{Reception, Uplink};
 
-/// Why a message holds no packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadMessage {
-    NotText,
-    NotHex,
-    NotBase64,
-    NotJson,
-    /// The pointer of the configuration leads to no text.
-    NothingThere,
-    TooLong,
-    /// The bytes are no UplinkFrame of ChirpStack.
-    NotUplink,
-    /// The gateway reports a wrong checksum on the air.
-    BadCrc,
-}
-
-impl BadMessage {
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::NotText => "the message is no UTF-8",
-            Self::NotHex => "it is not pairs of hex digits",
-            Self::NotBase64 => "it is no base64",
-            Self::NotJson => "the message is no JSON",
-            Self::NothingThere => "the JSON has no text at the pointer of the configuration",
-            Self::TooLong => "it is longer than any packet",
-            Self::NotUplink => "it is no UplinkFrame of the ChirpStack gateway bridge",
-            Self::BadCrc => "its checksum on the air is wrong",
-        }
-    }
-}
+/// The longest part of a topic that names a gateway.
+const MAX_GATEWAY_CHARS: usize = 128;
 
 /// Reads a message. `topic` names the gateway of a message that does not.
 ///
@@ -53,13 +26,9 @@ pub fn parse(
         PayloadForm::JsonHex(pointer) => from_hex(&at(message, pointer)?)?,
         PayloadForm::JsonBase64(pointer) => from_base64(&at(message, pointer)?)?,
     };
-    let reception = Reception { gateway: Some(topic.to_owned()), ..Reception::default() };
+    let gateway: String = topic.chars().take(MAX_GATEWAY_CHARS).collect();
+    let reception = Reception { gateway: Some(gateway), ..Reception::default() };
     checked(Uplink { packet, reception })
-}
-
-/// Refuses a packet that is too long.
-pub fn checked(uplink: Uplink) -> Result<Uplink, BadMessage> {
-    if uplink.packet.len() > MAX_PACKET_LEN_BYTES { Err(BadMessage::TooLong) } else { Ok(uplink) }
 }
 
 fn text(message: &[u8]) -> Result<&str, BadMessage> {
@@ -86,6 +55,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::uplink::MAX_PACKET_LEN_BYTES;
 
     fn forms() -> [PayloadForm; 5] {
         let pointer = || "/uplink/0/data".to_owned();

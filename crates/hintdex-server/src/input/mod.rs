@@ -1,5 +1,6 @@
 //! Inputs: where packets come from.
 
+mod bad_message;
 mod chirpstack;
 mod datagrams;
 mod intake;
@@ -45,7 +46,7 @@ impl Bound {
             InputKind::Stdin => Self::Stdin,
             InputKind::Unix(path) => Self::Unix(unix(&place, path, sockets)?),
             InputKind::Mqtt { access, topics, form } => {
-                let options = options(&place, access, &client_name(station, &input.name))?;
+                let options = options(&place, access, &client_name(station, "in", &input.name))?;
                 Self::Mqtt(mqtt::Topics { options, topics: topics.clone(), form: form.clone() })
             }
         })

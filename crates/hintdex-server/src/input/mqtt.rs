@@ -4,8 +4,9 @@ use rumqttc::{
     AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS, SubscribeFilter, SubscribeReasonCode,
 };
 
+use super::bad_message::BadMessage;
 use super::intake::Intake;
-use super::message::{self, BadMessage};
+use super::message;
 use crate::backoff::Backoff;
 use crate::config::PayloadForm;
 use crate::mqtt::why;
@@ -44,6 +45,8 @@ impl Topics {
                             input = intake.name,
                             "the broker refuses a topic; check the rights of the user"
                         );
+                    } else {
+                        tracing::info!(input = intake.name, "subscribed to the topics");
                     }
                 }
                 Ok(Event::Incoming(Packet::Publish(publish))) => {

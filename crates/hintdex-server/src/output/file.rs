@@ -104,12 +104,12 @@ mod tests {
         let rotation =
             FileRotation { max_len_bytes: 10, max_age: Duration::from_secs(3_600), keep: 2 };
         let mut lines = Lines::open(&path, rotation).expect("a file");
-        for text in ["1234567\n", "2\n", "3\n", "4234567\n", "5234567\n"] {
+        for text in ["1234567\n", "2\n", "3\n", "42345678\n", "5234567\n"] {
             lines.write(text).expect("written");
         }
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).ok();
         assert_eq!(read("payloads.jsonl").as_deref(), Some("5234567\n"));
-        assert_eq!(read("payloads.jsonl.1").as_deref(), Some("4234567\n"));
+        assert_eq!(read("payloads.jsonl.1").as_deref(), Some("42345678\n"));
         assert_eq!(read("payloads.jsonl.2").as_deref(), Some("3\n"));
         assert_eq!(read("payloads.jsonl.3"), None);
     }

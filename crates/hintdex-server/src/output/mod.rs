@@ -58,7 +58,7 @@ impl Opened {
                 Self::Socket { listener, ack: *ack, timeout: *timeout }
             }
             OutputKind::Mqtt { access, topic, timeout } => {
-                let client = client_name(station, &output.name);
+                let client = client_name(station, "out", &output.name);
                 let options = options(&place, access, &client)?;
                 Self::Mqtt { options, topic: topic.clone(), timeout: *timeout }
             }

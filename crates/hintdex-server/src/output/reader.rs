@@ -102,8 +102,10 @@ impl Reader {
         };
         let events: Vec<Event> = entries.iter().map(of).collect();
         if events.is_empty() {
+            // Numbers without a payload: holes, or damaged rows.
             if next > position.next {
                 self.acknowledge(fleet, next);
+                self.positions.get_mut(fleet).into_iter().for_each(|at| at.next = next);
             }
             return false;
         }

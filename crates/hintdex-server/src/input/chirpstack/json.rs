@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{BAD_CRC, data_rate};
+use super::fields::{BAD_CRC, data_rate};
 use crate::base64_text;
-use crate::input::message::BadMessage;
+use crate::input::bad_message::BadMessage;
 use crate::uplink::{Reception, Uplink};
 
 #[derive(Deserialize)]

@@ -1,14 +1,12 @@
 //! Uplinks of the ChirpStack gateway bridge: `UplinkFrame` of gw.proto, version 4, in protobuf or in
 //! JSON, and the JSON of version 3.
 
+mod fields;
 mod json;
 mod protobuf;
 
-use super::message::{BadMessage, checked};
+use super::bad_message::{BadMessage, checked};
 use crate::uplink::Uplink;
-
-/// The value of `crc_status` for a wrong checksum on the air.
-const BAD_CRC: i32 = 1;
 
 /// Reads a message in either encoding. A JSON object begins with a brace, and no `UplinkFrame` in
 /// protobuf does: field 15 with wire type 3 does not exist.
@@ -19,9 +17,4 @@ pub fn parse(message: &[u8]) -> Result<Uplink, BadMessage> {
     let is_json = message.trim_ascii_start().first() == Some(&b'{');
     let uplink = if is_json { json::parse(message) } else { protobuf::parse(message) };
     uplink.and_then(checked)
-}
-
-/// The data rate of LoRa in the spelling of the packet forwarder.
-fn data_rate(spreading_factor: u32, bandwidth_hz: u32) -> String {
-    format!("SF{spreading_factor}BW{}", bandwidth_hz / 1_000)
 }

@@ -2,8 +2,8 @@
 
 use prost::Message;
 
-use super::{BAD_CRC, data_rate};
-use crate::input::message::BadMessage;
+use super::fields::{BAD_CRC, data_rate};
+use crate::input::bad_message::BadMessage;
 use crate::uplink::{Reception, Uplink};
 
 #[derive(Clone, PartialEq, Message)]
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(uplink.packet, [0xaa, 0xbb, 0xcc]);
         let expected = Reception {
             gateway: Some("0016c001f153a14c".into()),
-            time_ms: Some(1_658_743_466_500),
+            time_ms: Some(1_658_742_954_500),
             rssi: Some(-36.0),
             snr: Some(10.5),
             frequency_hz: Some(868_094_880),
