@@ -145,7 +145,7 @@ impl Service {
     pub fn wait_for_status(
         &mut self,
         what: &str,
-        holds: impl Fn(&serde_json::Value) -> bool,
+        mut holds: impl FnMut(&serde_json::Value) -> bool,
     ) -> serde_json::Value {
         let (web, until) = (self.web(), Instant::now() + PATIENCE);
         loop {
