@@ -39,6 +39,7 @@ mod schedule;
 mod schemes;
 mod secrets;
 mod serve;
+mod serve_crash;
 mod serve_outputs;
 mod settings;
 mod snapshots;
