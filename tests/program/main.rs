@@ -42,6 +42,7 @@ mod schedule;
 mod schemes;
 mod secrets;
 mod serve;
+mod serve_crash;
 mod serve_fleet;
 mod serve_outputs;
 mod serve_page;

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,9 @@ pub struct Service {
     log: Receiver<String>,
     /// The lines of the log that were read.
     pub seen: Vec<String>,
-    lines: Option<BufReader<ChildStdout>>,
+    /// The lines of standard output, which are read as they come: a full pipe would hold the service
+    /// up.
+    lines: Receiver<String>,
 }
 
 impl Service {
@@ -39,14 +41,8 @@ impl Service {
 
     fn spawn(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
-        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        let (sender, log) = mpsc::channel();
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        let lines = child.stdout.take().map(BufReader::new);
+        let log = lines_of(child.stderr.take().expect("a pipe"));
+        let lines = lines_of(child.stdout.take().expect("a pipe"));
         let mut service = Self { child, log, seen: Vec::new(), lines };
         service.wait_for("ready");
         service
@@ -93,10 +89,12 @@ impl Service {
     /// The next line of standard output as JSON; `None` at its end.
     #[track_caller]
     pub fn next_event(&mut self) -> Option<serde_json::Value> {
-        let mut line = String::new();
-        let lines = self.lines.as_mut().expect("standard output");
-        lines.read_line(&mut line).expect("output is text");
-        (!line.is_empty()).then(|| serde_json::from_str(&line).expect("a line of JSON"))
+        let line = match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => panic!("nothing is handed out: {:#?}", self.seen),
+        };
+        Some(serde_json::from_str(&line).expect("a line of JSON"))
     }
 
     /// The rest of standard output.
@@ -165,6 +163,17 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The lines of a stream, read by a thread of their own.
+fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    lines
 }
 
 /// The value of a field of a line of the log.

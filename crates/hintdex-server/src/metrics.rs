@@ -214,7 +214,33 @@ pub struct InputMetrics {
     pub shed: Counter,
     pub malformed: Counter,
     pub crc_errors: Counter,
-    pub connected: Gauge<i64, AtomicI64>,
+    pub connected: Connected,
+}
+
+/// Whether a peer is connected, or how many are. There is no such metric before the first change: an
+/// input over UDP has no connection.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    family: Gauges,
+    labels: Labels,
+}
+
+impl Connected {
+    /// Sets the number of connected peers.
+    pub fn set(&self, peers: usize) {
+        let peers = i64::try_from(peers).unwrap_or(i64::MAX);
+        self.family.get_or_create(&self.labels).set(peers);
+    }
+
+    /// One peer more.
+    pub fn inc(&self) {
+        self.family.get_or_create(&self.labels).inc();
+    }
+
+    /// One peer less.
+    pub fn dec(&self) {
+        self.family.get_or_create(&self.labels).dec();
+    }
 }
 
 /// The counters of one output.
@@ -223,7 +249,7 @@ pub struct OutputMetrics {
     pub handed_out: Counter,
     pub again: Counter,
     pub failures: Counter,
-    pub connected: Gauge<i64, AtomicI64>,
+    pub connected: Connected,
 }
 
 impl StationMetrics {
@@ -236,7 +262,7 @@ impl StationMetrics {
             shed: of(&self.families.shed),
             malformed: of(&self.families.malformed),
             crc_errors: of(&self.families.crc_errors),
-            connected: self.families.connected.get_or_create_owned(&labels),
+            connected: Connected { family: self.families.connected.clone(), labels },
         }
     }
 
@@ -248,7 +274,7 @@ impl StationMetrics {
             handed_out: of(&self.families.handed_out),
             again: of(&self.families.again),
             failures: of(&self.families.output_failures),
-            connected: self.families.connected.get_or_create_owned(&labels),
+            connected: Connected { family: self.families.connected.clone(), labels },
         }
     }
 

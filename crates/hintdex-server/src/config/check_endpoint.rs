@@ -60,12 +60,12 @@ impl Checker<'_> {
                     payload_form(table.payload.as_deref().unwrap_or("raw"))
                         .map_err(self.at("payload"))?,
                 ),
-                access: access(broker)?,
+                access: Box::new(access(broker)?),
             },
             InputUrl::ChirpStack(broker) => InputKind::Mqtt {
                 topics: topics(&broker, CHIRPSTACK_TOPIC)?,
                 form: None,
-                access: access(broker)?,
+                access: Box::new(access(broker)?),
             },
         };
         Ok((table.name.clone(), kind))
@@ -124,7 +124,7 @@ impl Checker<'_> {
                 let login = [&table.client_id, &table.username, &table.password];
                 let access =
                     self.mqtt_access(broker, login, [&table.ca, &table.cert, &table.key])?;
-                OutputKind::Mqtt { access, topic, timeout }
+                OutputKind::Mqtt { access: Box::new(access), topic, timeout }
             }
             OutputUrl::Webhook(url) => OutputKind::Webhook {
                 url,

@@ -32,7 +32,7 @@ pub enum InputKind {
     /// Topics of a broker.
     Mqtt {
         /// The broker.
-        access: MqttAccess,
+        access: Box<MqttAccess>,
         /// The topics, with wildcards.
         topics: Vec<String>,
         /// How a message carries a packet; `None` for messages of the ChirpStack gateway bridge.
@@ -105,7 +105,7 @@ pub enum OutputKind {
     /// Messages to a broker.
     Mqtt {
         /// The broker.
-        access: MqttAccess,
+        access: Box<MqttAccess>,
         /// The topic, with `{fleet}`, `{device}` and `{eui}`.
         topic: String,
         /// How long the broker may take to acknowledge.

@@ -30,7 +30,7 @@ pub enum Bound {
     Udp(UdpSocket),
     Stdin,
     Unix(UnixListener),
-    Mqtt(mqtt::Topics),
+    Mqtt(Box<mqtt::Topics>),
 }
 
 impl Bound {
@@ -47,7 +47,8 @@ impl Bound {
             InputKind::Unix(path) => Self::Unix(unix(&place, path, sockets)?),
             InputKind::Mqtt { access, topics, form } => {
                 let options = options(&place, access, &client_name(station, "in", &input.name))?;
-                Self::Mqtt(mqtt::Topics { options, topics: topics.clone(), form: form.clone() })
+                let (topics, form) = (topics.clone(), form.clone());
+                Self::Mqtt(Box::new(mqtt::Topics { options, topics, form }))
             }
         })
     }

@@ -6,6 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use hintdex_host::{replace, sync_folder_of};
+
 use super::sink::{Failed, Sink};
 use crate::config::FileRotation;
 use crate::event::Event;
@@ -26,6 +28,8 @@ impl Lines {
     /// Opens the file to append, or creates it for its owner alone.
     pub fn open(path: &Path, rotation: FileRotation) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        // The name of a new file is durable before a payload in it is acknowledged.
+        sync_folder_of(path).map_err(io::Error::other)?;
         let metadata = file.metadata()?;
         let begun = if metadata.len() == 0 { SystemTime::now() } else { metadata.modified()? };
         let lines =
@@ -64,13 +68,12 @@ impl Lines {
             PathBuf::from(name)
         };
         for number in (1..self.rotation.keep).rev() {
-            match fs::rename(name(number), name(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            if name(number).exists() {
+                replace(&name(number), &name(number + 1)).map_err(io::Error::other)?;
             }
         }
         if self.rotation.keep > 0 {
-            fs::rename(&self.path, name(1))?;
+            replace(&self.path, &name(1)).map_err(io::Error::other)?;
         } else {
             fs::remove_file(&self.path)?;
         }

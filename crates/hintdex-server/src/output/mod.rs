@@ -29,7 +29,7 @@ pub enum Opened {
     Stdout,
     File(file::Lines),
     Socket { listener: UnixListener, ack: bool, timeout: Duration },
-    Mqtt { options: MqttOptions, topic: String, timeout: Duration },
+    Mqtt { options: Box<MqttOptions>, topic: String, timeout: Duration },
     Webhook(webhook::Webhook),
 }
 
@@ -60,7 +60,7 @@ impl Opened {
             OutputKind::Mqtt { access, topic, timeout } => {
                 let client = client_name(station, "out", &output.name);
                 let options = options(&place, access, &client)?;
-                Self::Mqtt { options, topic: topic.clone(), timeout: *timeout }
+                Self::Mqtt { options: Box::new(options), topic: topic.clone(), timeout: *timeout }
             }
             OutputKind::Webhook { url, headers, ca, timeout } => {
                 Self::Webhook(webhook::Webhook::new(&place, url, headers, ca.as_deref(), *timeout)?)
@@ -80,7 +80,7 @@ impl Opened {
                 reader.run(socket::Socket::new(listener, ack, timeout, metrics)).await;
             }
             Self::Mqtt { options, topic, timeout } => {
-                reader.run(mqtt::Broker::new(options, topic, names, timeout)).await;
+                reader.run(mqtt::Broker::new(*options, topic, names, timeout)).await;
             }
             Self::Webhook(webhook) => reader.run(webhook).await,
         }

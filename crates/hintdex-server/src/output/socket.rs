@@ -100,7 +100,7 @@ impl Socket {
                 }
             }
         }
-        self.metrics.connected.set(i64::try_from(self.clients.len()).unwrap_or(i64::MAX));
+        self.metrics.connected.set(self.clients.len());
         Ok(())
     }
 }
@@ -131,7 +131,7 @@ impl Sink for Socket {
                 self.clients.push(client);
             }
         }
-        self.metrics.connected.set(i64::try_from(self.clients.len()).unwrap_or(i64::MAX));
+        self.metrics.connected.set(self.clients.len());
         // A client that is gone acknowledges no longer; it counts as long as another has.
         if most == events.len() {
             Ok(())
