@@ -1,13 +1,16 @@
 //! The service is killed at random moments: no accepted payload is lost, and none is accepted twice.
 
 use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use hintdex_tests::serving::{Service, write};
-use hintdex_tests::{Devices, Random, decode, provision};
+use hintdex_tests::{Devices, EndOnDrop, Random, decode, provision};
 
 const ROUNDS: u32 = 40;
 
@@ -91,6 +94,109 @@ fn no_accepted_payload_is_lost_when_the_service_is_killed() {
     assert!(service.seen.iter().any(|line| line.contains("every payload was handed out")));
     let text = std::fs::read_to_string(&payloads).expect("a file of payloads");
     check(&fleet, &senders(&text), &air.sent);
+}
+
+/// Reads payloads from a socket until `is_done`, and dies again and again: before a payload is taken, or
+/// before it is acknowledged. Returns how often each payload was taken, and how often without `again`.
+fn mortal_reader(
+    socket: &Path,
+    seed: u64,
+    is_done: &AtomicBool,
+) -> HashMap<(u64, u64), (usize, usize)> {
+    let (mut random, mut taken) = (Random::new(seed), HashMap::<_, (usize, usize)>::new());
+    while !is_done.load(Ordering::Relaxed) {
+        // The service is being started.
+        let Ok(stream) = UnixStream::connect(socket) else {
+            thread::sleep(Duration::from_millis(2));
+            continue;
+        };
+        stream.set_read_timeout(Some(Duration::from_millis(20))).expect("a socket");
+        let (mut answers, mut lines) =
+            (stream.try_clone().expect("a socket"), BufReader::new(stream));
+        let mut line = String::new();
+        loop {
+            match lines.read_line(&mut line) {
+                Ok(1..) if line.ends_with('\n') => {}
+                // Silence; what was read of a line so far stays.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if is_done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    continue;
+                }
+                _ => break,
+            }
+            if random.place(60) == 0 {
+                break;
+            }
+            let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            let number = |name: &str| event[name].as_u64().expect("a number");
+            let counts = taken.entry((number("device"), number("nonce"))).or_default();
+            counts.0 += 1;
+            counts.1 += usize::from(event.get("again").is_none());
+            if random.place(60) == 0 {
+                break;
+            }
+            if answers.write_all(format!("{}\n", number("number")).as_bytes()).is_err() {
+                break;
+            }
+            line.clear();
+        }
+    }
+    taken
+}
+
+/// Kills the service again and again while its reader dies, too.
+fn killed_with_its_reader(kills: u32, seed: u64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, socket) = (folder.path().join("fleet"), folder.path().join("payloads.sock"));
+    provision(&fleet, &["--devices", "40", "--late", "8192"]).done();
+    let config = folder.path().join("hintdex.toml");
+    write(
+        &config,
+        &format!(
+            "[[station]]\nindex = [{fleet:?}]\ngather_ms = 0\n\
+             [[station.in]]\nfrom = \"udp://127.0.0.1:0\"\n\
+             [[station.out]]\nto = \"unix:{}\"\nack = true\n",
+            socket.display()
+        ),
+    );
+    let (devices, nonces, random) = (Devices::of_capture(), vec![0; 40], Random::new(seed));
+    let mut air = Air { devices, nonces, random, sent: Vec::new() };
+    let is_done = AtomicBool::new(false);
+    let taken = thread::scope(|scope| {
+        let end = EndOnDrop(&is_done);
+        let reader = scope.spawn(|| mortal_reader(&socket, seed, &is_done));
+        for _ in 0..kills {
+            let mut service = Service::configured(&config);
+            let server = service.address_of("udp");
+            let packets = air.random.place(120);
+            air.send(packets, server);
+            service.kill();
+        }
+        let mut service = Service::configured(&config);
+        // The reader goes on until every payload has left the outbox.
+        while !service.has_ended_with("every payload was handed out") {
+            service = Service::configured(&config);
+        }
+        drop(end);
+        reader.join().expect("it reads")
+    });
+    let twice = taken.values().filter(|(all, _)| *all > 1).count();
+    eprintln!("{kills} kills, {} payloads, {twice} of them taken again", taken.len());
+    assert!(twice > 0, "the reader never died with a payload");
+    check(&fleet, &taken, &air.sent);
+}
+
+#[test]
+fn no_payload_is_lost_when_the_service_and_its_reader_are_killed() {
+    killed_with_its_reader(15, 7);
+}
+
+#[test]
+#[ignore = "ten minutes"]
+fn five_hundred_kills_of_the_service_and_its_reader_lose_no_payload() {
+    killed_with_its_reader(500, 8);
 }
 
 /// Checks that what was handed out is what was accepted.

@@ -132,6 +132,13 @@ impl Service {
         assert!(status.success(), "{status}: {:#?}", self.seen);
     }
 
+    /// Ends the service as an operator does. Returns whether it logged this text.
+    #[track_caller]
+    pub fn has_ended_with(&mut self, text: &str) -> bool {
+        self.stop();
+        self.seen.iter().any(|line| line.contains(text))
+    }
+
     /// Kills the service.
     pub fn kill(&mut self) {
         self.child.kill().expect("a child");
