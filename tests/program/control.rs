@@ -48,8 +48,8 @@ fn comparable(outcome: &Outcome) -> (Option<i32>, String, String) {
         };
         text.split_inclusive(ends).map(plain).collect::<String>()
     };
-    // After a roll, a reopened fleet counts no hints of keys that are awaited; the process that
-    // rolled counts them.
+    // The process that has imported devices counts their hints in the snapshot; a fleet that is
+    // opened again counts those of the lookahead.
     let stdout = match outcome.stdout.split_once(" live hints found") {
         Some((before, rest)) => format!("{}{rest}", before.trim_end_matches(char::is_numeric)),
         None => outcome.stdout.clone(),

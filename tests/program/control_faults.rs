@@ -45,7 +45,7 @@ fn adding(folder: &Path) -> Child {
 }
 
 /// Waits until the station has read what a pipe holds: then the command has begun.
-fn wait_until_read(call: &Child) {
+fn wait_until_read(call: &mut Child) {
     let fd = std::os::fd::AsRawFd::as_raw_fd(call.stdin.as_ref().expect("a pipe"));
     let path = format!("/proc/self/fd/{fd}");
     let pipe = fs::OpenOptions::new().read(true).open(path).expect("the other end");
@@ -55,6 +55,8 @@ fn wait_until_read(call: &Child) {
         rustix::event::poll(&mut watched, Some(&now)).is_ok_and(|ready| ready > 0)
     };
     while waits(&pipe) {
+        let ended = call.try_wait().expect("a child can be asked");
+        assert!(ended.is_none(), "the command has not read its input: {ended:?}");
         thread::yield_now();
     }
 }
@@ -66,7 +68,7 @@ fn a_list_whose_caller_was_killed_is_no_list() {
     for closes_first in [false, true] {
         let mut call = adding(folder.path());
         call.stdin.as_mut().expect("a pipe").write_all(b"id\n700\n").expect("it reads");
-        wait_until_read(&call);
+        wait_until_read(&mut call);
         if closes_first {
             // As a signal to the whole pipeline does it: the caller is stopped while the input
             // ends, and never answers that it is still there.
@@ -96,7 +98,7 @@ fn a_station_that_ends_does_not_wait_for_a_list() {
     let running = station(&fleet);
     let mut call = adding(folder.path());
     call.stdin.as_mut().expect("a pipe").write_all(b"id\n700\n").expect("it reads");
-    wait_until_read(&call);
+    wait_until_read(&mut call);
     assert_eq!(running.end().code, Some(0));
     let input = call.stdin.take();
     let output = call.wait_with_output().expect("it ends");

@@ -259,7 +259,7 @@ fn calls_with_several_fleets_that_cannot_be_are_refused() {
     running.send(&Devices::of_capture().hinting(HintScheme::Speck64).line(3, 0, b"a"));
     assert_eq!(running.next_verdict().verdict, "accepted");
     let refused = with(&[&one, &two], &[]);
-    refused.refused(2, &[two.to_str().expect("ASCII"), "another process"]);
+    refused.refused(2, &[two.to_str().expect("ASCII"), "hintdex decode", "stop"]);
     running.end().done();
 }
 

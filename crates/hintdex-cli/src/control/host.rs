@@ -22,8 +22,8 @@ pub struct Fleet {
     /// The stations of the process, and the place of the fleet's station among them.
     pub group: Arc<StationGroup>,
     pub number: usize,
-    /// How many commands may have changed the fleet. Whoever has read a file of the folder reads
-    /// the file again when the count has grown.
+    /// How many commands may have changed the fleet. When the count has grown, a file of the folder
+    /// that was read before has to be read again.
     pub changes: Arc<AtomicU64>,
 }
 

@@ -31,8 +31,8 @@ impl Euis {
         of_fleet
     }
 
-    /// The count of the commands that may have changed the fleet. Who runs such a command
-    /// increments it.
+    /// The count of the commands that may have changed the fleet. Each such command increments the
+    /// count.
     pub const fn changes(&self) -> &Arc<AtomicU64> {
         &self.changes
     }

@@ -42,7 +42,7 @@ impl AsFd for End {
     }
 }
 
-/// What has come of a wait.
+/// What a wait has found.
 struct Ready {
     stream: bool,
     station_ends: bool,

@@ -1,4 +1,5 @@
-//! The first message of a station: who has the fleet, and which version of the program runs.
+//! The first message of a station: the process that has the fleet open, and the version of its
+//! program.
 
 use super::frame::{Body, put_bytes};
 
@@ -31,7 +32,7 @@ pub fn to_body(holder: &Holder) -> Vec<u8> {
     body
 }
 
-/// What a greeting shows.
+/// A greeting, read.
 pub enum Greeting {
     /// The holder runs this version.
     Same(Holder),

@@ -41,9 +41,9 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens in `folder` and lets `run` run each command. Callers are told that the fleet is
-    /// open in `command`. A socket that is there is stale and is replaced: the caller of this
-    /// function holds the lock of the folder.
+    /// Listens in `folder` and runs each command by `run`. The greeting names `command`, the command
+    /// of this process. An existing socket is stale and is replaced: this process holds the lock of
+    /// the folder.
     ///
     /// # Errors
     /// [`ControlError::Socket`].
@@ -71,7 +71,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Who connects from now on finds no station, and waits for the lock of the folder.
+        // A process that looks for a station from now on finds none, and opens the folder.
         let _ = socket::remove(&self.folder);
         self.end.declare();
         if let Some(thread) = self.thread.take() {
@@ -91,10 +91,10 @@ fn accept_all(socket: &UnixListener, end: &End, greeting: &[u8], run: &Run) {
             let Some(stream) = next(socket, end) else { break };
             let session = move || {
                 let _place = place;
-                // A connection that fails has nobody to report it to.
+                // Only the caller could receive a report, and its connection has failed.
                 let _ = stream.and_then(|stream| serve(&stream, host));
             };
-            // Without threads, the connection is closed and the caller told so.
+            // If no thread can be started, the connection is closed.
             let _ = thread::Builder::new().name("command".to_owned()).spawn_scoped(scope, session);
         }
     });

@@ -20,21 +20,28 @@
 //!
 //! ```
 //! use std::io::{Read, Write};
-//! use hintdex_server::control::{Answer, Call, Connection, Listener, Request};
+//! use hintdex_server::control::{Answer, Call, Connection, ControlError, Holder, Listener};
+//! use hintdex_server::control::{CallerInput, CallerOutput, Request};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
 //! // In the process that has opened the fleet, and so holds the lock of its folder.
 //! let listener = Listener::start(folder, "decode", |request: &Request| {
-//!     let _ = writeln!(request.stdout(), "{} arguments", request.arguments().len());
-//!     Answer { code: 0, failure: None }
+//!     let (mut text, mut input): (String, CallerInput<'_>) = (String::new(), request.stdin());
+//!     let read = input.read_to_string(&mut text);
+//!     let mut output: CallerOutput<'_> = request.stdout();
+//!     let written = writeln!(output, "{} arguments", request.arguments().len());
+//!     let failure = read.and(written).err().map(|error| error.to_string());
+//!     Answer { code: u8::from(failure.is_some()), failure }
 //! })?;
 //!
 //! // In another process. Without a station, there is no connection.
 //! # let (mut read, write) = std::io::pipe()?;
-//! let connection = Connection::open(folder)?.ok_or("no station runs")?;
-//! assert_eq!(connection.holder().command, "decode");
-//! let stdin = std::io::stdin();
+//! let opened: Result<Option<Connection>, ControlError> = Connection::open(folder);
+//! let connection = opened?.ok_or("no station runs")?;
+//! let holder: &Holder = connection.holder();
+//! assert_eq!(holder.command, "decode");
+//! let stdin = std::fs::File::open("/dev/null")?;
 //! let arguments = ["hintdex".into(), "inspect".into()];
 //! let answer = connection.run(&Call {
 //!     arguments: &arguments,

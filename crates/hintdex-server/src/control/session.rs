@@ -17,7 +17,7 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 /// The exit code of a program that panicked.
 const PANIC_CODE: u8 = 101;
 
-/// What every session of a listener needs.
+/// The parts of a listener that its sessions share.
 pub struct Host<'a> {
     /// The body of the greeting.
     pub greeting: &'a [u8],
@@ -30,7 +30,7 @@ pub struct Host<'a> {
 /// Serves a connection until its answer is sent.
 ///
 /// # Errors
-/// The connection fails, or the caller sends no command. There is nobody to report it to.
+/// The connection fails, or the caller sends no command.
 pub fn serve(stream: &UnixStream, host: &Host<'_>) -> io::Result<()> {
     if !is_trusted(stream)? {
         return Ok(());
@@ -55,7 +55,7 @@ pub fn serve(stream: &UnixStream, host: &Host<'_>) -> io::Result<()> {
             false => run(&request, host),
         }
     };
-    // The streams are closed before the answer: who waits for their end need not wait longer.
+    // The streams are closed before the answer: a reader of the output sees its end first.
     drop(request);
     frame::write(stream, frame::ANSWER, &answer.to_body())
 }

@@ -43,7 +43,7 @@ impl Address {
     }
 }
 
-/// Connects to the socket in a folder. `None` if nobody listens there.
+/// Connects to the socket in a folder. `None` if no process listens there.
 pub fn connect(folder: &Path) -> io::Result<Option<UnixStream>> {
     let connected = Address::of(folder).and_then(|address| UnixStream::connect(&address.path));
     match connected {

@@ -13,6 +13,8 @@ const PIPE_LEN_BYTES: usize = 4096;
 /// a list that was cut off because its pipeline was killed is no list.
 ///
 /// Reading fails once the caller or the station ends.
+///
+/// See the [example of the module](super).
 pub struct CallerInput<'a> {
     pub(super) caller: &'a Caller<'a>,
     pub(super) file: &'a File,
@@ -33,6 +35,8 @@ impl Read for CallerInput<'_> {
 /// that stands still.
 ///
 /// Writing fails once the caller has ended.
+///
+/// See the [example of the module](super).
 pub struct CallerOutput<'a> {
     pub(super) caller: &'a Caller<'a>,
     pub(super) file: &'a File,
