@@ -44,6 +44,7 @@ mod secrets;
 mod serve;
 mod serve_crash;
 mod serve_fleet;
+mod serve_load;
 mod serve_outputs;
 mod serve_page;
 mod settings;
