@@ -32,7 +32,7 @@ pub(crate) use master::{MasterFiles, Secret};
 /// The bytes of the sealed keys, for the test that compares the document with them.
 #[doc(hidden)]
 pub use sealed::format;
-pub(crate) use siv::Sealer;
+pub(crate) use siv::{Sealer, SealingCipher};
 pub use station_key::StationKey;
 /// The bytes of a station key, for the test that compares the document with them.
 #[doc(hidden)]

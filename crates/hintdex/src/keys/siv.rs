@@ -20,26 +20,51 @@ impl Sealer {
         Self(master.sealing_key())
     }
 
-    fn cipher(&self) -> Aes128Siv {
-        Aes128Siv::new(&(*self.0).into())
+    /// The cipher, for many secrets: its key schedules take as long as sealing a short one.
+    pub(crate) fn cipher(&self) -> SealingCipher {
+        SealingCipher(Aes128Siv::new(&(*self.0).into()))
     }
 
-    /// Seals a secret in place for the parts of its owner, and returns the tag. `None` if the cipher
-    /// rejects a length, which does not occur.
+    /// [`SealingCipher::seal`] of one secret.
     pub(crate) fn seal(&self, owner: &[&[u8]], secret: &mut [u8]) -> Option<[u8; SIV_LEN_BYTES]> {
-        let siv = self.cipher().encrypt_inout_detached(owner, InOutBuf::from(secret)).ok()?;
-        Some(siv.into())
+        self.cipher().seal(owner, secret)
     }
 
-    /// Unseals a secret in place; `None` if the secret is damaged, of another owner or under another
-    /// key.
+    /// [`SealingCipher::unseal`] of one secret.
     pub(crate) fn unseal(
         &self,
         owner: &[&[u8]],
         sealed: &mut [u8],
         siv: &[u8; SIV_LEN_BYTES],
     ) -> Option<()> {
+        self.cipher().unseal(owner, sealed, siv)
+    }
+}
+
+/// The cipher of a [`Sealer`], ready for use.
+pub(crate) struct SealingCipher(Aes128Siv);
+
+impl SealingCipher {
+    /// Seals a secret in place for the parts of its owner, and returns the tag. `None` if the cipher
+    /// rejects a length, which does not occur.
+    pub(crate) fn seal(
+        &mut self,
+        owner: &[&[u8]],
+        secret: &mut [u8],
+    ) -> Option<[u8; SIV_LEN_BYTES]> {
+        let siv = self.0.encrypt_inout_detached(owner, InOutBuf::from(secret)).ok()?;
+        Some(siv.into())
+    }
+
+    /// Unseals a secret in place; `None` if the secret is damaged, of another owner or under another
+    /// key.
+    pub(crate) fn unseal(
+        &mut self,
+        owner: &[&[u8]],
+        sealed: &mut [u8],
+        siv: &[u8; SIV_LEN_BYTES],
+    ) -> Option<()> {
         let (sealed, tag) = (InOutBuf::from(sealed), Tag::from(*siv));
-        self.cipher().decrypt_inout_detached(owner, sealed, &tag).ok()
+        self.0.decrypt_inout_detached(owner, sealed, &tag).ok()
     }
 }

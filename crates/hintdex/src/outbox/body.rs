@@ -5,7 +5,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::Source;
-use crate::keys::Sealer;
+use crate::keys::{Sealer, SealingCipher};
 use crate::received::Reception;
 
 /// What separates payloads from the other secrets that the master key seals.
@@ -54,6 +54,12 @@ impl<'a> Body<'a> {
 /// Seals the bodies of a fleet's outbox.
 pub(crate) struct PayloadSealer {
     sealer: Sealer,
+    binding: Binding,
+}
+
+/// What every body of a fleet is bound to.
+#[derive(Clone, Copy)]
+struct Binding {
     fleet_id: [u8; 16],
     /// Whether the nonce of a packet is not known before its admission.
     counts_packets: bool,
@@ -61,9 +67,22 @@ pub(crate) struct PayloadSealer {
 
 impl PayloadSealer {
     pub(crate) const fn new(sealer: Sealer, fleet_id: [u8; 16], counts_packets: bool) -> Self {
-        Self { sealer, fleet_id, counts_packets }
+        Self { sealer, binding: Binding { fleet_id, counts_packets } }
     }
 
+    /// The cipher, for many bodies.
+    pub(crate) fn cipher(&self) -> BodyCipher {
+        BodyCipher { cipher: self.sealer.cipher(), binding: self.binding }
+    }
+}
+
+/// Seals and unseals bodies, one after the other.
+pub(crate) struct BodyCipher {
+    cipher: SealingCipher,
+    binding: Binding,
+}
+
+impl Binding {
     /// What a body is bound to: the device, the generation of its key, and the nonce.
     fn owner(&self, key: KeyId, nonce: Nonce) -> [u8; 14] {
         let nonce = if self.counts_packets { 0 } else { nonce };
@@ -73,10 +92,12 @@ impl PayloadSealer {
         owner.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
         owner
     }
+}
 
+impl BodyCipher {
     /// A sealed body: tag and ciphertext. `None` if the cipher rejects the length, or the payload is
     /// longer than 4 GiB, which does not occur.
-    pub(crate) fn seal(&self, key: KeyId, nonce: Nonce, body: &Body<'_>) -> Option<Vec<u8>> {
+    pub(crate) fn seal(&mut self, key: KeyId, nonce: Nonce, body: &Body<'_>) -> Option<Vec<u8>> {
         let head = Head {
             at_unix_s: body.at_unix_s.into(),
             at_ms: body.at_ms.into(),
@@ -87,19 +108,23 @@ impl PayloadSealer {
         let parts = [&[0; SIV_LEN_BYTES], head.as_bytes(), body.payload, body.context];
         let mut sealed = parts.concat();
         let (tag, plain) = sealed.split_first_chunk_mut::<SIV_LEN_BYTES>()?;
-        *tag = self.sealer.seal(&[LABEL, &self.fleet_id, &self.owner(key, nonce)], plain)?;
+        let Binding { fleet_id, .. } = self.binding;
+        let owner = self.binding.owner(key, nonce);
+        *tag = self.cipher.seal(&[LABEL, &fleet_id, &owner], plain)?;
         Some(sealed)
     }
 
     /// Unseals a body in place; `None` if it is damaged, or of another packet or fleet.
     pub(crate) fn unseal<'a>(
-        &self,
+        &mut self,
         key: KeyId,
         nonce: Nonce,
         sealed: &'a mut [u8],
     ) -> Option<Body<'a>> {
         let (tag, plain) = sealed.split_first_chunk_mut::<SIV_LEN_BYTES>()?;
-        self.sealer.unseal(&[LABEL, &self.fleet_id, &self.owner(key, nonce)], plain, tag)?;
+        let Binding { fleet_id, .. } = self.binding;
+        let owner = self.binding.owner(key, nonce);
+        self.cipher.unseal(&[LABEL, &fleet_id, &owner], plain, tag)?;
         Body::read(plain)
     }
 }
@@ -132,9 +157,9 @@ mod tests {
 
     const KEY: KeyId = KeyId { device: DeviceId(7), generation: 2 };
 
-    fn sealer(master: u8, fleet: u8, counts_packets: bool) -> PayloadSealer {
+    fn cipher(master: u8, fleet: u8, counts_packets: bool) -> BodyCipher {
         let sealer = Sealer::new(&MasterKey::new(&[master; 32]));
-        PayloadSealer::new(sealer, [fleet; 16], counts_packets)
+        PayloadSealer::new(sealer, [fleet; 16], counts_packets).cipher()
     }
 
     fn body<'a>(payload: &'a [u8], context: &'a [u8]) -> Body<'a> {
@@ -143,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_body_unseals_for_its_packet_and_its_fleet_alone() {
-        let own = sealer(1, 1, false);
+        let mut own = cipher(1, 1, false);
         let sealed = own.seal(KEY, 5, &body(b"21.5 C", b"gateway 3")).expect("few bytes");
         assert!(!sealed.windows(4).any(|run| b"21.5 C".starts_with(run)), "it is sealed");
         let mut copy = sealed.clone();
@@ -153,8 +178,8 @@ mod tests {
         let other = KeyId { generation: 3, ..KEY };
         assert!(own.unseal(other, 5, &mut sealed.clone()).is_none());
         assert!(own.unseal(KEY, 6, &mut sealed.clone()).is_none());
-        assert!(sealer(2, 1, false).unseal(KEY, 5, &mut sealed.clone()).is_none());
-        assert!(sealer(1, 2, false).unseal(KEY, 5, &mut sealed.clone()).is_none());
+        assert!(cipher(2, 1, false).unseal(KEY, 5, &mut sealed.clone()).is_none());
+        assert!(cipher(1, 2, false).unseal(KEY, 5, &mut sealed.clone()).is_none());
         for bit in 0..sealed.len() * 8 {
             let mut damaged = sealed.clone();
             damaged.get_mut(bit / 8).into_iter().for_each(|byte| *byte ^= 1 << (bit % 8));
@@ -168,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_packet_without_a_nonce_is_sealed_before_it_has_a_number() {
-        let own = sealer(1, 1, true);
+        let mut own = cipher(1, 1, true);
         let mut sealed = own.seal(KEY, 0, &body(b"", b"")).expect("few bytes");
         assert!(own.unseal(KEY, 41, &mut sealed).is_some_and(|body| body.payload.is_empty()));
     }

@@ -3,7 +3,7 @@
 use hintdex_core::{Outbox as IndexOutbox, OutboxRow};
 use hintdex_wire::{DeviceId, Nonce};
 
-use super::body::PayloadSealer;
+use super::body::{BodyCipher, PayloadSealer};
 use crate::{Error, Source, Station};
 
 /// The outbox of a station that was opened with one
@@ -148,13 +148,15 @@ impl Outbox<'_> {
     /// [`Error::Index`] if a read fails.
     pub fn read(&self, from: u64, most: usize) -> Result<OutboxPart, Error> {
         let (rows, next) = self.rows.read(from, most)?;
-        let payloads = rows.into_iter().filter_map(|row| self.payload_of(row)).collect();
+        let mut cipher = self.sealer.cipher();
+        let payload = |row| self.payload_of(row, &mut cipher);
+        let payloads = rows.into_iter().filter_map(payload).collect();
         Ok(OutboxPart { payloads, next })
     }
 
-    fn payload_of(&self, row: OutboxRow) -> Option<OutboxPayload> {
+    fn payload_of(&self, row: OutboxRow, cipher: &mut BodyCipher) -> Option<OutboxPayload> {
         let OutboxRow { number, key, nonce, mut body, .. } = row;
-        let Some(body) = self.sealer.unseal(key, nonce, &mut body) else {
+        let Some(body) = cipher.unseal(key, nonce, &mut body) else {
             let what = format!("payload {number} of the outbox is damaged; it is left out");
             self.station.index.note(what);
             return None;
