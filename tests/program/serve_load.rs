@@ -71,10 +71,12 @@ fn fifty_thousand_packets_a_second_while_commands_run() {
     let fleet = folder.path().join("fleet");
     provision(&fleet, &["--devices", &DEVICES.to_string()]).done();
     let config = folder.path().join("hintdex.toml");
+    // Further keys of the station, to compare settings.
+    let more = std::env::var("HINTDEX_LOAD_CONFIG").unwrap_or_default();
     write(
         &config,
         &format!(
-            "web = \"127.0.0.1:0\"\n[[station]]\nindex = [{fleet:?}]\ngather_ms = 0\n\
+            "web = \"127.0.0.1:0\"\n[[station]]\nindex = [{fleet:?}]\ngather_ms = 0\n{more}\n\
              [[station.in]]\nfrom = \"udp://127.0.0.1:0\"\n\
              [[station.out]]\nto = \"file:payloads.jsonl\"\nrotate_bytes = 67108864\nkeep_files = 2\n"
         ),
