@@ -190,3 +190,27 @@ fn packets_come_from_a_broker_and_payloads_go_to_it() {
     service.stop();
     assert!(service.seen.iter().any(|line| line.contains("every payload was handed out")));
 }
+
+#[test]
+fn payloads_wait_while_the_broker_is_gone() {
+    let (folder, fleet) = fleet();
+    let port = Mosquitto::free_port();
+    let broker = Mosquitto::start(folder.path(), port);
+    let mut service = served(&fleet, &format!("mqtt://127.0.0.1:{port}/out/{{fleet}}/{{device}}"));
+    let mut client = MqttClient::connect(port, "subscriber");
+    client.subscribe("out/#");
+    send(&mut service, 0..1);
+    assert_eq!(client.next_message().0, "out/meters/0");
+    drop(broker);
+    // The first payload may meet the connection as it ends.
+    send(&mut service, 1..20);
+    service.wait_for("payloads wait");
+    let _broker = Mosquitto::start(folder.path(), port);
+    let mut client = MqttClient::connect(port, "subscriber");
+    client.subscribe("out/#");
+    service.wait_for("payloads are handed out again");
+    // Those that were handed out before this client had subscribed are acknowledged by the broker;
+    // the service ends with nothing left.
+    service.stop();
+    assert!(service.seen.iter().any(|line| line.contains("every payload was handed out")));
+}

@@ -5,7 +5,8 @@ use std::io;
 
 /// Why the service cannot start, or why it ended.
 ///
-/// The message is one line that names what is wrong, where, and the remedy.
+/// The message is one line that names what is wrong, where, and the remedy. See the
+/// [example of the crate](crate).
 #[derive(Debug)]
 pub struct ServeError {
     message: String,

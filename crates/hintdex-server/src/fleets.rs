@@ -13,12 +13,18 @@ use crate::config::FixedConfig;
 use crate::control::{Connection, ControlError, Listener};
 
 /// Reads the EUIs of a fleet's devices from its folder.
+///
+/// See the [example of the crate](crate).
 pub type EuisOf = fn(&Path) -> Result<HashMap<u32, u64>, String>;
 
 /// Listens for commands on a fleet of the service.
+///
+/// See the [example of the crate](crate).
 pub type ListenOn = fn(OpenFleet) -> Result<Listener, ControlError>;
 
 /// A fleet that the service has open, for commands of other processes.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Debug)]
 pub struct OpenFleet {
     /// The folder of the fleet.

@@ -25,6 +25,8 @@ use crate::{log, supervisor, watch};
 /// How often the service looks after itself.
 const TICK: Duration = Duration::from_millis(100);
 /// What [`serve`] runs.
+///
+/// See the [example of the crate](crate).
 pub struct Service {
     /// The configuration.
     pub config: Config,
@@ -42,6 +44,8 @@ pub struct Service {
 
 /// Runs the stations until SIGTERM or SIGINT, or until the end of standard input where that is the
 /// only input. Then hands out what was accepted, for at most the time that the configuration sets.
+///
+/// See the [example of the crate](crate).
 ///
 /// # Errors
 /// A station cannot be started, or its index failed while it ran.

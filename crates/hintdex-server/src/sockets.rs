@@ -6,6 +6,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use listenfd::ListenFd;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
+/// The room of a socket for datagrams that wait to be read, in bytes: some ten milliseconds of a
+/// flood.
+const RECEIVE_BUFFER_LEN_BYTES: usize = 4 << 20;
 
 /// The sockets that the process was started with.
 #[derive(Debug, Default)]
@@ -41,6 +46,8 @@ impl Sockets {
             Some(socket) => socket,
             None => UdpSocket::bind(address)?,
         };
+        // The kernel grants what net.core.rmem_max allows; less room costs packets of a burst only.
+        let _ = set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_LEN_BYTES);
         socket.set_nonblocking(true)?;
         tokio::net::UdpSocket::from_std(socket)
     }

@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 
 pub use endpoints::{FileRotation, Input, InputKind, MqttAccess, Output, OutputKind, PayloadForm};
 pub use types::{CallConfig, Config, Defaults, FixedConfig, LogConfig, StationConfig};
-pub use url::Broker;
 
 use crate::ServeError;
 use file::{FileConfig, StationTable};

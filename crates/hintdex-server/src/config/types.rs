@@ -8,15 +8,17 @@ use hintdex::{Durability, KeyAccess};
 
 use super::endpoints::{Input, Output};
 
-/// A checked configuration.
+/// A checked configuration of the service.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The address of the page, the metrics and the health checks; `None` for none.
-    pub web: Option<SocketAddr>,
+    pub(crate) web: Option<SocketAddr>,
     /// How long a stop waits for payloads to be handed out.
-    pub drain: Duration,
+    pub(crate) drain: Duration,
     /// After how long without a packet a device counts as silent.
-    pub silent: Duration,
+    pub(crate) silent: Duration,
     /// How the log is written.
     pub log: LogConfig,
     /// The stations, which share nothing but the process.
@@ -84,6 +86,8 @@ impl FixedConfig {
 }
 
 /// The command line in place of a configuration file.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Debug, Default)]
 pub struct CallConfig {
     /// The folders of the fleets.
@@ -98,6 +102,8 @@ pub struct CallConfig {
 
 /// What the options of every command set for stations of the service, unless the configuration
 /// file does.
+///
+/// See the [example of the crate](crate).
 #[derive(Clone, Debug)]
 pub struct Defaults {
     /// Where the master keys come from.
