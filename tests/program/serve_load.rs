@@ -12,20 +12,27 @@ use hintdex_tests::{Devices, EndOnDrop, provision};
 use super::control::run_in;
 
 const DEVICES: u32 = 100_000;
-/// The packets that are sent together, every 5 ms.
-const BURST: usize = 250;
+/// The time between two bursts of packets.
 const BURST_TIME: Duration = Duration::from_millis(5);
+
+/// A number of the environment.
+fn setting(name: &str, usual: u64) -> u64 {
+    std::env::var(name).map_or(usual, |text| text.parse().expect("a number"))
+}
 
 /// Sends packets at a steady rate until told to end. Returns how many, and in how many seconds.
 fn send_steadily(
     packets: &[Vec<u8>],
+    packets_a_second: u64,
     server: std::net::SocketAddr,
     ends: &AtomicBool,
 ) -> (u64, f64) {
+    let bursts_a_second = u64::try_from(1000 / BURST_TIME.as_millis()).expect("few");
+    let burst = usize::try_from(packets_a_second / bursts_a_second).expect("few").max(1);
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     socket.connect(server).expect("a route");
     let (began, mut sent) = (Instant::now(), 0_u64);
-    for (number, burst) in (0_u32..).zip(packets.chunks(BURST)) {
+    for (number, burst) in (0_u32..).zip(packets.chunks(burst)) {
         if ends.load(Ordering::Relaxed) {
             break;
         }
@@ -81,10 +88,9 @@ fn fifty_thousand_packets_a_second_while_commands_run() {
              [[station.out]]\nto = \"file:payloads.jsonl\"\nrotate_bytes = 67108864\nkeep_files = 2\n"
         ),
     );
-    let seconds: u64 =
-        std::env::var("HINTDEX_LOAD_S").map_or(20, |text| text.parse().expect("seconds"));
+    let (seconds, rate) = (setting("HINTDEX_LOAD_S", 20), setting("HINTDEX_LOAD_RATE", 50_000));
     let devices = Devices::of_capture();
-    let count = usize::try_from(seconds * 50_000).expect("few");
+    let count = usize::try_from(seconds * rate).expect("few");
     let packets: Vec<Vec<u8>> = (0..count)
         .map(|number| {
             let (device, nonce) = (number % DEVICES as usize, number / DEVICES as usize);
@@ -98,7 +104,7 @@ fn fifty_thousand_packets_a_second_while_commands_run() {
     thread::scope(|scope| {
         let _end = EndOnDrop(&is_done);
         let sender = scope.spawn(|| {
-            let (packets, seconds) = send_steadily(&packets, server, &is_done);
+            let (packets, seconds) = send_steadily(&packets, rate, server, &is_done);
             sent.store(packets, Ordering::Relaxed);
             println!("sent {packets} packets, {:.0} a second", packets as f64 / seconds);
         });

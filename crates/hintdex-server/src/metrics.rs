@@ -57,7 +57,7 @@ fn packet_buckets() -> Histogram {
 
 /// From 50 µs to 26 s.
 fn second_buckets() -> Histogram {
-    Histogram::new(exponential_buckets(50e-6, 3.0, 13))
+    Histogram::new(exponential_buckets(100e-6, 1.6, 26))
 }
 
 impl Metrics {

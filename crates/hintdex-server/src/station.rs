@@ -27,6 +27,9 @@ use crate::stop::Stopper;
 use crate::uplink::GatheredPacket;
 use crate::watch::{History, Watched};
 
+/// The packets that the gatherer takes at once.
+const MAX_GATHERED_AT_ONCE: usize = 256;
+
 /// The room between the inputs and the gatherer, in packets.
 const INTAKE_PACKETS: usize = 4_096;
 
@@ -270,7 +273,7 @@ async fn gather(
     mut hold: watch::Receiver<Duration>,
     shared: Arc<Shared>,
 ) {
-    let mut gatherer = Gatherer::new(*hold.borrow_and_update());
+    let (mut gatherer, mut parts) = (Gatherer::new(*hold.borrow_and_update()), Vec::new());
     loop {
         let due = gatherer.next_due();
         let wait = async {
@@ -279,18 +282,18 @@ async fn gather(
                 None => std::future::pending().await,
             }
         };
-        let next = tokio::select! {
+        tokio::select! {
             biased;
-            () = wait => None,
-            next = arrived.recv() => match next {
-                Some(next) => Some(next),
-                None => break,
+            () = wait => {}
+            // Many at a time: a wait for each packet would cost more than gathering it.
+            taken = arrived.recv_many(&mut parts, MAX_GATHERED_AT_ONCE) => if taken == 0 {
+                break;
             },
-        };
+        }
         if hold.has_changed().unwrap_or(false) {
             gatherer.set_hold(*hold.borrow_and_update());
         }
-        if let Some(Arrived { uplink, at, at_ms }) = next {
+        for Arrived { uplink, at, at_ms } in parts.drain(..) {
             match gatherer.push(uplink, at, at_ms) {
                 Gathered::First => {}
                 Gathered::Joined => shared.metrics.count_joined(),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::{CommandFactory, FromArgMatches};
 use hintdex::StationGroup;
 use hintdex_server::control::{Answer, ControlError, Listener, Request};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::options;
 use crate::args::Args;
@@ -35,11 +36,27 @@ pub fn listen(command: &str, fleet: Fleet) -> Result<Listener, ControlError> {
     let folder = fleet.folder.clone();
     let changing = Mutex::new(());
     Listener::start(&folder, command, move |request: &Request<'_>| {
-        match run(request, &fleet, &changing) {
+        let ran =
+            behind_packets().and_then(|pool| pool.install(|| run(request, &fleet, &changing)));
+        match ran {
             Ok(()) => Answer { code: 0, failure: None },
             Err(failure) => Answer { code: failure.code(), failure: Some(failure.to_string()) },
         }
     })
+}
+
+/// By how much the threads of a command rank below those that decode, as `nice` counts.
+const COMMAND_NICENESS: i32 = 10;
+
+/// The threads of a command. They rank below those that decode, so that packets wait for no command that
+/// uses every core; a thread that they start ranks as they do.
+fn behind_packets() -> Result<ThreadPool, Failure> {
+    let pool = ThreadPoolBuilder::new().num_threads(rayon::current_num_threads());
+    // Where the system refuses, the command works all the same.
+    let pool = pool.start_handler(|_| {
+        let _ = rustix::process::nice(COMMAND_NICENESS);
+    });
+    pool.build().map_err(|error| Failure::failed(format!("starting threads failed: {error}")))
 }
 
 /// Runs the command of a caller on the running station.

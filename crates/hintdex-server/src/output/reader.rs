@@ -14,7 +14,7 @@ use crate::outbox::Entry;
 use crate::stop::Stop;
 
 /// The most payloads that are handed out together.
-const MAX_PART: usize = 256;
+const MAX_PART: usize = 1_024;
 
 /// Reads the payloads of each fleet in order of their numbers, and acknowledges them.
 #[derive(Debug)]

@@ -11,6 +11,9 @@ use crate::received::Reception;
 /// What separates payloads from the other secrets that the master key seals.
 const LABEL: &[u8] = b"outbox";
 
+/// The length of what a body is bound to: label, fleet id, device id, generation, nonce.
+const OWNER_LEN_BYTES: usize = LABEL.len() + 16 + 4 + 2 + 8;
+
 /// The length of the tag in front of a sealed body, in bytes.
 const SIV_LEN_BYTES: usize = 16;
 
@@ -83,12 +86,18 @@ pub(crate) struct BodyCipher {
 }
 
 impl Binding {
-    /// What a body is bound to: the device, the generation of its key, and the nonce.
-    fn owner(&self, key: KeyId, nonce: Nonce) -> [u8; 14] {
+    /// What a body is bound to: the label, the fleet, the device, the generation of its key, and the nonce.
+    /// One component of associated data: each further one would cost two more passes of the cipher.
+    fn owner(&self, key: KeyId, nonce: Nonce) -> [u8; OWNER_LEN_BYTES] {
         let nonce = if self.counts_packets { 0 } else { nonce };
-        let mut owner = [0; 14];
-        let parts =
-            [&key.device.0.to_be_bytes()[..], &key.generation.to_be_bytes(), &nonce.to_be_bytes()];
+        let mut owner = [0; OWNER_LEN_BYTES];
+        let parts = [
+            LABEL,
+            &self.fleet_id,
+            &key.device.0.to_be_bytes(),
+            &key.generation.to_be_bytes(),
+            &nonce.to_be_bytes(),
+        ];
         owner.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
         owner
     }
@@ -108,9 +117,7 @@ impl BodyCipher {
         let parts = [&[0; SIV_LEN_BYTES], head.as_bytes(), body.payload, body.context];
         let mut sealed = parts.concat();
         let (tag, plain) = sealed.split_first_chunk_mut::<SIV_LEN_BYTES>()?;
-        let Binding { fleet_id, .. } = self.binding;
-        let owner = self.binding.owner(key, nonce);
-        *tag = self.cipher.seal(&[LABEL, &fleet_id, &owner], plain)?;
+        *tag = self.cipher.seal(&[&self.binding.owner(key, nonce)], plain)?;
         Some(sealed)
     }
 
@@ -122,9 +129,7 @@ impl BodyCipher {
         sealed: &'a mut [u8],
     ) -> Option<Body<'a>> {
         let (tag, plain) = sealed.split_first_chunk_mut::<SIV_LEN_BYTES>()?;
-        let Binding { fleet_id, .. } = self.binding;
-        let owner = self.binding.owner(key, nonce);
-        self.cipher.unseal(&[LABEL, &fleet_id, &owner], plain, tag)?;
+        self.cipher.unseal(&[&self.binding.owner(key, nonce)], plain, tag)?;
         Body::read(plain)
     }
 }
