@@ -18,7 +18,8 @@ install -D -m 0755 "$program" "$root/usr/bin/hintdex"
 strip "$root/usr/bin/hintdex"
 install -D -m 0644 packaging/hintdex.service "$root/usr/lib/systemd/system/hintdex.service"
 install -D -m 0644 packaging/sysusers.conf "$root/usr/lib/sysusers.d/hintdex.conf"
-install -D -m 0640 docs/examples/hintdex.toml "$root/etc/hintdex/hintdex.toml"
+install -D -m 0640 packaging/hintdex.toml "$root/etc/hintdex/hintdex.toml"
+install -D -m 0644 docs/examples/hintdex.toml "$root/usr/share/doc/hintdex/examples/hintdex.toml"
 for file in README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT; do
     install -D -m 0644 "$file" "$root/usr/share/doc/hintdex/$file"
 done

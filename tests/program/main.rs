@@ -47,6 +47,7 @@ mod serve_fleet;
 mod serve_load;
 mod serve_outputs;
 mod serve_page;
+mod serve_readme;
 mod settings;
 mod snapshots;
 mod streams;

@@ -13,6 +13,36 @@ const PACKETS_AT_ONCE: usize = 400;
 /// The packets in one datagram of a gateway.
 const PACKETS_A_DATAGRAM: usize = 20;
 
+/// Receives the payload of each packet with the gateways that heard it. Returns the receptions, and how
+/// many payloads came again.
+fn receive_all(
+    subscriber: &mut MqttClient,
+    mut heard: HashMap<(u64, u64), BTreeSet<String>>,
+) -> (usize, usize) {
+    let (mut repeated, mut receptions) = (0, 0);
+    while !heard.is_empty() {
+        let (topic, message) = subscriber.next_message();
+        let event: serde_json::Value = serde_json::from_slice(&message).expect("JSON");
+        let number = |name: &str| event[name].as_u64().expect("a number");
+        let sender = (number("device"), number("nonce"));
+        assert_eq!(topic, format!("application/meters/device/{}/event/up", sender.0));
+        let device = u32::try_from(sender.0).expect("an id");
+        assert_eq!(event["payload"], hex::encode(payload(device, sender.1)));
+        let Some(gateways) = heard.remove(&sender) else {
+            assert_eq!(event["again"], true, "{event} comes twice");
+            repeated += 1;
+            continue;
+        };
+        let list = event["receptions"].as_array().expect("a list");
+        let told: BTreeSet<String> =
+            list.iter().map(|one| one["gateway"].as_str().expect("a gateway").to_owned()).collect();
+        assert_eq!((told.len(), &told), (list.len(), &gateways), "{event}");
+        assert!(!event["received"].as_str().expect("a time").starts_with("1970"), "{event}");
+        receptions += told.len();
+    }
+    (receptions, repeated)
+}
+
 /// The packets of all devices, nonce by nonce, heard by gateways that lose some of them.
 fn whole_fleet(device_count: u32, nonces: u64) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -73,27 +103,7 @@ fn whole_fleet(device_count: u32, nonces: u64) {
         }
     }
     let sent = heard.len();
-    let (mut repeated, mut receptions) = (0, 0);
-    while !heard.is_empty() {
-        let (topic, message) = subscriber.next_message();
-        let event: serde_json::Value = serde_json::from_slice(&message).expect("JSON");
-        let number = |name: &str| event[name].as_u64().expect("a number");
-        let sender = (number("device"), number("nonce"));
-        assert_eq!(topic, format!("application/meters/device/{}/event/up", sender.0));
-        let device = u32::try_from(sender.0).expect("an id");
-        assert_eq!(event["payload"], hex::encode(payload(device, sender.1)));
-        let Some(gateways) = heard.remove(&sender) else {
-            assert_eq!(event["again"], true, "{event} comes twice");
-            repeated += 1;
-            continue;
-        };
-        let list = event["receptions"].as_array().expect("a list");
-        let told: BTreeSet<String> =
-            list.iter().map(|one| one["gateway"].as_str().expect("a gateway").to_owned()).collect();
-        assert_eq!((told.len(), &told), (list.len(), &gateways), "{event}");
-        assert!(!event["received"].as_str().expect("a time").starts_with("1970"), "{event}");
-        receptions += told.len();
-    }
+    let (receptions, repeated) = receive_all(&mut subscriber, heard);
     service.stop();
     eprintln!("{sent} packets, {receptions} receptions, {repeated} repeated");
     assert!(service.seen.iter().any(|line| line.contains("every payload was handed out")));

@@ -71,6 +71,38 @@ fn quantile(before: &[(f64, u64)], after: &[(f64, u64)], share: f64) -> f64 {
     counts.iter().find(|(_, count)| *count >= wanted).expect("the last bucket has all").0
 }
 
+/// Runs commands one after the other, and prints how long packets take meanwhile.
+fn while_commands_run(folder: &Path, web: std::net::SocketAddr, is_sending: &dyn Fn() -> bool) {
+    let mut before = latencies(web);
+    let commands = [
+        "",
+        "provision --index fleet --devices 10000 --first-device 200000",
+        "rebuild --index fleet --out coming.hdx",
+        "backup --index fleet --to saved --clear-key",
+        "inspect fleet",
+        "device retire --index fleet 90000-90999",
+    ];
+    for line in commands {
+        let (words, began): (Vec<_>, _) = (line.split_whitespace().collect(), Instant::now());
+        match words.is_empty() {
+            true => thread::sleep(Duration::from_secs(2)),
+            false => drop(run_in(folder, &words, "").done()),
+        }
+        let took = began.elapsed().as_secs_f64();
+        thread::sleep(Duration::from_millis(200));
+        let after = latencies(web);
+        let bound = |share| 1e3 * quantile(&before, &after, share);
+        println!(
+            "{line:60} {took:6.2} s: p50 < {:.0} ms, p99 < {:.0} ms, p99.9 < {:.0} ms; sending: {}",
+            bound(0.5),
+            bound(0.99),
+            bound(0.999),
+            is_sending()
+        );
+        before = after;
+    }
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn fifty_thousand_packets_a_second_while_commands_run() {
@@ -109,34 +141,7 @@ fn fifty_thousand_packets_a_second_while_commands_run() {
             println!("sent {packets} packets, {:.0} a second", packets as f64 / seconds);
         });
         thread::sleep(Duration::from_secs(2));
-        let mut before = latencies(web);
-        let commands = [
-            "",
-            "provision --index fleet --devices 10000 --first-device 200000",
-            "rebuild --index fleet --out coming.hdx",
-            "backup --index fleet --to saved --clear-key",
-            "inspect fleet",
-            "device retire --index fleet 90000-90999",
-        ];
-        for line in commands {
-            let (words, began): (Vec<_>, _) = (line.split_whitespace().collect(), Instant::now());
-            match words.is_empty() {
-                true => thread::sleep(Duration::from_secs(2)),
-                false => drop(run_in(Path::new(folder.path()), &words, "").done()),
-            }
-            let took = began.elapsed().as_secs_f64();
-            thread::sleep(Duration::from_millis(200));
-            let after = latencies(web);
-            let bound = |share| 1e3 * quantile(&before, &after, share);
-            println!(
-                "{line:60} {took:6.2} s: p50 < {:.0} ms, p99 < {:.0} ms, p99.9 < {:.0} ms; sending: {}",
-                bound(0.5),
-                bound(0.99),
-                bound(0.999),
-                !sender.is_finished()
-            );
-            before = after;
-        }
+        while_commands_run(folder.path(), web, &|| !sender.is_finished());
         is_done.store(true, Ordering::Relaxed);
     });
     service.signal("TERM");

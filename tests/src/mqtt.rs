@@ -21,7 +21,11 @@ impl Mosquitto {
     /// Starts a broker whose configuration lies in `folder`.
     pub fn start(folder: &Path, port: u16) -> Self {
         let config = folder.join("mosquitto.conf");
-        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+        // By default a subscriber that reads slowly loses what is more than a thousand messages.
+        let text = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n\
+             max_queued_messages 0\n"
+        );
         std::fs::write(&config, text).expect("written");
         let child = Command::new("mosquitto")
             .args(["-c".as_ref(), config.as_os_str()])
