@@ -67,8 +67,8 @@ fn quantile(before: &[(f64, u64)], after: &[(f64, u64)], share: f64) -> f64 {
         .map(|((bound, after), (_, before))| (*bound, after - before))
         .collect();
     let all = counts.last().expect("buckets").1;
-    let wanted = (all as f64 * share).ceil() as u64;
-    counts.iter().find(|(_, count)| *count >= wanted).expect("the last bucket has all").0
+    let wanted = all as f64 * share;
+    counts.iter().find(|(_, count)| *count as f64 >= wanted).expect("the last bucket has all").0
 }
 
 /// Runs commands one after the other, and prints how long packets take meanwhile.
