@@ -48,6 +48,7 @@ mod serve_load;
 mod serve_outputs;
 mod serve_page;
 mod serve_readme;
+mod serve_soak;
 mod settings;
 mod snapshots;
 mod streams;

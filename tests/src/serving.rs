@@ -103,6 +103,11 @@ impl Service {
         std::iter::from_fn(|| self.next_event()).collect()
     }
 
+    /// The number of the process.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, like `TERM`.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
