@@ -23,7 +23,7 @@ pub(super) fn check_context(digest: &Hash) -> Vec<u8> {
 
 /// What a fleet knows of the backup that it was restored from.
 ///
-/// See the example of [`Station::backup`].
+/// See the example of [`Station::backup`](crate::Station::backup).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Restored {

@@ -55,7 +55,7 @@ impl Station {
     /// Costs a read of every file, and a write of those that are not linked. `report` counts bytes.
     ///
     /// ```
-    /// use hintdex::{BackupOptions, KeyAccess, PassphraseCost, Protection, SecretSource};
+    /// use hintdex::{BackupOptions, BackupReport, KeyAccess, PassphraseCost, Protection, SecretSource};
     /// use hintdex::{Restored, Station, StationOptions};
     /// # use hintdex::{DeviceRange, Params};
     /// # use hintdex::wire::{DeviceId, HintScheme};
@@ -75,7 +75,7 @@ impl Station {
     ///
     /// // The next day: what has not changed takes no room.
     /// let next = BackupOptions { key, base: Some(monday) };
-    /// let report = station.backup(&tuesday, &next, None)?;
+    /// let report: BackupReport = station.backup(&tuesday, &next, None)?;
     /// assert!(report.linked_bytes > report.bytes / 2);
     ///
     /// Station::restore(&tuesday, &other, None)?;
