@@ -3,6 +3,7 @@
 #
 # Needs dpkg-deb, which Debian has. The package is at $CARGO_TARGET_DIR/package/.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 program=$target/release/hintdex

@@ -239,6 +239,40 @@ fn the_master_key_is_kept_as_the_call_says_or_as_the_fleet_does() {
     assert!(!drafts.into_iter().any(|entry| hintdex_host::is_draft(&entry.file_name())));
 }
 
+/// A fleet goes on with numbers behind its backup. The restored one uses none of them.
+#[test]
+fn a_restored_fleet_uses_no_number_that_its_former_self_has_used() {
+    let (folder, _, station) = fleet();
+    let (backup, dir) = (folder.path().join("backup"), folder.path().join("restored"));
+    let outbox = station.outbox().expect("it has one");
+    outbox.set_readers(&["a"]).expect("a name");
+    (0..5).for_each(|nonce| assert_eq!(verdict(&station, 1, nonce), "accepted"));
+    outbox.acknowledge("a", 2).expect("a reader");
+    station.backup(&backup, &clear(None), None).expect("it is written");
+    (5..9).for_each(|nonce| assert_eq!(verdict(&station, 1, nonce), "accepted"));
+    let used = outbox.end();
+    Station::restore(&backup, &dir, None).expect("it restores");
+    let options = StationOptions { outbox_payloads: Some(5), ..StationOptions::default() };
+    for (round, nonce) in [5, 6].into_iter().enumerate() {
+        let restored = Station::open(&dir, &options).expect("it opens");
+        let outbox = restored.outbox().expect("it has one");
+        assert_eq!(outbox.waiting(), 3 + round as u64);
+        assert_eq!(verdict(&restored, 1, nonce), "accepted");
+        let place = outbox.place("a").expect("a reader");
+        let read = outbox.read(place, 100).expect("it reads").payloads;
+        assert_eq!(read.len(), 4 + round);
+        assert!(read[3..].iter().all(|payload| payload.number > 1_000 * used), "{read:?}");
+        let nonces: Vec<u64> = read.iter().map(|payload| payload.nonce).collect();
+        assert_eq!(nonces, (2..=nonce).collect::<Vec<_>>());
+    }
+    let restored = Station::open(&dir, &options).expect("it opens");
+    let packet = Devices::new(&SECRET).packet(1, 7, &payload(1, 7));
+    assert!(restored.decode(&packet).is_err(), "its outbox is full");
+    let outbox = restored.outbox().expect("it has one");
+    outbox.acknowledge("a", outbox.end()).expect("a reader");
+    assert_eq!((outbox.waiting(), verdict(&restored, 1, 7)), (0, "accepted"));
+}
+
 /// Imported keys come along, those that are added while the backup is written as well.
 #[test]
 fn keys_that_devices_bring_are_in_the_backup_of_their_devices() {

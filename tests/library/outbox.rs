@@ -272,6 +272,25 @@ fn a_packet_that_waited_is_stored_with_its_context() {
     assert_eq!((read[0].at_unix_s, read[0].at_ms), (NOW, 250));
 }
 
+/// A full outbox refuses a scan for now; the packets go on waiting.
+#[test]
+fn a_packet_that_waits_is_not_lost_while_the_outbox_is_full() {
+    let options = StationOptions { scan_core_share: 0.0, ..options(1) };
+    let (_folder, _, station) = fleet(HintScheme::Aes128, &options);
+    let devices = Devices::new(&SECRET);
+    station.decode(&devices.packet(3, 900, b"late")).expect("it waits");
+    station.decode(&devices.packet(1, 0, b"known")).expect("there is room");
+    for _ in 0..2 {
+        assert!(station.scan_all_waiting().is_err(), "the outbox is full");
+        assert_eq!(station.scan_stats().waiting, 1);
+    }
+    let outbox = station.outbox().expect("it has one");
+    outbox.set_readers(&["all"]).expect("a name");
+    outbox.acknowledge("all", outbox.end()).expect("a reader");
+    let verdicts = station.scan_all_waiting().expect("there is room");
+    assert!(matches!(verdicts[0].1, Verdict::Accepted { nonce: 900, .. }), "{verdicts:?}");
+}
+
 /// Packets without hints take other ways to their admission.
 #[test]
 fn packets_without_hints_are_stored_as_well() {

@@ -40,11 +40,18 @@ pub fn run_in(folder: &Path, args: &[&str], input: &str) -> Outcome {
 fn comparable(outcome: &Outcome) -> (Option<i32>, String, String) {
     let plain = |text: &str| {
         let ends = |character: char| character.is_whitespace() || "\",".contains(character);
+        let is_size = std::cell::Cell::new(false);
         let plain = |piece: &str| {
             let word = piece.trim_end_matches(ends);
             let is_time = word.starts_with("20") && word.contains('T') && word.len() >= 13;
             let is_fraction = word.contains('.') && word.parse::<f64>().is_ok();
-            if is_time || is_fraction { piece.replace(word, "#") } else { piece.to_owned() }
+            // The length of a snapshot depends on the second in which it is built.
+            let is_number = word.parse::<u64>().is_ok();
+            if is_time || is_fraction || is_size.replace(word == "in") && is_number {
+                piece.replace(word, "#")
+            } else {
+                piece.to_owned()
+            }
         };
         text.split_inclusive(ends).map(plain).collect::<String>()
     };
@@ -145,6 +152,8 @@ fn every_command_answers_as_on_the_closed_folder() {
     // Both have accepted the packet of device 99.
     decode(&fleet, &[], Devices::of_capture().line(98, 0, b"up")).done();
     station(&fleet).end();
+    // An opening rids the outbox of their rows, which verify would count.
+    decode(&fleet, &[], "").done();
     let (closed, open) = (folder.path().join("closed"), folder.path().join("open"));
     for working in [&closed, &open] {
         fs::create_dir(working).expect("a folder can be made");

@@ -23,6 +23,7 @@ const SAMPLE: Duration = Duration::from_secs(5);
 /// What a process holds.
 #[derive(Clone, Copy, Debug)]
 struct Held {
+    #[expect(dead_code, reason = "it is printed")]
     packets: u64,
     resident_bytes: u64,
     descriptors: usize,

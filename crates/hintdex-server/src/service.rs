@@ -164,7 +164,11 @@ async fn run(service: Service) -> Result<(), ServeError> {
             running.stop().await
         }
         // The index refuses everything until it is opened again; systemd starts the service anew.
-        Err(failed) => Err(failed),
+        Err(failed) => {
+            // No command that runs may hold up the end.
+            running.stations.iter_mut().for_each(|station| drop(station.close_listeners()));
+            Err(failed)
+        }
     }
 }
 
@@ -232,8 +236,11 @@ impl Running {
     async fn stop(mut self) -> Result<(), ServeError> {
         self.watch.is_ready.store(false, Ordering::Relaxed);
         let until = Instant::now() + self.drain;
+        let mut commands = Vec::new();
         for station in &mut self.stations {
             station.stop_inputs().await;
+            // Packets do not wait for the commands that run, which may take minutes.
+            commands.push(station.close_listeners());
         }
         let mut result = Ok(());
         for station in &mut self.stations {
@@ -253,6 +260,11 @@ impl Running {
         let mut waiting = 0;
         for station in &mut self.stations {
             waiting += station.finish_outputs(until).await;
+        }
+        for commands in commands {
+            if tokio::time::timeout_at(until, commands).await.is_err() {
+                tracing::warn!("a command that runs ends with the service");
+            }
         }
         match waiting {
             0 => tracing::info!("stopped; every payload was handed out"),

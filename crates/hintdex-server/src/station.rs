@@ -223,9 +223,12 @@ impl RunningStation {
             }
         }
         self.intake = None;
-        // Waits for commands that run; a command that hangs ends with its caller.
+    }
+
+    /// Takes no further commands, and ends with the commands that run.
+    pub fn close_listeners(&mut self) -> JoinHandle<()> {
         let listeners = std::mem::take(&mut self.listeners);
-        tokio::task::block_in_place(|| drop(listeners));
+        tokio::task::spawn_blocking(move || drop(listeners))
     }
 
     /// Lets the outputs hand out what is left, and waits for them. Returns the payloads that wait
@@ -333,7 +336,8 @@ fn start_decoder(
     thread
         .spawn(move || {
             // The service may have ended already.
-            let _ = ended.send(decoder.run(drain));
+            // The other half is for the outputs.
+            let _ = ended.send(decoder.run(drain / 2));
         })
         .map_err(|error| failed(&error))?;
     Ok(decoded)

@@ -84,7 +84,14 @@ fn judge_queued(
         context: &queued.context,
     });
     let received: Vec<Received<'_>> = received.collect();
-    let found = find_batch(stations, &received, on_budget)?;
+    let found = match find_batch(stations, &received, on_budget) {
+        Ok(found) => found,
+        Err(error) => {
+            // A full outbox refuses for now: the packets go on waiting.
+            queued.into_iter().for_each(|queued| waiting.requeue(queued.hint, queued));
+            return Err(error);
+        }
+    };
     let mut judged = Vec::with_capacity(queued.len());
     for (queued, Found { station, finding }) in queued.into_iter().zip(found) {
         match finding {

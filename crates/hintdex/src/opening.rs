@@ -210,6 +210,9 @@ impl Station {
         let scheduled = Scheduled::of(&index);
         let station_key = keys.load_station_key(dir, &index.params().naming)?;
         let restored = Restored::load(dir, keys.as_ref())?;
+        if let Some((restored, outbox)) = restored.as_ref().zip(index.outbox()) {
+            outbox.skip_to(restored.first_payload())?;
+        }
         let station = Self {
             restored,
             station_secret: station_key.map(|key| key.secret()),

@@ -24,6 +24,7 @@ pub struct Ticket(u64);
 /// A packet that waits, with what was [received](crate::Received) beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueuedPacket {
+    pub(crate) hint: Hint,
     pub(crate) ticket: Ticket,
     pub(crate) packet: Vec<u8>,
     pub(crate) at_unix_s: u64,
@@ -121,6 +122,7 @@ mod tests {
         queue.push(
             hint(number),
             QueuedPacket {
+                hint: hint(number),
                 ticket,
                 packet,
                 at_unix_s: 7,

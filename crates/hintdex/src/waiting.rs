@@ -39,7 +39,8 @@ impl WaitingPackets {
         let kept = |data: AssociatedData<'_>| AssociatedDataBuf::new(data.bytes()).map(Box::new);
         let associated_data = received.associated_data.and_then(kept);
         let context = received.context.into();
-        let queued = QueuedPacket { ticket, packet, at_unix_s, at_ms, associated_data, context };
+        let queued =
+            QueuedPacket { hint, ticket, packet, at_unix_s, at_ms, associated_data, context };
         let dropped = inner.queue.push(hint, queued);
         inner.dropped += dropped as u64;
         ticket

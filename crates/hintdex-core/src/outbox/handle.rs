@@ -77,10 +77,19 @@ impl Outbox<'_> {
         self.log.end()
     }
 
+    /// Lets the next payloads have numbers from `first` on, unless they have already. Numbers that are left
+    /// out do not count as [waiting](Self::waiting). Call this at each opening of the index.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn skip_to(&self, first: u64) -> Result<(), Error> {
+        self.log.skip_to(&self.index.store, first)
+    }
+
     /// How many payloads wait for a reader, at most: the numbers from the place of the slowest reader
     /// to the end.
     pub fn waiting(&self) -> u64 {
-        self.log.end().saturating_sub(self.log.oldest())
+        self.log.waiting()
     }
 
     /// The readers with their places, by name.
@@ -219,11 +228,14 @@ mod tests {
             let arrival = Arrival { slot, key, nonce, hint_key, received_unix_s: 0 };
             index.admit_with_outbox(&[arrival], &[], &[b"21.5 C"]).expect("it admits");
         }
+        let rows = |index: &LiveIndex| {
+            let family = index.store.family(OUTBOX_FAMILY).expect("it is there");
+            let all = index.store.db().iterator_cf(&family, IteratorMode::Start);
+            all.map(|row| OutboxKey::number(&row.expect("it reads").0)).collect::<Vec<_>>()
+        };
         let stored = |index: &LiveIndex| {
             index.store.compact(OUTBOX_FAMILY).expect("it compacts");
-            let family = index.store.family(OUTBOX_FAMILY).expect("it is there");
-            let rows = index.store.db().iterator_cf(&family, IteratorMode::Start);
-            rows.map(|row| OutboxKey::number(&row.expect("it reads").0)).collect::<Vec<_>>()
+            rows(index)
         };
         let from = |first: u64| (first..10).map(Some).collect::<Vec<_>>();
         assert_eq!(stored(&index), from(0));
@@ -237,7 +249,11 @@ mod tests {
         let index = LiveIndex::open(&path, keys.clone(), &options).expect("it opens");
         assert_eq!(stored(&index), from(3));
         index.outbox().expect("it has one").acknowledge("b", 9).expect("a reader");
-        assert_eq!(stored(&index), from(8));
+        assert_eq!(rows(&index), from(3));
+        drop(index);
+        // An opening rids the disk of them.
+        let index = LiveIndex::open(&path, keys.clone(), &options).expect("it opens");
+        assert_eq!(rows(&index), from(8));
         drop(index);
         // Without an outbox, nothing is deleted, and the numbers go on behind.
         let index = LiveIndex::open(&path, keys.clone(), &Options::default()).expect("it opens");

@@ -36,6 +36,9 @@ const MIN_MANIFEST_LEN_BYTES: usize = 64 << 10;
 /// The longest write buffer of the outbox: some of these are on disk before their payloads are deleted.
 const MAX_OUTBOX_BUFFER_LEN_BYTES: usize = 16 << 20;
 
+/// The oldest that a file of the outbox becomes before a compaction rids it of acknowledged payloads.
+const OUTBOX_COMPACTION_S: u64 = 3_600;
+
 /// The memory of one index (row caches, block cache, write buffers), and RocksDB's options.
 pub(crate) struct Tuning {
     rows: Arc<RowBudget>,
@@ -172,6 +175,8 @@ impl Tuning {
         // would move such files as they are, and the filter would never see a row.
         options.set_compaction_style(DBCompactionStyle::Universal);
         options.set_write_buffer_size(self.buffer_len_bytes.min(MAX_OUTBOX_BUFFER_LEN_BYTES));
+        // A long file of a backlog that has left since is merged with no short one.
+        options.set_periodic_compaction_seconds(OUTBOX_COMPACTION_S);
         let first_payload = self.first_payload.clone();
         options.set_compaction_filter("hintdex.outbox", move |_, key, _| {
             match OutboxKey::number(key) {

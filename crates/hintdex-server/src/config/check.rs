@@ -1,6 +1,7 @@
 //! The values of a configuration file are checked, each with its place and the remedy.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -208,25 +209,34 @@ impl Checker<'_> {
     }
 }
 
-/// The kinds with their names: those that are given, else that of the kind, with a number from the
-/// second on.
-fn named<K>(
+/// The kinds with their names: those that are given, else that of the kind. Where several of a kind lack a
+/// name, the target is the name: payloads wait for a name, and must not wait for another target after one
+/// of them is removed.
+fn named<K: fmt::Display>(
     kinds: Vec<(Option<String>, K)>,
     short: impl Fn(&K) -> &'static str,
 ) -> Vec<(String, K)> {
-    let mut counts = HashMap::new();
-    let name_of = |name: Option<String>, kind: &K, count: &mut u64| {
-        *count += 1;
-        name.unwrap_or_else(|| match *count {
-            1 => short(kind).to_owned(),
-            count => format!("{}-{count}", short(kind)),
+    let mut counts = HashMap::<_, usize>::new();
+    for (_, kind) in kinds.iter().filter(|(name, _)| name.is_none()) {
+        *counts.entry(short(kind)).or_default() += 1;
+    }
+    let target = |kind: &K| {
+        let mut target = kind.to_string();
+        let end = (0..=MAX_NAME_LEN_BYTES).rev().find(|end| target.is_char_boundary(*end));
+        target.truncate(end.unwrap_or(0));
+        target
+    };
+    let name_of = |name: Option<String>, kind: &K| {
+        name.unwrap_or_else(|| match counts.get(short(kind)) {
+            Some(2..) => target(kind),
+            _ => short(kind).to_owned(),
         })
     };
-    kinds
-        .into_iter()
-        .map(|(name, kind)| (name_of(name, &kind, counts.entry(short(&kind)).or_default()), kind))
-        .collect()
+    kinds.into_iter().map(|(name, kind)| (name_of(name, &kind), kind)).collect()
 }
+
+/// The longest name of a reader of the outbox, in bytes.
+const MAX_NAME_LEN_BYTES: usize = 64;
 
 impl InputKind {
     const fn short_name(&self) -> &'static str {

@@ -14,6 +14,9 @@ const DEFAULT_TOPIC: &str = "application/{fleet}/device/{device}/event/up";
 /// The topic of the ChirpStack gateway bridge.
 const CHIRPSTACK_TOPIC: &str = "gateway/+/event/up";
 
+/// The most files that a rotation keeps: each rotation renames all of them.
+const MAX_KEPT_FILES: u32 = 10_000;
+
 impl Checker<'_> {
     pub fn input(&self, table: &InputTable) -> Result<(Option<String>, InputKind), String> {
         let from = table.from.as_deref().ok_or_else(|| {
@@ -168,7 +171,7 @@ impl Checker<'_> {
                 table.rotate_s,
                 [86_400, 1, 366 * 86_400],
             )?),
-            keep: table.keep_files.unwrap_or(30),
+            keep: table.keep_files.unwrap_or(30).min(MAX_KEPT_FILES),
         })
     }
 

@@ -19,7 +19,14 @@ pub fn agreed_time_ms(receptions: &[Reception], arrival_ms: u64, near_ms: u64) -
     if let Some(time_ms) = certain.filter_map(|reception| reception.time_ms).next() {
         return time_ms;
     }
-    let mut times: Vec<u64> = receptions.iter().filter_map(|reception| reception.time_ms).collect();
+    // Receptions that name no gateway may all be of one, and have one vote together.
+    let mut has_unnamed = false;
+    let has_vote = |reception: &&Reception| {
+        reception.gateway.is_some() || !std::mem::replace(&mut has_unnamed, true)
+    };
+    let timed = receptions.iter().filter(|reception| reception.time_ms.is_some());
+    let mut times: Vec<u64> =
+        timed.filter(has_vote).filter_map(|reception| reception.time_ms).collect();
     times.sort_unstable();
     let is_near = |time_ms: u64| time_ms.abs_diff(arrival_ms) <= near_ms;
     let sets = times.iter().enumerate().map(|(from, first)| {

@@ -34,19 +34,21 @@ impl Lines {
         let begun = if metadata.len() == 0 { SystemTime::now() } else { metadata.modified()? };
         let lines =
             Self { path: path.to_owned(), rotation, len_bytes: metadata.len(), begun, file };
-        lines.end_last_line()?;
-        Ok(lines)
+        lines.end_last_line()
     }
 
     /// A crash may have cut the last line; the next begins on a line of its own.
-    fn end_last_line(&self) -> io::Result<()> {
+    fn end_last_line(mut self) -> io::Result<Self> {
         use std::os::unix::fs::FileExt as _;
-        let mut last = [0];
-        if self.len_bytes == 0 {
-            return Ok(());
+        let mut last = *b"\n";
+        if self.len_bytes > 0 {
+            File::open(&self.path)?.read_exact_at(&mut last, self.len_bytes - 1)?;
         }
-        File::open(&self.path)?.read_exact_at(&mut last, self.len_bytes - 1)?;
-        if last == *b"\n" { Ok(()) } else { (&self.file).write_all(b"\n") }
+        if last != *b"\n" {
+            self.file.write_all(b"\n")?;
+            self.len_bytes += 1;
+        }
+        Ok(self)
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
@@ -55,13 +57,22 @@ impl Lines {
         if self.len_bytes > 0 && (is_long || age > self.rotation.max_age) {
             self.rotate()?;
         }
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_data()?;
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // What was written of the text is taken back: the next attempt writes all of it.
+            self.file.set_len(self.len_bytes)?;
+            return Err(error);
+        }
         self.len_bytes += text.len() as u64;
         Ok(())
     }
 
     fn rotate(&mut self) -> io::Result<()> {
+        if !self.path.exists() {
+            // Another program has moved the file.
+            *self = Self::open(&self.path, self.rotation)?;
+            return Ok(());
+        }
         let name = |number: u32| {
             let mut name = self.path.clone().into_os_string();
             name.push(format!(".{number}"));
@@ -83,6 +94,9 @@ impl Lines {
 }
 
 impl Sink for Lines {
+    /// Each part costs a sync.
+    const MAX_EVENTS: usize = 1_024;
+
     async fn hand_out(&mut self, events: &[Event]) -> Result<(), Failed> {
         let mut text = String::new();
         for event in events {
@@ -115,6 +129,21 @@ mod tests {
         assert_eq!(read("payloads.jsonl.1").as_deref(), Some("42345678\n"));
         assert_eq!(read("payloads.jsonl.2").as_deref(), Some("3\n"));
         assert_eq!(read("payloads.jsonl.3"), None);
+    }
+
+    #[test]
+    fn a_file_that_another_program_has_moved_is_made_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("payloads.jsonl");
+        let rotation =
+            FileRotation { max_len_bytes: 4, max_age: Duration::from_secs(3_600), keep: 2 };
+        let mut lines = Lines::open(&path, rotation).expect("a file");
+        lines.write("123\n").expect("written");
+        #[expect(clippy::disallowed_methods, reason = "as an operator does")]
+        fs::rename(&path, folder.path().join("moved")).expect("moved");
+        lines.write("456\n").expect("written");
+        assert_eq!(fs::read_to_string(&path).ok().as_deref(), Some("456\n"));
+        assert!(!folder.path().join("payloads.jsonl.1").exists());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::mqtt::why;
 
 /// The requests that wait for the connection: more than a part has payloads.
-const MAX_REQUESTS: usize = 512;
+const MAX_REQUESTS: usize = 2 * <Broker as Sink>::MAX_EVENTS;
 /// The events of the connection that wait for the reader: three for each payload of a part.
 const MAX_EVENTS: usize = 2_048;
 

@@ -13,9 +13,6 @@ use crate::metrics::OutputMetrics;
 use crate::outbox::Entry;
 use crate::stop::Stop;
 
-/// The most payloads that are handed out together.
-const MAX_PART: usize = 1_024;
-
 /// Reads the payloads of each fleet in order of their numbers, and acknowledges them.
 #[derive(Debug)]
 pub struct Reader {
@@ -83,13 +80,13 @@ impl Reader {
     }
 
     /// Hands out the next payloads of a fleet. Returns whether there were any.
-    async fn hand_out_part(&mut self, fleet: usize, sink: &mut impl Sink) -> bool {
+    async fn hand_out_part<S: Sink>(&mut self, fleet: usize, sink: &mut S) -> bool {
         let (Some(position), Some(label)) =
             (self.positions.get(fleet).copied(), self.fleets.get(fleet))
         else {
             return false;
         };
-        let (entries, next) = match self.shared.outboxes.read(fleet, position.next, MAX_PART) {
+        let (entries, next) = match self.shared.outboxes.read(fleet, position.next, S::MAX_EVENTS) {
             Ok(part) => part,
             Err(error) => {
                 self.failed(&Failed::after(0, error)).await;

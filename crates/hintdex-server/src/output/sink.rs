@@ -6,6 +6,9 @@ use crate::event::Event;
 
 /// The end of an output behind its reader.
 pub trait Sink: Send {
+    /// The most events that are handed out at once.
+    const MAX_EVENTS: usize = 256;
+
     /// Hands out events, in order, and returns when each is acknowledged.
     ///
     /// # Errors

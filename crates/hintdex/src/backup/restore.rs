@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use hintdex_core::Report;
-use hintdex_host::{DraftFolder, create_private_folders, folder_of};
+use hintdex_host::{Clock, DraftFolder, SystemClock, create_private_folders, folder_of};
 use hintdex_wire::CheckValue;
 
 use super::files::{copy, sync_names};
@@ -57,7 +57,9 @@ impl Station {
             report.into_iter().for_each(|report| report(done_bytes, all_bytes));
         }
         let made_unix_s = manifest.made_unix_s;
-        let restored = Restored { made_unix_s, digest: manifest.digest(), check_value };
+        let restored_unix_s = SystemClock.now_unix_s();
+        let digest = manifest.digest();
+        let restored = Restored { made_unix_s, restored_unix_s, digest, check_value };
         restored.store(draft.path())?;
         sync_names(draft.path())?;
         draft.publish()?;

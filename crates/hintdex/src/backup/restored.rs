@@ -30,6 +30,8 @@ pub struct Restored {
     /// When the index was copied, in seconds since 1970. What was accepted later is not known to the
     /// fleet.
     pub made_unix_s: u64,
+    /// When the fleet was restored, in seconds since 1970 by the clock of that moment.
+    pub restored_unix_s: u64,
     pub(super) digest: Hash,
     pub(super) check_value: CheckValue,
 }
@@ -38,8 +40,9 @@ impl Restored {
     /// Writes the mark into the folder of a fleet.
     pub(super) fn store(&self, dir: &Path) -> Result<(), Error> {
         let text = format!(
-            "{TITLE}\nmade {}\nmanifest {}\ncheck {}\n",
+            "{TITLE}\nmade {}\nrestored {}\nmanifest {}\ncheck {}\n",
             self.made_unix_s,
+            self.restored_unix_s,
             hex::encode(self.digest),
             hex::encode(self.check_value)
         );
@@ -73,13 +76,26 @@ impl Restored {
         Ok(Some(restored))
     }
 
+    /// The first number of the outbox after the restoring. The fleet that was backed up has gone on with the
+    /// numbers behind the backup, and readers may know them. No fleet accepts a million payloads a second
+    /// all the time, so no number before this one has been used.
+    pub(crate) const fn first_payload(&self) -> u64 {
+        self.restored_unix_s << 20
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         let is_mark = lines.next()? == TITLE;
         let made_unix_s = lines.next()?.strip_prefix("made ")?.parse().ok()?;
+        let restored_unix_s = lines.next()?.strip_prefix("restored ")?.parse().ok()?;
         let digest = hex::decode(lines.next()?.strip_prefix("manifest ")?).ok()?.try_into().ok()?;
         let check_value =
             hex::decode(lines.next()?.strip_prefix("check ")?).ok()?.try_into().ok()?;
-        (is_mark && lines.next().is_none()).then_some(Self { made_unix_s, digest, check_value })
+        (is_mark && lines.next().is_none()).then_some(Self {
+            made_unix_s,
+            restored_unix_s,
+            digest,
+            check_value,
+        })
     }
 }

@@ -171,12 +171,18 @@ impl Station {
             for entry in fs::read_dir(dir).map_err(listing())? {
                 let path = entry.map_err(listing())?.path();
                 let name = path.file_name().unwrap_or_default();
-                let is_wanted = path.is_file() && !path.is_symlink() && !is_draft(name);
+                // The file behind a link is a file of the fleet as well.
+                let is_wanted = path.is_file() && !is_draft(name);
                 let is_key = path == files.key_path() || path == files.place_path();
                 if !is_wanted || path == chains || is_left_out(name) || is_key && !has_key {
                     continue;
                 }
-                let is_linked = is_snapshot(&path) && link(&path, &stage.join(name))?;
+                if name.to_str().is_none_or(|name| name.contains(['\n', '\r'])) {
+                    let why = "a backup cannot list this name; give the file another one";
+                    return Err(Error::BackupRefused { path, why });
+                }
+                let is_linked =
+                    is_snapshot(&path) && !path.is_symlink() && link(&path, &stage.join(name))?;
                 if !is_linked {
                     copy(&path, &stage.join(name))?;
                 }

@@ -60,7 +60,7 @@ pub fn parse(message: &[u8]) -> Result<Uplink, BadMessage> {
 
 fn reception(UplinkFrame { tx_info, rx_info, .. }: &UplinkFrame) -> Reception {
     let of_v3 = rx_info.gateway_id_v3.as_deref().and_then(base64_text::decode).map(hex::encode);
-    let gateway = rx_info.gateway_id.clone().filter(|id| id.len() <= 64).or(of_v3);
+    let gateway = rx_info.gateway_id.clone().or(of_v3).filter(|id| id.len() <= 64);
     let of_time = |time: &Value| {
         let time: jiff::Timestamp = time.as_str()?.parse().ok()?;
         u64::try_from(time.as_millisecond()).ok()
