@@ -52,14 +52,27 @@ mod tests {
     const ARRIVAL_MS: u64 = 1_764_000_000_000;
     const NEAR_MS: u64 = 10_000;
 
-    fn agreed(times: &[i64]) -> i64 {
-        let of = |offset_ms: &i64| Reception {
+    /// The time of receptions of so many gateways, or of as many that name none.
+    fn agreed_of(times: &[i64], is_named: bool) -> i64 {
+        let of = |(number, offset_ms): (usize, &i64)| Reception {
+            gateway: is_named.then(|| number.to_string()),
             time_ms: ARRIVAL_MS.checked_add_signed(*offset_ms),
             ..Reception::default()
         };
-        let receptions: Vec<Reception> = times.iter().map(of).collect();
+        let receptions: Vec<Reception> = times.iter().enumerate().map(of).collect();
         let time_ms = agreed_time_ms(&receptions, ARRIVAL_MS, NEAR_MS);
         i64::try_from(i128::from(time_ms) - i128::from(ARRIVAL_MS)).unwrap_or(i64::MAX)
+    }
+
+    fn agreed(times: &[i64]) -> i64 {
+        agreed_of(times, true)
+    }
+
+    /// Copies of one message without the name of a gateway agree with nobody.
+    #[test]
+    fn receptions_without_a_gateway_have_one_vote() {
+        assert_eq!(agreed_of(&[-3_600_000, -3_600_050], false), 0);
+        assert_eq!(agreed_of(&[-150, -3_600_050], false), -150);
     }
 
     #[test]

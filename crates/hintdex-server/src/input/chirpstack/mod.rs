@@ -33,12 +33,20 @@ mod tests {
         struct Frame {
             #[prost(bytes = "vec", tag = "1")]
             phy_payload: Vec<u8>,
+            #[prost(message, optional, tag = "5")]
+            rx_info: Option<RxInfo>,
+        }
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct RxInfo {
+            #[prost(string, tag = "1")]
+            gateway_id: String,
         }
         for len in 1..=255_u8 {
             for first in [b'{', b'x', 0] {
                 let mut packet = vec![7; usize::from(len)];
                 packet.iter_mut().take(1).for_each(|byte| *byte = first);
-                let message = Frame { phy_payload: packet.clone() }.encode_to_vec();
+                let rx_info = Some(RxInfo { gateway_id: "0016c001ff10a235".to_owned() });
+                let message = Frame { phy_payload: packet.clone(), rx_info }.encode_to_vec();
                 let read = parse(&message).map(|uplink| uplink.packet);
                 assert_eq!(read.ok(), Some(packet), "{len} {first}");
             }
