@@ -478,6 +478,8 @@ fn the_fields_of_a_record_fill_it() {
         ("late block", 16),
         ("settings", 24),
         ("point", 8),
+        ("payload", 16),
+        ("reader", 8),
     ];
     let all = layouts();
     assert_eq!(all.iter().map(|(name, _)| *name).collect::<Vec<_>>(), lens.map(|(name, _)| name));
