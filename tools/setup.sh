@@ -16,6 +16,8 @@ command -v valgrind >/dev/null || missing+=(valgrind)
 command -v chromium >/dev/null || missing+=(chromium)
 # Tests of the service send packets and payloads through a broker.
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
+# They make certificates for it.
+command -v openssl >/dev/null || missing+=(openssl)
 # RocksDB's bindings are made from its header by libclang. (libclang-cpp, which
 # LLVM's own packages bring, is another library.)
 has_libclang() {

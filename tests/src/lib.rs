@@ -19,6 +19,8 @@ pub mod mqtt;
 pub mod program;
 pub mod random;
 pub mod serving;
+pub mod small_disk;
+pub mod tls;
 pub mod trace;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -20,11 +20,16 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Starts a broker whose configuration lies in `folder`.
     pub fn start(folder: &Path, port: u16) -> Self {
+        Self::start_with(folder, port, "")
+    }
+
+    /// The same with further lines of configuration.
+    pub fn start_with(folder: &Path, port: u16, more: &str) -> Self {
         let config = folder.join("mosquitto.conf");
         // By default a subscriber that reads slowly loses what is more than a thousand messages.
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n\
-             max_queued_messages 0\n"
+             max_queued_messages 0\n{more}"
         );
         std::fs::write(&config, text).expect("written");
         let child = Command::new("mosquitto")

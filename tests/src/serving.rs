@@ -30,7 +30,7 @@ impl Service {
     /// Starts `hintdex serve` and waits until it is ready.
     pub fn start<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Self {
         let mut command = program::command(["serve"]);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args);
         Self::spawn(command)
     }
 
@@ -39,7 +39,14 @@ impl Service {
         Self::start(["--config".as_ref(), path.as_os_str()])
     }
 
-    fn spawn(mut command: Command) -> Self {
+    /// The same by a command of the caller's.
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_with_input(command, Stdio::null())
+    }
+
+    /// The same with a standard input.
+    pub fn spawn_with_input(mut command: Command, input: Stdio) -> Self {
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let log = lines_of(child.stderr.take().expect("a pipe"));
         let lines = lines_of(child.stdout.take().expect("a pipe"));
@@ -113,6 +120,14 @@ impl Service {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
         assert!(sent.expect("kill runs").success());
+    }
+
+    /// How the service ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().expect("a child")?;
+        // The log ends with the process.
+        self.seen.extend(self.log.iter());
+        Some(status)
     }
 
     /// Waits for the end.

@@ -1,7 +1,7 @@
 //! The thread that decodes: batches of the packets that have arrived, and scans while none arrive.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hintdex::{
@@ -37,6 +37,8 @@ pub struct Shared {
     pub near_ms: AtomicU64,
     /// When the decoder last showed that it runs, by the server's clock in milliseconds.
     pub heartbeat_ms: AtomicU64,
+    /// Whether the time to decode what has arrived is over.
+    pub is_over: AtomicBool,
 }
 
 /// The decoder of a station.
@@ -68,7 +70,7 @@ impl Decoder {
     /// # Errors
     /// The index failed: the station must be opened again.
     pub fn run(mut self, drain: Duration) -> Result<(), ServeError> {
-        loop {
+        while !self.is_over() {
             self.shared.heartbeat_ms.store(now_ms(), Ordering::Relaxed);
             match self.next() {
                 Next::Batch(batch) => self.decode(&batch)?,
@@ -79,12 +81,16 @@ impl Decoder {
             self.report();
         }
         let until = Instant::now() + drain;
-        while self.shared.group.waiting() > 0 && Instant::now() < until {
+        while self.shared.group.waiting() > 0 && Instant::now() < until && !self.is_over() {
             self.shared.heartbeat_ms.store(now_ms(), Ordering::Relaxed);
             self.scan_waiting()?;
             std::thread::sleep(SCANNING);
         }
         Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.shared.is_over.load(Ordering::Relaxed)
     }
 
     /// Waits for packets, then for further ones as long as a batch lasts.
@@ -131,7 +137,8 @@ impl Decoder {
             .collect();
         let started = Instant::now();
         let group = &self.shared.group;
-        let verdicts = self.with_room(|| group.decode_received(&received))?;
+        let decoded = self.with_room(|| group.decode_received(&received))?;
+        let Some(verdicts) = decoded else { return Ok(()) };
         self.shared.metrics.record_batch(batch.len(), started.elapsed());
         let now_ms = now_ms();
         for (packet, verdict) in batch.iter().zip(&verdicts) {
@@ -144,17 +151,17 @@ impl Decoder {
     }
 
     /// Runs a decoding when the outboxes have room. Without room, an output is behind: the decoder
-    /// waits, and the queue before it fills up.
+    /// waits, and the queue before it fills up. `None` if the time to decode is over meanwhile.
     fn with_room<T: Send>(
         &self,
         decode: impl Fn() -> Result<T, hintdex::Error> + Sync,
-    ) -> Result<T, ServeError> {
+    ) -> Result<Option<T>, ServeError> {
         let mut is_reported = false;
-        loop {
+        while !self.is_over() {
             if self.shared.outboxes.has_room() {
                 match self.pool.install(&decode) {
                     Err(hintdex::Error::Index(IndexError::OutboxFull { .. })) => {}
-                    other => return Ok(other?),
+                    other => return Ok(Some(other?)),
                 }
             }
             if !is_reported {
@@ -167,6 +174,7 @@ impl Decoder {
             // A timeout is as good: the room is looked for again.
             let _ = self.runtime.block_on(changed);
         }
+        Ok(None)
     }
 
     fn count_gateways(&self, packet: &GatheredPacket, verdict: &Verdict) {
@@ -197,7 +205,8 @@ impl Decoder {
         if self.shared.group.waiting() == 0 {
             return Ok(());
         }
-        let verdicts = self.with_room(|| self.shared.group.scan_waiting())?;
+        let scanned = self.with_room(|| self.shared.group.scan_waiting())?;
+        let Some(verdicts) = scanned else { return Ok(()) };
         self.count(verdicts.iter().map(|(_, verdict)| verdict));
         Ok(())
     }

@@ -3,7 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rumqttc::{ConnectionError, MqttOptions, TlsConfiguration, Transport};
+use rumqttc::mqttbytes::Error as MqttBytesError;
+use rumqttc::{ConnectionError, MqttOptions, StateError, TlsConfiguration, Transport};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::ServeError;
 use crate::config::MqttAccess;
@@ -49,13 +53,13 @@ fn tls(place: &str, access: &MqttAccess) -> Result<TlsConfiguration, ServeError>
     let client_auth = match &access.client_cert {
         None => None,
         Some((cert, key)) => Some((
-            read_pem(place, "cert", cert, "CERTIFICATE")?,
-            read_pem(place, "key", key, "PRIVATE KEY")?,
+            read_pem(place, "cert", cert, check_certificate)?,
+            read_pem(place, "key", key, check_key)?,
         )),
     };
     match (&access.ca, client_auth) {
         (Some(ca), client_auth) => Ok(TlsConfiguration::Simple {
-            ca: read_pem(place, "ca", ca, "CERTIFICATE")?,
+            ca: read_authorities(place, ca)?,
             alpn: None,
             client_auth,
         }),
@@ -73,20 +77,54 @@ pub fn use_ring() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Reads a file in PEM that must hold a block of a kind.
+/// Reads a file in PEM with the certificates of authorities.
 ///
 /// # Errors
-/// The file cannot be read, or holds no such block.
-pub fn read_pem(place: &str, key: &str, path: &Path, kind: &str) -> Result<Vec<u8>, ServeError> {
+/// The file cannot be read, or holds no such certificate.
+pub fn read_authorities(place: &str, path: &Path) -> Result<Vec<u8>, ServeError> {
+    read_pem(place, "ca", path, |bytes| {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(bytes) {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            roots.add(certificate).map_err(|error| error.to_string())?;
+        }
+        if roots.is_empty() { Err("it holds no CERTIFICATE".to_owned()) } else { Ok(()) }
+    })
+}
+
+/// Reads a file in PEM whose contents pass a check.
+fn read_pem(
+    place: &str,
+    key: &str,
+    path: &Path,
+    check: impl Fn(&[u8]) -> Result<(), String>,
+) -> Result<Vec<u8>, ServeError> {
     let failed = |why: String| {
         let path = path.display();
         ServeError::failed(format!("{place}: {key}: {path}: {why}; give a file in PEM"))
     };
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let is_there = String::from_utf8_lossy(&bytes).lines().any(|line| {
-        line.starts_with("-----BEGIN ") && line.trim_end().ends_with(&format!("{kind}-----"))
-    });
-    if is_there { Ok(bytes) } else { Err(failed(format!("it holds no {kind}"))) }
+    check(&bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Checks the certificate of a client.
+fn check_certificate(bytes: &[u8]) -> Result<(), String> {
+    CertificateDer::from_pem_slice(bytes).map(drop).map_err(|error| error.to_string())
+}
+
+/// Checks the key of a client, which no message shows.
+fn check_key(bytes: &[u8]) -> Result<(), String> {
+    PrivateKeyDer::from_pem_slice(bytes).map(drop).map_err(|_| "it holds no PRIVATE KEY".to_owned())
+}
+
+/// Whether the connection was lost because the broker sent a message that is too long. The broker sends the
+/// message again in the same session.
+pub const fn is_message_too_long(error: &ConnectionError) -> bool {
+    let ConnectionError::MqttState(StateError::Deserialization(error)) = error else {
+        return false;
+    };
+    matches!(error, MqttBytesError::PayloadSizeLimitExceeded(_))
 }
 
 /// What a lost connection means, in one line with the remedy.
@@ -99,6 +137,9 @@ pub fn why(error: &ConnectionError) -> String {
         }
         ConnectionError::Tls(error) => {
             format!("TLS: {error}; check ca, and that the broker's certificate names its host")
+        }
+        error if is_message_too_long(error) => {
+            format!("a message is longer than {} KiB", MAX_MESSAGE_LEN_BYTES >> 10)
         }
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
             "the broker does not answer".to_owned()

@@ -8,7 +8,6 @@ use std::time::Duration;
 use hintdex::Clock;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot::error::TryRecvError;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -18,12 +17,16 @@ use crate::fleets::{EuisOf, ListenOn};
 use crate::metrics::Metrics;
 use crate::sockets::Sockets;
 use crate::station::RunningStation;
+use crate::stop::Stopper;
 use crate::watch::Watch;
 use crate::web::Web;
 use crate::{log, supervisor, watch};
 
 /// How often the service looks after itself.
 const TICK: Duration = Duration::from_millis(100);
+/// How long the end takes after a failure, at most. Work on an index that has failed ends at once.
+const END_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
 /// What [`serve`] runs.
 ///
 /// See the [example of the crate](crate).
@@ -99,35 +102,54 @@ struct Running {
     drain: Duration,
     watch: Arc<Watch>,
     web: Web,
-    /// The task that samples the rates.
-    sampling: JoinHandle<()>,
+    /// The task that samples the rates, and its end.
+    sampling: (Stopper, JoinHandle<()>),
 }
 
 impl Running {
-    /// Starts every station of a configuration, and the page.
+    /// Starts every station of a configuration, and the page. What runs by then is ended if something cannot be
+    /// started.
     async fn start(service: Service) -> Result<Self, ServeError> {
         let Service { config, clock, euis_of, listen_on, .. } = service;
-        let (metrics, mut sockets, mut stations) =
-            (Metrics::new(), Sockets::inherited(), Vec::new());
-        for station in config.stations {
-            // Opening a fleet reads its files.
-            let started = tokio::task::block_in_place(|| {
+        let (metrics, mut stations) = (Metrics::new(), Vec::new());
+        // Opening a fleet reads its files.
+        let started = tokio::task::block_in_place(|| {
+            config.stations.iter().try_for_each(|station| {
                 let on_fleets = (euis_of, listen_on);
-                let sockets = &mut sockets;
-                RunningStation::start(station, &metrics, sockets, &clock, on_fleets, config.drain)
-            })?;
-            stations.push(started);
-        }
+                let drain = config.drain;
+                stations.push(RunningStation::start(station, &metrics, &clock, on_fleets, drain)?);
+                Ok(())
+            })
+        });
         let watch = Arc::new(Watch {
             stations: stations.iter().map(|station| station.watched.clone()).collect(),
             metrics,
             silent_s: AtomicU64::new(config.silent.as_secs()),
             is_ready: AtomicBool::new(true),
         });
-        let mut web = Web::default();
-        web.show(config.web, &watch, &mut sockets).await?;
-        let sampling = tokio::spawn(watch::sample(watch.clone()));
-        Ok(Self { stations, sockets, drain: config.drain, watch, web, sampling })
+        let (stopper, stop) = Stopper::new();
+        let sampling = (stopper, tokio::spawn(watch::sample(watch.clone(), stop)));
+        let (sockets, drain) = (Sockets::inherited(), config.drain);
+        let mut running = Self { stations, sockets, drain, watch, web: Web::default(), sampling };
+        let started = match started {
+            Ok(()) => running.connect(config).await,
+            failed => failed,
+        };
+        match started {
+            Ok(()) => Ok(running),
+            Err(error) => {
+                let _ = running.end(Instant::now() + END_AFTER_FAILURE).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the inputs and outputs of every station, and the page.
+    async fn connect(&mut self, config: Config) -> Result<(), ServeError> {
+        for (station, config) in self.stations.iter_mut().zip(config.stations) {
+            station.connect(config, &mut self.sockets)?;
+        }
+        self.web.show(config.web, &self.watch, &mut self.sockets).await
     }
 }
 
@@ -144,7 +166,8 @@ async fn run(service: Service) -> Result<(), ServeError> {
             Event::End(signal) => break Ok(signal),
             Event::Reload => running.reload(path.as_ref(), &defaults).await,
             Event::Tick => {
-                if let Some(failed) = running.failed_decoder() {
+                let failed = running.stations.iter_mut().find_map(RunningStation::failure);
+                if let Some(failed) = failed {
                     break Err(failed);
                 }
                 if running.stations.iter().all(RunningStation::has_ended) {
@@ -165,32 +188,20 @@ async fn run(service: Service) -> Result<(), ServeError> {
         }
         // The index refuses everything until it is opened again; systemd starts the service anew.
         Err(failed) => {
-            // No command that runs may hold up the end.
-            running.stations.iter_mut().for_each(|station| drop(station.close_listeners()));
+            let _ = running.end(Instant::now() + END_AFTER_FAILURE).await;
             Err(failed)
         }
     }
 }
 
 impl Running {
-    /// How a decoder failed, if one did.
-    fn failed_decoder(&mut self) -> Option<ServeError> {
-        self.stations.iter_mut().find_map(|station| match station.decoded.try_recv() {
-            Ok(Err(failed)) => Some(failed),
-            Err(TryRecvError::Closed) => {
-                Some(ServeError::failed("a decoder has ended before the service; please report it"))
-            }
-            _ => None,
-        })
-    }
-
     /// Reads the configuration again and changes what can change while the stations run.
     async fn reload(&mut self, path: Option<&PathBuf>, defaults: &Defaults) {
         let Some(path) = path else {
             tracing::warn!("SIGHUP: there is no configuration file to read again");
             return;
         };
-        supervisor::notify(NotifyState::Reloading);
+        supervisor::notify_reloading();
         match Config::read(path, defaults) {
             Ok(config) => self.change(config).await,
             Err(error) => tracing::error!("SIGHUP: the present configuration stays: {error}"),
@@ -222,7 +233,10 @@ impl Running {
                     station = name,
                     "{what} changed; that takes effect when the service starts again"
                 ),
-                Err(error) => tracing::error!("SIGHUP: {error}"),
+                Err(error) => tracing::error!(
+                    station = name,
+                    "SIGHUP: the present configuration stays: {error}"
+                ),
             }
         }
         if known < self.stations.len() {
@@ -233,9 +247,21 @@ impl Running {
     }
 
     /// Stops the inputs, decodes what has arrived, and hands out what was accepted.
-    async fn stop(mut self) -> Result<(), ServeError> {
-        self.watch.is_ready.store(false, Ordering::Relaxed);
+    async fn stop(self) -> Result<(), ServeError> {
         let until = Instant::now() + self.drain;
+        let (result, waiting) = self.end(until).await;
+        match waiting {
+            0 => tracing::info!("stopped; every payload was handed out"),
+            _ => tracing::warn!(waiting, "stopped; payloads wait in the outbox for the next start"),
+        }
+        result
+    }
+
+    /// Ends every task and thread of the stations, so that nothing works on the indexes when the process ends.
+    /// Up to `until`, packets that have arrived are decoded and payloads are handed out. Returns how decoding
+    /// ended, and how many payloads wait.
+    async fn end(mut self, until: Instant) -> (Result<(), ServeError>, u64) {
+        self.watch.is_ready.store(false, Ordering::Relaxed);
         let mut commands = Vec::new();
         for station in &mut self.stations {
             station.stop_inputs().await;
@@ -244,18 +270,11 @@ impl Running {
         }
         let mut result = Ok(());
         for station in &mut self.stations {
-            match tokio::time::timeout_at(until, &mut station.decoded).await {
-                Ok(Ok(ended)) => result = result.and(ended),
-                Ok(Err(_)) => {}
-                Err(_) => tracing::warn!(
-                    station = station.config.name,
-                    "packets in the queue were not decoded within drain_s"
-                ),
-            }
+            result = result.and(station.finish_decoding(until).await);
         }
-        // What is left of the tasks must not hold the indexes open.
-        self.sampling.abort();
-        let _ = (&mut self.sampling).await;
+        let (stopper, sampling) = self.sampling;
+        stopper.stop();
+        let _ = sampling.await;
         let _ = self.web.show(None, &self.watch, &mut self.sockets).await;
         let mut waiting = 0;
         for station in &mut self.stations {
@@ -266,10 +285,6 @@ impl Running {
                 tracing::warn!("a command that runs ends with the service");
             }
         }
-        match waiting {
-            0 => tracing::info!("stopped; every payload was handed out"),
-            _ => tracing::warn!(waiting, "stopped; payloads wait in the outbox for the next start"),
-        }
-        result
+        (result, waiting)
     }
 }

@@ -1,13 +1,14 @@
 //! A station of the service while it runs: inputs, gatherer, decoder and outputs.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hintdex::{Clock, StationGroup};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -47,8 +48,8 @@ pub struct RunningStation {
     hold: watch::Sender<Duration>,
     /// The control sockets of the fleets.
     listeners: Vec<Listener>,
-    /// Yields how the decoder ended.
-    pub decoded: oneshot::Receiver<Result<(), ServeError>>,
+    /// Yields how the decoder ended, once.
+    decoded: Option<oneshot::Receiver<Result<(), ServeError>>>,
 }
 
 /// A task and what it was started for.
@@ -59,14 +60,14 @@ struct Running<T> {
 }
 
 impl RunningStation {
-    /// Opens the fleets of a station and starts it.
+    /// Opens the fleets of a station and starts it, without inputs and outputs: [`RunningStation::connect`]
+    /// opens these.
     ///
     /// # Errors
-    /// A fleet cannot be opened, or an address is taken.
+    /// A fleet cannot be opened.
     pub fn start(
-        config: StationConfig,
+        config: &StationConfig,
         metrics: &Arc<Metrics>,
-        sockets: &mut Sockets,
         clock: &Arc<dyn Clock>,
         (euis_of, listen_on): (EuisOf, ListenOn),
         drain: Duration,
@@ -80,13 +81,14 @@ impl RunningStation {
             heard: Heard::default(),
             near_ms: AtomicU64::new(config.near_ms),
             heartbeat_ms: AtomicU64::new(crate::input::now_ms()),
+            is_over: AtomicBool::new(false),
         });
         let listeners = listen(&labels, &shared.group, listen_on);
         let (intake, arrived) = mpsc::channel(INTAKE_PACKETS);
         let (gathered, queue) = mpsc::channel(config.fixed.queue_packets);
         let (hold, held) = watch::channel(config.gather);
         tokio::spawn(gather(arrived, gathered, held, shared.clone()));
-        let decoded = start_decoder(&config, shared.clone(), queue, drain)?;
+        let decoded = start_decoder(config, shared.clone(), queue, drain)?;
         let fleets = Arc::new(labels);
         let watched = Arc::new(Watched {
             name: config.name.clone(),
@@ -97,7 +99,7 @@ impl RunningStation {
             index: Mutex::default(),
         });
         watched.read_index();
-        let mut station = Self {
+        Ok(Self {
             watched,
             inputs: HashMap::new(),
             outputs: HashMap::new(),
@@ -107,14 +109,15 @@ impl RunningStation {
             shared,
             hold,
             listeners,
-            decoded,
-        };
-        station.start_endpoints(config, sockets)?;
-        Ok(station)
+            decoded: Some(decoded),
+        })
     }
 
-    /// Starts the inputs and outputs of a configuration that do not run yet.
-    fn start_endpoints(
+    /// Opens and starts the inputs and outputs of a configuration that do not run yet.
+    ///
+    /// # Errors
+    /// One of them cannot be opened. None is started then.
+    pub fn connect(
         &mut self,
         config: StationConfig,
         sockets: &mut Sockets,
@@ -179,13 +182,31 @@ impl RunningStation {
     /// while it runs.
     ///
     /// # Errors
-    /// A new input or output cannot be opened. The others run on.
+    /// A new input or output cannot be opened. The station then runs with the configuration that it had.
     pub async fn reload(
         &mut self,
         config: StationConfig,
         sockets: &mut Sockets,
     ) -> Result<Option<&'static str>, ServeError> {
-        let is_fixed = self.config.fixed.is_same(&config.fixed);
+        let before = self.config.clone();
+        let is_fixed = before.fixed.is_same(&config.fixed);
+        let config = StationConfig { fixed: before.fixed.clone(), ..config };
+        if let Err(error) = self.change(config, sockets).await {
+            // What was closed for the new configuration opens again.
+            self.change(before, sockets).await.map_err(|second| {
+                ServeError::failed(format!("{error}; and going back failed: {second}"))
+            })?;
+            return Err(error);
+        }
+        Ok((!is_fixed).then_some("its folders, keys, memory, threads or queue"))
+    }
+
+    /// Closes the inputs and outputs that a configuration lacks, and opens those that are new.
+    async fn change(
+        &mut self,
+        config: StationConfig,
+        sockets: &mut Sockets,
+    ) -> Result<(), ServeError> {
         self.hold.send_replace(config.gather);
         self.shared.near_ms.store(config.near_ms, Ordering::Relaxed);
         let stays = |running: &Running<Input>| config.inputs.contains(&running.of);
@@ -199,9 +220,7 @@ impl RunningStation {
             running.task.abort();
             let _ = running.task.await;
         }
-        let config = StationConfig { fixed: self.config.fixed.clone(), ..config };
-        self.start_endpoints(config, sockets)?;
-        Ok((!is_fixed).then_some("its folders, keys, memory, threads or queue"))
+        self.connect(config, sockets)
     }
 
     /// Whether every input has ended by itself, as standard input does.
@@ -209,6 +228,22 @@ impl RunningStation {
         let is_stdin = |running: &Running<Input>| running.of.kind == InputKind::Stdin;
         !self.inputs.is_empty()
             && self.inputs.values().all(|running| is_stdin(running) && running.task.is_finished())
+    }
+
+    /// Why the decoder has ended, if it has: before its inputs it does so after a failure only.
+    pub fn failure(&mut self) -> Option<ServeError> {
+        let ended = self.decoded.as_mut()?.try_recv();
+        if matches!(ended, Err(TryRecvError::Empty)) {
+            return None;
+        }
+        self.decoded = None;
+        let name = &self.config.name;
+        let lost = || {
+            Err(ServeError::failed(format!(
+                "station {name}: its decoder has ended; please report it"
+            )))
+        };
+        ended.unwrap_or_else(|_| lost()).err()
     }
 
     /// Stops the inputs, so that the decoder ends behind the packets that have arrived.
@@ -229,6 +264,27 @@ impl RunningStation {
     pub fn close_listeners(&mut self) -> JoinHandle<()> {
         let listeners = std::mem::take(&mut self.listeners);
         tokio::task::spawn_blocking(move || drop(listeners))
+    }
+
+    /// Waits until the decoder has decoded what has arrived. At `until`, it ends with its batch.
+    ///
+    /// # Errors
+    /// The index failed.
+    pub async fn finish_decoding(&mut self, until: tokio::time::Instant) -> Result<(), ServeError> {
+        let Some(mut decoded) = self.decoded.take() else { return Ok(()) };
+        let ended = match tokio::time::timeout_at(until, &mut decoded).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                tracing::warn!(
+                    station = self.config.name,
+                    "packets in the queue were not decoded within drain_s"
+                );
+                self.shared.is_over.store(true, Ordering::Relaxed);
+                decoded.await
+            }
+        };
+        // A decoder that panicked has said so.
+        ended.unwrap_or(Ok(()))
     }
 
     /// Lets the outputs hand out what is left, and waits for them. Returns the payloads that wait

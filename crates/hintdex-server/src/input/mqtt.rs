@@ -9,8 +9,11 @@ use super::intake::Intake;
 use super::message;
 use crate::backoff::Backoff;
 use crate::config::PayloadForm;
-use crate::mqtt::why;
+use crate::mqtt::{is_message_too_long, why};
 use crate::stop::Stop;
+
+/// What is done about a message that is too long.
+const FORGOTTEN: &str = "the messages that wait at the broker are given up with it";
 
 /// The requests that wait for the connection, at most.
 const MAX_REQUESTS: usize = 64;
@@ -29,8 +32,9 @@ impl Topics {
     /// messages for the client, whose session lasts (QoS 1, no clean session).
     pub async fn run(mut self, intake: Intake, mut stop: Stop) {
         self.options.set_clean_session(false);
-        let (client, mut events) = AsyncClient::new(self.options.clone(), MAX_REQUESTS);
+        let (mut client, mut events) = AsyncClient::new(self.options.clone(), MAX_REQUESTS);
         let (mut backoff, mut failures) = (Backoff::default(), 0_u64);
+        let mut long_messages = Backoff::default();
         while let Some(event) = stop.or(events.poll()).await {
             match event {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => {
@@ -55,6 +59,18 @@ impl Topics {
                     }
                 }
                 Ok(_) => {}
+                Err(error) if is_message_too_long(&error) => {
+                    intake.metrics.connected.set(0);
+                    intake.malformed("the broker", &format!("{}; {FORGOTTEN}", why(&error)));
+                    // A retained message comes again with each subscription.
+                    let wait = tokio::time::sleep(long_messages.wait());
+                    if stop.or(self.forget_session()).await.is_none()
+                        || stop.or(wait).await.is_none()
+                    {
+                        break;
+                    }
+                    (client, events) = AsyncClient::new(self.options.clone(), MAX_REQUESTS);
+                }
                 Err(error) => {
                     intake.metrics.connected.set(0);
                     failures += 1;
@@ -69,6 +85,17 @@ impl Topics {
         }
         intake.metrics.connected.set(0);
         leave(&client, &mut events).await;
+    }
+
+    /// Ends the session at the broker, and so the messages that wait there: of these, the broker would send the
+    /// one that is too long again and again.
+    async fn forget_session(&self) {
+        let mut options = self.options.clone();
+        options.set_clean_session(true);
+        let (client, mut events) = AsyncClient::new(options, MAX_REQUESTS);
+        if let Ok(Event::Incoming(Packet::ConnAck(_))) = events.poll().await {
+            leave(&client, &mut events).await;
+        }
     }
 
     fn subscribe(&self, client: &AsyncClient, intake: &Intake) {

@@ -1,10 +1,12 @@
 //! Lines to the clients of a Unix socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::sink::{Failed, Sink};
@@ -42,23 +44,47 @@ impl Client {
         Self { answers: BufReader::new(read), lines }
     }
 
-    /// Reads answers until the client has acknowledged the last event. Returns how many events are
+    /// Hands a part out. Returns the client, unless it does not keep up, and how many payloads it has
     /// acknowledged.
-    async fn acknowledged(&mut self, events: &[Event], until: Instant) -> usize {
+    async fn hand_out(
+        mut self,
+        part: Arc<Part>,
+        ack: bool,
+        until: Instant,
+    ) -> (Option<Self>, usize) {
+        let written = timeout_at(until, self.lines.write_all(part.text.as_bytes())).await;
+        if !matches!(written, Ok(Ok(()))) {
+            return (None, 0);
+        }
+        let all = part.numbers.len();
+        let acknowledged = if ack { self.acknowledged(&part.numbers, until).await } else { all };
+        ((acknowledged == all).then_some(self), acknowledged)
+    }
+
+    /// Reads answers until the client has acknowledged the last payload. Returns how many payloads are
+    /// acknowledged.
+    async fn acknowledged(&mut self, numbers: &[u64], until: Instant) -> usize {
         let mut acknowledged = 0;
-        while acknowledged < events.len() {
+        while acknowledged < numbers.len() {
             let mut answer = String::new();
             let mut limited = (&mut self.answers).take(MAX_ANSWER_LEN_BYTES);
             let read = timeout_at(until, limited.read_line(&mut answer)).await;
-            let number: Option<u64> = match read {
+            let answered: Option<u64> = match read {
                 Ok(Ok(1..)) => answer.trim_ascii().parse().ok(),
                 _ => None,
             };
-            let Some(number) = number else { return acknowledged };
-            acknowledged = events.iter().take_while(|event| event.number <= number).count();
+            let Some(answered) = answered else { return acknowledged };
+            acknowledged = numbers.iter().take_while(|number| **number <= answered).count();
         }
         acknowledged
     }
+}
+
+/// What every client gets.
+#[derive(Debug)]
+struct Part {
+    text: String,
+    numbers: Vec<u64>,
 }
 
 impl Socket {
@@ -108,28 +134,23 @@ impl Socket {
 impl Sink for Socket {
     async fn hand_out(&mut self, events: &[Event]) -> Result<(), Failed> {
         self.accept().await?;
-        let mut text = String::new();
+        let mut part = Part { text: String::new(), numbers: Vec::new() };
         for event in events {
-            text.push_str(&event.text);
-            text.push('\n');
+            part.text.push_str(&event.text);
+            part.text.push('\n');
+            part.numbers.push(event.number);
         }
-        let until = Instant::now() + self.timeout;
-        let (mut kept, mut most) = (Vec::new(), 0);
-        for mut client in std::mem::take(&mut self.clients) {
-            let written = timeout_at(until, client.lines.write_all(text.as_bytes())).await;
-            if matches!(written, Ok(Ok(()))) {
-                kept.push(client);
-            }
+        let (part, until) = (Arc::new(part), Instant::now() + self.timeout);
+        // Side by side: a client that is slow takes no time of the others.
+        let mut handing_out = JoinSet::new();
+        for client in std::mem::take(&mut self.clients) {
+            handing_out.spawn(client.hand_out(part.clone(), self.ack, until));
         }
-        for mut client in kept {
-            let acknowledged = match self.ack {
-                true => client.acknowledged(events, until).await,
-                false => events.len(),
-            };
+        let mut most = 0;
+        while let Some(handed_out) = handing_out.join_next().await {
+            let Ok((client, acknowledged)) = handed_out else { continue };
+            self.clients.extend(client);
             most = most.max(acknowledged);
-            if acknowledged == events.len() {
-                self.clients.push(client);
-            }
         }
         self.metrics.connected.set(self.clients.len());
         // A client that is gone acknowledges no longer; it counts as long as another has.

@@ -7,19 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::sink::{Failed, Sink};
 use crate::ServeError;
 use crate::event::Event;
-use crate::mqtt::{read_pem, use_ring};
+use crate::mqtt::{read_authorities, use_ring};
 
 /// A web server. A payload is acknowledged by a status of 200 to 299.
-#[derive(Clone, Debug)]
-pub struct Webhook {
+#[derive(Debug)]
+pub struct Webhook(Arc<Server>);
+
+/// What the threads share that send requests.
+#[derive(Debug)]
+struct Server {
     agent: Agent,
-    url: Arc<str>,
-    headers: Arc<[(String, String)]>,
+    url: String,
+    headers: Vec<(String, String)>,
 }
 
 impl Webhook {
@@ -37,11 +41,15 @@ impl Webhook {
         use_ring();
         let mut tls = TlsConfig::builder();
         if let Some(path) = ca {
-            let pem = read_pem(place, "ca", path, "CERTIFICATE")?;
-            let certificate = Certificate::from_pem(&pem).map_err(|error| {
-                ServeError::failed(format!("{place}: ca: {}: {error}", path.display()))
-            })?;
-            tls = tls.root_certs(RootCerts::new_with_certs(&[certificate]));
+            let pem = read_authorities(place, path)?;
+            let roots: Vec<Certificate<'_>> = parse_pem(&pem)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    // Checked above.
+                    _ => None,
+                })
+                .collect();
+            tls = tls.root_certs(RootCerts::new_with_certs(&roots));
         }
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
@@ -52,12 +60,14 @@ impl Webhook {
             .build();
         let headers: Result<Vec<_>, _> =
             headers.iter().map(|(name, source)| header(place, name, source)).collect();
-        Ok(Self { agent: config.into(), url: url.into(), headers: headers?.into() })
+        Ok(Self(Arc::new(Server { agent: config.into(), url: url.to_owned(), headers: headers? })))
     }
+}
 
+impl Server {
     fn post(&self, event: &Event) -> Result<(), String> {
-        let mut request = self.agent.post(&*self.url).content_type("application/json");
-        for (name, value) in self.headers.iter() {
+        let mut request = self.agent.post(&self.url).content_type("application/json");
+        for (name, value) in &self.headers {
             request = request.header(name, value);
         }
         let mut response = request.send(&event.text).map_err(|error| error.to_string())?;
@@ -81,10 +91,14 @@ fn header(
 
 impl Sink for Webhook {
     async fn hand_out(&mut self, events: &[Event]) -> Result<(), Failed> {
-        let (hook, events) = (self.clone(), events.to_vec());
+        let (server, events) = (Arc::downgrade(&self.0), events.to_vec());
         let posted = tokio::task::spawn_blocking(move || {
             for (acknowledged, event) in events.iter().enumerate() {
-                hook.post(event).map_err(|why| Failed::after(acknowledged, why))?;
+                // A reload drops the output, but no thread: the thread ends with its request.
+                let server = server.upgrade();
+                let server =
+                    server.ok_or_else(|| Failed::after(acknowledged, "the output ended"))?;
+                server.post(event).map_err(|why| Failed::after(acknowledged, why))?;
             }
             Ok(())
         });

@@ -1,5 +1,6 @@
 //! Watching the service: metrics, health checks, and a page.
 
+mod connections;
 mod history;
 mod page;
 mod status;
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 pub use history::History;
 pub use status::Watched;
 
+use connections::Limited;
 use history::SAMPLE_S;
 
 use crate::input::now_ms;
@@ -52,16 +54,15 @@ pub async fn serve(listener: TcpListener, watch: Arc<Watch>, mut stop: Stop) {
         .route("/readyz", get(readyz))
         .with_state(watch);
     let until = async move { stop.given().await };
-    let served = axum::serve(listener, router).with_graceful_shutdown(until).await;
+    let served = axum::serve(Limited::new(listener), router).with_graceful_shutdown(until).await;
     if let Err(error) = served {
         tracing::error!("the page is gone: {error}");
     }
 }
 
-/// Samples the rates, and reads the figures of the indexes, until the task is aborted.
-pub async fn sample(watch: Arc<Watch>) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(SAMPLE_S)).await;
+/// Samples the rates, and reads the figures of the indexes, until the order to stop.
+pub async fn sample(watch: Arc<Watch>, mut stop: Stop) {
+    while stop.or(tokio::time::sleep(Duration::from_secs(SAMPLE_S))).await.is_some() {
         let watch = watch.clone();
         // The figures of an index take some milliseconds.
         let read = tokio::task::spawn_blocking(move || {
