@@ -163,7 +163,7 @@ def windows_of_time():
     figure.line(296, 40, 296, 118, "mark")
     figure.text(296, 30, "past window dropped (--before)", "middle", 12, kind="hot")
     figure.line(445, 40, 445, 118, "mark")
-    figure.text(452, 54, "next window built (--lead)", size=12, kind="hot")
+    figure.text(452, 54, "next window built (--window-lead)", size=12, kind="hot")
     figure.arrow((60, 142), (710, 142))
     figure.text(60, 160, "station clock", size=12, kind="soft")
     rows = (

@@ -189,7 +189,7 @@ fn windows_are_rolled_to_the_present_and_looking_at_them_changes_nothing() {
         assert_eq!((&before["spans"], &before["epoch"]), (&after["spans"], &after["epoch"]));
         assert_eq!(after["spans"], serde_json::json!([hour(1)]), "at {later}");
     }
-    let options = ["--span", "2h", "--lead", "0", "--before", "1s", "--after", "5m"];
+    let options = ["--span", "2h", "--window-lead", "0", "--before", "1s", "--after", "5m"];
     at(START + 5 * HOUR, "roll", &fleet, &options).done();
     let two_hours = serde_json::json!([[START + 4 * HOUR, START + 6 * HOUR]]);
     assert_eq!(spans(&fleet, now), two_hours);

@@ -150,7 +150,7 @@ impl Fleet {
     /// Rolls to the present window alone, and says what the folder takes then.
     fn roll(&self) -> u64 {
         let (path, now) = (self.path(), self.now_s.to_string());
-        let roll = ["roll", "--lead", "1m", "--now", &now, "--index"].map(Path::new);
+        let roll = ["roll", "--window-lead", "1m", "--now", &now, "--index"].map(Path::new);
         run(roll.into_iter().chain([path.as_path()])).done();
         let drafts = files::files(&path.join("index"), |name| name.ends_with(".dbtmp"));
         assert!(drafts.is_empty(), "a crash left {drafts:?}");

@@ -22,7 +22,7 @@ const PROCESSES: usize = 20;
 const STATION_KEY: &str = "4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d";
 
 /// The capture of a fleet, by `tests/data/suites/ephemeral.py`.
-fn capture(suite: &str, seed: &str) -> Vec<Line> {
+pub fn capture(suite: &str, seed: &str) -> Vec<Line> {
     let (devices, packets) = (DEVICES.to_string(), PACKETS.to_string());
     let master = Capture::master_key_hex();
     let args = [master.as_str(), STATION_KEY, suite, &devices, &packets, seed];
@@ -32,7 +32,7 @@ fn capture(suite: &str, seed: &str) -> Vec<Line> {
 }
 
 /// Creates the fleet of the captures.
-fn create(fleet: &Path, suite: &str, ids: &[&str]) {
+pub fn create(fleet: &Path, suite: &str, ids: &[&str]) {
     let key = fleet.with_file_name("station.hex");
     fs::write(&key, STATION_KEY).expect("it is written");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("it is closed");
@@ -40,7 +40,7 @@ fn create(fleet: &Path, suite: &str, ids: &[&str]) {
     provision(fleet, &[ids, &["--suite", suite, "--station-key", key]].concat()).done();
 }
 
-fn check(said: &Said, line: &Line, at: usize) {
+pub fn check(said: &Said, line: &Line, at: usize) {
     match line.verdict.as_str() {
         "noise" => assert_eq!(said.verdict, "unknown", "packet {at}"),
         named @ ("forged" | "malformed") => assert_eq!(said.verdict, named, "packet {at}"),

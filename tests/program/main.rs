@@ -32,6 +32,7 @@ mod full_disk;
 mod key_changes;
 mod key_privacy;
 mod key_sources;
+mod leads;
 mod lean;
 mod lists;
 mod measure;

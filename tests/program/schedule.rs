@@ -75,18 +75,25 @@ fn add(fleet: &Path, first: u32, count: u32, more: &[&str]) {
 }
 
 fn decoded(hint: &str, devices: u32) {
+    decoded_behind("", hint, devices);
+}
+
+/// Decodes a capture whose packets stand behind a lead, two hex digits, or behind none.
+pub fn decoded_behind(lead: &str, hint: &str, devices: u32) {
     let folder = tempfile::tempdir().expect("a folder");
     let fleet = folder.path().join("fleet");
     let (mut lines, share) = (capture(hint, devices).into_iter().peekable(), devices / PROCESSES);
     let (mut by_source, mut by_verdict) = (HashMap::new(), HashMap::new());
     for part in 0..PROCESSES {
         let options = ["--schedule", SCHEDULE, "--max-drift", "30", "--hint", hint];
+        let lead_of = if lead.is_empty() { vec![] } else { vec!["--lead", lead] };
+        let options = [&options[..], &lead_of].concat();
         add(&fleet, part * share, share, if part == 0 { &options } else { &[] });
         let end_ms = START_MS + u64::from(part + 1) * STEP_MS;
         let is_of_part = |line: &Line| line.at_ms < end_ms || part + 1 == PROCESSES;
         let lines: Vec<Line> = std::iter::from_fn(|| lines.next_if(is_of_part)).collect();
-        let text: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
-        let outcome = decode(&fleet, &[], text.join("\n")).done();
+        let text: String = lines.iter().map(|line| format!("{lead}{}\n", line.text)).collect();
+        let outcome = decode(&fleet, &[], text).done();
         assert!(outcome.stderr.contains("tags tried a packet"), "{}", outcome.stderr);
         let said = outcome.verdicts();
         assert_eq!(said.len(), lines.len());

@@ -184,6 +184,8 @@ fn the_page_the_metrics_and_the_health_checks_answer() {
         r#"hintdex_received_total{station="station",input="udp"} 1"#,
         r#"hintdex_handed_out_total{station="station",output="lines"} 1"#,
         r#"hintdex_state{station="station",figure="devices"} 1000"#,
+        r#"hintdex_state{station="station",figure="candidates"} 1"#,
+        r#"hintdex_state{station="station",figure="tags"} 1"#,
         "# EOF",
     ] {
         assert!(metrics.contains(line), "no {line} in {metrics}");

@@ -145,6 +145,45 @@ fn clients_of_a_socket_acknowledge_by_number() {
     assert!(service.seen.iter().any(|line| line.contains("every payload was handed out")));
 }
 
+/// A client that never reads is disconnected; the other one loses nothing by it.
+#[test]
+fn a_client_that_does_not_read_costs_the_others_no_payload() {
+    let (folder, fleet) = fleet();
+    let (config, path) = (folder.path().join("hintdex.toml"), folder.path().join("out.sock"));
+    write(
+        &config,
+        &format!(
+            "[[station]]\nindex = [{fleet:?}]\ngather_ms = 0\n\
+             [[station.in]]\nfrom = \"udp://127.0.0.1:0\"\n\
+             [[station.out]]\nto = \"unix:{}\"\ntimeout_s = 1\n",
+            path.display()
+        ),
+    );
+    let mut service = Service::configured(&config);
+    // It takes what its buffer holds, and no more.
+    let stalled = UnixStream::connect(&path).expect("the service listens");
+    let mut reader = BufReader::new(UnixStream::connect(&path).expect("the service listens"));
+    let (server, socket) =
+        (service.address_of("udp"), UdpSocket::bind("127.0.0.1:0").expect("a port"));
+    let mut numbers = Vec::new();
+    // Each payload is as long as a packet may have, so that the buffer of the other is full soon.
+    for packet in 0..400_u64 {
+        let device = u32::try_from(packet % 100).expect("few");
+        let bytes = Devices::of_capture().packet(device, packet / 100, &[7; 1_900]);
+        socket.send_to(&bytes, server).expect("sent");
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a line");
+        let event = event(&line);
+        assert_eq!(event["device"], device);
+        if event["again"] != true {
+            numbers.push(event["number"].as_u64().expect("a number"));
+        }
+    }
+    assert_eq!(numbers.len(), 400);
+    drop(stalled);
+    service.stop();
+}
+
 #[test]
 fn packets_come_from_a_broker_and_payloads_go_to_it() {
     let (folder, fleet) = fleet();

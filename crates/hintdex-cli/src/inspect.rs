@@ -127,6 +127,7 @@ fn to_json(stats: &Stats, station: &Station, kept: Option<&KeptKey>) -> String {
         "schedule": schedule_json(&station.params()),
         "station_point": station_point(&station.params()),
         "associated_data": station.params().associated_data.to_string(),
+        "lead": station.params().lead.map(|lead| lead.to_string()),
         "overhead_bytes": overhead_bytes(&station.params()),
         "ratchet_bits": station.params().ratchet.map(RatchetBits::bits),
         "settings": settings_object(&station.fleet_settings()),
@@ -183,10 +184,11 @@ fn packets(params: &Params) -> String {
         [] => String::new(),
         _ => format!(", associated data {}", params.associated_data),
     };
+    let lead = params.lead.map_or_else(String::new, |lead| format!(", behind the lead {lead}"));
     let station = station_point(params);
     let station = station.map_or_else(String::new, |point| format!(", for the station {point}"));
     let (suite, overhead_bytes) = (suite_name(params), overhead_bytes(params));
-    format!("{suite}, {overhead_bytes} bytes around the payload{data}{station}")
+    format!("{suite}, {overhead_bytes} bytes around the payload{lead}{data}{station}")
 }
 
 /// The delays of the packets and the tolerance of their times, where packets follow a schedule.

@@ -22,12 +22,13 @@ pub fn suite_name(params: &Params) -> &'static str {
 
 /// The length of a packet beyond its payload, in bytes.
 pub const fn overhead_bytes(params: &Params) -> usize {
-    match params.naming {
+    let of_packet = match params.naming {
         Naming::Ephemeral { suite, .. } => suite.overhead_bytes(),
         Naming::Schedule { head: None, .. } => TAG_LEN_BYTES,
         Naming::Schedule { head: Some(head), .. } => head.len_bytes() + TAG_LEN_BYTES,
         _ => params.format().overhead_bytes(),
-    }
+    };
+    if params.lead.is_some() { of_packet + 1 } else { of_packet }
 }
 
 /// The point of the station, in hex, where devices know one.

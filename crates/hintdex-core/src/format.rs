@@ -6,7 +6,7 @@ use hintdex_wire::{Hint, Slot};
 use crate::bucket::{self, Bucket};
 use crate::geometry::Geometry;
 use crate::records::{
-    self, ADDED_KEY_PREFIX, ASSOCIATED_KEY, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY,
+    self, ADDED_KEY_PREFIX, ASSOCIATED_KEY, FORMAT_VERSION, LEAD_KEY, MAGIC, META_FAMILY, META_KEY,
     NAMING_KEY, OUTBOX_FAMILY, POINTS_FAMILY, READER_KEY_PREFIX, SETTINGS_KEY_PREFIX, SLOTS_FAMILY,
     STATES_FAMILY, WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX,
 };
@@ -32,6 +32,7 @@ pub fn names() -> Vec<(&'static str, String)> {
         ("window family", WINDOW_FAMILY_PREFIX.into()),
         ("meta key", text(META_KEY)),
         ("associated data key", text(ASSOCIATED_KEY)),
+        ("lead key", text(LEAD_KEY)),
         ("naming key", text(NAMING_KEY)),
         ("window key", text(WINDOW_KEY_PREFIX)),
         ("added key", text(ADDED_KEY_PREFIX)),

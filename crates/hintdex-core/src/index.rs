@@ -27,10 +27,7 @@ use crate::options::Options;
 use crate::outbox::OutboxLog;
 use crate::params::Params;
 use crate::points_clock::PointsClock;
-use crate::records::{
-    ASSOCIATED_KEY, FORMAT_VERSION, META_FAMILY, META_KEY, Meta, NAMING_KEY, NamingRecord,
-    OUTBOX_FAMILY, POINTS_FAMILY,
-};
+use crate::records::{FORMAT_VERSION, META_FAMILY, META_KEY, Meta, OUTBOX_FAMILY, POINTS_FAMILY};
 use crate::settings::Settings;
 use crate::states::StateTable;
 use crate::store::{Store, Tuning};
@@ -160,20 +157,14 @@ impl LiveIndex {
             Error::io("reading random bytes", path)(std::io::Error::other(error.to_string()))
         })?;
         let timing = options.timing.over(&Timing::of(params.nonces));
-        let associated = params.associated_data.borrow().bytes();
         let (check_value, created_unix_s) = (keys.check_value(&index_id), clock.now_unix_s());
         let meta = Meta::of(&params, &timing, index_id, check_value, created_unix_s);
-        meta.parse(associated, params.naming)
-            .map_err(|why| Error::unsound("the meta record", why))?;
+        let rows = meta.rows(&params).map_err(|why| Error::unsound("the meta record", why))?;
         let points = params.naming.has_points().then_some(POINTS_FAMILY);
         let store = Store::create(draft.path(), Tuning::new(1 << 20), points)?;
         let mut batch = WriteBatch::default();
-        batch.put_cf(&store.family(META_FAMILY)?, META_KEY, meta.as_bytes());
-        if !associated.is_empty() {
-            batch.put_cf(&store.family(META_FAMILY)?, ASSOCIATED_KEY, associated);
-        }
-        if let Some(naming) = NamingRecord::of(&params.naming) {
-            batch.put_cf(&store.family(META_FAMILY)?, NAMING_KEY, naming.as_bytes());
+        for (key, row) in rows {
+            batch.put_cf(&store.family(META_FAMILY)?, key, row);
         }
         store.write_synced(batch)?;
         drop(store);

@@ -14,8 +14,8 @@ use crate::fleet::Fleet;
 use crate::late_rows::load_late_row;
 use crate::params::Params;
 use crate::records::{
-    ADDED_KEY_PREFIX, ASSOCIATED_KEY, ExtentRecord, FORMAT_VERSION, MAGIC, META_FAMILY, META_KEY,
-    Meta, NAMING_KEY, NamingRecord, SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY,
+    ADDED_KEY_PREFIX, ASSOCIATED_KEY, ExtentRecord, FORMAT_VERSION, LEAD_KEY, MAGIC, META_FAMILY,
+    META_KEY, Meta, NAMING_KEY, NamingRecord, SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY,
     SettingsRecord, SlotRow, SlotRun, SlotState, StateRecord, WINDOW_KEY_PREFIX, WindowRecord,
     device_of_settings, epoch_key, epoch_of_family, late_place_of_key, slot_of_key, window_family,
 };
@@ -42,7 +42,8 @@ pub(crate) fn load_meta(store: &Store, path: &Path) -> Result<(Meta, Params, Tim
     let naming = NamingRecord::parse(naming.as_deref())
         .map_err(|why| Error::corrupted("the record of the naming", why))?;
     let associated = associated.as_deref().unwrap_or_default();
-    let (params, timing) = meta.parse(associated, naming).map_err(bad)?;
+    let lead = store.get(&store.family(META_FAMILY)?, LEAD_KEY)?;
+    let (params, timing) = meta.parse(associated, naming, lead.as_deref()).map_err(bad)?;
     Ok((meta, params, timing))
 }
 

@@ -1,8 +1,8 @@
 //! The parameters of an index, and the rules they obey.
 
 use hintdex_wire::{
-    AssociatedDataBuf, Derivation, EphemeralSuite, HintScheme, Nonce, NonceKind, PacketFormat,
-    RatchetBits, Schedule, StationPoint, Suite,
+    AssociatedDataBuf, Derivation, EphemeralSuite, HintScheme, Lead, Nonce, NonceKind,
+    PacketFormat, RatchetBits, Schedule, StationPoint, Suite,
 };
 
 use crate::Error;
@@ -44,6 +44,9 @@ pub struct Params {
     /// What every packet of the fleet authenticates without carrying it. Empty unless the suite
     /// [takes associated data](Suite::takes_associated_data).
     pub associated_data: AssociatedDataBuf,
+    /// The byte in front of every packet of the fleet; `None` if packets begin with their hints, or with what
+    /// they have in place of hints.
+    pub lead: Option<Lead>,
 }
 
 impl Params {
@@ -60,6 +63,7 @@ impl Params {
             ratchet: None,
             suite,
             associated_data,
+            lead: None,
         }
     }
 

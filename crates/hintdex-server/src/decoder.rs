@@ -246,6 +246,7 @@ const fn reason(verdict: &Verdict) -> &'static str {
         Verdict::Unknown(Unknown::TooManyCandidates) => "too-many-candidates",
         Verdict::Malformed(Malformed::TooShort { .. }) => "too-short",
         Verdict::Malformed(Malformed::WeakPoint) => "weak-point",
+        Verdict::Malformed(Malformed::WrongLead(_)) => "wrong-lead",
         _ => "",
     }
 }

@@ -112,6 +112,7 @@ impl Metrics {
             batch_seconds: histogram(&self.families.batch_seconds),
             latency_seconds: histogram(&self.families.latency_seconds),
             verdicts: Mutex::default(),
+            sources: Mutex::default(),
             gateways: Mutex::default(),
             received_total: AtomicU64::new(0),
         })
@@ -187,6 +188,8 @@ pub struct StationMetrics {
     latency_seconds: Histogram,
     /// The counter of each pair of verdict and reason that has occurred.
     verdicts: Mutex<HashMap<(&'static str, &'static str), Counter>>,
+    /// The counter of each source that has found a device.
+    sources: Mutex<HashMap<&'static str, Counter>>,
     gateways: Mutex<HashMap<String, GatewayCounters>>,
     received_total: AtomicU64,
 }
@@ -317,8 +320,11 @@ impl StationMetrics {
     /// Counts a packet whose device was found. A packet that waited for a scan counts twice among
     /// the verdicts, as a counter never falls, and once here.
     pub fn count_source(&self, source: &'static str) {
-        let labels = labels(&self.name, &[("source", source)]);
-        self.families.sources.get_or_create(&labels).inc();
+        let mut sources = lock(&self.sources);
+        let counter = sources.entry(source).or_insert_with(|| {
+            self.families.sources.get_or_create_owned(&labels(&self.name, &[("source", source)]))
+        });
+        counter.inc();
     }
 
     /// Counts a packet of a gateway.

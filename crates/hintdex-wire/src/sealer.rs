@@ -92,7 +92,8 @@ impl fmt::Display for SealError {
 
 impl Error for SealError {}
 
-/// Seals payloads into packets: the device's side, for firmware.
+/// Seals payloads into packets: the device's side, for firmware. In a fleet whose packets begin with a
+/// [`Lead`](crate::Lead), [`Lead::before`](crate::Lead::before) puts it in front.
 ///
 /// # No nonce twice
 ///

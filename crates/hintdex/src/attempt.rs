@@ -38,7 +38,7 @@ pub(crate) struct BoundPacket<'a> {
 
 impl<'a> BoundPacket<'a> {
     /// Splits the packet of a fleet with these parameters.
-    pub(crate) fn parse(params: &'a Params, received: &Received<'a>) -> Result<Self, PacketError> {
+    pub(crate) fn parse(params: &'a Params, received: Received<'a>) -> Result<Self, PacketError> {
         let packet = Packet::parse(params.format(), received.packet)?;
         let fleets = params.associated_data.borrow();
         Ok(Self { packet, associated_data: received.associated_data.unwrap_or(fleets) })

@@ -216,6 +216,7 @@ fn rank(finding: &Finding) -> (u8, Reverse<usize>) {
         Finding::Verdict(Verdict::Malformed(Malformed::TooShort { least_bytes, .. })) => {
             return (0, Reverse(*least_bytes));
         }
+        Finding::Verdict(Verdict::Malformed(Malformed::WrongLead(_))) => 0,
         Finding::Verdict(Verdict::Unknown(Unknown::TooManyCandidates)) => 2,
         Finding::Verdict(Verdict::Unknown(Unknown::OutOfService { .. })) => 3,
         Finding::Verdict(Verdict::Forged) => 4,

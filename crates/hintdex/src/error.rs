@@ -277,11 +277,12 @@ impl fmt::Display for Error {
                 let Params { scheme, nonces, lookahead, derivation, ratchet, suite, .. } = &**has;
                 let bits = ratchet.map_or_else(|| "none".to_owned(), |bits| bits.to_string());
                 let data = has.associated_data.to_string();
+                let lead = has.lead.map_or_else(|| "none".to_owned(), |lead| lead.to_string());
                 write!(
                     f,
                     "the index was created with hints {scheme}, nonces {nonces}, lookahead {lookahead}, \
-                     derivation {derivation}, ratchet bits {bits}, suite {suite} and associated data \
-                     {data:?}; omit these options or repeat these values"
+                     derivation {derivation}, ratchet bits {bits}, suite {suite}, associated data {data:?} \
+                     and lead {lead}; omit these options or repeat these values"
                 )
             }
             Self::Snapshot { path, source } => write!(f, "{}: {source}", path.display()),

@@ -9,7 +9,7 @@
 //! another.
 
 use hintdex_core::Naming;
-use hintdex_wire::{EphemeralPacket, Hint, PacketError, Slot};
+use hintdex_wire::{EphemeralPacket, Hint, Lead, PacketError, Slot};
 use rayon::prelude::*;
 
 use crate::attempt::{Attempt, BoundPacket, Opener, Outcome};
@@ -39,7 +39,7 @@ pub(crate) struct FleetRun<'a, 'p> {
     receptions: Vec<Reception<'p>>,
     packets: RunPackets<'a, 'p>,
     /// The places in the batch of what is no packet of this fleet.
-    malformed: Vec<(usize, PacketError)>,
+    malformed: Vec<(usize, Malformed)>,
     /// The places in the batch, and the hints, for which the budget allowed no scan.
     refused: Vec<(usize, Hint)>,
 }
@@ -113,6 +113,7 @@ impl RunPackets<'_, '_> {
                 packets.into_attempts()
             }
         };
+        station.lookups.count_tags(attempts.iter().map(|attempt| attempt.tried().len()).sum());
         Ok(station.admit(attempts, receptions)?.into_iter().map(Finding::Verdict).collect())
     }
 }
@@ -123,15 +124,21 @@ struct Split<'p, T> {
     places: Vec<usize>,
     packets: Vec<T>,
     receptions: Vec<Reception<'p>>,
-    malformed: Vec<(usize, PacketError)>,
+    malformed: Vec<(usize, Malformed)>,
 }
 
 impl<'p, T> Split<'p, T> {
+    /// Splits the packets at places that are not opened yet, each behind the lead of the fleet.
     fn of(
-        batch: &'p [Received<'p>],
+        lead: Option<Lead>,
+        batch: &[Received<'p>],
         is_opened: impl Fn(usize) -> bool,
-        parse: impl Fn(&Received<'p>) -> Result<T, PacketError>,
+        parse: impl Fn(Received<'p>) -> Result<T, PacketError>,
     ) -> Self {
+        let parse = |received: &Received<'p>| -> Result<T, Malformed> {
+            let packet = lead.map_or(Ok(received.packet), |lead| lead.strip(received.packet))?;
+            Ok(parse(Received { packet, ..*received })?)
+        };
         let (places, packets) = (Vec::new(), Vec::new());
         let mut split = Self { places, packets, receptions: Vec::new(), malformed: Vec::new() };
         for (place, received) in batch.iter().enumerate().filter(|(place, _)| !is_opened(*place)) {
@@ -179,7 +186,7 @@ impl<'a, 'p> FleetRun<'a, 'p> {
         'a: 'p,
     {
         if let Some(scheduled) = &keys.station.scheduled {
-            let split = Split::of(batch, is_opened, |received| Ok(*received));
+            let split = Split::of(keys.params.lead, batch, is_opened, Ok);
             let on_budget = on_budget && keys.station.scans.is_bounded();
             let findings = keys.station.judge_scheduled(scheduled, &split.packets, on_budget)?;
             let Split { places, receptions, malformed, .. } = split;
@@ -188,9 +195,8 @@ impl<'a, 'p> FleetRun<'a, 'p> {
         }
         match keys.params.naming {
             Naming::Ephemeral { suite, .. } => {
-                let parse =
-                    |received: &Received<'p>| EphemeralPacket::parse(suite, received.packet);
-                let split = Split::of(batch, is_opened, parse);
+                let parse = |received: Received<'p>| EphemeralPacket::parse(suite, received.packet);
+                let split = Split::of(keys.params.lead, batch, is_opened, parse);
                 let Split { places, packets, receptions, malformed } = split;
                 let packets = EphemeralPackets::new(keys.station, packets);
                 let packets = RunPackets::Ephemeral(packets);
@@ -208,8 +214,9 @@ impl<'a, 'p> FleetRun<'a, 'p> {
     where
         'a: 'p,
     {
-        let parse = |received: &Received<'p>| BoundPacket::parse(&keys.params, received);
-        let Split { places, packets, receptions, malformed } = Split::of(batch, is_opened, parse);
+        let parse = |received: Received<'p>| BoundPacket::parse(&keys.params, received);
+        let split = Split::of(keys.params.lead, batch, is_opened, parse);
+        let Split { places, packets, receptions, malformed } = split;
         let times: Vec<u64> = receptions.iter().map(|reception| reception.at_unix_s).collect();
         let station = keys.station;
         let opener = keys.opener().ok_or(IndexError::NotForThisIndex {
@@ -253,10 +260,8 @@ impl<'a, 'p> FleetRun<'a, 'p> {
         let station = self.keys.station;
         station.drop_keys();
         station.roll_if_due();
-        let too_short = |(place, error): (usize, PacketError)| {
-            (place, Finding::Verdict(Verdict::Malformed(Malformed::from(error))))
-        };
-        let malformed = self.malformed.into_iter().map(too_short);
+        let verdict = |why| Finding::Verdict(Verdict::Malformed(why));
+        let malformed = self.malformed.into_iter().map(|(place, why)| (place, verdict(why)));
         // Such a packet was authentic under no key that was tried, so nothing was admitted for it.
         let refused =
             self.refused.into_iter().map(|(place, hint)| (place, Finding::NeedsScan(hint)));

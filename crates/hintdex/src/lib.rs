@@ -52,6 +52,7 @@ mod folder;
 mod hop;
 mod keys;
 mod layers;
+mod lookup_stats;
 mod maintenance;
 mod open_packets;
 mod opening;
@@ -106,6 +107,7 @@ pub use keys::master_key_format;
 pub use keys::station_key_format;
 pub use keys::{KeptKey, KeyAccess, PassphraseCost, Protection};
 pub use keys::{KeyImport, KeyPart, WrapKey, WrappedKeys};
+pub use lookup_stats::LookupStats;
 pub use options::StationOptions;
 #[doc(hidden)]
 pub use outbox::format as outbox_format;

@@ -9,6 +9,7 @@ use hintdex_host::{Clock, Exposed, SecretSource, SystemClock};
 use crate::backup::Restored;
 use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, HintKeys, KeyAccess, MasterFiles, Protection, Secret};
+use crate::lookup_stats::Lookups;
 use crate::maintenance::{MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::outbox::PayloadSealer;
@@ -231,6 +232,7 @@ impl Station {
             window_timer: WindowTimer::default(),
             exposed: Mutex::new(Exposed::find_in(dir)),
             scans: Scans::new(options.scan_core_share),
+            lookups: Lookups::default(),
             waiting: WaitingPackets::default(),
             scheduled,
             folder: Arc::new(folder),

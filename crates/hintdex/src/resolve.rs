@@ -216,9 +216,11 @@ impl Station {
             let horizon_nonces = attached.snapshot.params().horizon_nonces;
             let search = table.within(|slot| self.expected(slot, times, horizon_nonces));
             let mut found = vec![ResolvedSlots::new(); open.len()];
-            attached.confirm(&search, &at_places(hints, &open), |index, matched| {
-                self.add_match(matched, Source::Snapshot, found.get_mut(index));
-            });
+            let candidates =
+                attached.confirm(&search, &at_places(hints, &open), |index, matched| {
+                    self.add_match(matched, Source::Snapshot, found.get_mut(index));
+                });
+            self.lookups.count(open.len(), candidates);
             keep_open(&mut open, found, &mut is_done);
         }
         if open.is_empty() {
@@ -244,6 +246,7 @@ impl Station {
                 slots.iter().map(move |slot| (owner, (*slot, *hint)))
             })
             .unzip();
+        self.lookups.count(hints.len(), pairs.len());
         let search = table.within(|slot| self.expected(slot, times, 0));
         search.confirm_each(&pairs, |pair, found| {
             let owner = owners.get(pair).copied();

@@ -12,6 +12,7 @@ use hintdex_wire::{DeviceId, KeySource, Slot, StationSecret};
 use crate::backup::Restored;
 use crate::folder::FleetFolder;
 use crate::keys::{FleetKeys, HintKeys};
+use crate::lookup_stats::{LookupStats, Lookups};
 use crate::maintenance::{MaintenancePass, MaintenanceThread, WindowTimer};
 use crate::options::StationOptions;
 use crate::outbox::PayloadSealer;
@@ -75,6 +76,7 @@ pub struct Station {
     /// Files of the fleet that other users can read, until they are reported.
     pub(crate) exposed: Mutex<Vec<Exposed>>,
     pub(crate) scans: Scans,
+    pub(crate) lookups: Lookups,
     /// `None` unless packets follow a schedule.
     pub(crate) scheduled: Option<Scheduled>,
     /// Seals what the outbox stores; `None` without an outbox.
@@ -274,6 +276,34 @@ impl Station {
     /// What scans did and cost since the station was opened.
     pub fn scan_stats(&self) -> ScanStats {
         self.waiting.add_to(self.scans.stats())
+    }
+
+    /// How many slots the snapshots and the index have named, and how many tags were tried, since the station
+    /// was opened.
+    ///
+    /// ```
+    /// use hintdex::{LookupStats, Station, StationOptions};
+    /// # use hintdex::DeviceRange;
+    /// # use hintdex::wire::{DeviceId, HintScheme, KeyId, KeySource, Sealer};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let dir = folder.path().join("fleet");
+    /// # let params = hintdex::Params::counters(HintScheme::Aes128, 16);
+    /// # let station = Station::create(&dir, None, params, &StationOptions::default())?;
+    /// # station.provision(&[DeviceRange::new(DeviceId(0), 100)], None)?;
+    /// # let (keys, id) = (station.key_source(), KeyId::first(DeviceId(42)));
+    /// # let (hint_key, packet_key) = (keys.hint_key(id).unwrap(), keys.packet_key(id).unwrap());
+    /// # let mut packet = [0; 64];
+    /// # let len = Sealer::new(HintScheme::Aes128, &hint_key, packet_key, 3)
+    /// #     .seal(b"21.5 C", &mut packet)
+    /// #     .unwrap();
+    /// # let packet = &packet[..len];
+    /// station.decode(packet)?;
+    /// let LookupStats { candidates, tags, .. } = station.lookup_stats();
+    /// assert_eq!((candidates, tags), (1, 1));
+    /// # Ok::<(), hintdex::Error>(())
+    /// ```
+    pub fn lookup_stats(&self) -> LookupStats {
+        self.lookups.stats()
     }
 
     /// The random id of the fleet.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hintdex_wire::{DeviceId, Nonce, PacketError};
+use hintdex_wire::{DeviceId, Nonce, PacketError, WrongLead};
 
 use crate::Ticket;
 
@@ -176,6 +176,14 @@ pub enum Malformed {
     /// The ephemeral point has a small order, so the agreed key would be the same for every
     /// station (RFC 7748, section 6.1).
     WeakPoint,
+    /// The first byte is not the lead of the fleet's packets.
+    WrongLead(WrongLead),
+}
+
+impl From<WrongLead> for Malformed {
+    fn from(error: WrongLead) -> Self {
+        Self::WrongLead(error)
+    }
 }
 
 impl From<PacketError> for Malformed {
@@ -247,6 +255,7 @@ impl fmt::Display for Malformed {
                 write!(f, "{len_bytes} bytes, the shortest packet has {least_bytes}")
             }
             Self::WeakPoint => f.write_str("its point has a small order, so there is no key"),
+            Self::WrongLead(error) => error.fmt(f),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use hintdex::snapshot::Encoding;
-use hintdex::wire::{AssociatedDataBuf, Derivation, NonceKind, RatchetBits, Schedule};
+use hintdex::wire::{AssociatedDataBuf, Derivation, Lead, NonceKind, RatchetBits, Schedule};
 use hintdex::{Durability, SecretSource, StationOptions};
 
 use super::ids::IdRange;
@@ -12,7 +12,7 @@ use super::key::{KeyKind, source};
 use super::lists::ListArgs;
 use super::values::{
     HintName, SuiteName, parse_any_suite, parse_associated_data, parse_derivation, parse_encoding,
-    parse_hint, parse_nonces, parse_ratchet_bits, parse_schedule, parse_share,
+    parse_hint, parse_lead, parse_nonces, parse_ratchet_bits, parse_schedule, parse_share,
 };
 use crate::settings_text::parse_late;
 use crate::unix_time::{parse_duration, parse_time};
@@ -81,6 +81,10 @@ pub struct ProvisionArgs {
     /// most; not with aes-ctr-hmac [default: nothing]
     #[arg(long, value_name = "HEX", value_parser = parse_associated_data)]
     pub associated_data: Option<Box<AssociatedDataBuf>>,
+    /// A byte in front of every packet, two hex digits: e0 lets packets pass LoRa Basics Station
+    /// (docs/guide/gateways.md) [default: none]
+    #[arg(long, value_name = "HEX", value_parser = parse_lead)]
+    pub lead: Option<Lead>,
     /// Let the keys of each device move on after every 2^E nonces, E from 1 to 24: an opened device
     /// does not reveal what it sent before. For counters; chosen at creation
     #[arg(long, value_name = "E", value_parser = parse_ratchet_bits)]

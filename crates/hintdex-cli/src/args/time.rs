@@ -22,7 +22,7 @@ pub struct TimeArgs {
     pub span: Option<u32>,
     /// How long before its beginning a window is built [default: a sixth of the span]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
-    pub lead: Option<u32>,
+    pub window_lead: Option<u32>,
     /// How far a nonce may be behind its time [default: a step; 1h for day-counter]
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration)]
     pub before: Option<u32>,
@@ -41,7 +41,7 @@ impl TimeArgs {
     pub const fn options(&self) -> TimingOptions {
         TimingOptions {
             span_s: self.span,
-            lead_s: self.lead,
+            lead_s: self.window_lead,
             before_s: self.before,
             after_s: self.after,
             max_drift_ppm: self.max_drift,

@@ -2,7 +2,7 @@
 
 use hintdex::snapshot::Encoding;
 use hintdex::wire::{
-    AssociatedData, AssociatedDataBuf, Derivation, EphemeralSuite, HintScheme, NonceKind,
+    AssociatedData, AssociatedDataBuf, Derivation, EphemeralSuite, HintScheme, Lead, NonceKind,
     RatchetBits, Schedule, Suite,
 };
 
@@ -120,6 +120,14 @@ pub fn parse_associated_data(text: &str) -> Result<Box<AssociatedDataBuf>, Strin
     };
     let bytes = hex::decode(text).map_err(|_| bad())?;
     AssociatedDataBuf::new(&bytes).map(Box::new).ok_or_else(bad)
+}
+
+/// Reads the byte in front of packets.
+pub fn parse_lead(text: &str) -> Result<Lead, String> {
+    let mut byte = [0];
+    let read = hex::decode_to_slice(text, &mut byte);
+    read.map(|()| Lead(byte[0]))
+        .map_err(|_| "a lead is one byte, two hex digits like e0".to_owned())
 }
 
 /// Reads the bits of key epochs.

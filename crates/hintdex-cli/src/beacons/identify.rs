@@ -66,7 +66,7 @@ fn options(args: &IdentifyArgs, call: &Call<'_>) -> Options {
         before_s: or(call.run.time.before, usual.before_s),
         after_s: or(call.run.time.after, usual.after_s),
         max_drift_ppm: call.run.time.max_drift.unwrap_or(usual.max_drift_ppm),
-        lead_s: or(call.run.time.lead, span_s / 6),
+        lead_s: or(call.run.time.window_lead, span_s / 6),
         search_reach_s: args.search_reach.into(),
         ..usual
     }

@@ -11,7 +11,7 @@ const OF_OPENING: [&str; 13] = [
     "passphrase",
     "station_key",
     "span",
-    "lead",
+    "window_lead",
     "before",
     "after",
     "max_drift",

@@ -69,6 +69,7 @@ fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> R
         nonce,
         suite,
         associated_data,
+        lead,
         station_point,
         schedule,
         ratchet_bits: bits,
@@ -89,9 +90,9 @@ fn check_header(header: &Header, station: &Station, wrap: Option<&WrapKey>) -> R
              and {nonce}; provision a fleet of that kind"
         ));
     }
-    if (&header.suite, &header.associated_data) != (&suite, &associated_data) {
-        return Err("its devices have another suite or other associated data than this fleet; \
-             provision a fleet with the --suite and --associated-data of the exporting one"
+    if (&header.suite, &header.associated_data, &header.lead) != (&suite, &associated_data, &lead) {
+        return Err("its devices have another suite, other associated data or another lead than this fleet; \
+             provision a fleet with the --suite, --associated-data and --lead of the exporting one"
             .to_owned());
     }
     if header.station_point != station_point {

@@ -26,6 +26,9 @@ pub struct Header {
     /// The associated data of the fleet in hex; left out where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub associated_data: Option<String>,
+    /// The lead of the fleet's packets in hex; left out where they have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead: Option<String>,
     /// The point of the station in hex, where packets have no hints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub station_point: Option<String>,
@@ -49,6 +52,7 @@ impl Header {
             nonce: nonces.to_string(),
             suite: (suite != Suite::default().name()).then(|| suite.to_owned()),
             associated_data: Some(associated_data.to_string()).filter(|data| !data.is_empty()),
+            lead: params.lead.map(|lead| lead.to_string()),
             station_point: station_point(params),
             ratchet_bits: ratchet.map_or(0, RatchetBits::bits),
             schedule: schedule_text(params),

@@ -59,6 +59,7 @@ pub fn of_new_fleet(
         derivation: args.derivation.unwrap_or_default(),
         ratchet: args.ratchet_bits,
         associated_data: args.associated_data.as_deref().copied().unwrap_or_default(),
+        lead: args.lead,
         ..params
     })
 }
@@ -87,5 +88,6 @@ pub fn are_those_of(args: &ProvisionArgs, has: &Params) -> bool {
         && args.lookahead.is_none_or(|lookahead| lookahead == has.lookahead)
         && args.derivation.is_none_or(|derivation| derivation == has.derivation)
         && args.associated_data.as_deref().is_none_or(|data| *data == has.associated_data)
+        && args.lead.is_none_or(|lead| Some(lead) == has.lead)
         && args.ratchet_bits.is_none_or(|bits| Some(bits) == has.ratchet)
 }

@@ -18,6 +18,8 @@ pub(crate) const WINDOW_FAMILY_PREFIX: &str = "hints-";
 pub(crate) const META_KEY: &[u8] = b"meta";
 /// The key of the associated data of the fleet; absent where there are none.
 pub(crate) const ASSOCIATED_KEY: &[u8] = b"associated-data";
+/// The key of the lead of the fleet's packets; absent where they have none.
+pub(crate) const LEAD_KEY: &[u8] = b"lead";
 /// The key of the [`NamingRecord`](super::NamingRecord); absent where packets have hints.
 pub(crate) const NAMING_KEY: &[u8] = b"naming";
 /// The key prefix of [`WindowRecord`](super::WindowRecord)s; the epoch follows, big-endian.

@@ -1,13 +1,15 @@
 //! The meta record: the parameters of an index.
 
 use hintdex_wire::{
-    AssociatedDataBuf, CheckValue, Derivation, HintScheme, NonceKind, PacketFormat, RatchetBits,
-    Suite,
+    AssociatedDataBuf, CheckValue, Derivation, HintScheme, Lead, NonceKind, PacketFormat,
+    RatchetBits, Suite,
 };
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::keys::{ASSOCIATED_KEY, LEAD_KEY, META_KEY, NAMING_KEY};
 use super::layout::{Field, Unsound, layout};
+use super::naming::NamingRecord;
 use crate::naming::Naming;
 use crate::params::{MAX_LOOKAHEAD, Params};
 use crate::time::Timing;
@@ -18,6 +20,13 @@ pub(crate) const MAGIC: [u8; 8] = *b"hintdex\0";
 /// every key is derived with HMAC, and both lack the records and parameters that came later. The
 /// opening of such an index changes the version.
 pub(crate) const FORMAT_VERSION: u16 = 3;
+
+/// The bit of [`Meta::suite`] that marks a fleet whose packets have a lead. A program that knows no leads finds an
+/// unknown suite and refuses the fleet.
+const HAS_LEAD: u8 = 0x80;
+
+/// A row of the meta family: its key and its value.
+pub(crate) type Row = (&'static [u8], Vec<u8>);
 
 /// The parameters of an index, written once at its creation.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -62,14 +71,34 @@ impl Meta {
             timing: TimingRecord::of(params.nonces, timing),
             derivation: params.derivation.number(),
             ratchet_bits: params.ratchet.map_or(0, RatchetBits::bits),
-            suite: params.suite.number(),
+            suite: params.suite.number() | params.lead.map_or(0, |_| HAS_LEAD),
             // Associated data have at most 240 bytes.
             associated_len_bytes: associated_len_bytes.try_into().unwrap_or(u8::MAX),
         }
     }
 
+    /// The rows of a new index with these parameters, each with its key: this record, and what has a record of its
+    /// own. [`parse`](Self::parse) reads them.
+    ///
+    /// # Errors
+    /// Why the record is not sound.
+    pub(crate) fn rows(&self, params: &Params) -> Result<Vec<Row>, Unsound> {
+        let associated = params.associated_data.borrow();
+        let lead = params.lead.map(|lead| vec![lead.0]);
+        self.parse(associated.bytes(), params.naming, lead.as_deref())?;
+        let naming = NamingRecord::of(&params.naming).map(|naming| naming.as_bytes().to_vec());
+        let associated = (!associated.is_empty()).then(|| associated.bytes().to_vec());
+        let rows = [
+            (META_KEY, Some(self.as_bytes().to_vec())),
+            (ASSOCIATED_KEY, associated),
+            (LEAD_KEY, lead),
+            (NAMING_KEY, naming),
+        ];
+        Ok(rows.into_iter().filter_map(|(key, row)| Some((key, row?))).collect())
+    }
+
     /// The parameters and the timing that the record holds. The associated data have a record of
-    /// their own, whose bytes are `associated`, and so has the `naming` of devices.
+    /// their own, whose bytes are `associated`, and so have the `naming` of devices and the `lead` of packets.
     ///
     /// # Errors
     /// Why the record is not sound.
@@ -77,6 +106,7 @@ impl Meta {
         &self,
         associated: &[u8],
         naming: Naming,
+        lead: Option<&[u8]>,
     ) -> Result<(Params, Timing), Unsound> {
         let is_known = (1..=FORMAT_VERSION).contains(&self.version.get());
         if self.magic != MAGIC || !is_known {
@@ -105,16 +135,26 @@ impl Meta {
         };
         let (suite, associated_data) = self.parse_suite(associated)?;
         let params = Params { naming, ..Params::counters(scheme, lookahead) };
-        let params = Params { nonces, derivation, ratchet, suite, associated_data, ..params };
+        let lead = self.parse_lead(lead)?;
+        let params = Params { nonces, derivation, ratchet, suite, associated_data, lead, ..params };
         match params.check() {
             Ok(()) => Ok((params, timing)),
             Err(_) => Err("its parameters do not go together"),
         }
     }
 
+    /// The lead of the packets. Versions 1 and 2 had none.
+    fn parse_lead(&self, row: Option<&[u8]>) -> Result<Option<Lead>, Unsound> {
+        match (self.suite & HAS_LEAD, row) {
+            (0, None) => Ok(None),
+            (HAS_LEAD, Some([lead])) if self.version.get() >= 3 => Ok(Some(Lead(*lead))),
+            _ => Err("the lead of its packets is missing, or is not one byte"),
+        }
+    }
+
     /// The suite and the associated data. Versions 1 and 2 had one suite, without data.
     fn parse_suite(&self, associated: &[u8]) -> Result<(Suite, AssociatedDataBuf), Unsound> {
-        let suite = Suite::from_number(self.suite)
+        let suite = Suite::from_number(self.suite & !HAS_LEAD)
             .filter(|suite| *suite == Suite::AesCtrHmac || self.version.get() >= 3)
             .ok_or("unknown suite")?;
         let scheme = HintScheme::from_number(self.hint_scheme);
@@ -200,7 +240,7 @@ mod tests {
             (meta.hint_scheme, meta.nonce_kind) = (1, NonceKind::Counter.number());
             meta.lookahead = 16.into();
             (meta.suite, meta.associated_len_bytes) = (suite, len_bytes);
-            meta.parse(associated, Naming::Hint)
+            meta.parse(associated, Naming::Hint, None)
                 .map(|(params, _)| (params.suite, params.associated_data))
         };
         let data = |bytes: &[u8]| AssociatedDataBuf::new(bytes).expect("240 bytes at most");
@@ -216,10 +256,41 @@ mod tests {
         {
             assert_eq!(parse(3, 1, len_bytes, associated), bad_data);
         }
-        for (version, suite) in [(3, 5), (3, 255), (2, 1), (1, 3)] {
+        for (version, suite) in [(3, 5), (3, 127), (2, 1), (1, 3)] {
             assert_eq!(parse(version, suite, 0, &[]), Err("unknown suite"));
         }
         assert_eq!(parse(2, 0, 0, &[]), Ok((Suite::AesCtrHmac, data(&[]))));
+    }
+
+    /// A lead without its row, and a row without the mark of the record, are damage: with another lead, every
+    /// packet would be malformed.
+    #[test]
+    fn a_lead_is_read_as_it_was_written() {
+        let parse = |version: u16, suite: u8, row: Option<&[u8]>| {
+            let mut meta = Meta::new_zeroed();
+            (meta.magic, meta.version, meta.suite) = (MAGIC, version.into(), suite);
+            (meta.hint_scheme, meta.nonce_kind) = (1, NonceKind::Counter.number());
+            meta.lookahead = 16.into();
+            meta.parse(&[], Naming::Hint, row).map(|(params, _)| (params.suite, params.lead)).ok()
+        };
+        let lead = Some(Lead(0xe0));
+        assert_eq!(parse(3, 0x80, Some(&[0xe0])), Some((Suite::AesCtrHmac, lead)));
+        assert_eq!(parse(3, 0x83, Some(&[0xe0])), Some((Suite::AesSiv, lead)));
+        assert_eq!(parse(3, 3, None), Some((Suite::AesSiv, None)));
+        let bad: [(u16, u8, Option<&[u8]>); 5] = [
+            (3, 0x80, None),
+            (3, 0, Some(&[0xe0])),
+            (3, 0x80, Some(&[])),
+            (3, 0x80, Some(&[0xe0, 0])),
+            (2, 0x80, Some(&[0xe0])),
+        ];
+        for (version, suite, row) in bad {
+            assert_eq!(parse(version, suite, row), None, "{version} {suite} {row:?}");
+        }
+        let params = Params { lead, ..Params::counters(HintScheme::Aes128, 16) };
+        let meta = Meta::of(&params, &Timing::of(params.nonces), [7; 16], Default::default(), 0);
+        let parsed = meta.parse(&[], Naming::Hint, Some(&[0xe0])).map(|(params, _)| params);
+        assert_eq!(parsed, Ok(params));
     }
 
     #[test]
@@ -239,14 +310,14 @@ mod tests {
             [(HintScheme::Aes128, NonceKind::Counter), (HintScheme::Aes128, step), (wide, DAY)];
         for (scheme, nonces) in sound {
             let (params, timing) =
-                meta(scheme, nonces).parse(&[], Naming::Hint).expect("a sound record");
+                meta(scheme, nonces).parse(&[], Naming::Hint, None).expect("a sound record");
             assert_eq!(params, Params::clocked(scheme, nonces, 16).expect("long enough"));
             assert_eq!(timing, Timing::of(nonces));
         }
         let refused = |scheme: HintScheme, kind: NonceKind, change: &dyn Fn(&mut Meta)| {
             let mut meta = meta(scheme, kind);
             change(&mut meta);
-            meta.parse(&[], Naming::Hint).is_err()
+            meta.parse(&[], Naming::Hint, None).is_err()
         };
         let (short, counters) = (HintScheme::Aes128, NonceKind::Counter);
         assert!(refused(wide, counters, &|_| ()) && refused(short, DAY, &|_| ()));
@@ -287,7 +358,7 @@ mod tests {
             (meta.magic, meta.version) = (MAGIC, FORMAT_VERSION.into());
             (meta.hint_scheme, meta.nonce_kind) = (scheme, NonceKind::Counter.number());
             meta.lookahead = lookahead.into();
-            meta.parse(&[], naming).map(|(params, _)| params)
+            meta.parse(&[], naming, None).map(|(params, _)| params)
         };
         let named = Naming::Ephemeral { suite, station };
         assert_eq!(parse(0, 1, named), Ok(Params::ephemeral(suite, station)));

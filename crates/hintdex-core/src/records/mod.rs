@@ -23,7 +23,7 @@ mod window;
 
 pub(crate) use extent::{ExtentRecord, SlotRun};
 pub(crate) use keys::{
-    ADDED_KEY_PREFIX, ASSOCIATED_KEY, META_FAMILY, META_KEY, NAMING_KEY, OUTBOX_FAMILY,
+    ADDED_KEY_PREFIX, ASSOCIATED_KEY, LEAD_KEY, META_FAMILY, META_KEY, NAMING_KEY, OUTBOX_FAMILY,
     POINTS_FAMILY, READER_KEY_PREFIX, SETTINGS_KEY_PREFIX, SLOTS_FAMILY, STATES_FAMILY,
     WINDOW_FAMILY_PREFIX, WINDOW_KEY_PREFIX, device_of_settings, epoch_key, epoch_of_family,
     settings_key, slot_key, slot_of_key, window_family,

@@ -130,6 +130,8 @@ fn tables(station: &StationStatus, html: &mut String) {
         ("in memory", bytes(index.memory_bytes)),
         ("windows", number(index.windows)),
         ("rolls", number(index.rolls)),
+        ("candidates a packet", format!("{:.3}", station.candidates_per_packet)),
+        ("tags a packet", format!("{:.3}", station.tags_per_packet)),
     ];
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]);
     table("Index", &["", ""], rows, html);

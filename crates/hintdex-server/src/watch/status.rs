@@ -68,6 +68,9 @@ pub struct StationStatus {
     pub noisy_gateways: usize,
     pub outbox: Vec<OutboxStatus>,
     pub waiting_for_scan: u64,
+    /// What a packet costs: the slots that the index and the snapshots name for its hint, and the tags tried.
+    pub candidates_per_packet: f64,
+    pub tags_per_packet: f64,
     pub index: IndexFigures,
     /// Packets of each quarter of a minute of the last hour.
     pub samples: Vec<[u64; 3]>,
@@ -156,6 +159,9 @@ impl Watched {
         ];
         names.into_iter().zip(scans).for_each(|(name, value)| metrics.set_state(name, value));
         metrics.set_state("waiting_for_scan", self.shared.group.waiting());
+        let (candidates, tags) = self.lookups();
+        metrics.set_state("candidates", candidates);
+        metrics.set_state("tags", tags);
         metrics.set_state("resident_bytes", resident_bytes());
         let index = self.index();
         for (name, value) in [
@@ -171,6 +177,12 @@ impl Watched {
         for output in self.outputs() {
             metrics.set_waiting(&output, self.shared.outboxes.waiting_for(&output));
         }
+    }
+
+    /// The candidates and the tags of all packets.
+    fn lookups(&self) -> (u64, u64) {
+        let stats = self.shared.group.stations().iter().map(hintdex::Station::lookup_stats);
+        stats.fold((0, 0), |sum, one| (sum.0 + one.candidates, sum.1 + one.tags))
     }
 
     fn index(&self) -> IndexFigures {
@@ -203,6 +215,8 @@ impl Watched {
             let waiting = self.shared.outboxes.waiting_for(&output);
             OutboxStatus { output, waiting }
         };
+        let packets = verdicts.iter().map(|(.., packets)| packets).sum::<u64>().max(1) as f64;
+        let (candidates, tags) = self.lookups();
         StationStatus {
             name: self.name.clone(),
             fleets: self.fleets.iter().map(|fleet| fleet.name.clone()).collect(),
@@ -219,6 +233,8 @@ impl Watched {
             noisy_gateways,
             outbox: self.outputs().into_iter().map(waiting).collect(),
             waiting_for_scan: self.shared.group.waiting(),
+            candidates_per_packet: candidates as f64 / packets,
+            tags_per_packet: tags as f64 / packets,
             index: self.index(),
             samples: self
                 .history

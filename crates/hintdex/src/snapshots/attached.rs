@@ -49,7 +49,8 @@ impl Attached {
         self.damaged.load(Ordering::Relaxed)
     }
 
-    /// Calls `found` with the index of each hint that the snapshot resolves, and its match.
+    /// Calls `found` with the index of each hint that the snapshot resolves, and its match. Returns how many slots
+    /// the snapshot named.
     ///
     /// The hints of a damaged block are not found here; they go on to the next source.
     pub(crate) fn confirm<E>(
@@ -57,14 +58,17 @@ impl Attached {
         search: &SlotSearch<'_, E>,
         hints: &[Hint],
         mut found: impl FnMut(usize, Match),
-    ) where
+    ) -> usize
+    where
         E: Fn(Slot) -> Range<Nonce> + Sync,
     {
         if self.snapshot.params().encoding == Encoding::Chain {
             // A fleet whose keys move on has no chain of hints: none is attached.
-            let SlotSearch::Table(search) = search else { return };
+            let SlotSearch::Table(search) = search else { return 0 };
+            let mut candidates = 0;
             let points = TableHints(search.table());
             let matched = |index, slot, nonce| {
+                candidates += 1;
                 // The key of a retired slot is zero, which anybody can compute hints with. Other
                 // encodings try the expected nonces only.
                 if search.may_match(slot, nonce) {
@@ -74,18 +78,25 @@ impl Attached {
             if self.snapshot.points(&points, hints, matched).is_err() {
                 self.damaged.store(true, Ordering::Relaxed);
             }
-            return;
+            return candidates;
         }
         let mut batch = CandidateBatch::default();
         if self.snapshot.candidates_batch(hints, &mut batch).is_ok() {
             return confirm_candidates(&batch, search, hints, found);
         }
         self.damaged.store(true, Ordering::Relaxed);
+        let mut candidates = 0;
         // Hint by hint, so that only the hints of the damaged block are missed.
         for (index, hint) in hints.iter().enumerate() {
             let ranges = self.snapshot.candidates(hint).into_iter().flatten();
             let ranges = ranges.map(|range| (Slot(range.start)..Slot(range.end), *hint));
-            search.ranges(&ranges.collect::<Vec<_>>(), |_, matched| found(index, matched));
+            let ranges: Vec<(Range<Slot>, Hint)> = ranges.collect();
+            candidates += ranges
+                .iter()
+                .map(|(range, _)| range.end.0.abs_diff(range.start.0) as usize)
+                .sum::<usize>();
+            search.ranges(&ranges, |_, matched| found(index, matched));
         }
+        candidates
     }
 }

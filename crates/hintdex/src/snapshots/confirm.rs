@@ -53,7 +53,7 @@ where
 pub const MIN_GROUP_LEN_SLOTS: usize = 8;
 
 /// Confirms the `candidates` of `hints` by key, and calls `found` with the index of each
-/// hint that a key confirms.
+/// hint that a key confirms. Returns how many keys were tried.
 ///
 /// `candidates` is what [`Snapshot::candidates_batch`](hintdex_snapshot::Snapshot) filled for
 /// the same hints. Short ranges are tried together with the slots of other hints, long ranges
@@ -64,11 +64,13 @@ pub fn confirm_candidates(
     search: &impl Confirm,
     hints: &[Hint],
     mut found: impl FnMut(usize, Match),
-) {
+) -> usize {
+    let mut tried = 0;
     let (mut slot_owners, mut slots) = (Vec::new(), Vec::new());
     let (mut group_owners, mut groups) = (Vec::new(), Vec::new());
     for ((owner, hint), ranges) in hints.iter().enumerate().zip(candidates.iter()) {
         for range in ranges {
+            tried += range.len();
             if range.len() < MIN_GROUP_LEN_SLOTS {
                 slots.extend(range.clone().map(|slot| (Slot(slot), *hint)));
                 slot_owners.extend(range.clone().map(|_| owner));
@@ -83,4 +85,5 @@ pub fn confirm_candidates(
     };
     search.each(&slots, |index, matched| report(&slot_owners, index, matched));
     search.ranges(&groups, |index, matched| report(&group_owners, index, matched));
+    tried
 }
