@@ -181,6 +181,68 @@ fn a_backup_that_was_changed_is_not_restored() {
     restore(&backup, &empty);
 }
 
+/// One file holds the same backup: `tar` lists it, and what was changed or cut is not restored, or changes
+/// nothing.
+#[test]
+fn a_backup_in_one_file_is_that_in_a_folder() {
+    let (folder, _, station) = fleet();
+    let (file, target) = (folder.path().join("backup.tar"), folder.path().join("restored"));
+    assert_eq!(verdict(&station, 1, 0), "accepted");
+    let report = station.backup(&file, &clear(None), None).expect("it is written");
+    let taken = station.backup(&file, &clear(None), None);
+    assert!(matches!(taken, Err(Error::BackupRefused { .. })), "{taken:?}");
+    assert_eq!(fs::metadata(&file).expect("it is there").mode() & 0o777, 0o600);
+    let tar = std::process::Command::new("tar").arg("-tf").arg(&file).output().expect("tar runs");
+    let names = String::from_utf8(tar.stdout).expect("names");
+    assert_eq!(names.lines().next(), Some("MANIFEST"));
+    assert_eq!(names.lines().count() as u64, report.files + 1, "{names}");
+    let verdict_of_restored = || {
+        let restored = Station::restore(&file, &target, None);
+        let opened = restored.and_then(|_| Station::open(&target, &StationOptions::default()));
+        let said = opened.map(|station| verdict(&station, 1, 0));
+        let _ = fs::remove_dir_all(&target);
+        said.ok()
+    };
+    assert_eq!(verdict_of_restored(), Some("replay"));
+    let bytes = fs::read(&file).expect("it reads");
+    let (mut refused, step) = (0, (bytes.len() / 97).max(1));
+    for at in (0..bytes.len()).step_by(step) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        fs::write(&file, changed).expect("it is written");
+        // Bytes behind the end of a file up to the next block of 512 have no meaning.
+        match verdict_of_restored() {
+            None => refused += 1,
+            said => assert_eq!(said, Some("replay"), "byte {at}"),
+        }
+        fs::write(&file, bytes.get(..at).unwrap_or_default()).expect("it is written");
+        assert_eq!(verdict_of_restored().filter(|said| *said != "replay"), None, "cut at {at}");
+    }
+    assert!(refused > 60, "{refused}");
+}
+
+/// An archive of somebody else must not write outside the folder, nor anything but files.
+#[test]
+fn an_archive_with_other_entries_than_files_inside_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (inner, target) = (folder.path().join("inner"), folder.path().join("restored"));
+    fs::create_dir(&inner).expect("a folder");
+    fs::write(inner.join("MANIFEST"), "any").expect("written");
+    std::os::unix::fs::symlink("/etc/passwd", inner.join("link")).expect("a link");
+    let outside = format!("--transform=s,MANIFEST,{}/outside,", folder.path().display());
+    let above = "--transform=s,MANIFEST,../above,".to_owned();
+    let archives = [vec!["link"], vec!["-P", &outside, "MANIFEST"], vec!["-P", &above, "MANIFEST"]];
+    for (number, more) in archives.iter().enumerate() {
+        let file = folder.path().join(format!("{number}.tar"));
+        let mut tar = std::process::Command::new("tar");
+        let made = tar.arg("-cf").arg(&file).arg("-C").arg(&inner).args(more).status();
+        assert!(made.expect("tar runs").success());
+        let restored = Station::restore(&file, &target, None);
+        assert!(matches!(restored, Err(Error::Backup { .. })), "{more:?}: {restored:?}");
+        assert!(!folder.path().join("outside").exists() && !folder.path().join("above").exists());
+    }
+}
+
 fn list(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

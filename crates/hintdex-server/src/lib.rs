@@ -42,6 +42,8 @@
 #![forbid(unsafe_code)]
 
 pub mod control;
+#[doc(hidden)]
+pub mod fuzzing;
 
 mod backoff;
 mod base64_text;

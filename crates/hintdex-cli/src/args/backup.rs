@@ -12,7 +12,7 @@ pub struct BackupArgs {
     /// The folder of the fleet
     #[arg(long, value_name = "DIR")]
     pub index: PathBuf,
-    /// The folder of the backup, which must not exist
+    /// The folder of the backup, which must not exist; or a file, if the name ends in .tar
     #[arg(long, value_name = "PATH")]
     pub to: PathBuf,
     /// An earlier backup of the fleet on the same file system: files that have not changed are linked
@@ -42,7 +42,7 @@ pub struct BackupKeyArgs {
 
 #[derive(Debug, ClapArgs)]
 pub struct RestoreArgs {
-    /// The folder that hintdex backup has written
+    /// The folder or the .tar file that hintdex backup has written
     #[arg(long, value_name = "PATH")]
     pub from: PathBuf,
     /// The folder of the fleet, which must not exist or be empty

@@ -14,7 +14,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(super) fn to_body(&self) -> Vec<u8> {
+    pub(crate) fn to_body(&self) -> Vec<u8> {
         let mut body = vec![self.code];
         if let Some(failure) = &self.failure {
             put_bytes(&mut body, failure.as_bytes());
@@ -22,7 +22,7 @@ impl Answer {
         body
     }
 
-    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let (code, rest) = body.split_first()?;
         let failure = if rest.is_empty() { None } else { Some(Body(rest).text()?) };
         Some(Self { code: *code, failure })

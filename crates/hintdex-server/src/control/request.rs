@@ -32,7 +32,7 @@ pub struct Request<'a> {
 }
 
 /// The body of the message with these arguments.
-pub(super) fn to_body(arguments: &[OsString]) -> Vec<u8> {
+pub(crate) fn to_body(arguments: &[OsString]) -> Vec<u8> {
     let count = u32::try_from(arguments.len()).unwrap_or(u32::MAX);
     let mut body = count.to_be_bytes().to_vec();
     arguments.iter().for_each(|argument| put_bytes(&mut body, argument.as_bytes()));
@@ -41,7 +41,7 @@ pub(super) fn to_body(arguments: &[OsString]) -> Vec<u8> {
 
 impl<'a> Request<'a> {
     pub(super) fn parse(frame: Frame, caller: Caller<'a>) -> io::Result<Self> {
-        let arguments = arguments(&frame.body);
+        let arguments = arguments_of(&frame.body);
         let arguments =
             arguments.ok_or_else(|| invalid("the arguments of a command are cut off"))?;
         let mut descriptors = frame.descriptors;
@@ -146,7 +146,7 @@ const OF_PROCESS: [&str; 6] =
     ["/dev/fd", "/dev/stdout", "/dev/stderr", "/dev/tty", "/proc/self", "/proc/thread-self"];
 
 /// The arguments in the body of a message; `None` if it is cut off or has too many.
-fn arguments(body: &[u8]) -> Option<Vec<OsString>> {
+pub(crate) fn arguments_of(body: &[u8]) -> Option<Vec<OsString>> {
     let mut body = Body(body);
     let count = body.number().filter(|count| *count <= MAX_ARGUMENTS)?;
     let argument = |_| body.bytes().map(|bytes| OsStr::from_bytes(bytes).to_owned());

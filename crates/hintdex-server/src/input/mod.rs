@@ -4,11 +4,11 @@ mod bad_message;
 mod chirpstack;
 mod datagrams;
 mod intake;
-mod line;
+pub mod line;
 mod line_streams;
-mod message;
+pub mod message;
 mod mqtt;
-mod semtech;
+pub mod semtech;
 
 use std::net::SocketAddr;
 use std::path::Path;

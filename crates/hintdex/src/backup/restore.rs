@@ -8,6 +8,7 @@ use hintdex_core::Report;
 use hintdex_host::{Clock, DraftFolder, SystemClock, create_private_folders, folder_of};
 use hintdex_wire::CheckValue;
 
+use super::archive::unpack;
 use super::files::{copy, sync_names};
 use super::manifest::{BackupFile, MAX_LEN_BYTES, Manifest};
 use super::restored::Restored;
@@ -15,11 +16,13 @@ use crate::{Error, Station};
 
 /// The manifest, inside the folder of a backup.
 pub(super) const MANIFEST_FILE: &str = "MANIFEST";
+/// The name of the folder, beside that of the fleet, into which an archive is unpacked.
+const UNPACKED: &str = "backup";
 /// The files of the fleet, inside the folder of a backup.
 pub(super) const FLEET_FOLDER: &str = "fleet";
 
 impl Station {
-    /// Restores the backup in the folder `from` as the fleet in the folder `dir`, which must not exist or
+    /// Restores the backup in the folder or the archive `from` as the fleet in the folder `dir`, which must not exist or
     /// be empty: whole or not at all. The files of the backup stay as they are.
     ///
     /// The fleet [knows](Self::restored) that it is restored. The next opening checks by the master key
@@ -33,6 +36,12 @@ impl Station {
     /// [`Error::BackupRefused`] if `from` holds no backup or `dir` is not empty; [`Error::Backup`] if a
     /// file of the backup is missing or damaged; or [`Error::File`].
     pub fn restore(from: &Path, dir: &Path, report: Option<Report<'_>>) -> Result<Restored, Error> {
+        if from.is_file() {
+            create_private_folders(folder_of(dir))?;
+            let unpacked = DraftFolder::beside(&folder_of(dir).join(UNPACKED))?;
+            unpack(from, unpacked.path())?;
+            return Self::restore(unpacked.path(), dir, report);
+        }
         let (manifest, check_value) = read_manifest(from)?;
         if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) || dir.is_file() {
             let why = "it is not empty; give the path of a new folder";
@@ -72,7 +81,7 @@ pub(super) fn read_manifest(folder: &Path) -> Result<(Manifest, CheckValue), Err
     let path = folder.join(MANIFEST_FILE);
     let refused = |why| Error::Backup { path: path.clone(), why };
     if !path.is_file() {
-        let why = "there is no backup here; give the folder that hintdex backup has written";
+        let why = "there is no backup here; give the folder or the .tar file that hintdex backup has written";
         return Err(Error::BackupRefused { path: folder.to_owned(), why });
     }
     let failed = || Error::io("reading the manifest of a backup", &path);

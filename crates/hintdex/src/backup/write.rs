@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use hintdex_core::Report;
 use hintdex_host::{DraftFolder, is_draft, publish};
 
+use super::archive::{is_archive, pack};
 use super::files::{copy, hash_of, link, sync_names};
 use super::manifest::{BackupFile, Hash, Manifest};
 use super::restore::{FLEET_FOLDER, MANIFEST_FILE, read_manifest};
@@ -49,10 +50,12 @@ pub struct BackupReport {
 }
 
 impl Station {
-    /// Writes a backup of the fleet into the new folder `to`, whole or not at all. Packets are decoded
-    /// meanwhile; what is accepted after the call began may be missing.
+    /// Writes a backup of the fleet into the new folder `to`, whole or not at all. If the name ends in `.tar`, the
+    /// backup is one file, an archive of the folder. Packets are decoded meanwhile; what is accepted after the
+    /// call began may be missing.
     ///
-    /// Costs a read of every file, and a write of those that are not linked. `report` counts bytes.
+    /// Costs a read of every file, and a write of those that are not linked; an archive costs a read and a write
+    /// more, and room for both. `report` counts bytes.
     ///
     /// ```
     /// use hintdex::{BackupOptions, BackupReport, KeyAccess, PassphraseCost, Protection, SecretSource};
@@ -100,7 +103,9 @@ impl Station {
     ) -> Result<BackupReport, Error> {
         let refused = |why| Error::BackupRefused { path: to.to_owned(), why };
         if to.exists() {
-            return Err(refused("it exists already; give the path of a new folder"));
+            return Err(refused(
+                "it exists already; give the path of a new folder, or of a new .tar file",
+            ));
         }
         let dir = self.own.folder();
         let kept = MasterFiles::of(dir).describe()?;
@@ -137,8 +142,22 @@ impl Station {
         let check_value = self.key_source().check_value(&check_context(&manifest.digest()));
         let text = manifest.to_text(&check_value);
         publish(&draft.path().join(MANIFEST_FILE), &[text.as_bytes()])?;
-        sync_names(draft.path())?;
-        draft.publish()?;
+        if is_archive(to) {
+            let files: Vec<PathBuf> = manifest
+                .files
+                .iter()
+                .map(|file| Path::new(FLEET_FOLDER).join(&file.path))
+                .collect();
+            let first = Path::new(MANIFEST_FILE);
+            pack(
+                draft.path(),
+                std::iter::once(first).chain(files.iter().map(PathBuf::as_path)),
+                to,
+            )?;
+        } else {
+            sync_names(draft.path())?;
+            draft.publish()?;
+        }
         let bytes = manifest.files.iter().map(|file| file.len_bytes).sum();
         let files = manifest.files.len() as u64;
         Ok(BackupReport { files, bytes, linked_bytes, made_unix_s })
