@@ -14,7 +14,7 @@ use crate::SealError;
 /// stands the packet as it would be without a lead.
 ///
 /// ```
-/// use hintdex_wire::{HintKey, HintScheme, Lead, Packet, PacketKey, Sealer};
+/// use hintdex_wire::{HintKey, HintScheme, Lead, Packet, PacketKey, Sealer, WrongLead};
 ///
 /// let (hint_key, key) = (HintKey::from_bytes([1; 16]), PacketKey::from_bytes([2; 32]));
 /// let mut sealer = Sealer::new(HintScheme::Aes128, &hint_key, key, 5);
@@ -26,7 +26,8 @@ use crate::SealError;
 /// // The station.
 /// let packet = Packet::parse(HintScheme::Aes128, lead.strip(&radio[..len])?)?;
 /// assert_eq!(packet.payload_len_bytes(), 6);
-/// assert!(lead.strip(&radio[1..len]).is_err());
+/// let wrong = WrongLead { lead, first: Some(radio[1]) };
+/// assert_eq!(lead.strip(&radio[1..len]), Err(wrong));
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
