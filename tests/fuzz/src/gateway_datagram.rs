@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
         let hex: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
         let again = match time_ms {
             None => hex,
-            Some(time_ms) => format!("{hex} {}.{:03}", time_ms / 1_000, time_ms % 1_000),
+            Some(time_ms) => format!("{hex},{}.{:03}", time_ms / 1_000, time_ms % 1_000),
         };
         // Times behind the year 33658 have too many digits for a number of seconds.
         if time_ms.is_none_or(|time_ms| time_ms < 1_000_000_000_000_000) {
