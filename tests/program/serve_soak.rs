@@ -26,15 +26,29 @@ struct Held {
     #[expect(dead_code, reason = "it is printed")]
     packets: u64,
     resident_bytes: u64,
+    #[expect(dead_code, reason = "it is printed")]
+    anonymous_bytes: u64,
     descriptors: usize,
 }
 
 fn held(process: u32, packets: u64) -> Held {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
-    let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
-    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).expect("it runs").count();
-    Held { packets, resident_bytes: kib << 10, descriptors }
+    let bytes = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).expect("its memory");
+        let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+        kib << 10
+    };
+    Held {
+        packets,
+        resident_bytes: bytes("VmRSS:"),
+        anonymous_bytes: bytes("RssAnon:"),
+        descriptors: fs::read_dir(format!("/proc/{process}/fd")).expect("it runs").count(),
+    }
+}
+
+/// A number from the environment.
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
 /// A reader of a socket that comes and goes, until `is_done`, and acknowledges what it has read. Returns the
@@ -108,14 +122,14 @@ fn eight_hours_of_traffic_leave_memory_and_descriptors_as_they_were() {
     let (server, process) = (service.address_of("udp"), service.process_id());
     // A packet in ten minutes from each device. The budget of memory is small, so that it is used up soon and
     // hides no growth.
-    let hours: u64 =
-        std::env::var("HINTDEX_SOAK_HOURS").map_or(8, |text| text.parse().expect("hours"));
+    let hours = setting("HINTDEX_SOAK_HOURS", 8);
+    let rate = setting("HINTDEX_SOAK_RATE", 2_000);
     let packets = u64::from(DEVICES) * 6 * hours;
     let (is_done, sent, mut samples) = (AtomicBool::new(false), AtomicU64::new(0), Vec::new());
     let read = thread::scope(|scope| {
         let end = EndOnDrop(&is_done);
         let reader = scope.spawn(|| fickle_reader(&socket, &is_done));
-        let sender = scope.spawn(|| send(packets, 2_000, server, &sent));
+        let sender = scope.spawn(|| send(packets, rate, server, &sent));
         let mut random = Random::new(9);
         let mut broker = Some(Mosquitto::start(folder.path(), port));
         while !sender.is_finished() {
@@ -162,7 +176,7 @@ fn report(samples: &[Held], hours: u64, read: &HashMap<(u64, u64), u32>) {
     // The two means lie a third of the hours apart.
     let an_hour = growth / (hours as f64 / 3.0);
     let most = |samples: &[Held]| samples.iter().map(|held| held.descriptors).max().unwrap_or(0);
-    for held in samples.iter().step_by((samples.len() / 12).max(1)) {
+    for held in samples.iter().step_by((samples.len() / 24).max(1)) {
         println!("{held:?}");
     }
     println!(
