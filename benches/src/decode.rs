@@ -16,6 +16,8 @@ use hintdex_benches::table::{self, Goal, Ratios};
 use hintdex_benches::turns::{Clock, Stopwatch, Times, Took};
 use hintdex_benches::{DEFAULT_SEED, Failure, Outcome};
 
+use crate::cryptography::Cryptography;
+
 const ROUNDS: usize = 7;
 const LEAN: &str = "decode_batch, lean";
 const PYTHON: &str = "Python dict, PyCryptodome";
@@ -67,6 +69,7 @@ pub fn run(args: &Args) -> Outcome {
     let options = station_options(args.memory_mib << 20);
     let lean = fleet.provision_as(&folder.path().join("lean"), &options)?;
     let mut stations = [("decode_batch", station, fleet.traffic()), (LEAN, lean, fleet.traffic())];
+    let cryptography = Cryptography::of(&fleet, of_ours);
     let pools: Vec<(usize, rayon::ThreadPool)> = args
         .threads
         .iter()
@@ -84,6 +87,7 @@ pub fn run(args: &Args) -> Outcome {
                 times.record(&arm(form, *threads), recorded, turn.hash);
             }
         }
+        cryptography.record(&mut times, round > 0)?;
         for peer in &mut peers {
             let turn = peer.decode(of_python)?;
             times.record(peer.name, (round > 0).then_some(turn.each), turn.hash);

@@ -164,7 +164,7 @@ impl Traffic {
             let dev_key = *keys.dev_key(KeyId::first(sender.device));
             let key = PacketKey::copy_of(&dev_key);
             let packet = sender.seal(format, keys)?;
-            Some(Opened { packet, nonce: sender.nonce, key, dev_key })
+            Some(Opened { packet, device: sender.device, nonce: sender.nonce, key, dev_key })
         };
         let senders: Vec<_> = (0..count).filter_map(|_| self.next_sender()).collect();
         senders.into_par_iter().filter_map(opened).collect()
@@ -189,6 +189,8 @@ impl Traffic {
 pub struct Opened {
     /// The packet.
     pub packet: Vec<u8>,
+    /// Its sender.
+    pub device: DeviceId,
     /// Its nonce.
     pub nonce: Nonce,
     /// The packet key of its device.

@@ -1,6 +1,7 @@
 //! What hintdex costs, measured beside its peers: see the crate's documentation.
 #![forbid(unsafe_code)]
 
+mod cryptography;
 mod decode;
 mod flood;
 mod lookup;

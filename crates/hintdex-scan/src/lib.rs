@@ -32,6 +32,7 @@
 mod address;
 mod backend;
 mod error;
+mod packets;
 mod pairs;
 mod search;
 mod store;
@@ -40,6 +41,7 @@ mod table;
 pub use address::{IdentityTable, ResolvableAddress};
 pub use backend::Backend;
 pub use error::BackendError;
+pub use packets::{OpeningKey, PacketOpener, SealedPacket};
 pub use pairs::PairCipher;
 pub use search::{Match, Search};
 pub use store::KeyStore;

@@ -73,10 +73,10 @@ impl fmt::Display for Derivation {
 
 /// HKDF-Extract (RFC 5869, section 2.2) of `ikm`: HMAC with the pseudo-random key absorbed, ready
 /// for [`expand`]. Without a salt, HMAC is keyed with zeros: `salt` is empty then.
-pub(crate) fn extract(salt: &[u8], ikm: &[u8]) -> Hmac<Sha256> {
+pub(crate) fn extract(salt: &[u8], ikm: &[u8]) -> Derived {
     let mut prk = Derived::default();
     mac::finish_into(mac::keyed(salt), &[ikm], &mut prk);
-    mac::keyed(&*prk)
+    prk
 }
 
 /// HKDF-Expand (RFC 5869, section 2.3) of at most 32 bytes: T(1), of which a shorter output is the
@@ -104,7 +104,8 @@ mod tests {
         ];
         let (first, rest) = info.split_at(4);
         let mut out = Derived::default();
-        expand(&extract(&salt, &[0x0b; 22]), &[first, rest, &[]], &mut out);
+        let keyed = |prk: Derived| crate::mac::keyed(&*prk);
+        expand(&keyed(extract(&salt, &[0x0b; 22])), &[first, rest, &[]], &mut out);
         assert_eq!(*out, okm);
 
         // A.3: no salt, no info.
@@ -113,7 +114,7 @@ mod tests {
             0x5a, 0x31, 0xb8, 0xa1, 0x1f, 0x5c, 0x5e, 0xe1, 0x87, 0x9e, 0xc3, 0x45, 0x4e, 0x5f,
             0x3c, 0x73, 0x8d, 0x2d,
         ];
-        expand(&extract(&[], &[0x0b; 22]), &[&[], &[], &[]], &mut out);
+        expand(&keyed(extract(&[], &[0x0b; 22])), &[&[], &[], &[]], &mut out);
         assert_eq!(*out, okm);
 
         // A.2: its pseudo-random key, and an info of 80 bytes.

@@ -7,8 +7,9 @@ use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::derivation::{Derivation, expand, extract};
+use crate::hmac_state::one_block;
 use crate::mac::Derived;
-use crate::{Chain, KeyId, mac};
+use crate::{Chain, HmacState, KeyDerivation, KeyId, mac};
 
 /// The key under which a device's hints are computed. Zeroized on drop, redacted in `Debug`.
 ///
@@ -63,8 +64,8 @@ impl PacketKey {
         Self(*dev_key)
     }
 
-    /// All 32 bytes.
-    pub(crate) const fn whole(&self) -> &[u8; 32] {
+    /// The 32 bytes of the key, for code that opens packets itself.
+    pub const fn expose(&self) -> &[u8; 32] {
         &self.0
     }
 
@@ -169,6 +170,13 @@ pub trait KeySource: Send + Sync {
         None
     }
 
+    /// How the key of [`packet_key`](Self::packet_key) follows from a master key. `None`, as by default, if it does
+    /// not, or if the source keeps that for itself: then `packet_key` is asked.
+    fn packet_key_derivation(&self, key: KeyId) -> Option<KeyDerivation<'_>> {
+        let _ = key;
+        None
+    }
+
     /// Returns a pseudo-random function of the source and `context`.
     ///
     /// An index stores the value when it is created and compares it when it is
@@ -204,6 +212,8 @@ pub struct MasterKey {
     keyed: Hmac<Sha256>,
     /// With HKDF: HMAC with the pseudo-random key absorbed.
     expand: Option<Hmac<Sha256>>,
+    /// The one of both that derives keys of devices, in parts.
+    state: HmacState,
 }
 
 impl MasterKey {
@@ -215,8 +225,10 @@ impl MasterKey {
     /// Absorbs the master secret. Sealing keys and check values are the same, whatever the
     /// derivation is.
     pub fn with_derivation(secret: &[u8; 32], derivation: Derivation) -> Self {
-        let expand = (derivation == Derivation::Hkdf).then(|| extract(&[], secret));
-        Self { keyed: mac::keyed(secret), expand }
+        let prk = (derivation == Derivation::Hkdf).then(|| extract(&[], secret));
+        let expand = prk.as_ref().map(|prk| mac::keyed(&**prk));
+        let state = HmacState::of(prk.as_ref().map_or(&secret[..], |prk| &prk[..]));
+        Self { keyed: mac::keyed(secret), expand, state }
     }
 
     /// How the keys of devices are derived.
@@ -291,6 +303,15 @@ impl KeySource for MasterKey {
 
     fn packet_key(&self, key: KeyId) -> Option<PacketKey> {
         Some(PacketKey::copy_of(&self.dev_key(key)))
+    }
+
+    fn packet_key_derivation(&self, key: KeyId) -> Option<KeyDerivation<'_>> {
+        let (device, generation) = (key.device.0.to_be_bytes(), key.generation.to_be_bytes());
+        let generation: &[u8] = if key.generation == 0 { &[] } else { &generation };
+        // The first block of HKDF's output has a number behind its info (RFC 5869, section 2.3).
+        let counter: &[u8] = if self.expand.is_some() { &[1] } else { &[] };
+        let message = one_block(&[b"dev_key:", &device, generation, counter])?;
+        Some(KeyDerivation { state: &self.state, message })
     }
 
     fn mac_key(&self, key: KeyId) -> Option<MacKey> {

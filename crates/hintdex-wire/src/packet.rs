@@ -65,6 +65,21 @@ impl<'a> Packet<'a> {
         &self.hint
     }
 
+    /// What the packet consists of.
+    pub const fn format(&self) -> PacketFormat {
+        self.format
+    }
+
+    /// What stands in front of the body: the hint as sent, and with `carry24` the byte behind it.
+    pub const fn head(&self) -> &'a [u8] {
+        self.head
+    }
+
+    /// Ciphertext and tag, in the order of the suite.
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
     /// The length of the payload in bytes.
     pub const fn payload_len_bytes(&self) -> usize {
         self.body.len() - self.format.suite.tag_len_bytes()

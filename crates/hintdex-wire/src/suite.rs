@@ -151,6 +151,11 @@ impl PacketFormat {
         self.scheme.len_bytes() + self.scheme.rest_len_bytes()
     }
 
+    /// Whether the hint alone stands in front of the body: true but for [`HintScheme::Carry24`].
+    pub const fn has_whole_heads(self) -> bool {
+        self.scheme.rest_len_bytes() == 0
+    }
+
     /// Whether there are packets of this format. [`HintScheme::Carry24`] masks the upper bits of
     /// the nonce with a half of the packet key, so only [`Suite::AesCtrHmac`], which keeps this
     /// half for such work, goes with it.

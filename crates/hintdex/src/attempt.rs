@@ -6,6 +6,7 @@
 //! second device has the same hint once in 2^64, so the first candidate is the only one.
 
 use hintdex_core::PointHead;
+use hintdex_scan::PacketOpener;
 use hintdex_wire::{
     AssociatedData, DeviceId, Hint, HintKey, HintScheme, KeySource, Packet, PacketError,
 };
@@ -27,6 +28,7 @@ pub(crate) const MAX_CANDIDATES: usize = 16;
 pub(crate) struct Opener<'a> {
     pub(crate) keys: &'a dyn KeySource,
     pub(crate) table: &'a SlotKeys<'a>,
+    pub(crate) packets: PacketOpener,
 }
 
 /// A packet of a batch, and what it authenticates without carrying it.
@@ -101,6 +103,11 @@ impl Attempt {
     pub(crate) fn accept(&mut self, authentic: Authentic) {
         self.tried.push(authentic.resolved);
         self.outcome = Outcome::Authentic(authentic);
+    }
+
+    /// Whether nothing was tried yet, and there is nothing to be tried no longer.
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(self.outcome, Outcome::Open) && self.tried.is_empty()
     }
 
     /// Whether a tag was tried.

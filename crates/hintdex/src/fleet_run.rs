@@ -9,12 +9,14 @@
 //! another.
 
 use hintdex_core::Naming;
+use hintdex_scan::PacketOpener;
 use hintdex_wire::{EphemeralPacket, Hint, Lead, PacketError, Slot};
 use rayon::prelude::*;
 
 use crate::attempt::{Attempt, BoundPacket, Opener, Outcome};
 use crate::ephemeral::EphemeralPackets;
 use crate::finding::Finding;
+use crate::first_candidates::try_first_candidates;
 use crate::open_packets::OpenPackets;
 use crate::received::Reception;
 use crate::resolve::HINTS_PER_TASK;
@@ -169,7 +171,8 @@ impl<'a> RunKeys<'a> {
 
     fn opener(&self) -> Option<Opener<'_>> {
         let table = self.table.as_ref()?;
-        Some(Opener { keys: self.station.key_source().as_ref(), table })
+        let keys = self.station.key_source().as_ref();
+        Some(Opener { keys, table, packets: PacketOpener::new() })
     }
 }
 
@@ -283,12 +286,17 @@ fn attempt_known(
     let tasks = packets.par_chunks(HINTS_PER_TASK).zip(attempts.par_chunks_mut(HINTS_PER_TASK));
     tasks.try_for_each(|(packets, attempts)| {
         let hints: Vec<Hint> = packets.iter().map(|packet| *packet.hint()).collect();
-        station.ask_known(opener.table, &hints, &asked_s, |at, found| {
-            let pair = packets.get(at).zip(attempts.get_mut(at));
-            pair.is_none_or(|(packet, attempt)| {
-                attempt.try_candidates(opener, packet, &found);
-                !attempt.is_open(scheme)
-            })
+        station.ask_known(opener.table, &hints, &asked_s, |open, found| {
+            try_first_candidates(opener, packets, attempts, open, &found);
+            let mut found = found.into_iter();
+            open.retain(|at| {
+                let found = found.next().unwrap_or_default();
+                let pair = packets.get(*at).zip(attempts.get_mut(*at));
+                pair.is_some_and(|(packet, attempt)| {
+                    attempt.try_candidates(opener, packet, &found);
+                    attempt.is_open(scheme)
+                })
+            });
         })
     })?;
     Ok(attempts)

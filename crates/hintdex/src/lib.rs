@@ -47,6 +47,7 @@ mod devices;
 mod ephemeral;
 mod error;
 mod finding;
+mod first_candidates;
 mod fleet_run;
 mod folder;
 mod hop;

@@ -173,7 +173,7 @@ impl Station {
         places: &mut [ResolvedSlots],
     ) -> Result<(), Error> {
         let is_certain = is_certain(self.params().scheme);
-        self.ask_known_in(snapshots, table, hints, times, |at, found| {
+        let mut is_done = |at: usize, found: ResolvedSlots| {
             let Some(place) = places.get_mut(at) else { return true };
             for resolved in found {
                 let same =
@@ -183,22 +183,26 @@ impl Station {
                 }
             }
             is_certain && !place.is_empty()
+        };
+        self.ask_known_in(snapshots, table, hints, times, |open, found| {
+            let mut found = found.into_iter();
+            open.retain(|at| !is_done(*at, found.next().unwrap_or_default()));
         })
     }
 
     /// Asks the snapshots, the newest first, and then the live index for the devices that
     /// made `hints`, on this thread.
     ///
-    /// `is_done` receives the index of each hint and the devices that the source found. If
-    /// it returns true, no further source is asked for that hint.
+    /// `settle` receives the indexes of the open hints and the devices that a source found for each. For
+    /// those that it removes, no further source is asked.
     pub(crate) fn ask_known(
         &self,
         table: &SlotKeys<'_>,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
-        is_done: impl FnMut(usize, ResolvedSlots) -> bool,
+        settle: impl FnMut(&mut Vec<usize>, Vec<ResolvedSlots>),
     ) -> Result<(), Error> {
-        self.ask_known_in(&self.snapshots.attached(), table, hints, times, is_done)
+        self.ask_known_in(&self.snapshots.attached(), table, hints, times, settle)
     }
 
     /// [`ask_known`](Self::ask_known) of these snapshots.
@@ -208,7 +212,7 @@ impl Station {
         table: &SlotKeys<'_>,
         hints: &[Hint],
         times: &RangeInclusive<u64>,
-        mut is_done: impl FnMut(usize, ResolvedSlots) -> bool,
+        mut settle: impl FnMut(&mut Vec<usize>, Vec<ResolvedSlots>),
     ) -> Result<(), Error> {
         let mut open: Vec<usize> = (0..hints.len()).collect();
         let timing = self.index.timing();
@@ -221,13 +225,13 @@ impl Station {
                     self.add_match(matched, Source::Snapshot, found.get_mut(index));
                 });
             self.lookups.count(open.len(), candidates);
-            keep_open(&mut open, found, &mut is_done);
+            settle(&mut open, found);
         }
         if open.is_empty() {
             return Ok(());
         }
         let found = self.ask_live(table, &at_places(hints, &open), times)?;
-        keep_open(&mut open, found, &mut is_done);
+        settle(&mut open, found);
         Ok(())
     }
 
@@ -339,15 +343,4 @@ impl Station {
 /// The hints at these places.
 fn at_places(hints: &[Hint], places: &[usize]) -> Vec<Hint> {
     places.iter().filter_map(|at| hints.get(*at).copied()).collect()
-}
-
-/// Passes the devices found for each open hint to `is_done`, and keeps the hints open for
-/// which it returns false.
-fn keep_open(
-    open: &mut Vec<usize>,
-    found: Vec<ResolvedSlots>,
-    is_done: &mut impl FnMut(usize, ResolvedSlots) -> bool,
-) {
-    let mut found = found.into_iter();
-    open.retain(|at| found.next().is_none_or(|found| !is_done(*at, found)));
 }

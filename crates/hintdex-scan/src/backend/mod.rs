@@ -11,6 +11,7 @@ mod kernel;
 mod lanes;
 mod portable;
 mod prefetch;
+pub(crate) mod sha256;
 mod speck;
 
 #[cfg(target_arch = "x86_64")]

@@ -7,6 +7,8 @@
 
 mod addresses;
 mod backends;
+mod opening_time;
+mod packets;
 mod pairs;
 mod support;
 mod table;

@@ -14,7 +14,7 @@ pub(super) fn seal(
     tag: &mut [u8],
 ) -> Result<(), Rejected> {
     let nonce = binding.nonce.to_be_bytes();
-    let made = Aes128Siv::new(key.whole().into())
+    let made = Aes128Siv::new(key.expose().into())
         .encrypt_inout_detached(components(binding, &nonce), text.into());
     let to: &mut Tag = tag.try_into().map_err(|_| Rejected)?;
     *to = made.map_err(|_| Rejected)?;
@@ -30,7 +30,7 @@ pub(super) fn open(
 ) -> Result<(), Rejected> {
     let nonce = binding.nonce.to_be_bytes();
     let tag: &Tag = tag.try_into().map_err(|_| Rejected)?;
-    Aes128Siv::new(key.whole().into())
+    Aes128Siv::new(key.expose().into())
         .decrypt_inout_detached(components(binding, &nonce), text.into(), tag)
         .map_err(|_| Rejected)
 }

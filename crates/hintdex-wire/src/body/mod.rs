@@ -49,10 +49,10 @@ pub(crate) fn seal(
         Suite::AesCtrHmac => aes_ctr_hmac::seal(key, binding, text, tag),
         Suite::AesSiv => aes_siv::seal(key, binding, text, tag),
         Suite::ChaCha20Poly1305 => {
-            aead::seal::<ChaCha20Poly1305>(key.whole().into(), binding, text, tag)
+            aead::seal::<ChaCha20Poly1305>(key.expose().into(), binding, text, tag)
         }
         Suite::XChaCha20Poly1305 => {
-            aead::seal::<XChaCha20Poly1305>(key.whole().into(), binding, text, tag)
+            aead::seal::<XChaCha20Poly1305>(key.expose().into(), binding, text, tag)
         }
         Suite::AesCcm8 => aead::seal::<AesCcm8>(key.first_half().into(), binding, text, tag),
     }
@@ -76,10 +76,10 @@ pub(crate) fn open(
         Suite::AesCtrHmac => aes_ctr_hmac::open(key, binding, payload, tag),
         Suite::AesSiv => aes_siv::open(key, binding, payload, tag),
         Suite::ChaCha20Poly1305 => {
-            aead::open::<ChaCha20Poly1305>(key.whole().into(), binding, payload, tag)
+            aead::open::<ChaCha20Poly1305>(key.expose().into(), binding, payload, tag)
         }
         Suite::XChaCha20Poly1305 => {
-            aead::open::<XChaCha20Poly1305>(key.whole().into(), binding, payload, tag)
+            aead::open::<XChaCha20Poly1305>(key.expose().into(), binding, payload, tag)
         }
         Suite::AesCcm8 => aead::open::<AesCcm8>(key.first_half().into(), binding, payload, tag),
     };

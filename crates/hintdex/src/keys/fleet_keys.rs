@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use arc_swap::ArcSwap;
 use hintdex_core::{DeviceRange, KeyOrigin, LiveIndex, Naming};
 use hintdex_wire::{
-    Chain, CheckValue, Derivation, DeviceId, HintKey, KeyId, KeySource, MacKey, MasterKey,
-    PacketKey,
+    Chain, CheckValue, Derivation, DeviceId, HintKey, KeyDerivation, KeyId, KeySource, MacKey,
+    MasterKey, PacketKey,
 };
 use zeroize::Zeroizing;
 
@@ -192,6 +192,13 @@ impl KeySource for FleetKeys {
         match self.imported.load().unseal(key) {
             None => self.deriving().packet_key(key),
             Some(keys) => keys.map(|(_, packet_key)| packet_key),
+        }
+    }
+
+    fn packet_key_derivation(&self, key: KeyId) -> Option<KeyDerivation<'_>> {
+        match self.imported.load().has(key) {
+            false => self.deriving().packet_key_derivation(key),
+            true => None,
         }
     }
 

@@ -195,6 +195,11 @@ impl ImportedKeys {
         }
     }
 
+    /// Whether the key was imported, be it lost since.
+    pub(super) fn has(&self, key: KeyId) -> bool {
+        self.place_of(key).is_some() || self.lost.binary_search(&key).is_ok()
+    }
+
     fn place_of(&self, key: KeyId) -> Option<u32> {
         let at = self.places.binary_search_by_key(&key, |(known, _)| *known).ok()?;
         self.places.get(at).map(|(_, place)| *place)
