@@ -226,7 +226,7 @@ impl Scene {
                     let slot = u32::try_from(heard % self.keys.len().max(1)).ok()?;
                     let is_clocked = self.index.params().nonces.is_clocked();
                     let nonce = if is_clocked { now_s / 60 } else { rounds(heard) };
-                    let hint_key = self.keys.get(slot as usize)?;
+                    let hint_key = Some(self.keys.get(slot as usize)?);
                     let key = self.index.key(Slot(slot))?;
                     let slot = Slot(slot);
                     Some(Arrival { slot, key, nonce, hint_key, received_unix_s: now_s })

@@ -225,7 +225,7 @@ impl World {
                 slot: Slot(*device),
                 key: KeyId::first(DeviceId(*device)),
                 nonce: *nonce,
-                hint_key: &self.hint_keys[*device as usize],
+                hint_key: Some(&self.hint_keys[*device as usize]),
                 received_unix_s: *now_s,
             })
             .collect();
@@ -309,7 +309,7 @@ fn a_late_window_costs_a_packet_few_bytes_and_other_devices_nothing() {
                     slot: Slot(device),
                     key: KeyId::first(DeviceId(device)),
                     nonce,
-                    hint_key: &world.hint_keys[device as usize],
+                    hint_key: Some(&world.hint_keys[device as usize]),
                     received_unix_s: STARTED_UNIX_S,
                 };
                 let admission = world.index().admit(&arrival).expect("it can be written");

@@ -29,7 +29,7 @@
 //! let hint = HintCipher::new(HintScheme::Aes128, &hint_key).hint(3).unwrap();
 //!
 //! assert!(index.candidates(&hint)?.contains(&slot));
-//! let arrival = Arrival { slot, key, nonce: 3, hint_key: &hint_key, received_unix_s: 0 };
+//! let arrival = Arrival { slot, key, nonce: 3, hint_key: Some(&hint_key), received_unix_s: 0 };
 //! assert_eq!(index.admit(&arrival)?, Admission::Accepted);
 //! assert_eq!(index.admit(&arrival)?, Admission::Replay);
 //! # Ok::<(), hintdex_core::Error>(())

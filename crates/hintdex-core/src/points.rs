@@ -80,7 +80,7 @@ mod tests {
     use std::sync::Arc;
 
     use hintdex_host::ManualClock;
-    use hintdex_wire::{DeviceId, EphemeralSuite, HintKey, KeyId, MasterKey, StationPoint};
+    use hintdex_wire::{DeviceId, EphemeralSuite, KeyId, MasterKey, StationPoint};
 
     use super::*;
     use crate::{Admission, Arrival, DeviceRange, Options, Params, Request};
@@ -97,10 +97,9 @@ mod tests {
         let index = LiveIndex::create_with(&path, keys.clone(), params, &options, clock.clone());
         let index = index.expect("a new folder");
         index.provision(&[DeviceRange::new(DeviceId(0), 4)], None).expect("ids are free");
-        let hint_key = &HintKey::from_bytes([0; 16]);
         let admit = |index: &LiveIndex, head: u8| {
             let (slot, key) = (Slot(1), KeyId::first(DeviceId(1)));
-            let arrival = Arrival { slot, key, nonce: 0, hint_key, received_unix_s: now_s };
+            let arrival = Arrival { slot, key, nonce: 0, hint_key: None, received_unix_s: now_s };
             let done = index.admit_requests(&[arrival], &[Request::AdmitPoint([head; 8])]);
             done.expect("it admits").pop()
         };

@@ -59,7 +59,6 @@ impl LiveIndex {
     /// ```
     /// use hintdex_core::{Admission, Arrival, Retirement};
     /// # use hintdex_core::{DeviceRange, LiveIndex, Options};
-    /// # use hintdex_wire::KeySource;
     /// # use std::sync::{Arc, PoisonError};
     /// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
     /// # let folder = tempfile::tempdir().unwrap();
@@ -69,9 +68,8 @@ impl LiveIndex {
     /// # let index = LiveIndex::create(&path, keys.clone(), params, &Options::default())?;
     /// # index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
     /// # let key = index.key(Slot(3)).unwrap();
-    /// # let hint_key = &keys.hint_key(key).unwrap();
     /// let arrival = |nonce, received_unix_s| {
-    ///     Arrival { slot: Slot(3), key, nonce, hint_key, received_unix_s }
+    ///     Arrival { slot: Slot(3), key, nonce, hint_key: None, received_unix_s }
     /// };
     /// index.retire_slots(&[Slot(3)], Retirement::At(1_900_000_000))?;
     /// assert_eq!(index.admit(&arrival(0, 1_899_999_999))?, Admission::Accepted);

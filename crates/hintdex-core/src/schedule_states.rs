@@ -36,7 +36,7 @@ impl LiveIndex {
     ///     Admission, Arrival, DeviceRange, LiveIndex, Options, Params, Request, ScheduleState,
     ///     ScheduleTolerance, Sighting,
     /// };
-    /// # use hintdex_wire::{DeviceId, HintKey, KeySource, MasterKey, Schedule, Slot};
+    /// # use hintdex_wire::{DeviceId, MasterKey, Schedule, Slot};
     /// # use std::sync::Arc;
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("index");
@@ -50,8 +50,7 @@ impl LiveIndex {
     ///
     /// // The first packet of slot 3 sets the clock of its device.
     /// let key = index.key(Slot(3)).unwrap();
-    /// let hint_key = &HintKey::from_bytes([0; 16]);
-    /// let arrival = Arrival { slot: Slot(3), key, nonce: 0, hint_key, received_unix_s: 1_764_000_000 };
+    /// let arrival = Arrival { slot: Slot(3), key, nonce: 0, hint_key: None, received_unix_s: 1_764_000_000 };
     /// let seen = Sighting { received_ms: 1_764_000_000_250, clock_ms: 0 };
     /// let admitted = index.admit_requests(&[arrival], &[Request::AdmitSeen(seen)])?;
     /// assert_eq!(admitted, [Admission::Accepted]);

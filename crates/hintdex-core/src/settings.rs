@@ -19,7 +19,6 @@ use crate::params::{MAX_LATE_NONCES, Params};
 /// ```
 /// use hintdex_core::{Admission, Arrival, DeviceSettings, MaxGap, Rate};
 /// # use hintdex_core::{DeviceRange, LiveIndex, Options};
-/// # use hintdex_wire::KeySource;
 /// # use std::sync::Arc;
 /// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
 /// # let folder = tempfile::tempdir().unwrap();
@@ -29,7 +28,6 @@ use crate::params::{MAX_LATE_NONCES, Params};
 /// # let index = LiveIndex::create(&path, keys.clone(), params, &Options::default())?;
 /// # index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
 /// # let key = index.key(Slot(3)).unwrap();
-/// # let hint_key = &keys.hint_key(key).unwrap();
 /// // The gateways of the fleet buffer packets for hours.
 /// let late = DeviceSettings { late_nonces: Some(1000), ..DeviceSettings::default() };
 /// index.set_fleet_settings(&late)?;
@@ -44,7 +42,7 @@ use crate::params::{MAX_LATE_NONCES, Params};
 /// assert_eq!(index.settings_in_use(DeviceId(3)), late.over(&settings));
 ///
 /// let admit = |nonce| {
-///     index.admit(&Arrival { slot: Slot(3), key, nonce, hint_key, received_unix_s: 0 })
+///     index.admit(&Arrival { slot: Slot(3), key, nonce, hint_key: None, received_unix_s: 0 })
 /// };
 /// assert_eq!(admit(10)?, Admission::Accepted);
 /// assert_eq!(admit(500)?, Admission::AwaitsSecond);

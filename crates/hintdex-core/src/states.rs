@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hintdex_wire::{ReplayWindow, Slot};
+use hintdex_wire::{Nonce, ReplayWindow, Slot};
 
 use crate::late_window::LateWindow;
 use crate::params::Params;
@@ -265,6 +265,11 @@ impl Shard {
         let state = *self.states.get(place)?;
         let (clock, schedule) = (self.clocks.get(place), self.schedules.get(place));
         Some(SlotState { state, clock: clock.copied(), schedule: schedule.copied() })
+    }
+
+    /// The next nonce of the slot at `place`.
+    pub(crate) fn next_nonce(&self, place: usize) -> Option<Nonce> {
+        self.states.get(place).map(|state| state.next_nonce())
     }
 
     /// The time at which the slot at `place` retires, in seconds since 1970.

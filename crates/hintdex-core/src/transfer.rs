@@ -30,7 +30,6 @@ use crate::time::{Anchor, DeviceClock, Pending, ScheduleClock};
 /// ```
 /// use hintdex_core::{ClockTransfer, KeyTransfer, LateTransfer};
 /// # use hintdex_core::{Admission, Arrival, DeviceRange, LiveIndex, Options};
-/// # use hintdex_wire::KeySource;
 /// # use std::sync::Arc;
 /// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
 /// # let folder = tempfile::tempdir().unwrap();
@@ -43,8 +42,7 @@ use crate::time::{Anchor, DeviceClock, Pending, ScheduleClock};
 /// # let (here, there) = (create("here")?, create("there")?);
 /// # here.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
 /// # let key = here.key(Slot(3)).unwrap();
-/// # let hint_key = &keys.hint_key(key).unwrap();
-/// let arrival = Arrival { slot: Slot(3), key, nonce: 5, hint_key, received_unix_s: 0 };
+/// let arrival = Arrival { slot: Slot(3), key, nonce: 5, hint_key: None, received_unix_s: 0 };
 /// assert_eq!(here.admit(&arrival)?, Admission::Accepted);
 ///
 /// let transfers: Vec<KeyTransfer> = here.export(Slot(0)..Slot(here.slot_count()))?;

@@ -6,7 +6,6 @@ use hintdex_wire::KeyId;
 use crate::attempt::{Attempt, Authentic, Outcome};
 use crate::outbox::{Body, Posts};
 use crate::received::Reception;
-use crate::slot_keys::NO_KEY;
 use crate::{EarlyReason, Error, Params, Resolved, Source, Station, Unknown, Verdict};
 
 impl Station {
@@ -22,7 +21,7 @@ impl Station {
         attempts: Vec<Attempt>,
         receptions: &[Reception<'_>],
     ) -> Result<Vec<Verdict>, Error> {
-        let (mut arrivals, mut requests, no_key) = (Vec::new(), Vec::new(), NO_KEY);
+        let (mut arrivals, mut requests) = (Vec::new(), Vec::new());
         let mut posts = Posts::of(self);
         let Params { scheme, ratchet, .. } = self.params();
         let probes = !scheme.is_reversible() || ratchet.is_some() || self.index.may_retire_keys();
@@ -30,7 +29,7 @@ impl Station {
             let received_unix_s = reception.at_unix_s;
             if let Outcome::Authentic(authentic) = &attempt.outcome {
                 let Resolved { slot, key, nonce, source } = authentic.resolved;
-                let hint_key = &authentic.hint_key;
+                let hint_key = authentic.hint_key.as_ref();
                 posts.push(arrivals.len(), key, nonce, || {
                     Body::new(source, *reception, &authentic.payload)
                 });
@@ -42,7 +41,7 @@ impl Station {
                 });
             } else if probes && is_open(attempt) {
                 for Resolved { slot, key, nonce, source } in attempt.tried() {
-                    let (slot, key, nonce, hint_key) = (*slot, *key, *nonce, &no_key);
+                    let (slot, key, nonce, hint_key) = (*slot, *key, *nonce, None);
                     arrivals.push(Arrival { slot, key, nonce, hint_key, received_unix_s });
                     requests.push(self.reach_of(*source).map_or(Request::ProbeKey, Request::Probe));
                 }

@@ -8,7 +8,7 @@
 use hintdex_core::PointHead;
 use hintdex_scan::PacketOpener;
 use hintdex_wire::{
-    AssociatedData, DeviceId, Hint, HintKey, HintScheme, KeySource, Packet, PacketError,
+    AssociatedData, DeviceId, Hint, HintKey, HintScheme, KeySource, Packet, PacketError, Slot,
 };
 
 use crate::resolved::{Resolved, ResolvedSlots, is_certain};
@@ -29,6 +29,16 @@ pub(crate) struct Opener<'a> {
     pub(crate) keys: &'a dyn KeySource,
     pub(crate) table: &'a SlotKeys<'a>,
     pub(crate) packets: PacketOpener,
+    /// Whether accepted packets add hints, so that admission needs the hint keys of their slots.
+    pub(crate) adds_hints: bool,
+}
+
+impl Opener<'_> {
+    /// The hint key of `slot` for admission; `None` if admission does not need the key, or asks the key
+    /// source.
+    pub(crate) fn hint_key(&self, slot: Slot) -> Option<HintKey> {
+        if self.adds_hints { self.table.key(slot) } else { None }
+    }
 }
 
 /// A packet of a batch, and what it authenticates without carrying it.
@@ -54,7 +64,8 @@ impl<'a> BoundPacket<'a> {
 /// A packet whose tag verified.
 pub(crate) struct Authentic {
     pub(crate) resolved: Resolved,
-    pub(crate) hint_key: HintKey,
+    /// The hint key for [`Arrival::hint_key`](hintdex_core::Arrival).
+    pub(crate) hint_key: Option<HintKey>,
     /// The head of the ephemeral point of a packet without a nonce.
     pub(crate) point: Option<PointHead>,
     pub(crate) payload: Vec<u8>,
@@ -152,9 +163,9 @@ impl Attempt {
             if matches!(self.outcome, Outcome::Authentic(_)) || self.tried.iter().any(is_same) {
                 continue;
             }
-            let keys = opener.table.keys_of(opener.keys, candidate);
-            let is_rejected = match &keys {
-                Some((key, _)) => !key.may_open(packet, candidate.nonce),
+            let key = opener.table.packet_key(opener.keys, candidate);
+            let is_rejected = match &key {
+                Some(key) => !key.may_open(packet, candidate.nonce),
                 None => opener.table.has_left(candidate),
             };
             if is_rejected {
@@ -165,13 +176,14 @@ impl Attempt {
                 return;
             }
             self.tried.push(*candidate);
-            let Some((key, hint_key)) = keys else {
+            let Some(key) = key else {
                 self.outcome = Outcome::KeyMissing(*candidate);
                 continue;
             };
             payload.resize(packet.payload_len_bytes(), 0);
             if key.open(packet, candidate.nonce, *associated_data, &mut payload).is_some() {
                 let payload = std::mem::take(&mut payload);
+                let hint_key = opener.hint_key(candidate.slot);
                 let opened = Authentic { resolved: *candidate, hint_key, point: None, payload };
                 self.outcome = Outcome::Authentic(opened);
             }

@@ -12,7 +12,6 @@ use rayon::prelude::*;
 
 use crate::attempt::{Attempt, Authentic};
 use crate::scans::PASS_TIME;
-use crate::slot_keys::NO_KEY;
 use crate::{Malformed, Resolved, Source, Station};
 
 /// The packets of a batch, and the attempts to open them.
@@ -116,8 +115,7 @@ impl Station {
                 continue;
             }
             let point = agreed.nonce().is_none().then(|| head_of(packet));
-            let (resolved, hint_key) = (candidate, NO_KEY);
-            attempt.accept(Authentic { resolved, hint_key, point, payload });
+            attempt.accept(Authentic { resolved: candidate, hint_key: None, point, payload });
             break;
         }
         attempt

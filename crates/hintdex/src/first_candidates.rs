@@ -41,11 +41,12 @@ pub(crate) fn try_first_candidates(
     }
     for ((at, candidate), payload) in tried.into_iter().zip(opener.packets.open(&sealed)) {
         let Some(attempt) = attempts.get_mut(at) else { continue };
-        match (payload, table.key(candidate.slot)) {
-            (Some(payload), Some(hint_key)) => {
+        match payload {
+            Some(payload) => {
+                let hint_key = opener.hint_key(candidate.slot);
                 attempt.accept(Authentic { resolved: candidate, hint_key, point: None, payload });
             }
-            _ => attempt.reject(candidate),
+            None => attempt.reject(candidate),
         }
     }
 }

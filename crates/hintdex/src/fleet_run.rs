@@ -172,7 +172,9 @@ impl<'a> RunKeys<'a> {
     fn opener(&self) -> Option<Opener<'_>> {
         let table = self.table.as_ref()?;
         let keys = self.station.key_source().as_ref();
-        Some(Opener { keys, table, packets: PacketOpener::new() })
+        // A packet adds nothing to a window whose snapshot holds the coming hints.
+        let adds_hints = self.station.index.lean_snapshot().is_none();
+        Some(Opener { keys, table, packets: PacketOpener::new(), adds_hints })
     }
 }
 

@@ -9,9 +9,6 @@ use hintdex_wire::{Hint, HintCipher, HintKey, KeySource, Nonce, PacketKey, Slot}
 use crate::chain_search::{ChainSearch, SlotChains};
 use crate::resolved::Resolved;
 
-/// Stands in for the hint key of an arrival for which admission computes no hints.
-pub(crate) const NO_KEY: HintKey = HintKey::from_bytes([0; 16]);
-
 /// The keys by which candidates are confirmed.
 pub(crate) enum SlotKeys<'a> {
     /// One key for all nonces of a slot.
@@ -48,7 +45,8 @@ impl SlotKeys<'_> {
         }
     }
 
-    /// The hint key of `slot`, where one key serves all nonces.
+    /// The hint key of `slot`, where one key serves all nonces. Where keys move on, an admission asks
+    /// the key source, and no copy is left of a key that is soon a past one.
     pub(crate) fn key(&self, slot: Slot) -> Option<HintKey> {
         match self {
             Self::Table(table) => table.key(slot),
@@ -59,7 +57,7 @@ impl SlotKeys<'_> {
     /// Whether `slot` has a hint key that can confirm a hint.
     pub(crate) fn has_key(&self, slot: Slot) -> bool {
         match self {
-            Self::Table(table) => table.key(slot).is_some(),
+            Self::Table(table) => table.has_key(slot),
             Self::Chains(chains) => chains.index.epochs(slot, 0).is_some(),
         }
     }
@@ -93,19 +91,19 @@ impl SlotKeys<'_> {
         epochs.is_some_and(|epochs| chains.bits.epoch_of(candidate.nonce) < epochs.present)
     }
 
-    /// The packet key and the hint key of a candidate; `None` if one of them is missing. Where keys
-    /// move on, the hint key is zeros: an admission asks the key source, and no copy is left of a
-    /// key that is soon a past one.
-    pub(crate) fn keys_of(
+    /// The packet key of a candidate; `None` if this key is missing, or the hint key.
+    pub(crate) fn packet_key(
         &self,
         keys: &dyn KeySource,
         candidate: &Resolved,
-    ) -> Option<(PacketKey, HintKey)> {
+    ) -> Option<PacketKey> {
         match self {
-            Self::Table(table) => keys.packet_key(candidate.key).zip(table.key(candidate.slot)),
+            Self::Table(table) => {
+                table.has_key(candidate.slot).then(|| keys.packet_key(candidate.key)).flatten()
+            }
             Self::Chains(chains) => {
                 let chain = keys.chain(candidate.key, chains.bits.epoch_of(candidate.nonce))?;
-                Some((chain.packet_key(), NO_KEY))
+                Some(chain.packet_key())
             }
         }
     }

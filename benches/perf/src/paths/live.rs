@@ -111,7 +111,8 @@ fn admit() -> Result<u64, Failure> {
     Ok(counted(&mut || {
         keys.iter().zip(0..).fold(0, |hash, (hint_key, slot)| {
             let (slot, key) = (Slot(slot), KeyId::first(DeviceId(slot)));
-            let arrival = Arrival { slot, key, nonce: 0, hint_key, received_unix_s: 0 };
+            let arrival =
+                Arrival { slot, key, nonce: 0, hint_key: Some(hint_key), received_unix_s: 0 };
             let admission = index.admit(&arrival);
             fold(hash, u64::from(admission.is_ok()))
         })

@@ -45,7 +45,13 @@ fn shard(table: &StateTable) -> ShardGuard<'_> {
 }
 
 fn arrival(key: &HintKey, nonce: Nonce, received_unix_s: u64) -> Arrival<'_> {
-    Arrival { slot: Slot(0), key: KeyId::first(DeviceId(0)), nonce, hint_key: key, received_unix_s }
+    Arrival {
+        slot: Slot(0),
+        key: KeyId::first(DeviceId(0)),
+        nonce,
+        hint_key: Some(key),
+        received_unix_s,
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! One lane of a batch: the arrivals of some shards, judged in order and written in one batch.
 
+use std::borrow::Cow;
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -104,6 +106,16 @@ impl<'a> Lane<'a> {
             added: vec![Vec::new(); windows.declared.len()],
             for_build: Vec::new(),
         })
+    }
+
+    /// Brings the states of these slots to the cache of the processor. No read needs the result of
+    /// another one, so the core waits for all of them at once, not for each as `admit_one` would.
+    pub(super) fn touch(&self, slots: impl Iterator<Item = Slot>) {
+        let next_nonce = |slot: Slot| {
+            let shard = self.shards.get(StateTable::shard_of(slot) as usize)?.as_ref()?;
+            shard.next_nonce(StateTable::place_of(slot))
+        };
+        black_box(slots.filter_map(next_nonce).fold(0, |all, next| all ^ next));
     }
 
     pub(super) fn admit_one(
@@ -323,12 +335,13 @@ impl<'a> Lane<'a> {
     fn hints_of(&self, arrival: &Arrival<'_>, nonces: Range<Nonce>) -> Vec<Added> {
         let (params, mut hints) = (&self.index.params, Vec::new());
         let add = |hint| hints.push((hint, arrival.slot));
-        if params.ratchet.is_none() {
-            HintCipher::new(params.scheme, arrival.hint_key).each_hint(nonces, add);
-        } else {
+        match arrival.hint_key.filter(|_| params.ratchet.is_none()) {
+            Some(key) => HintCipher::new(params.scheme, key).each_hint(nonces, add),
             // The coming nonces may be of later epochs than the arrival. Without a key, the window
             // lacks them, and scans resolve them.
-            params.each_hint(self.index.keys.as_ref(), arrival.key, nonces, add);
+            None => {
+                params.each_hint(self.index.keys.as_ref(), arrival.key, nonces, add);
+            }
         }
         hints
     }
@@ -336,7 +349,10 @@ impl<'a> Lane<'a> {
     /// Adds the coming hints of a device whose clock is off step.
     fn add_off_step(&mut self, arrival: &Arrival<'_>, offsets_s: (i64, i64)) {
         let params = self.index.params;
-        let cipher = HintCipher::new(params.scheme, arrival.hint_key);
+        let asked = || self.index.keys.hint_key(arrival.key).map(Cow::Owned);
+        // As above: without a key, the windows lack the hints.
+        let Some(key) = arrival.hint_key.map(Cow::Borrowed).or_else(asked) else { return };
+        let cipher = HintCipher::new(params.scheme, &key);
         let timing = &self.timing;
         let coming = |span: &Span, added: &mut Vec<Added>| {
             let rest = span.start.max(arrival.received_unix_s)..span.end;

@@ -22,6 +22,10 @@ pub use request::{Admission, Arrival, Reach, Request};
 /// A lane gets at least this many arrivals: fewer are not worth another thread.
 const ARRIVALS_PER_LANE: usize = 128;
 
+/// The states of so many arrivals come to the cache side by side: more reads than a core has
+/// underway at a time.
+const ARRIVALS_READ_TOGETHER: usize = 32;
+
 /// What goes with the arrivals of a batch, at the same positions.
 struct Batch<'a> {
     requests: &'a [Request],
@@ -146,16 +150,19 @@ impl LiveIndex {
         let windows = self.windows.read();
         let shards = self.lock_shards(wanted);
         let mut lane = Lane::new(self, &windows, shards, successors)?;
-        let admissions = arrivals
-            .map(|(position, arrival)| {
-                let request = batch.requests.get(position).copied().unwrap_or(Request::Admit);
+        let arrivals: Vec<(usize, &Arrival<'_>)> = arrivals.collect();
+        let mut admissions = Vec::with_capacity(arrivals.len());
+        for group in arrivals.chunks(ARRIVALS_READ_TOGETHER) {
+            lane.touch(group.iter().map(|(_, arrival)| arrival.slot));
+            for (position, arrival) in group {
+                let request = batch.requests.get(*position).copied().unwrap_or(Request::Admit);
                 let admission = lane.admit_one(arrival, request)?;
-                if let Some((number, body)) = batch.body_at(position) {
+                if let Some((number, body)) = batch.body_at(*position) {
                     lane.post(number, body, arrival, admission);
                 }
-                Ok((position, admission))
-            })
-            .collect::<Result<_, Error>>()?;
+                admissions.push((*position, admission));
+            }
+        }
         lane.write()?;
         Ok(admissions)
     }

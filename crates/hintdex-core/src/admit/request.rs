@@ -17,9 +17,10 @@ pub struct Arrival<'a> {
     pub key: KeyId,
     /// The packet's nonce.
     pub nonce: Nonce,
-    /// The slot's hint key, for the coming hints. Not used where keys move on with the nonces
-    /// ([`Params::ratchet`](crate::Params)): there the index asks its key source.
-    pub hint_key: &'a HintKey,
+    /// The slot's hint key, for the coming hints. With `None`, the index asks its key source if the
+    /// arrival adds hints; where keys move on with the nonces ([`Params::ratchet`](crate::Params)), the
+    /// index always does.
+    pub hint_key: Option<&'a HintKey>,
     /// The time of reception, in seconds since 1970.
     pub received_unix_s: u64,
 }
@@ -47,7 +48,6 @@ pub struct Reach {
 /// ```
 /// use hintdex_core::{Admission, Arrival, Reach, Request};
 /// # use hintdex_core::{DeviceRange, LiveIndex, Options};
-/// # use hintdex_wire::KeySource;
 /// # use std::sync::Arc;
 /// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
 /// # let folder = tempfile::tempdir().unwrap();
@@ -57,11 +57,10 @@ pub struct Reach {
 /// # let index = LiveIndex::create(&path, keys.clone(), params, &Options::default())?;
 /// # index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
 /// # let key = index.key(Slot(3)).unwrap();
-/// # let hint_key = keys.hint_key(key).unwrap();
 ///
 /// // Two packets of slot 3, found by a search 100 nonces ahead.
 /// let arrival = |nonce| {
-///     Arrival { slot: Slot(3), key, nonce, hint_key: &hint_key, received_unix_s: 0 }
+///     Arrival { slot: Slot(3), key, nonce, hint_key: None, received_unix_s: 0 }
 /// };
 /// let reach = Reach { ahead_nonces: 100, epoch_nonces: 0 };
 /// let requests = [Request::AdmitWithin(reach), Request::Probe(reach)];
@@ -81,7 +80,7 @@ pub enum Request {
     /// ```
     /// use hintdex_core::{Admission, Arrival, LiveIndex, Options, Params, PointHead, Request};
     /// # use hintdex_core::DeviceRange;
-    /// # use hintdex_wire::{EphemeralSuite, HintKey, StationSecret};
+    /// # use hintdex_wire::{EphemeralSuite, StationSecret};
     /// # use std::sync::Arc;
     /// # use hintdex_wire::{DeviceId, MasterKey, Slot};
     /// # let folder = tempfile::tempdir().unwrap();
@@ -92,8 +91,7 @@ pub enum Request {
     /// let index = LiveIndex::create(&path, keys, params, &Options::default())?;
     /// index.provision(&[DeviceRange::new(DeviceId(0), 10)], None)?;
     /// # let (slot, key) = (Slot(3), index.key(Slot(3)).unwrap());
-    /// # let hint_key = &HintKey::from_bytes([0; 16]);
-    /// # let arrival = Arrival { slot, key, nonce: 0, hint_key, received_unix_s: 0 };
+    /// # let arrival = Arrival { slot, key, nonce: 0, hint_key: None, received_unix_s: 0 };
     ///
     /// // Two packets, and the first one again.
     /// let points: [PointHead; 3] = [[1; 8], [2; 8], [1; 8]];

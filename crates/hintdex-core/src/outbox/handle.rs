@@ -15,7 +15,7 @@ use crate::records::{OUTBOX_FAMILY, OutboxKey, OutboxRecord};
 /// use hintdex_core::{Arrival, LiveIndex, Options, Outbox, OutboxRow, Params, Request};
 /// # use hintdex_core::DeviceRange;
 /// # use std::sync::Arc;
-/// # use hintdex_wire::{DeviceId, HintScheme, KeySource, MasterKey, Slot};
+/// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("index");
 /// # let keys = Arc::new(MasterKey::new(&[7; 32]));
@@ -27,8 +27,7 @@ use crate::records::{OUTBOX_FAMILY, OutboxKey, OutboxRecord};
 /// outbox.set_readers(&["broker"])?;
 ///
 /// # let key = index.key(Slot(3)).unwrap();
-/// # let hint_key = keys.hint_key(key).unwrap();
-/// let arrival = Arrival { slot: Slot(3), key, nonce: 0, hint_key: &hint_key, received_unix_s: 0 };
+/// let arrival = Arrival { slot: Slot(3), key, nonce: 0, hint_key: None, received_unix_s: 0 };
 /// index.admit_with_outbox(&[arrival, arrival], &[Request::Admit; 2], &[b"21.5 C", b"again"])?;
 ///
 /// // The second arrival was a replay.
@@ -171,7 +170,7 @@ impl Outbox<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use hintdex_wire::{DeviceId, HintKey, HintScheme, MasterKey, Slot};
+    use hintdex_wire::{DeviceId, HintScheme, MasterKey, Slot};
     use rocksdb::properties::TOTAL_SST_FILES_SIZE;
     use rocksdb::{IteratorMode, WaitForCompactOptions};
 
@@ -190,7 +189,6 @@ mod tests {
         let index = LiveIndex::create(&path, keys, params, &options).expect("a new folder");
         index.provision(&[DeviceRange::new(DeviceId(0), 1)], None).expect("ids are free");
         let (slot, key) = (Slot(0), KeyId::first(DeviceId(0)));
-        let hint_key = &HintKey::from_bytes([0; 16]);
         let outbox = index.outbox().expect("it has one");
         outbox.set_readers(&["a"]).expect("a name");
         let family = index.store.family(OUTBOX_FAMILY).expect("it is there");
@@ -198,7 +196,7 @@ mod tests {
         for round in 0..rounds {
             let nonces = round * packets..(round + 1) * packets;
             let arrivals: Vec<Arrival<'_>> = nonces
-                .map(|nonce| Arrival { slot, key, nonce, hint_key, received_unix_s: 0 })
+                .map(|nonce| Arrival { slot, key, nonce, hint_key: None, received_unix_s: 0 })
                 .collect();
             let bodies = vec![&body[..]; arrivals.len()];
             index.admit_with_outbox(&arrivals, &[], &bodies).expect("it admits");
@@ -223,9 +221,8 @@ mod tests {
         let index = LiveIndex::create(&path, keys.clone(), params, &options).expect("a new folder");
         index.provision(&[DeviceRange::new(DeviceId(0), 1)], None).expect("ids are free");
         let (slot, key) = (Slot(0), KeyId::first(DeviceId(0)));
-        let hint_key = &HintKey::from_bytes([0; 16]);
         for nonce in 0..10 {
-            let arrival = Arrival { slot, key, nonce, hint_key, received_unix_s: 0 };
+            let arrival = Arrival { slot, key, nonce, hint_key: None, received_unix_s: 0 };
             index.admit_with_outbox(&[arrival], &[], &[b"21.5 C"]).expect("it admits");
         }
         let rows = |index: &LiveIndex| {

@@ -8,7 +8,7 @@ use hintdex_wire::{Nonce, Slot};
 /// use std::sync::Arc;
 /// use hintdex_core::{Admission, Arrival, ClockMove, DeviceRange, LiveIndex, Options, Params};
 /// # use hintdex_host::ManualClock;
-/// # use hintdex_wire::{DeviceId, HintScheme, KeySource, MasterKey, NonceKind, Slot, StepLen};
+/// # use hintdex_wire::{DeviceId, HintScheme, MasterKey, NonceKind, Slot, StepLen};
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("index");
 /// # let keys = Arc::new(MasterKey::new(&[7; 32]));
@@ -23,9 +23,8 @@ use hintdex_wire::{Nonce, Slot};
 ///
 /// // Device 0 has the time of tomorrow. Its second packet proves that.
 /// let key = index.key(Slot(0)).unwrap();
-/// let hint_key = keys.hint_key(key).unwrap();
-/// let (hint_key, tomorrow) = (&hint_key, (now + 86_400) / 60);
-/// let first = Arrival { slot: Slot(0), key, nonce: tomorrow, hint_key, received_unix_s: now };
+/// let tomorrow = (now + 86_400) / 60;
+/// let first = Arrival { slot: Slot(0), key, nonce: tomorrow, hint_key: None, received_unix_s: now };
 /// assert_eq!(index.admit(&first)?, Admission::Early);
 /// let second = Arrival { nonce: tomorrow + 1, received_unix_s: now + 60, ..first };
 /// assert_eq!(index.admit(&second)?, Admission::Accepted);

@@ -19,7 +19,6 @@ use super::state::{Inner, Opened, ScheduleStats, Scheduled};
 use crate::finding::Finding;
 use crate::outbox::{Body, Posts};
 use crate::scans::{Cached, PASS_TIME, Pass};
-use crate::slot_keys::NO_KEY;
 use crate::{EarlyReason, Error, Received, Source, Station, Unknown, Verdict};
 
 /// A time of reception that is this far ahead of the queue moves the queue as a whole. Below, the
@@ -309,12 +308,11 @@ impl Station {
         if opened.is_empty() {
             return Ok(());
         }
-        let no_key = NO_KEY;
         let arrival = |opened: &Opened| Arrival {
             slot: opened.slot,
             key: opened.key,
             nonce: opened.nonce,
-            hint_key: &no_key,
+            hint_key: None,
             received_unix_s: opened.seen.received_ms / 1000,
         };
         let arrivals: Vec<Arrival<'_>> = opened.iter().map(arrival).collect();

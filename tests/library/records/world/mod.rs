@@ -300,7 +300,7 @@ impl World {
                     slot: *slot,
                     key: KeyId::first(DeviceId(sent.device)),
                     nonce: sent.nonce,
-                    hint_key,
+                    hint_key: Some(hint_key),
                     received_unix_s: sent.at_unix_s,
                 });
                 let admissions = index.admit_batch(&arrivals.collect::<Vec<_>>());
