@@ -105,8 +105,7 @@ fn send(packets: u64, a_second: u64, server: std::net::SocketAddr, sent: &Atomic
 fn eight_hours_of_traffic_leave_memory_and_descriptors_as_they_were() {
     let folder = tempfile::tempdir().expect("a folder");
     let (fleet, socket) = (folder.path().join("meters"), folder.path().join("payloads.sock"));
-    // Of few hints each, so that rolls are part of the traffic from the first third on.
-    provision(&fleet, &["--devices", &DEVICES.to_string(), "--lookahead", "16"]).done();
+    provision(&fleet, &["--devices", &DEVICES.to_string()]).done();
     let (config, port) = (folder.path().join("hintdex.toml"), Mosquitto::free_port());
     write(
         &config,

@@ -17,6 +17,9 @@ use crate::window::{Window, windows_for};
 /// See the example of [`LiveIndex`].
 pub type Candidates = SmallVec<[Slot; 4]>;
 
+/// The cells of so many hints come to the cache of the processor side by side.
+const HINTS_READ_TOGETHER: usize = 32;
+
 impl LiveIndex {
     /// The slots that may have computed `hint`: every slot that has `hint` among its live
     /// hints, and by chance a wrong one in under 1 % of lookups.
@@ -93,10 +96,15 @@ impl LiveIndex {
 
     fn find_sorted(&self, window: &Window, hints: &[Hint], all: &mut [Candidates]) {
         let mut places = Vec::new();
-        for (index, (hint, candidates)) in hints.iter().zip(all.iter_mut()).enumerate() {
-            let (key, suffix) = window.geometry.place(hint);
-            if !self.find_in_memory(window, key, suffix, candidates) {
-                places.push((key, suffix, index));
+        let groups = hints.chunks(HINTS_READ_TOGETHER).zip(all.chunks_mut(HINTS_READ_TOGETHER));
+        for (group, (hints, all)) in groups.enumerate() {
+            let placed: SmallVec<[_; HINTS_READ_TOGETHER]> =
+                hints.iter().map(|hint| window.geometry.place(hint)).collect();
+            window.row_cache.touch(placed.iter().map(|(key, _)| *key));
+            for (at, ((key, suffix), candidates)) in placed.into_iter().zip(all).enumerate() {
+                if !self.find_in_memory(window, key, suffix, candidates) {
+                    places.push((key, suffix, HINTS_READ_TOGETHER * group + at));
+                }
             }
         }
         places.sort_unstable();

@@ -9,6 +9,7 @@
 //! A cell is locked while its row is loaded from the store. An addition that the load missed
 //! waits for that lock and is merged afterwards.
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -123,6 +124,14 @@ impl RowCache {
             self.budget.release(bytes);
         }
         Some(cells)
+    }
+
+    /// Brings the cells of these rows to the cache of the processor. A core waits for all of them at
+    /// once: no read needs the result of another one, and none takes a lock.
+    pub(crate) fn touch(&self, keys: impl Iterator<Item = BucketKey>) {
+        let Some(cells) = self.cells.get() else { return };
+        let cells = keys.filter_map(|key| cell_at(cells, key));
+        black_box(cells.fold(false, |any, cell| any | cell.is_poisoned()));
     }
 
     /// Applies `read` to a row from the cache, or to the row that `load` returns. A loaded row
