@@ -167,6 +167,11 @@ impl<'a> Bucket<'a> {
         }
     }
 
+    /// Brings the entries that may have this suffix to the cache of the processor.
+    pub(crate) fn fetch(&self, suffix: u32) {
+        self.fetch_around(u64::from(suffix) >> self.layout.low_bits);
+    }
+
     /// Prefetches the low bits and the slots where entries with these high bits most likely
     /// are, while the unary part is counted: three cache misses then take as long as one.
     fn fetch_around(&self, high: u64) {

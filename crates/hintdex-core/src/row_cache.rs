@@ -11,7 +11,7 @@
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::Error;
 use crate::bucket;
@@ -100,6 +100,9 @@ pub(crate) struct RowCache {
 /// The cell of a row, empty until the row is loaded.
 type Cell = RwLock<Option<Row>>;
 
+/// A cell that is locked for reading.
+pub(crate) type CachedRow<'a> = RwLockReadGuard<'a, Option<Row>>;
+
 impl RowCache {
     /// The empty cache of a window.
     pub(crate) fn new(geometry: Geometry, budget: &Arc<RowBudget>) -> Self {
@@ -132,6 +135,12 @@ impl RowCache {
         let Some(cells) = self.cells.get() else { return };
         let cells = keys.filter_map(|key| cell_at(cells, key));
         black_box(cells.fold(false, |any, cell| any | cell.is_poisoned()));
+    }
+
+    /// A row from the cache, locked; `None` if the row is not cached or is being changed. Does not wait.
+    pub(crate) fn try_read(&self, key: BucketKey) -> Option<CachedRow<'_>> {
+        let row = cell_at(self.cells.get()?, key)?.try_read().ok()?;
+        row.is_some().then_some(row)
     }
 
     /// Applies `read` to a row from the cache, or to the row that `load` returns. A loaded row
@@ -241,6 +250,21 @@ mod tests {
         assert_eq!(loads, 2, "a cached row was loaded again");
         drop(rows);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_row_that_is_not_cached_or_is_being_changed_is_not_waited_for() {
+        let budget = Arc::new(RowBudget::new(1 << 20));
+        let rows = RowCache::new(Geometry::for_hints(1 << 16, HintScheme::Aes128), &budget);
+        assert!(rows.try_read(KEY).is_none(), "there are no cells yet");
+        rows.read(KEY, || Ok(Some(operand(1))), |_| ()).expect("the row loads");
+        let cached = rows.try_read(KEY).and_then(|row| row.as_deref().map(entries));
+        assert_eq!(cached, Some(entries(&operand(1))));
+        assert!(rows.try_read([0; 4]).is_none(), "this row was never read");
+        let cell = rows.cells.get().and_then(|cells| cell_at(cells, KEY)).expect("a cell");
+        let _changing = cell.write().expect("no thread panicked");
+        rows.touch([KEY].into_iter());
+        assert!(rows.try_read(KEY).is_none());
     }
 
     #[test]
