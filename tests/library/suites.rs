@@ -81,6 +81,38 @@ fn a_packet_opens_with_its_own_associated_data_or_those_of_the_fleet() {
     }
 }
 
+/// The usual suite authenticates nothing beside the packet, also where many packets are opened at once.
+#[test]
+fn a_packet_of_the_usual_suite_does_not_open_with_associated_data() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, key) = (folder.path().join("fleet"), folder.path().join("key"));
+    std::fs::write(&key, hex::encode(SECRET)).expect("a file");
+    let params = Params::counters(HintScheme::Aes128, 4);
+    let options = StationOptions::default();
+    let station = Station::create(&path, Some(&key), params, &options).expect("a fleet");
+    station.provision(&[DeviceRange::new(DeviceId(0), 100)], None).expect("ids are free");
+    for (nonce, devices) in [(0, 3..4), (1, 0..40)] {
+        let packets: Vec<Vec<u8>> =
+            devices.clone().map(|device| packet(Suite::AesCtrHmac, device, nonce, b"")).collect();
+        let received: Vec<Received<'_>> = devices
+            .clone()
+            .zip(&packets)
+            .map(|(device, packet)| Received {
+                packet,
+                at_unix_s: 1_764_000_000,
+                at_ms: 0,
+                associated_data: AssociatedData::new(CHANNEL).filter(|_| device == 3),
+                context: &[],
+            })
+            .collect();
+        let verdicts = station.decode_received(&received).expect("it decodes");
+        for (device, verdict) in devices.zip(verdicts) {
+            let expected = if device == 3 { "forged" } else { "accepted" };
+            assert_eq!(verdict.name(), expected, "device {device}, nonce {nonce}");
+        }
+    }
+}
+
 /// With other data, every packet of the fleet would be forged: an opening says so instead.
 #[test]
 fn a_fleet_without_its_associated_data_does_not_open() {
