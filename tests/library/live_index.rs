@@ -27,7 +27,8 @@ struct World {
 
 fn options(random: &mut Random) -> Options {
     Options {
-        memory_bytes: 1 << (20 + random.place(4)),
+        // From less than the rows take to far more: rows are in the store, or in memory.
+        memory_bytes: 1 << (12 + random.place(12)),
         durability: Durability::ProcessCrash,
         ..Options::default()
     }
