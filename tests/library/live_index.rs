@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hintdex::wire::{
-    DeviceId, Hint, HintCipher, HintKey, HintScheme, KeyId, KeySource, MasterKey, Slot,
+    DeviceId, Hint, HintCipher, HintKey, HintScheme, KeyId, KeySource, MasterKey, NonceKind, Slot,
+    StepLen,
 };
 use hintdex_core::{
     Admission, Arrival, Candidates, DeviceRange, Durability, Error, LiveIndex, Options, Params,
 };
+use hintdex_host::ManualClock;
 use hintdex_tests::{EndOnDrop, Random};
 
 use crate::fleet::{Judge, LAST_NONCE, Model, SECRET};
@@ -255,4 +257,40 @@ fn arrivals_nobody_could_have_sent_are_refused_as_a_whole() {
     let past = world.index.admit_batch(&[good, Arrival { nonce: LAST_NONCE + 1, ..good }]);
     assert!(matches!(past, Err(Error::NoncePastTheLast { .. })), "{past:?}");
     assert_eq!(world.index.admit(&good).expect("it can be written"), Admission::Accepted);
+}
+
+/// With the hint key of the arrival, or with that of the key source.
+#[test]
+fn a_device_whose_clock_jumps_has_its_coming_hints_in_the_index() {
+    let (keys, now_s) = (Arc::new(MasterKey::new(&SECRET)), 1_764_000_000);
+    let minutes = NonceKind::Step(StepLen::new(60).expect("a minute"));
+    let params = Params::clocked(HintScheme::Aes128, minutes, 1).expect("they fit");
+    let (id, tomorrow) = (KeyId::first(DeviceId(0)), (now_s + 86_400) / 60);
+    let hint_key = keys.hint_key(id).expect("every device has one");
+    for hint_key in [Some(&hint_key), None] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, clock) = (folder.path().join("index"), Arc::new(ManualClock::new(now_s)));
+        let options = Options::default();
+        let index = LiveIndex::create_with(&path, keys.clone(), params, &options, clock);
+        let index = index.expect("it can be made");
+        index.provision(&[DeviceRange::new(DeviceId(0), 10)], None).expect("ids are free");
+        let coming = |nonce| {
+            let mut hint = None;
+            params.each_hint(keys.as_ref(), id, nonce..nonce + 1, |made| hint = Some(made));
+            let candidates = index.candidates(&hint.expect("it has one"));
+            candidates.expect("it can be asked").contains(&Slot(0))
+        };
+        assert!(coming(now_s / 60 + 5) && !coming(tomorrow + 5), "the clock is in step");
+        let arrival = |nonce, received_unix_s| Arrival {
+            slot: Slot(0),
+            key: id,
+            nonce,
+            hint_key,
+            received_unix_s,
+        };
+        let admit = |arrival| index.admit(&arrival).expect("it can be written");
+        assert_eq!(admit(arrival(tomorrow, now_s)), Admission::Early);
+        assert_eq!(admit(arrival(tomorrow + 1, now_s + 60)), Admission::Accepted);
+        assert!(coming(tomorrow + 5), "hint key given: {}", hint_key.is_some());
+    }
 }
