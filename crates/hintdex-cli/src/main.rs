@@ -53,11 +53,6 @@ use crate::input::shown;
 /// The variable that, set to 1, lets a debugger look at this process.
 const DUMPABLE_VARIABLE: &str = "HINTDEX_DUMPABLE";
 
-/// Gives memory that a roll or a command has used back to the system: see
-/// docs/decisions/0019-the-program-brings-its-allocator.md.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     // A panic prints one line as well. Acknowledged packets are on disk.
     std::panic::set_hook(Box::new(|panic| {
